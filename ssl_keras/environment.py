@@ -1,0 +1,48 @@
+"""What a run ran on: versions of packages, commit, hardware."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from ssl_keras import __version__
+from ssl_keras.lazy import tf
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package, of Python and of what it stands on, and the commit."""
+    packages = ("tensorflow", "keras", "keras-cv", "tensorflow-datasets", "numpy")
+    found = {"ssl_keras": __version__, "python": platform.python_version()}
+    found |= {name: importlib.metadata.version(name) for name in packages}
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        commit = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        found["commit"] = commit.stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        found["commit"] = "unknown"
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, number of cores this process may use, and GPUs."""
+    processor = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [
+            line.split(":", 1)[1] for line in info.read_text().splitlines() if "model name" in line
+        ]
+        processor = names[0].strip() if names else processor
+    return {
+        "processor": processor,
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "gpus": [
+            tf.config.experimental.get_device_details(device).get("device_name", device.name)
+            for device in tf.config.list_physical_devices("GPU")
+        ],
+    }

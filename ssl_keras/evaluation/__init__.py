@@ -1,0 +1,15 @@
+"""Evaluation heads: frozen features in, (name, value) pairs out. Selected by name.
+
+`HEADS` is the dictionary behind `--heads`. A head knows nothing of models or trainers.
+"""
+
+from __future__ import annotations
+
+from ssl_keras.evaluation.base import FrozenFeatures, Head
+from ssl_keras.evaluation.knn import KNN
+from ssl_keras.evaluation.linear import Linear
+from ssl_keras.registry import Registry
+
+__all__ = ["HEADS", "FrozenFeatures", "Head"]
+
+HEADS: Registry[Head] = Registry("head", {"linear": Linear, "knn": KNN})

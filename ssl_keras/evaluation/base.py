@@ -1,0 +1,62 @@
+"""The contract of a head, and the arrays that it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ssl_keras.datasets.base import Feature
+from ssl_keras.registry import Options
+
+
+@dataclass(frozen=True)
+class FrozenFeatures:
+    """Features of one depth of a frozen network, with the labels of every declared feature.
+
+    Attributes:
+        train, test: float32 (examples, dim).
+        train_labels, test_labels: feature name -> int32, (examples,) or (examples, size).
+        features: feature name -> `Feature`.
+    """
+
+    train: np.ndarray
+    test: np.ndarray
+    train_labels: Mapping[str, np.ndarray]
+    test_labels: Mapping[str, np.ndarray]
+    features: Mapping[str, Feature]
+
+
+class Head(Options):
+    """A way to measure frozen features. Its fields are its options."""
+
+    def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
+        """Measure every declared feature.
+
+        Args:
+            frozen: what to measure.
+            seed: chooses whatever is random (such as a validation split).
+
+        Yields:
+            (name, value), such as ("class/accuracy", 0.97) or ("bits/all_right", 0.5).
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not evaluate")
+
+
+def accuracies(feature: Feature, labels: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
+    """The accuracies of predicted labels.
+
+    Args:
+        feature: what is predicted.
+        labels, predictions: integers (examples,) for a class, 0 and 1 (examples, size) for bits.
+
+    Returns:
+        {"accuracy"}, and for bits (where "accuracy" is the mean over bits) also {"all_right"}, the
+        share of images of which every bit is right.
+    """
+    right = predictions == labels
+    result = {"accuracy": float(np.mean(right))}
+    if feature.kind == "bits":
+        result["all_right"] = float(np.mean(np.all(right, axis=1)))
+    return result

@@ -1,0 +1,10 @@
+"""A run from configuration to results: the tested heart. No absl, no command line.
+
+config = Config.make(loss="uniform_prior", num_bits=3)
+results = experiment.run(config)
+"""
+
+from ssl_keras.experiment.building import Experiment, build
+from ssl_keras.experiment.running import run
+
+__all__ = ["Experiment", "build", "run"]

@@ -1,0 +1,148 @@
+"""From configuration to a compiled model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from ssl_keras import datasets, networks, optimizers
+from ssl_keras.augmentations import build_augmenter
+from ssl_keras.config import Config
+from ssl_keras.datasets import DataSet
+from ssl_keras.errors import UserError
+from ssl_keras.evaluation.extraction import depth_names
+from ssl_keras.models.simclr import SimCLR
+
+POLICIES = {"off": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
+
+
+@dataclass
+class Experiment:
+    """What `build` makes: everything that training needs.
+
+    Attributes:
+        config: the configuration.
+        data: the data set.
+        model: compiled, with initial weights.
+        steps_per_epoch, total_steps: the length of the training.
+        peak_learning_rate: after the rule for the batch size.
+        schedule: step -> learning rate.
+        views: the arguments of `build_augmenter` in force.
+    """
+
+    config: Config
+    data: DataSet
+    model: SimCLR
+    steps_per_epoch: int
+    total_steps: int
+    peak_learning_rate: float
+    schedule: Any
+    views: Mapping[str, Any]
+
+    @property
+    def depths(self) -> list[str]:
+        """Names of the depths that are evaluated."""
+        return depth_names(self.config.network.projection_layers)
+
+
+def build(config: Config, data: DataSet | None = None) -> Experiment:
+    """Load the data, make the networks and compile the model.
+
+    Args:
+        config: the configuration.
+        data: the data set, if it is loaded already.
+
+    Raises:
+        UserError: the configuration does not fit the data.
+    """
+    if data is None:
+        data = datasets.load(
+            config.data.dataset,
+            source=config.data.source,
+            seed=config.run.seed,
+            data_dir=config.data.data_dir,
+            download=config.data.download,
+            **config.recipe.options(),
+        )
+    optimization = config.optimization
+    batch = optimization.batch_size
+    if batch > data.train.num_examples:
+        raise UserError(
+            f"batch_size is {batch}, but {data.name} has {data.train.num_examples} training "
+            "images: choose a smaller --batch_size."
+        )
+    views = config.views.resolve(data.augmentation)
+    if data.image_channels != 3:
+        for name in ("color_strength", "grayscale"):
+            if getattr(config.views, name):
+                raise UserError(
+                    f"{name} needs images with 3 channels; those of {data.name} have "
+                    f"{data.image_channels}: leave --{name} out."
+                )
+    keras.utils.set_random_seed(config.run.seed)
+    policy = POLICIES[config.run.mixed_precision]
+    encoder, head = build_networks(config, data, policy)
+    probe = networks.build_linear_probe(
+        encoder.output_shape[-1], {name: f.size for name, f in data.features.items()}
+    )
+    augmenter = build_augmenter(channels=data.image_channels, seed=config.run.seed, **views)
+    model = SimCLR(
+        augmenter,
+        encoder,
+        head,
+        probe,
+        features=data.features,
+        seed=config.run.seed,
+        kernel_l2=optimization.kernel_l2,
+        dtype=keras.DTypePolicy(policy),
+    )
+
+    steps_per_epoch = data.train.num_examples // batch
+    total_steps = optimization.steps or optimization.epochs * steps_per_epoch
+    warmup_steps = round(optimization.warmup_epochs * steps_per_epoch)
+    if warmup_steps >= total_steps and warmup_steps:
+        raise UserError(
+            f"warmup_epochs={optimization.warmup_epochs:g} are {warmup_steps} steps, but only "
+            f"{total_steps} are trained: warm up for less, or train for more."
+        )
+    base = optimization.learning_rate or config.optimizer.default_learning_rate
+    peak = optimizers.scaled_learning_rate(base, batch, optimization.learning_rate_scaling)
+
+    def schedule(top: float) -> Any:
+        return optimizers.build_schedule(
+            top,
+            total_steps=total_steps,
+            warmup_steps=warmup_steps,
+            decay=optimization.learning_rate_decay,
+        )
+
+    optimizer = config.optimizer.build(schedule(peak))
+    optimizers.exclude_from_decay(optimizer, model.learned_variables)
+    model.compile(
+        optimizer,
+        config.loss,
+        keras.optimizers.Adam(schedule(optimization.probe_learning_rate)),
+        jit_compile=config.run.jit == "on",
+        steps_per_execution=config.run.steps_per_execution,
+    )
+    return Experiment(
+        config, data, model, steps_per_epoch, total_steps, peak, schedule(peak), views
+    )
+
+
+def build_networks(config: Config, data: DataSet, policy: str) -> tuple[Any, Any]:
+    """Encoder and projection head of the configuration, with a precision policy."""
+    network = config.network
+    encoder = config.encoder.build(data.input_shape, policy)
+    head = networks.build_projection_head(
+        encoder.output_shape[-1],
+        num_layers=network.projection_layers,
+        hidden_dim=network.projection_hidden_dim or 256,
+        dim=network.projection_dim or 64,
+        batch_norm=network.projection_batch_norm,
+        dtype=policy,
+    )
+    return encoder, head

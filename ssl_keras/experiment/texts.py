@@ -1,0 +1,79 @@
+"""What a run says about itself: the banner before training, the closing after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ssl_keras import environment, networks, optimizers, report
+from ssl_keras.experiment.building import POLICIES, Experiment
+
+
+def banner(experiment: Experiment, workdir: Path) -> dict[str, str]:
+    config, data, model = experiment.config, experiment.data, experiment.model
+    hardware, versions = environment.hardware(), environment.versions()
+    optimization = config.optimization
+    base = optimization.learning_rate or config.optimizer.default_learning_rate
+    rule = optimizers.rule_text(base, optimization.batch_size, optimization.learning_rate_scaling)
+    options = ", ".join(f"{name}={value:g}" for name, value in config.loss.options().items())
+    active = {name: value for name, value in experiment.views.items() if value}
+    devices = ", ".join(hardware["gpus"]) or f"CPU, {hardware['cores']} cores"
+    stem = config.encoder.describe(data.input_shape)
+    dim = networks.in_order(model.projection_head.output)[-1].shape[-1]
+    collapse = config.loss.collapse_value(optimization.batch_size, dim)
+    return {
+        "ssl_keras": f"{versions['ssl_keras']} (tensorflow {versions['tensorflow']}, keras "
+        f"{versions['keras']}, keras-cv {versions['keras-cv']}, python {versions['python']})",
+        "devices": f"{devices}; {hardware['processor']}",
+        "precision": f"{POLICIES[config.run.mixed_precision]}; XLA {config.run.jit}",
+        "data set": f"{data.name}: {data.train.num_examples} training, {data.test.num_examples} "
+        f"test images of {'x'.join(map(str, data.input_shape))}",
+        "features": report.describe_features(data.features),
+        "views": ", ".join(f"{name}={value}" for name, value in active.items()),
+        "encoder": f"{config.network.encoder}, {model.encoder.count_params():,} parameters"
+        + (f", {stem}" if stem else ""),
+        "projections": f"{config.network.projection_layers} layers, dimension {dim}",
+        "loss": f"{config.objective.loss} ({options})"
+        + ("" if collapse is None else f"; {collapse:.4g} if all projections were equal"),
+        "compared with": config.loss.compared_with(optimization.batch_size),
+        "training": f"{experiment.total_steps} steps, batch {optimization.batch_size}, "
+        f"{experiment.total_steps / experiment.steps_per_epoch:.4g} epochs",
+        "learning rate": f"{experiment.peak_learning_rate:.4g} = {rule} ({optimization.optimizer}, "
+        f"{optimization.learning_rate_decay} decay, {optimization.warmup_epochs:g} warm-up epochs)",
+        "seed": str(config.run.seed),
+        "workdir": str(workdir),
+    }
+
+
+def closing(
+    experiment: Experiment, workdir: Path, values: Mapping[str, float], results: Mapping[str, Any]
+) -> str:
+    """The table and the next commands to try."""
+    config, data = experiment.config, experiment.data
+    lines = []
+    if config.heads:
+        lines += [
+            f"Test accuracy on {data.test.num_examples} images, frozen features "
+            "(untrained: the same encoder before training)",
+            report.accuracy_table(values, data.features, list(config.heads), experiment.depths),
+        ]
+    times = results["times"]
+    lines += [
+        f"Weights and batch-norm statistics unchanged by evaluation (SHA-256 "
+        f"{results['weights_sha256'][:12]}).",
+        f"SavedModel reloaded: relative difference "
+        f"{results['saved_model_relative_difference']:.1g}.",
+        f"Time: {times['total']:.0f} s ({times['training']:.0f} s training, "
+        f"{times['evaluation']:.0f} s evaluation).",
+        "",
+        "Next:",
+        f"  tensorboard --logdir {workdir}",
+    ]
+    command = "  python -m ssl_keras.train"
+    if "num_bits" in config.flat():
+        more = min(32, max(1, 2 * config.flat()["num_bits"]))
+        lines.append(f"{command} --loss={config.objective.loss} --num_bits={more}")
+    other = "nt_xent" if config.objective.loss != "nt_xent" else "uniform_prior"
+    lines.append(f"{command} --loss={other}")
+    return "\n".join(lines)

@@ -1,0 +1,161 @@
+"""The command line: absl flags derived from the fields of the configuration.
+
+The one place that defines flags. `define` makes them, `parse` reads an argument list into a
+`Config`, `help_text` is what `--help` prints. Importing this module loads no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags as absl_flags
+
+from ssl_keras import config as configuration
+from ssl_keras.config import Config
+from ssl_keras.errors import UserError, nearest
+from ssl_keras.registry import python_type, validated
+
+_TYPE_NAMES = {float: "number", int: "whole number", str: "text", bool: "true or false"}
+
+_OTHER = (
+    ("only_check_args", False, "check the flags, say so, and stop"),
+    ("traceback", False, "show the traceback behind an error"),
+)
+
+
+class _Parser(absl_flags.ArgumentParser):
+    """Reads one value of a field. Bounds that differ between entries are checked later."""
+
+    def __init__(self, field: dataclasses.Field, check: bool):
+        super().__init__()
+        self.field, self.check = field, check
+        self.syntactic_help = f"a {_TYPE_NAMES[python_type(field)]}"
+
+    def parse(self, argument: Any) -> Any:
+        value = argument
+        kind = python_type(self.field)
+        if isinstance(argument, str) and kind in (int, float):
+            try:
+                value = float(argument) if kind is float else int(argument)
+            except ValueError:
+                raise ValueError(
+                    f"{self.field.name} must be a {_TYPE_NAMES[kind]}, not {argument!r}."
+                ) from None
+        return validated(self.field, value) if self.check else value
+
+    def flag_type(self) -> str:
+        return _TYPE_NAMES[python_type(self.field)]
+
+
+def define() -> absl_flags.FlagValues:
+    """One flag for every setting, in the groups of the configuration.
+
+    They live in a set of their own, not in `absl.flags.FLAGS`, so that a program (or a test) can
+    parse as often as it likes and libraries' flags do not mix with ours.
+    """
+    flag_values = absl_flags.FlagValues()
+    for key, title, fields in configuration.groups():
+        for field in fields:
+            _define_one(flag_values, title, field, field.default, _help(field), check=True)
+        if key in configuration.REGISTRIES:
+            _, registry = configuration.REGISTRIES[key]
+            for name, uses in registry.fields().items():
+                if name in flag_values:
+                    continue
+                defaults = ", ".join(f"{entry}: {_plain(use.default)}" for entry, use in uses)
+                text = f"{_help(uses[0][1])} ({_shortened(defaults, uses)})"
+                _define_one(flag_values, title, uses[0][1], None, text, check=len(uses) == 1)
+    for name, default, text in _OTHER:
+        kind = absl_flags.BooleanFlag(name, default, text)
+        absl_flags.DEFINE_flag(kind, flag_values, module_name="Other")
+    return flag_values
+
+
+def _shortened(defaults: str, uses: list[tuple[str, dataclasses.Field]]) -> str:
+    same = {_plain(use.default) for _, use in uses}
+    return f"default {same.pop()}" if len(same) == 1 and len(uses) > 1 else defaults
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _help(field: dataclasses.Field) -> str:
+    choices = field.metadata["choices"]
+    return field.metadata["help"] + (f": {', '.join(choices)}" if choices else "")
+
+
+def _define_one(
+    flag_values: absl_flags.FlagValues,
+    title: str,
+    field: dataclasses.Field,
+    default: Any,
+    text: str,
+    check: bool,
+) -> None:
+    if python_type(field) is bool:
+        flag: absl_flags.Flag = absl_flags.BooleanFlag(field.name, default, text)
+    else:
+        flag = absl_flags.Flag(
+            _Parser(field, check), absl_flags.ArgumentSerializer(), field.name, default, text
+        )
+    absl_flags.DEFINE_flag(flag, flag_values, module_name=title)
+
+
+def parse(arguments: Sequence[str], flag_values: absl_flags.FlagValues) -> Config:
+    """The configuration that the command line asks for.
+
+    Args:
+        arguments: like sys.argv, the program first.
+        flag_values: where `define` has put the flags.
+
+    Raises:
+        UserError: one sentence on what is wrong with the arguments.
+    """
+    try:
+        rest = flag_values(list(arguments))[1:]
+    except absl_flags.UnrecognizedFlagError as error:
+        guess = nearest(error.flagname, list(flag_values))
+        hint = f"did you mean --{guess}? " if guess else ""
+        raise UserError(f"Unknown flag --{error.flagname}: {hint}--help lists all flags.") from None
+    except absl_flags.Error as error:
+        raise UserError(_one_line(str(error))) from None
+    if rest:
+        raise UserError(f"Unexpected argument {rest[0]!r}: every setting is a --flag=value.")
+    return to_config(flag_values)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def to_config(flag_values: absl_flags.FlagValues) -> Config:
+    """The configuration of parsed flags; flags that were left open take their defaults."""
+    values = {name: flag_values[name].value for name in configuration.all_fields()}
+    return Config.make(**{name: value for name, value in values.items() if value is not None})
+
+
+def help_text(program: str, example: str, flag_values: absl_flags.FlagValues) -> str:
+    """What `--help` prints: every flag with its meaning and default, in groups."""
+    lines = [f"Usage: {program} [--flag=value ...]", f"Example: {example}", ""]
+    by_module = flag_values.flags_by_module_dict()
+    titles = [title for _, title, _ in configuration.groups()] + ["Other"]
+    for title in titles:
+        lines.append(f"{title}:")
+        for flag in by_module[title]:
+            default = "" if flag.default is None else f" [{_plain(flag.default)}]"
+            lines += textwrap.wrap(
+                f"--{flag.name}  {flag.help}{default}",
+                width=98,
+                initial_indent="  ",
+                subsequent_indent="      ",
+            )
+        lines.append("")
+    lines += [
+        "Any command line can be kept in a file of flags, one a line: --flagfile=flags/NAME.flags;",
+        "later flags win.",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,41 @@
+"""Contrastive losses, selected by name.
+
+`LOSSES` is the dictionary behind `--loss`; `get` makes one:
+
+    loss = losses.get("uniform_prior", distribution_weight=5.0)
+    value = loss(projections_1, projections_2, seed=step)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ssl_keras.losses.base import Loss
+from ssl_keras.losses.contrastive import NTXent
+from ssl_keras.losses.generalized import (
+    DecoupledNTXent,
+    GaussianPrior,
+    HyperspherePrior,
+    UniformPrior,
+)
+from ssl_keras.registry import Registry
+
+LOSSES: Registry[Loss] = Registry(
+    "loss",
+    {
+        "nt_xent": NTXent,
+        "decoupled_nt_xent": DecoupledNTXent,
+        "uniform_prior": UniformPrior,
+        "hypersphere_prior": HyperspherePrior,
+        "gaussian_prior": GaussianPrior,
+    },
+)
+
+
+def get(name: str, /, **hyperparameters: Any) -> Loss:
+    """The loss called `name` with `hyperparameters` (its class's fields).
+
+    Raises:
+        UserError: unknown name or hyperparameter (the nearest is named), or a value out of range.
+    """
+    return LOSSES.get(name, **hyperparameters)

@@ -1,0 +1,89 @@
+"""The contract of a loss, and the gathering of projections from all replicas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ssl_keras.lazy import tf
+from ssl_keras.registry import Options
+
+
+def gather(tensor: Any) -> Any:
+    """`tensor` of all replicas, concatenated along axis 0 in the order of replicas.
+
+    Outside a replica context, and with one replica, it is `tensor` itself. Differentiable: the
+    gradient of every replica's use flows back to the replica that owns the rows.
+    """
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return tensor
+    gathered = context.all_gather(tensor, axis=0)
+    gathered.set_shape([None, *tensor.shape[1:]])
+    return gathered
+
+
+def first_row(batch: Any) -> Any:
+    """Position in the global batch of this replica's first image, `batch` images a replica."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return 0
+    return tf.cast(context.replica_id_in_sync_group, tf.int32) * batch
+
+
+@dataclass(frozen=True)
+class Loss(Options):
+    """A loss of two batches of projections.
+
+    `loss(projections_1, projections_2, labels=None, seed=None)` returns a float32 scalar;
+    `loss.parts(...)` returns it with its terms. `projections_*` are (batch, dim), un-normalised,
+    of any float dtype; everything is computed in float32. A loss is stateless: those that draw
+    random numbers take them from `seed` (an integer or a pair of int32), and the same seed gives
+    the same draws, so pass a fresh one at each step.
+
+    Under `tf.distribute` every replica passes its own rows and the average over replicas of the
+    returned values is the loss of the global batch: negatives and priors span all replicas.
+    """
+
+    @property
+    def weight(self) -> float:
+        """The factor of the distribution term in the loss (lambda)."""
+        return float(getattr(self, "distribution_weight", 1.0))
+
+    def parts(
+        self, projections_1: Any, projections_2: Any, labels: Any = None, seed: Any = None
+    ) -> dict[str, Any]:
+        """The loss and its terms: {"loss", "alignment", "distribution"}, float32 scalars.
+
+        loss = alignment + weight * distribution.
+        """
+        alignment, distribution = self.terms(projections_1, projections_2, labels, seed)
+        return {
+            "loss": alignment + self.weight * distribution,
+            "alignment": alignment,
+            "distribution": distribution,
+        }
+
+    def terms(
+        self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
+    ) -> tuple[Any, Any]:
+        """(alignment, distribution), each a float32 scalar. Every loss implements this."""
+        raise NotImplementedError(f"{type(self).__name__} does not define its terms")
+
+    def __call__(
+        self, projections_1: Any, projections_2: Any, labels: Any = None, seed: Any = None
+    ) -> Any:
+        return self.parts(projections_1, projections_2, labels, seed)["loss"]
+
+    def compared_with(self, num_images: int) -> str:
+        """What each anchor is compared with in a global batch of `num_images`, for the banner."""
+        return f"{2 * num_images - 2} negatives"
+
+    def collapse_value(self, num_images: int, dim: int) -> float | None:
+        """The loss when all projections are equal, or None where it has no closed form.
+
+        Args:
+            num_images: images in the global batch.
+            dim: dimension of the projections.
+        """
+        return None

@@ -1,0 +1,24 @@
+"""Networks, as parts that a model is put together from: encoders, projection heads, probes.
+
+`ENCODERS` is the dictionary behind `--encoder`.
+"""
+
+from __future__ import annotations
+
+from ssl_keras.networks.encoders import Convnet, Encoder, ResNet18, ResNet34, ResNet50
+from ssl_keras.networks.heads import BATCH_NORM, build_linear_probe, build_projection_head, in_order
+from ssl_keras.registry import Registry
+
+__all__ = [
+    "BATCH_NORM",
+    "ENCODERS",
+    "Encoder",
+    "build_linear_probe",
+    "build_projection_head",
+    "in_order",
+]
+
+ENCODERS: Registry[Encoder] = Registry(
+    "encoder",
+    {"convnet": Convnet, "resnet18": ResNet18, "resnet34": ResNet34, "resnet50": ResNet50},
+)

@@ -1,0 +1,180 @@
+"""Encoders: image of any number of channels in, feature vector out.
+
+Layers receive an explicit `dtype` policy and every nested call an explicit `training`: Keras
+would otherwise put batch normalisation of frozen features into training mode.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ssl_keras.errors import UserError
+from ssl_keras.lazy import keras
+from ssl_keras.registry import Options, option
+
+# Up to this side, in pixels, ResNets use the stem for small images.
+SMALL_IMAGE = 64
+
+
+@dataclass(frozen=True)
+class Encoder(Options):
+    """Base of the encoders: `build(input_shape, dtype)` makes the network."""
+
+    width_multiplier: float = option(1.0, above=0, help="factor on every layer's width")
+
+    def build(self, input_shape: tuple[int, int, int], dtype: Any = "float32") -> Any:
+        """A `keras.Model` from images (batch, *input_shape) to features (batch, dim).
+
+        Args:
+            input_shape: (height, width, channels).
+            dtype: dtype or mixed-precision policy of the layers.
+
+        Raises:
+            UserError: an image too small for this network.
+        """
+        height, width, _ = input_shape
+        if min(height, width) < self.minimum_size:
+            raise UserError(
+                f"Images of {height}x{width} are too small for this encoder: at least "
+                f"{self.minimum_size}x{self.minimum_size} pixels are needed."
+            )
+        images = keras.Input(input_shape, name="images", dtype="float32")
+        return keras.Model(images, self.features(images, dtype), name="encoder")
+
+    minimum_size: ClassVar[int] = 1
+
+    def features(self, images: Any, dtype: Any) -> Any:
+        """The symbolic features of symbolic `images`."""
+        raise NotImplementedError(f"{type(self).__name__} does not define its layers")
+
+    def describe(self, input_shape: tuple[int, int, int]) -> str:
+        """What was chosen for images of this shape, for the banner; may be empty."""
+        return ""
+
+    def _width(self, channels: int) -> int:
+        return max(1, round(channels * self.width_multiplier))
+
+
+@dataclass(frozen=True)
+class Convnet(Encoder):
+    """The encoder of the authors' RandBit experiment on MNIST.
+
+    Three times [3x3 convolution, stride 2, no padding, no bias; batch norm; ReLU] with 32, 64 and
+    64 filters, flatten, dense 128 without bias, batch norm, ReLU. 89,504 parameters for 28x28
+    images of one channel, 288 more for each further channel.
+
+    Source: google-research/simclr, colabs/intriguing_properties/randbits_mnist.ipynb.
+    """
+
+    minimum_size: ClassVar[int] = 15
+
+    def features(self, images: Any, dtype: Any) -> Any:
+        layers, x = keras.layers, images
+        for filters in (32, 64, 64):
+            x = layers.Conv2D(
+                self._width(filters), 3, strides=2, padding="valid", use_bias=False, dtype=dtype
+            )(x)
+            x = layers.BatchNormalization(dtype=dtype)(x)
+            x = layers.ReLU(dtype=dtype)(x)
+        x = layers.Flatten(dtype=dtype)(x)
+        x = layers.Dense(self._width(128), use_bias=False, dtype=dtype)(x)
+        x = layers.BatchNormalization(dtype=dtype)(x)
+        return layers.ReLU(dtype=dtype)(x)
+
+
+@dataclass(frozen=True)
+class ResNet(Encoder):
+    """Residual networks as SimCLR trains them: base of resnet18, resnet34 and resnet50.
+
+    Batch norm with epsilon 1e-5 and momentum 0.9, the last gamma of each block starting at 0,
+    projection shortcuts where the shape changes, global average pooling. The stem for large
+    images is 7x7 stride 2 and a 3x3 max-pool stride 2; for small ones 3x3 stride 1 without pool.
+
+    Source: He et al. 2015 (arXiv 1512.03385); google-research/simclr, tf2/resnet.py.
+    """
+
+    stem: str = option(
+        "auto",
+        choices=("auto", "small", "large"),
+        help="ResNet stem; auto: small for images up to 64 pixels",
+    )
+
+    blocks: ClassVar[tuple[int, int, int, int]]
+    bottleneck: ClassVar[bool] = False
+
+    def _stem(self, input_shape: tuple[int, ...]) -> str:
+        if self.stem != "auto":
+            return self.stem
+        return "small" if max(input_shape[:2]) <= SMALL_IMAGE else "large"
+
+    def describe(self, input_shape: tuple[int, int, int]) -> str:
+        return f"{self._stem(input_shape)}-image stem"
+
+    def features(self, images: Any, dtype: Any) -> Any:
+        layers = keras.layers
+
+        def conv_norm(x: Any, filters: int, size: int, stride: int, last: bool = False) -> Any:
+            x = layers.Conv2D(
+                filters,
+                size,
+                strides=stride,
+                padding="same",
+                use_bias=False,
+                kernel_initializer="he_normal",
+                dtype=dtype,
+            )(x)
+            gamma = "zeros" if last else "ones"
+            return layers.BatchNormalization(
+                epsilon=1e-5, momentum=0.9, gamma_initializer=gamma, dtype=dtype
+            )(x)
+
+        def relu(x: Any) -> Any:
+            return layers.ReLU(dtype=dtype)(x)
+
+        def block(x: Any, filters: int, stride: int) -> Any:
+            width = filters * (4 if self.bottleneck else 1)
+            shortcut = x
+            if stride > 1 or x.shape[-1] != width:
+                shortcut = conv_norm(x, width, 1, stride)
+            if self.bottleneck:
+                x = relu(conv_norm(x, filters, 1, 1))
+                x = relu(conv_norm(x, filters, 3, stride))
+                x = conv_norm(x, width, 1, 1, last=True)
+            else:
+                x = relu(conv_norm(x, filters, 3, stride))
+                x = conv_norm(x, width, 3, 1, last=True)
+            return relu(layers.Add(dtype=dtype)([x, shortcut]))
+
+        if self._stem(images.shape[1:]) == "small":
+            x = relu(conv_norm(images, self._width(64), 3, 1))
+        else:
+            x = relu(conv_norm(images, self._width(64), 7, 2))
+            x = layers.MaxPooling2D(3, strides=2, padding="same", dtype=dtype)(x)
+        for group, num_blocks in enumerate(self.blocks):
+            for index in range(num_blocks):
+                stride = 2 if group > 0 and index == 0 else 1
+                x = block(x, self._width(64 * 2**group), stride)
+        return layers.GlobalAveragePooling2D(dtype=dtype)(x)
+
+
+@dataclass(frozen=True)
+class ResNet18(ResNet):
+    """ResNet-18: basic blocks 2, 2, 2, 2; 512 features."""
+
+    blocks = (2, 2, 2, 2)
+
+
+@dataclass(frozen=True)
+class ResNet34(ResNet):
+    """ResNet-34: basic blocks 3, 4, 6, 3; 512 features."""
+
+    blocks = (3, 4, 6, 3)
+
+
+@dataclass(frozen=True)
+class ResNet50(ResNet):
+    """ResNet-50: bottleneck blocks 3, 4, 6, 3; 2,048 features."""
+
+    blocks = (3, 4, 6, 3)
+    bottleneck = True

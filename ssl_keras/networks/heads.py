@@ -1,0 +1,80 @@
+"""Projection heads and the online linear probe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ssl_keras.lazy import keras
+
+# Where a projection head normalises: after every layer (SimCLR v2, the last one without beta),
+# after the hidden layers only (the RandBit experiment), or nowhere.
+BATCH_NORM = ("all", "hidden", "none")
+
+
+def build_projection_head(
+    input_dim: int,
+    *,
+    num_layers: int,
+    hidden_dim: int,
+    dim: int,
+    batch_norm: str = "hidden",
+    dtype: Any = "float32",
+) -> Any:
+    """The network from features to projections.
+
+    `num_layers` dense layers without bias, the hidden ones followed by batch norm and ReLU.
+    With 0 layers the features themselves are the projections.
+
+    Args:
+        input_dim: dimension of the features.
+        num_layers: 0, 1 (linear), 2 (one hidden layer), ...
+        hidden_dim: width of the hidden layers.
+        dim: dimension of the projections.
+        batch_norm: one of `BATCH_NORM`.
+        dtype: dtype or mixed-precision policy of the layers.
+
+    Returns:
+        A `keras.Model` from features (batch, input_dim) to the outputs of all layers, each after
+        its activation: {"projection_1": ..., ...}; see `in_order`. (Not a list: Keras would turn
+        a list of one output into the output itself.)
+    """
+    layers = keras.layers
+    features = keras.Input((input_dim,), name="features", dtype="float32")
+    outputs, x = {}, features
+    for index in range(num_layers):
+        last = index == num_layers - 1
+        x = layers.Dense(dim if last else hidden_dim, use_bias=False, dtype=dtype)(x)
+        if batch_norm == "all" or (batch_norm == "hidden" and not last):
+            x = layers.BatchNormalization(epsilon=1e-5, momentum=0.9, center=not last, dtype=dtype)(
+                x
+            )
+        if not last:
+            x = layers.ReLU(dtype=dtype)(x)
+        outputs[f"projection_{index + 1}"] = x
+    if not outputs:
+        outputs["projection_0"] = layers.Identity(dtype="float32")(features)
+    return keras.Model(features, outputs, name="projection_head")
+
+
+def in_order(outputs: Mapping[str, Any]) -> list[Any]:
+    """The outputs of a projection head from first layer to last; the last are the projections."""
+    return [outputs[name] for name in sorted(outputs, key=lambda name: int(name.split("_")[1]))]
+
+
+def build_linear_probe(input_dim: int, num_outputs: Mapping[str, int]) -> Any:
+    """One linear classifier for each declared feature of the data set, in float32.
+
+    Args:
+        input_dim: dimension of the features it reads.
+        num_outputs: feature name -> number of classes or bits.
+
+    Returns:
+        A `keras.Model` from features to {feature name: logits}.
+    """
+    features = keras.Input((input_dim,), name="features", dtype="float32")
+    logits = {
+        name: keras.layers.Dense(size, dtype="float32", name=name)(features)
+        for name, size in num_outputs.items()
+    }
+    return keras.Model(features, logits, name="linear_probe")

@@ -1,0 +1,140 @@
+"""Optimizers, their learning-rate rule and schedule.
+
+`OPTIMIZERS` is the dictionary behind `--optimizer`. Weight decay is decoupled (Loshchilov and
+Hutter 2019): each step also does weight -= learning_rate * weight_decay * weight, for kernels
+only; batch-norm parameters and biases (every variable of rank 0 or 1) are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ssl_keras.lazy import keras, tf
+from ssl_keras.registry import Options, Registry, option
+
+SCALING = ("none", "linear", "sqrt")
+DECAY = ("cosine", "linear", "constant")
+
+
+@dataclass(frozen=True)
+class Optimizer(Options):
+    """Base of the optimizers: `build(schedule)` makes the Keras one."""
+
+    weight_decay: float = option(0.0, minimum=0, help="decoupled weight decay of the kernels")
+
+    default_learning_rate: ClassVar[float] = 1e-3
+    keras_name: ClassVar[str] = "Adam"
+
+    def build(self, learning_rate: Any) -> Any:
+        """The `keras.optimizers.Optimizer` with this learning rate or schedule."""
+        arguments = self.options()
+        arguments["weight_decay"] = arguments["weight_decay"] or None
+        return getattr(keras.optimizers, self.keras_name)(learning_rate=learning_rate, **arguments)
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015), Keras' defaults."""
+
+
+@dataclass(frozen=True)
+class AdamW(Optimizer):
+    """Adam with weight decay by default."""
+
+    weight_decay: float = option(1e-4, minimum=0, help="decoupled weight decay of the kernels")
+    keras_name = "AdamW"
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum."""
+
+    momentum: float = option(0.9, minimum=0, below=1, help="momentum of sgd")
+    default_learning_rate = 0.05
+    keras_name = "SGD"
+
+
+@dataclass(frozen=True)
+class Lamb(Optimizer):
+    """LAMB (You et al. 2020): Adam with layer-wise trust ratios, for large batches."""
+
+    keras_name = "Lamb"
+
+
+OPTIMIZERS: Registry[Optimizer] = Registry(
+    "optimizer", {"adam": Adam, "adamw": AdamW, "sgd": SGD, "lamb": Lamb}
+)
+
+
+def scaled_learning_rate(learning_rate: float, batch_size: int, scaling: str) -> float:
+    """The peak learning rate for a batch size.
+
+    Args:
+        learning_rate: the base rate.
+        batch_size: images in the global batch.
+        scaling: "none"; "linear": rate * batch / 256 (Goyal et al. 2017); "sqrt":
+            rate * sqrt(batch) (Chen et al. 2020, appendix B.1).
+    """
+    return (
+        learning_rate
+        * {
+            "none": 1.0,
+            "linear": batch_size / 256,
+            "sqrt": math.sqrt(batch_size),
+        }[scaling]
+    )
+
+
+def rule_text(learning_rate: float, batch_size: int, scaling: str) -> str:
+    """The rule of `scaled_learning_rate` with its numbers, for the banner."""
+    return {
+        "none": f"{learning_rate:g}",
+        "linear": f"{learning_rate:g} * {batch_size} / 256",
+        "sqrt": f"{learning_rate:g} * sqrt({batch_size})",
+    }[scaling]
+
+
+def build_schedule(peak: float, *, total_steps: int, warmup_steps: int, decay: str) -> Any:
+    """Linear warm-up from 0, then decay to 0: a `keras` learning-rate schedule.
+
+        step < warmup_steps:  peak * step / warmup_steps
+        afterwards:           peak * f((step - warmup_steps) / (total_steps - warmup_steps))
+
+    with f(t) = (1 + cos(pi t)) / 2 for "cosine", 1 - t for "linear" and 1 for "constant".
+    Source: google-research/simclr, tf2/model.py (WarmUpAndCosineDecay).
+    """
+
+    class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step: Any) -> Any:
+            step = tf.cast(step, tf.float32)
+            ramp = tf.minimum(step / max(warmup_steps, 1), 1.0) if warmup_steps else 1.0
+            done = (step - warmup_steps) / max(total_steps - warmup_steps, 1)
+            done = tf.clip_by_value(done, 0.0, 1.0)
+            if decay == "cosine":
+                factor = (1.0 + tf.cos(math.pi * done)) / 2.0
+            else:
+                factor = 1.0 - done if decay == "linear" else tf.ones_like(done)
+            return peak * ramp * factor
+
+        def get_config(self) -> dict[str, Any]:
+            return {
+                "peak": peak,
+                "total_steps": total_steps,
+                "warmup_steps": warmup_steps,
+                "decay": decay,
+            }
+
+    return WarmupDecay()
+
+
+def exclude_from_decay(optimizer: Any, variables: list[Any]) -> list[Any]:
+    """Tell `optimizer` to leave batch-norm parameters and biases out of weight decay.
+
+    Returns:
+        The variables left out: those of rank 0 or 1. Call it before the optimizer is built.
+    """
+    excluded = [variable for variable in variables if len(variable.shape) <= 1]
+    optimizer.exclude_from_weight_decay(var_list=excluded)
+    return excluded

@@ -1,0 +1,57 @@
+"""Stateless random draws: everything random is a function of (seed, purpose, step, ...).
+
+A *key* is a pair of int32. `key(seed, purpose)` starts one, `fold(key, number)` derives another,
+and the draws below consume one. The same key gives the same draws on every machine of a kind, in
+eager mode, in a graph and under XLA: floats are made from the 32-bit words of the Philox
+generator, because TensorFlow's own float draws differ between XLA and the plain graph.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+from ssl_keras.lazy import tf
+
+_ALGORITHM = "philox"
+
+
+def key(seed: int, purpose: str) -> Any:
+    """The key for `purpose` (any fixed text) under the run's `seed` (an int32)."""
+    purpose_number = zlib.crc32(purpose.encode()) & 0x7FFFFFFF
+    return tf.constant([seed, purpose_number], dtype=tf.int32)
+
+
+def as_key(seed: Any) -> Any:
+    """A key from what a caller may pass: None, an integer, or a pair of integers."""
+    if seed is None:
+        return tf.constant([0, 0], dtype=tf.int32)
+    seed = tf.cast(seed, tf.int32)
+    return tf.stack([tf.zeros((), tf.int32), seed]) if seed.shape.rank == 0 else seed
+
+
+def fold(key: Any, number: Any) -> Any:
+    """A new key from `key` and an integer (Python or tensor), such as the step."""
+    return tf.random.experimental.stateless_fold_in(key, tf.cast(number, tf.int32), alg=_ALGORITHM)
+
+
+def _words(key: Any, shape: Any, num_bits: int) -> Any:
+    """The top `num_bits` bits of Philox words, as float32 whole numbers (exact up to 24 bits)."""
+    words = tf.random.stateless_uniform(
+        shape, seed=key, minval=None, maxval=None, dtype=tf.uint32, alg=_ALGORITHM
+    )
+    return tf.cast(tf.bitwise.right_shift(words, tf.constant(32 - num_bits, tf.uint32)), tf.float32)
+
+
+def uniform(key: Any, shape: Any) -> Any:
+    """Draws from U[0, 1): float32, multiples of 2^-24."""
+    return _words(key, shape, 24) * 2.0**-24
+
+
+def normal(key: Any, shape: Any) -> Any:
+    """Draws from N(0, 1): float32, by the inverse of the normal distribution function.
+
+    The uniform draws behind it are odd multiples of 2^-24, so neither 0 nor 1 (where the inverse
+    is infinite) can occur; the largest magnitude is 5.29.
+    """
+    return tf.math.ndtri((_words(key, shape, 23) + 0.5) * 2.0**-23)

@@ -1,0 +1,72 @@
+"""What a run prints: the banner before it, the table after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ssl_keras.datasets.base import Feature
+
+CONTROL = "random_encoder"
+
+
+def banner(lines: Mapping[str, str]) -> str:
+    """Labels and values, aligned."""
+    width = max(len(label) for label in lines)
+    return "\n".join(f"{label:<{width}}  {value}" for label, value in lines.items())
+
+
+def describe_features(features: Mapping[str, Feature]) -> str:
+    """The declared features with their chance levels, in one line."""
+    parts = []
+    for name, feature in features.items():
+        if feature.kind == "class":
+            parts.append(f"{name} ({feature.size} classes, chance {feature.chance:.3g})")
+        else:
+            parts.append(
+                f"{name} ({feature.size}, chance {feature.chance:.3g} each, "
+                f"{feature.all_right_chance:.3g} all right)"
+            )
+    return ", ".join(parts)
+
+
+def accuracy_table(
+    values: Mapping[str, float],
+    features: Mapping[str, Feature],
+    heads: Sequence[str],
+    depths: Sequence[str],
+) -> str:
+    """Test accuracy for every declared feature and head, at every depth, against chance.
+
+    Args:
+        values: "head/depth/feature/measure" -> value, and the same under "random_encoder/".
+        features: the declared features.
+        heads: the heads, in order.
+        depths: the depths, in order; the control has the first one only.
+    """
+    header = ["feature", "head", "chance", "untrained", *depths]
+    rows = [header]
+    for name, feature in features.items():
+        measures = {"accuracy": (name, feature.chance)}
+        if feature.kind == "bits":
+            measures = {
+                "accuracy": (f"{name} (mean)", feature.chance),
+                "all_right": (f"{name} (all right)", feature.all_right_chance),
+            }
+        for measure, (label, chance) in measures.items():
+            for head in heads:
+                control = values.get(f"{CONTROL}/{head}/{depths[0]}/{name}/{measure}")
+                row = [label, head, f"{chance:.3f}"]
+                row.append("" if control is None else f"{control:.3f}")
+                row += [f"{values[f'{head}/{depth}/{name}/{measure}']:.3f}" for depth in depths]
+                rows.append(row)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    lines = []
+    for index, row in enumerate(rows):
+        cells = [
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+        if index == 0:
+            lines.append("  ".join("-" * width for width in widths))
+    return "\n".join(lines)

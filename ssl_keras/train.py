@@ -1,0 +1,36 @@
+"""The main program: `python -m ssl_keras.train --loss=uniform_prior`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from ssl_keras import flags, startup
+
+PROGRAM = "python -m ssl_keras.train"
+EXAMPLE = f"{PROGRAM} --loss=nt_xent --temperature=0.1 --num_bits=5"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train, evaluate and export one run; the exit codes are those of `startup.guarded`."""
+    arguments = list(sys.argv if arguments is None else arguments)
+    flag_values = flags.define()
+    if {"--help", "-help", "-h"} & set(arguments[1:]):
+        print(flags.help_text(PROGRAM, EXAMPLE, flag_values))
+        return startup.OK
+
+    def body() -> None:
+        config = flags.parse(arguments, flag_values)
+        if flag_values["only_check_args"].value:
+            print("The flags are valid.")
+            return
+        startup.start_tensorflow()
+        from ssl_keras import experiment
+
+        experiment.run(config)
+
+    return startup.guarded("ssl_keras.train", body, lambda: bool(flag_values["traceback"].value))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

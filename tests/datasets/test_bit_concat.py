@@ -1,0 +1,147 @@
+"""Bits: order, prefix, constancy, independence; batches: order, shuffling, resumption."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssl_keras import datasets
+from ssl_keras.datasets import DataSet
+from ssl_keras.datasets.base import Split, compose_images
+from ssl_keras.datasets.bit_concat import binary_digits, random_integers
+from ssl_keras.errors import UserError
+
+
+def test_binary_digits_least_significant_first() -> None:
+    integers = np.array([0, 1, 2, 6, 2**32 - 1], np.uint32)
+    expected = [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 1], [1, 1, 1]]
+    np.testing.assert_array_equal(binary_digits(integers, 3), expected)
+    assert binary_digits(integers, 32)[4].sum() == 32
+
+
+def test_integers_are_uniform_and_streams_are_independent() -> None:
+    train = random_integers(0, "train", 20_000)
+    assert train.dtype == np.uint32
+    bits = binary_digits(train, 32)
+    np.testing.assert_allclose(bits.mean(axis=0), 0.5, atol=0.015)
+    correlations = np.corrcoef(bits.T) - np.eye(32)
+    assert np.abs(correlations).max() < 0.04
+    for other in (random_integers(0, "test", 20_000), random_integers(1, "train", 20_000)):
+        agreement = (binary_digits(other, 32) == bits).mean(axis=0)
+        np.testing.assert_allclose(agreement, 0.5, atol=0.015)
+    np.testing.assert_array_equal(random_integers(0, "train", 5), train[:5])
+
+
+def test_known_integers_never_change() -> None:
+    # Published results depend on these values: a change here is a change of the data set.
+    assert random_integers(0, "train", 3).tolist() == [2921450916, 987348743, 3064256272]
+
+
+def test_k_bits_are_a_prefix_of_more(bit_data: DataSet, data_dir: str) -> None:
+    more = datasets.load("bit_concat", data_dir=data_dir, num_bits=8)
+    for split in ("train", "test"):
+        few_bits = getattr(bit_data, split).labels["bits"]
+        np.testing.assert_array_equal(few_bits, getattr(more, split).labels["bits"][:, :3])
+
+
+def test_planes_are_the_bits_and_follow_the_image_channels(bit_data: DataSet) -> None:
+    assert bit_data.input_shape == (28, 28, 4)
+    assert bit_data.image_channels == 1
+    assert bit_data.num_bits == 3
+    for index, example in enumerate(bit_data.test.as_dataset().take(20)):
+        image, labels = example["image"].numpy(), example["labels"]
+        assert image.shape == (28, 28, 4)
+        assert image.dtype == np.float32
+        np.testing.assert_allclose(
+            image[..., 0] * 255, bit_data.test.images[index, ..., 0], atol=1e-3
+        )
+        for bit in range(3):
+            assert np.all(image[..., 1 + bit] == labels["bits"][bit].numpy())
+        assert labels["class"].dtype == tf.int32
+
+
+def test_bits_do_not_depend_on_the_class(bit_data: DataSet) -> None:
+    classes, bits = bit_data.train.labels["class"], bit_data.train.labels["bits"]
+    for label in range(10):
+        np.testing.assert_allclose(bits[classes == label].mean(axis=0), 0.5, atol=0.1)
+
+
+def test_no_bits_is_the_plain_source(data_dir: str) -> None:
+    without = datasets.load("bit_concat", data_dir=data_dir, num_bits=0)
+    plain = datasets.load("plain", data_dir=data_dir)
+    assert list(without.features) == ["class"]
+    assert without.input_shape == plain.input_shape == (28, 28, 1)
+    np.testing.assert_array_equal(without.train.images, plain.train.images)
+
+
+def test_declared_features_and_chance(bit_data: DataSet) -> None:
+    assert bit_data.features["class"].chance == 0.1
+    assert bit_data.features["class"].all_right_chance == 0.1
+    assert bit_data.features["bits"].chance == 0.5
+    assert bit_data.features["bits"].all_right_chance == 0.125
+
+
+@pytest.mark.parametrize("num_bits", [-1, 33, 1.5])
+def test_number_of_bits_is_bounded(num_bits: float) -> None:
+    with pytest.raises(UserError, match="num_bits must be"):
+        datasets.load("bit_concat", num_bits=num_bits)
+
+
+def numbered(count: int) -> Split:
+    images = np.arange(count, dtype=np.uint8)[:, None, None, None]
+    labels = {"class": np.arange(count, dtype=np.int32)}
+    planes = np.arange(count, dtype=np.float32)[:, None]
+    return Split(images, labels, planes)
+
+
+def order(split: Split, **arguments: int) -> list[list[int]]:
+    return [
+        batch["labels"]["class"].numpy().tolist()
+        for batch in split.training_batches(4, **arguments)
+    ]
+
+
+def test_every_epoch_is_a_fresh_permutation_without_the_remainder() -> None:
+    batches = order(numbered(10), seed=0, num_steps=6)
+    epochs = [batches[first] + batches[first + 1] for first in (0, 2, 4)]
+    for epoch in epochs:
+        assert len(set(epoch)) == 8
+    assert epochs[0] != epochs[1] != epochs[2]
+    # The two examples left out differ between epochs, so none is lost for good.
+    left_out = [frozenset(range(10)) - set(epoch) for epoch in epochs]
+    assert len(set(left_out)) > 1
+
+
+def test_batches_are_a_function_of_seed_and_step() -> None:
+    split = numbered(10)
+    whole = order(split, seed=0, num_steps=7)
+    assert order(split, seed=0, num_steps=7) == whole
+    assert order(split, seed=0, num_steps=7, start_step=3) == whole[3:]
+    assert order(split, seed=1, num_steps=7) != whole
+
+
+def test_columns_of_a_batch_belong_together() -> None:
+    for batch in numbered(10).training_batches(5, seed=0, num_steps=2):
+        labels = batch["labels"]["class"].numpy()
+        np.testing.assert_array_equal(batch["image"].numpy().ravel(), labels)
+        np.testing.assert_array_equal(batch["planes"].numpy().ravel(), labels)
+
+
+def test_batches_in_order_include_the_partial_last_one() -> None:
+    sizes, labels = [], []
+    for batch in numbered(10).batches(4):
+        sizes.append(len(batch["image"]))
+        labels += batch["labels"]["class"].numpy().tolist()
+    assert sizes == [4, 4, 2]
+    assert labels == list(range(10))
+
+
+def test_batch_larger_than_the_data_is_refused() -> None:
+    with pytest.raises(UserError, match="batch of 11 is larger than the training data"):
+        numbered(10).training_batches(11, seed=0, num_steps=1)
+
+
+def test_compose_without_planes_scales_to_one() -> None:
+    images = np.array([[[[0], [255]]]], np.uint8)
+    np.testing.assert_allclose(compose_images(images), [[[[0.0], [1.0]]]])

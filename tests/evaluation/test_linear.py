@@ -1,0 +1,114 @@
+"""Logistic regression against scikit-learn, separable data, shuffled labels, and no leak."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from ssl_keras.datasets import Feature
+from ssl_keras.evaluation import FrozenFeatures, linear
+from ssl_keras.evaluation.linear import Linear
+
+CLASS = Feature("class", "class", 3, 1 / 3)
+BITS = Feature("bits", "bits", 2, 0.5)
+
+
+def clusters(count: int, seed: int, spread: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 3, count).astype(np.int32)
+    centers = np.array([[0, 0, 4, 0], [4, 0, 0, 0], [0, 4, 0, 0]], np.float64)
+    return (centers[labels] + spread * generator.normal(size=(count, 4))).astype(np.float32), labels
+
+
+def frozen(train: tuple, test: tuple, feature: Feature) -> FrozenFeatures:
+    name = feature.name
+    return FrozenFeatures(train[0], test[0], {name: train[1]}, {name: test[1]}, {name: feature})
+
+
+@pytest.mark.parametrize("l2", [1.0, 0.01, 1e-4])
+def test_class_regression_reaches_the_loss_of_scikit_learn(l2: float) -> None:
+    features, labels = clusters(300, 0, spread=3.0)
+    features = features.astype(np.float64)
+    targets = linear.one_hot(labels, "class", 3)
+    ours = linear.fit(features, targets, "class", l2)
+    theirs = LogisticRegression(C=1 / (l2 * len(features)), tol=1e-10, max_iter=5000)
+    theirs.fit(features, labels)
+    weights = np.vstack([theirs.coef_.T, theirs.intercept_[None]])
+    loss = linear.objective(ours, features, targets, "class", l2)[0]
+    expected = linear.objective(weights, features, targets, "class", l2)[0]
+    np.testing.assert_allclose(loss, expected, rtol=1e-3)
+
+
+def test_bits_are_independent_regressions_as_in_scikit_learn() -> None:
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(300, 4))
+    bits = (features[:, :2] + generator.normal(size=(300, 2)) > 0).astype(np.int32)
+    l2 = 0.01
+    ours = linear.fit(features, linear.one_hot(bits, "bits", 2), "bits", l2)
+    for bit in range(2):
+        theirs = LogisticRegression(C=1 / (l2 * 300), tol=1e-10, max_iter=5000)
+        theirs.fit(features, bits[:, bit])
+        np.testing.assert_allclose(ours[:-1, bit], theirs.coef_[0], rtol=1e-2, atol=1e-3)
+        np.testing.assert_allclose(ours[-1, bit], theirs.intercept_[0], rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["class", "bits"])
+def test_gradient_equals_finite_differences(kind: str) -> None:
+    generator = np.random.default_rng(0)
+    features, weights = generator.normal(size=(7, 3)), generator.normal(size=(4, 2))
+    targets = np.eye(2)[generator.integers(0, 2, 7)]
+    gradient = linear.objective(weights, features, targets, kind, 0.3)[1]
+    for index in np.ndindex(4, 2):
+        step = np.zeros((4, 2))
+        step[index] = 1e-6
+        up = linear.objective(weights + step, features, targets, kind, 0.3)[0]
+        down = linear.objective(weights - step, features, targets, kind, 0.3)[0]
+        np.testing.assert_allclose(gradient[index], (up - down) / 2e-6, atol=1e-7)
+
+
+def test_separable_classes_give_one_and_known_bits_give_one() -> None:
+    features = frozen(clusters(300, 0, 0.3), clusters(200, 1, 0.3), CLASS)
+    assert dict(Linear().evaluate(features, seed=0))["class/accuracy"] == 1.0
+    bits = np.random.default_rng(0).integers(0, 2, (500, 2)).astype(np.int32)
+    coded = (bits @ np.array([[1.0, 0.5], [-0.3, 2.0]])).astype(np.float32)
+    result = dict(
+        Linear().evaluate(
+            frozen((coded[:300], bits[:300]), (coded[300:], bits[300:]), BITS), seed=0
+        )
+    )
+    assert result["bits/accuracy"] == 1.0
+    assert result["bits/all_right"] == 1.0
+
+
+def test_shuffled_labels_give_chance() -> None:
+    (train, _), (test, _) = clusters(600, 0), clusters(600, 1)
+    generator = np.random.default_rng(2)
+    labels = [generator.integers(0, 3, 600).astype(np.int32) for _ in range(2)]
+    result = dict(Linear().evaluate(frozen((train, labels[0]), (test, labels[1]), CLASS), seed=0))
+    np.testing.assert_allclose(result["class/accuracy"], 1 / 3, atol=0.07)
+
+
+def test_the_test_split_never_influences_the_fit() -> None:
+    train, test = clusters(300, 0, 3.0), clusters(200, 1, 3.0)
+    first = dict(Linear().evaluate(frozen(train, test, CLASS), seed=0))
+    # Other test images, one by one correct or not: l2 and the weights must stay.
+    half = (test[0][:100], test[1][:100])
+    other = dict(Linear().evaluate(frozen(train, half, CLASS), seed=0))
+    rest = dict(Linear().evaluate(frozen(train, (test[0][100:], test[1][100:]), CLASS), seed=0))
+    assert first["class/l2"] == other["class/l2"] == rest["class/l2"]
+    mean = (other["class/accuracy"] + rest["class/accuracy"]) / 2
+    np.testing.assert_allclose(first["class/accuracy"], mean, atol=1e-12)
+
+
+def test_dead_units_invent_no_feature() -> None:
+    train = np.full((10, 2), 1e4, np.float32)
+    train[:, 1] = np.arange(10)
+    standardized, _ = linear.standardize(train + 0.0, train)
+    np.testing.assert_array_equal(standardized[:, 0], 0.0)
+    np.testing.assert_allclose(standardized[:, 1].std(), 1.0)
+
+
+def test_the_seed_chooses_the_validation_split_only() -> None:
+    features = frozen(clusters(300, 0, 3.0), clusters(200, 1, 3.0), CLASS)
+    assert dict(Linear().evaluate(features, 0)) == dict(Linear().evaluate(features, 0))

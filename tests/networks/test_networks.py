@@ -1,0 +1,131 @@
+"""Encoders, heads and probe: parameter counts, shapes, depth, dtype, and training mode."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssl_keras.errors import UserError
+from ssl_keras.networks import ENCODERS, build_linear_probe, build_projection_head, in_order
+
+
+@pytest.mark.parametrize(("channels", "parameters"), [(1, 89_504), (4, 89_504 + 3 * 288)])
+def test_convnet_has_the_published_number_of_parameters(channels: int, parameters: int) -> None:
+    encoder = ENCODERS.get("convnet").build((28, 28, channels))
+    assert encoder.count_params() == parameters
+    assert encoder.output_shape == (None, 128)
+
+
+# Parameters of the published architectures (He et al. 2015, 1000 classes) without the last layer:
+# 11,689,512 - 513,000, 21,797,672 - 513,000 and 25,557,032 - 2,049,000 trainable ones, of which
+# the batch-norm statistics are extra.
+@pytest.mark.parametrize(
+    ("name", "trainable", "dim"),
+    [
+        ("resnet18", 11_176_512, 512),
+        ("resnet34", 21_284_672, 512),
+        ("resnet50", 23_508_032, 2048),
+    ],
+)
+def test_resnets_have_the_published_number_of_parameters(
+    name: str, trainable: int, dim: int
+) -> None:
+    encoder = ENCODERS.get(name).build((224, 224, 3))
+    assert sum(int(np.prod(v.shape)) for v in encoder.trainable_variables) == trainable
+    assert encoder.output_shape == (None, dim)
+
+
+def test_resnet_stem_follows_the_image_size() -> None:
+    entry = ENCODERS.get("resnet18")
+    small, large = entry.build((32, 32, 3)), entry.build((96, 96, 3))
+    assert small.layers[1].kernel_size == (3, 3)
+    assert large.layers[1].kernel_size == (7, 7)
+    assert "small" in entry.describe((32, 32, 3))
+    assert "large" in entry.describe((96, 96, 3))
+    assert ENCODERS.get("resnet18", stem="large").build((32, 32, 3)).layers[1].strides == (2, 2)
+
+
+def test_resnet_blocks_start_as_identity() -> None:
+    encoder = ENCODERS.get("resnet18", width_multiplier=0.125).build((16, 16, 3))
+    gammas = [layer.gamma.numpy() for layer in encoder.layers if hasattr(layer, "gamma")]
+    assert sum(bool(np.all(gamma == 0)) for gamma in gammas) == 8
+
+
+def test_width_multiplier_scales_every_layer() -> None:
+    assert ENCODERS.get("convnet", width_multiplier=2.0).build((28, 28, 1)).output_shape[1] == 256
+    assert ENCODERS.get("resnet18", width_multiplier=0.5).build((32, 32, 7)).output_shape[1] == 256
+
+
+def test_image_too_small_is_refused() -> None:
+    with pytest.raises(UserError, match="8x8 are too small for this encoder: at least 15x15"):
+        ENCODERS.get("convnet").build((8, 8, 1))
+
+
+@pytest.mark.parametrize("name", ["convnet", "resnet18"])
+def test_inference_moves_no_statistics_and_training_does(name: str) -> None:
+    encoder = ENCODERS.get(name, width_multiplier=0.25).build((16, 16, 2))
+    images = tf.random.stateless_uniform((8, 16, 16, 2), (0, 0))
+    before = [v.numpy() for v in encoder.non_trainable_variables]
+    encoder(images, training=False)
+    for old, new in zip(before, encoder.non_trainable_variables, strict=True):
+        np.testing.assert_array_equal(old, new)
+    encoder(images, training=True)
+    assert any(
+        not np.array_equal(old, new)
+        for old, new in zip(before, encoder.non_trainable_variables, strict=True)
+    )
+
+
+@pytest.mark.parametrize("num_layers", [0, 1, 2, 3])
+def test_projection_head_gives_every_depth(num_layers: int) -> None:
+    head = build_projection_head(16, num_layers=num_layers, hidden_dim=8, dim=4)
+    outputs = in_order(head(tf.ones((5, 16)), training=False))
+    widths = [output.shape[1] for output in outputs]
+    assert widths == ([16] if num_layers == 0 else [8] * (num_layers - 1) + [4])
+    kernels = [16 * 8] + [8 * 8] * (num_layers - 2) + [8 * 4]
+    expected = {0: 0, 1: 16 * 4}.get(num_layers, sum(kernels))
+    weights = [v for v in head.trainable_variables if len(v.shape) > 1]
+    assert sum(int(np.prod(v.shape)) for v in weights) == expected
+
+
+def test_outputs_are_in_the_order_of_the_layers_beyond_nine() -> None:
+    head = build_projection_head(4, num_layers=11, hidden_dim=5, dim=3)
+    widths = [output.shape[1] for output in in_order(head(tf.ones((1, 4)), training=False))]
+    assert widths == [5] * 10 + [3]
+
+
+def test_head_without_layers_is_the_identity() -> None:
+    features = np.random.default_rng(0).normal(size=(3, 16)).astype(np.float32)
+    head = build_projection_head(16, num_layers=0, hidden_dim=8, dim=4)
+    np.testing.assert_array_equal(in_order(head(features, training=True))[0], features)
+
+
+@pytest.mark.parametrize(
+    ("batch_norm", "normalised"),
+    [("all", [True, True]), ("hidden", [True, False]), ("none", [False] * 2)],
+)
+def test_batch_norm_of_the_head(batch_norm: str, normalised: list[bool]) -> None:
+    head = build_projection_head(16, num_layers=2, hidden_dim=64, dim=32, batch_norm=batch_norm)
+    features = 5.0 * tf.random.stateless_normal((256, 16), (1, 2))
+    hidden, last = in_order(head(features, training=True))
+    # ReLU of a standard normal variable has the mean square 1/2.
+    assert (abs(float(tf.reduce_mean(hidden**2)) - 0.5) < 0.05) == normalised[0]
+    assert (abs(float(tf.reduce_mean(last**2)) - 1.0) < 0.05) == normalised[1]
+
+
+def test_probe_has_one_output_for_each_feature_in_float32() -> None:
+    probe = build_linear_probe(16, {"class": 10, "bits": 3})
+    logits = probe(tf.ones((5, 16), tf.float32), training=False)
+    assert {name: value.shape for name, value in logits.items()} == {
+        "class": (5, 10),
+        "bits": (5, 3),
+    }
+    assert all(value.dtype == tf.float32 for value in logits.values())
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_keeps_float32_weights(policy: str) -> None:
+    encoder = ENCODERS.get("convnet").build((28, 28, 1), policy)
+    assert all(v.dtype == "float32" for v in encoder.variables)
+    assert encoder(tf.ones((2, 28, 28, 1)), training=False).dtype == policy.removeprefix("mixed_")

@@ -1,0 +1,254 @@
+"""Views: statistics of every operation against its definition, and where randomness comes from."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssl_keras import augmentations as aug
+from ssl_keras.augmentations import Augmenter, build_augmenter
+
+
+def draws(count: int, columns: int, seed: int = 0) -> tf.Tensor:
+    return tf.constant(np.random.default_rng(seed).random((count, columns)), tf.float32)
+
+
+def photos(count: int, size: int = 16, seed: int = 0) -> tf.Tensor:
+    generator = np.random.default_rng(seed)
+    return tf.constant(generator.random((count, size, size, 3)), tf.float32)
+
+
+FULL = {
+    "channels": 3,
+    "crop_area_min": 0.08,
+    "flip": True,
+    "color_strength": 0.5,
+    "grayscale": 0.2,
+    "blur": 0.5,
+}
+
+
+class TestRandomResizedCrop:
+    def test_whole_image_is_unchanged(self) -> None:
+        layer = aug.RandomResizedCrop(1.0, aspect=(1.0, 1.0))
+        images = photos(3)
+        np.testing.assert_allclose(layer(images, draws(3, 4)), images, atol=1e-6)
+
+    @pytest.mark.parametrize("image_aspect", [1.0, 2.0])
+    def test_boxes_have_the_stated_distribution(self, image_aspect: float) -> None:
+        layer = aug.RandomResizedCrop(0.08)
+        top, left, height, width = (v.numpy() for v in layer.boxes(draws(40_000, 4), image_aspect))
+        area = height * width
+        assert area.min() > 0.0799
+        assert np.all(top >= 0)
+        assert np.all(top + height <= 1 + 1e-6)
+        assert np.all(left >= 0)
+        assert np.all(left + width <= 1 + 1e-6)
+        if image_aspect == 1.0:
+            # Area uniform in (0.08, 1); the aspect in pixels within (3/4, 4/3).
+            np.testing.assert_allclose(np.histogram(area, 4, (0.08, 1))[0] / 1e4, 1, atol=0.04)
+            pixels = width / height
+            assert pixels.min() > 0.7499
+            assert pixels.max() < 1.3334
+            small = area < 0.5  # any ratio of the range fits: log-uniform
+            logs = np.log(pixels[small]) / np.log(4 / 3)
+            np.testing.assert_allclose(
+                np.histogram(logs, 4, (-1, 1))[0] / small.sum(), 0.25, atol=0.01
+            )
+            # Positions are uniform over what is left.
+            np.testing.assert_allclose(np.mean(top[small] / (1 - height[small])), 0.5, atol=0.01)
+
+    def test_equals_a_loop_of_bilinear_samples(self) -> None:
+        layer, images, random = aug.RandomResizedCrop(0.2), photos(4, 9), draws(4, 4)
+        result = layer(images, random).numpy()
+        boxes = np.stack([v.numpy() for v in layer.boxes(random, 1.0)], axis=1)
+        source = images.numpy()
+        for n, (top, left, height, width) in enumerate(boxes):
+            for i in range(9):
+                for j in range(9):
+                    y = np.clip((top + height * (i + 0.5) / 9) * 9 - 0.5, 0, 8)
+                    x = np.clip((left + width * (j + 0.5) / 9) * 9 - 0.5, 0, 8)
+                    y0, x0 = int(y), int(x)
+                    y1, x1 = min(y0 + 1, 8), min(x0 + 1, 8)
+                    fy, fx = y - y0, x - x0
+                    expected = (
+                        source[n, y0, x0] * (1 - fy) * (1 - fx)
+                        + source[n, y0, x1] * (1 - fy) * fx
+                        + source[n, y1, x0] * fy * (1 - fx)
+                        + source[n, y1, x1] * fy * fx
+                    )
+                    np.testing.assert_allclose(result[n, i, j], expected, atol=1e-5)
+
+    def test_one_channel_equals_three(self) -> None:
+        layer, random = aug.RandomResizedCrop(0.2), draws(4, 4)
+        gray = photos(4)[..., :1]
+        three = tf.repeat(gray, 3, axis=3)
+        np.testing.assert_allclose(
+            tf.repeat(layer(gray, random), 3, axis=3), layer(three, random), atol=1e-6
+        )
+
+
+def test_flip_mirrors_half_of_the_images_exactly() -> None:
+    layer, images, random = aug.RandomFlip(), photos(2000, 4), draws(2000, 1)
+    result = layer(images, random).numpy()
+    flipped = random.numpy()[:, 0] > 0.5
+    np.testing.assert_array_equal(result[flipped], images.numpy()[flipped][:, :, ::-1])
+    np.testing.assert_array_equal(result[~flipped], images.numpy()[~flipped])
+    assert 0.45 < flipped.mean() < 0.55
+
+
+def test_brightness_multiplies() -> None:
+    images = tf.fill((5000, 1, 1, 3), 0.4)
+    factors = aug.Brightness(0.4)(images, draws(5000, 1)).numpy()[:, 0, 0, 0] / 0.4
+    np.testing.assert_allclose([factors.min(), factors.max()], [0.6, 1.4], atol=0.01)
+    np.testing.assert_allclose(np.histogram(factors, 4, (0.6, 1.4))[0] / 1250, 1, atol=0.1)
+    assert aug.Brightness(0.8)(tf.ones((1, 1, 1, 3)), tf.ones((1, 1))).numpy().max() == 1.0
+
+
+def test_contrast_scales_the_distance_to_the_mean_of_each_channel() -> None:
+    images = 0.45 + 0.1 * photos(2000, 4)
+    result = aug.Contrast(0.8)(images, draws(2000, 1)).numpy()
+    means = images.numpy().mean(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(result.mean(axis=(1, 2), keepdims=True), means, atol=1e-5)
+    factors = result.std(axis=(1, 2)).mean(axis=1) / images.numpy().std(axis=(1, 2)).mean(axis=1)
+    np.testing.assert_allclose([factors.min(), factors.max()], [0.2, 1.8], atol=0.01)
+    np.testing.assert_allclose(np.histogram(factors, 4, (0.2, 1.8))[0] / 500, 1, atol=0.15)
+
+
+def test_saturation_scales_that_of_hsv() -> None:
+    images = tf.tile(tf.constant([[[[0.5, 0.4, 0.45]]]]), (3000, 1, 1, 1))
+    result = aug.Saturation(0.8)(images, draws(3000, 1))
+    before = tf.image.rgb_to_hsv(images).numpy()[:, 0, 0]
+    after = tf.image.rgb_to_hsv(result).numpy()[:, 0, 0]
+    factors = after[:, 1] / before[:, 1]
+    np.testing.assert_allclose([factors.min(), factors.max()], [0.2, 1.8], atol=0.01)
+    np.testing.assert_allclose(after[:, 2], before[:, 2], atol=1e-5)
+
+
+def test_hue_turns_that_of_hsv() -> None:
+    images = tf.tile(tf.constant([[[[0.5, 0.2, 0.3]]]]), (3000, 1, 1, 1))
+    result = aug.Hue(0.2)(images, draws(3000, 1))
+    before = tf.image.rgb_to_hsv(images).numpy()[:, 0, 0]
+    after = tf.image.rgb_to_hsv(result).numpy()[:, 0, 0]
+    turns = (after[:, 0] - before[:, 0] + 0.5) % 1 - 0.5
+    np.testing.assert_allclose([turns.min(), turns.max()], [-0.2, 0.2], atol=0.01)
+    np.testing.assert_allclose(after[:, 1:], before[:, 1:], atol=1e-4)
+
+
+def test_grayscale_with_the_stated_probability() -> None:
+    images, random = photos(4000, 2), draws(4000, 1)
+    result = aug.RandomGrayscale(0.2)(images, random).numpy()
+    gray = np.abs(result - result[..., :1]).max(axis=(1, 2, 3)) < 1e-6
+    np.testing.assert_allclose(gray.mean(), 0.2, atol=0.02)
+    np.testing.assert_array_equal(result[~gray], images.numpy()[~gray])
+    luma = images.numpy()[gray] @ np.array([0.2989, 0.587, 0.114], np.float32)
+    np.testing.assert_allclose(result[gray][..., 0], luma, atol=1e-4)
+
+
+def test_jitter_has_every_order_and_the_stated_probability() -> None:
+    layer = aug.ColorJitter(1.0)
+    images, random = photos(1, 4), draws(3000, 6).numpy()
+    images = tf.repeat(images, 3000, axis=0)
+    result = layer(images, tf.constant(random)).numpy()
+    unchanged = np.abs(result - images.numpy()).max(axis=(1, 2, 3)) == 0
+    np.testing.assert_allclose(unchanged.mean(), 0.2, atol=0.025)
+    # Same factors, other order: the result depends on the order.
+    random[:, 2:] = random[0, 2:]
+    random[:, 0] = 0.0
+    results = layer(images, tf.constant(random)).numpy()
+    assert 4 <= len(np.unique(results.reshape(3000, -1), axis=0)) <= 24
+    assert results.min() >= 0
+    assert results.max() <= 1
+
+
+def test_jitter_applies_its_operations_in_the_drawn_order() -> None:
+    layer, images = aug.ColorJitter(0.7), photos(1, 4)
+    factors = [0.9, 0.2, 0.7, 0.35]
+    orders = list(itertools.permutations(range(4)))
+    for position in (0, 9, 23):
+        random = tf.constant([[0.0, (position + 0.5) / 24, *factors]])
+        expected = images
+        for operation in orders[position]:
+            expected = layer.operations[operation](expected, tf.constant([[factors[operation]]]))
+        np.testing.assert_allclose(layer(images, random), expected, atol=1e-6)
+
+
+def test_blur_keeps_the_mean_and_spreads_by_sigma() -> None:
+    size = 41
+    image = np.zeros((1, size, size, 3), np.float32)
+    image[0, 20, 20] = 1.0
+    layer = aug.RandomBlur(1.0, kernel_share=0.5)
+    for random in (0.5, 0.9):
+        result = layer(tf.constant(image), tf.constant([[0.0, random]])).numpy()[0, :, :, 0]
+        np.testing.assert_allclose(result.sum(), 1.0, rtol=1e-4)
+        offsets = np.arange(size) - 20
+        variance = float((result.sum(axis=1) * offsets**2).sum())
+        np.testing.assert_allclose(np.sqrt(variance), 0.1 + 1.9 * random, rtol=0.02)
+    unchanged = layer(tf.constant(image), tf.constant([[0.9999, 0.5]]))
+    assert aug.RandomBlur(0.5)(tf.constant(image), tf.constant([[0.6, 0.5]])).numpy().max() == 1.0
+    assert unchanged.numpy().max() < 1.0
+
+
+def test_constant_images_stay_constant_under_crop_and_blur() -> None:
+    images = tf.fill((5, 12, 12, 3), 0.3)
+    augmenter = Augmenter([aug.RandomResizedCrop(0.1), aug.RandomBlur(1.0)])
+    np.testing.assert_allclose(augmenter(images, draws(5, 6)), 0.3, atol=1e-6)
+
+
+def test_views_are_a_function_of_seed_step_view_and_position() -> None:
+    images = tf.repeat(photos(1), 4, axis=0)
+    augmenter = build_augmenter(**FULL, seed=1)
+    first = augmenter.two_views(images, tf.constant(5)).numpy()
+    np.testing.assert_array_equal(first, augmenter.two_views(images, tf.constant(5)))
+    # The same image eight times: two views of four positions, all different.
+    assert len(np.unique(first.reshape(8, -1), axis=0)) == 8
+    assert np.abs(first - augmenter.two_views(images, tf.constant(6))).max() > 0
+    other = build_augmenter(**FULL, seed=2)
+    assert np.abs(first - other.two_views(images, tf.constant(5))).max() > 0
+
+
+def test_replicas_draw_the_views_of_the_global_batch() -> None:
+    images = photos(8)
+    augmenter = build_augmenter(**FULL)
+    whole = augmenter.two_views(images, tf.constant(3)).numpy()
+    parts = [
+        augmenter.two_views(images[row : row + 4], tf.constant(3), first_row=row, num_replicas=2)
+        for row in (0, 4)
+    ]
+    first = np.concatenate([part[:4] for part in parts])
+    second = np.concatenate([part[4:] for part in parts])
+    np.testing.assert_allclose(np.concatenate([first, second]), whole, atol=1e-6)
+
+
+def test_the_whole_recipe_compiles_under_xla_and_equals_eager() -> None:
+    images = photos(6, 20)
+    augmenter = build_augmenter(**FULL)
+    eager = augmenter.two_views(images, tf.constant(3)).numpy()
+    graph = tf.function(augmenter.two_views)(images, tf.constant(3)).numpy()
+    compiled = tf.function(augmenter.two_views, jit_compile=True)(images, tf.constant(3)).numpy()
+    np.testing.assert_allclose(graph, eager, atol=1e-5)
+    np.testing.assert_allclose(compiled, eager, atol=1e-3)
+
+
+def test_uint8_images_are_read_as_zero_to_one() -> None:
+    images = tf.constant([[[[0], [255]], [[51], [102]]]], tf.uint8)
+    views = Augmenter([]).two_views(images, tf.constant(0))
+    np.testing.assert_allclose(views[0, :, :, 0], [[0, 1], [0.2, 0.4]], atol=1e-6)
+
+
+def test_recipe_leaves_out_what_is_off() -> None:
+    digits = build_augmenter(
+        channels=1, crop_area_min=0.5, flip=False, color_strength=0, grayscale=0, blur=0
+    )
+    assert [type(layer).__name__ for layer in digits.chain] == ["RandomResizedCrop"]
+    names = [type(layer).__name__ for layer in build_augmenter(**FULL).chain]
+    assert names == [
+        "RandomResizedCrop",
+        "RandomFlip",
+        "ColorJitter",
+        "RandomGrayscale",
+        "RandomBlur",
+    ]

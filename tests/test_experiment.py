@@ -1,0 +1,225 @@
+"""A whole run at small size: the directory, determinism, what is refused, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssl_keras import experiment
+from ssl_keras.config import Config
+from ssl_keras.datasets import DataSet, compose_images
+from ssl_keras.errors import UserError
+
+SMALL = {"num_bits": 2, "steps": 6, "batch_size": 64, "log_every": 2, "width_multiplier": 0.25}
+
+
+def run(workdir: Path, **values: Any) -> dict[str, Any]:
+    return experiment.run(Config.make(**{**SMALL, **values}, workdir=str(workdir)))
+
+
+def comparable(results: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in results.items() if key not in ("times", "paths")}
+
+
+def scalars(directory: Path) -> dict[str, list[tuple[int, float]]]:
+    found: dict[str, list[tuple[int, float]]] = {}
+    for file in directory.glob("events.*"):
+        for event in tf.compat.v1.train.summary_iterator(str(file)):
+            for value in event.summary.value:
+                if value.metadata.plugin_data.plugin_name == "scalars":
+                    number = float(tf.make_ndarray(value.tensor))
+                    found.setdefault(value.tag, []).append((event.step, number))
+                else:
+                    found.setdefault(value.tag, [])
+    return found
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    workdir = tmp_path_factory.mktemp("runs") / "first"
+    return workdir, run(workdir)
+
+
+def test_the_directory_holds_everything(finished: tuple[Path, dict[str, Any]]) -> None:
+    workdir, results = finished
+    names = {path.name for path in workdir.iterdir()}
+    assert names == {
+        "flags.txt",
+        "config.json",
+        "results.json",
+        "tensorboard",
+        "checkpoints",
+        "saved_model",
+        "views.png",
+    }
+    assert json.loads((workdir / "results.json").read_text()) == results
+    assert json.loads((workdir / "config.json").read_text()) == results["config"]
+    assert tf.train.latest_checkpoint(str(workdir / "checkpoints")).endswith("ckpt-6")
+
+
+def test_results_cover_every_head_depth_and_feature(
+    finished: tuple[Path, dict[str, Any]],
+) -> None:
+    values = finished[1]["results"]
+    for head in ("linear", "knn"):
+        for depth in ("features", "projection_1", "projection_2"):
+            for measure in ("class/accuracy", "bits/accuracy", "bits/all_right"):
+                assert 0 <= values[f"{head}/{depth}/{measure}"] <= 1
+        assert f"random_encoder/{head}/features/class/accuracy" in values
+    assert values["linear/features/class/accuracy"] > 0.4
+    assert values["linear/features/bits/all_right"] > 0.9
+
+
+def test_event_file_holds_the_documented_tags(finished: tuple[Path, dict[str, Any]]) -> None:
+    workdir, results = finished
+    found = scalars(workdir / "tensorboard")
+    assert [step for step, _ in found["train/loss"]] == [2, 4, 6]
+    for tag in (
+        "train/alignment",
+        "train/distribution",
+        "train/contrastive_accuracy",
+        "train/linear_probe/class/accuracy",
+        "train/linear_probe/bits/accuracy",
+        "optimization/learning_rate",
+        "speed/steps_per_second",
+    ):
+        assert len(found[tag]) == 3
+    assert "views" in found
+    (step, value), = found["evaluation/linear/features/class/accuracy"]
+    assert step == 6
+    np.testing.assert_allclose(value, results["results"]["linear/features/class/accuracy"])
+    np.testing.assert_allclose(found["train/loss"][-1][1], results["training"]["loss"], rtol=1e-6)
+
+
+def test_two_runs_with_one_seed_are_identical(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    workdir, results = finished
+    again = run(tmp_path / "again")
+    assert comparable(again) == comparable(results)
+    assert (tmp_path / "again" / "flags.txt").read_text() == (workdir / "flags.txt").read_text()
+    other = run(tmp_path / "other", seed=1)
+    assert other["weights_sha256"] != results["weights_sha256"]
+
+
+def test_flags_txt_replays_the_run(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    from ssl_keras import flags
+
+    workdir, results = finished
+    config = flags.parse(
+        ["program", f"--flagfile={workdir / 'flags.txt'}", f"--workdir={tmp_path / 'replay'}"],
+        flags.define(),
+    )
+    assert comparable(experiment.run(config)) == comparable(results)
+
+
+def test_saved_model_gives_the_features_that_were_evaluated(
+    finished: tuple[Path, dict[str, Any]], data_dir: str
+) -> None:
+    workdir, _ = finished
+    built = experiment.build(Config.make(**SMALL))
+    checkpoint = tf.train.Checkpoint(model=built.model)
+    checkpoint.restore(tf.train.latest_checkpoint(str(workdir / "checkpoints"))).expect_partial()
+    images = compose_images(built.data.test.images[:9], built.data.test.planes[:9])
+    expected = [depth.numpy() for depth in built.model.representations(images)]
+    loaded = tf.saved_model.load(str(workdir / "saved_model"))
+    found = loaded.signatures["representations"](images=images)
+    for name, values in zip(("features", "projection_1", "projection_2"), expected, strict=True):
+        np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-5)
+    with tf.GradientTape() as tape:
+        value = tf.reduce_sum(loaded.serving_default(images)["features"] ** 2)
+    gradients = tape.gradient(value, loaded.trainable_variables)
+    assert sum(gradient is not None for gradient in gradients) >= 12
+
+
+@pytest.mark.parametrize("layers", [0, 1, 3])
+def test_every_depth_of_the_head_runs(layers: int, tmp_path: Path) -> None:
+    results = run(tmp_path / "run", projection_layers=layers, steps=2, heads="knn")["results"]
+    depths = {name.split("/")[1] for name in results if name.startswith("knn/")}
+    assert depths == {"features", *(f"projection_{i + 1}" for i in range(layers))}
+
+
+def test_other_axes_run_together(tmp_path: Path) -> None:
+    results = run(
+        tmp_path / "run",
+        dataset="plain",
+        num_bits=None,
+        loss="decoupled_nt_xent",
+        temperature=0.5,
+        optimizer="lamb",
+        learning_rate_scaling="sqrt",
+        learning_rate=1e-4,
+        warmup_epochs=0.01,
+        weight_decay=1e-4,
+        steps_per_execution=4,
+        mixed_precision="bfloat16",
+        heads="",
+    )
+    assert results["results"] == {}
+    assert results["training"]["step"] == 6
+    assert "linear_probe/bits/accuracy" not in results["training"]
+
+
+def test_a_finished_run_is_never_replaced_unasked(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    workdir, _ = finished
+    before = (workdir / "results.json").read_bytes()
+    with pytest.raises(UserError, match="holds a finished run"):
+        run(workdir)
+    assert (workdir / "results.json").read_bytes() == before
+    other = tmp_path / "thesis"
+    other.mkdir()
+    (other / "chapter.tex").write_text("precious")
+    with pytest.raises(UserError, match="holds other things than a run"):
+        run(other, overwrite=True)
+    assert (other / "chapter.tex").read_text() == "precious"
+    with pytest.raises(UserError, match="which is a file"):
+        run(other / "chapter.tex")
+
+
+def test_default_directory_keeps_earlier_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = Config.make(**{**SMALL, "steps": 1, "heads": ""})
+    first, second = (Path(experiment.run(config)["paths"]["workdir"]) for _ in range(2))
+    assert first == Path("runs") / config.run_name()
+    assert second.name == f"{first.name}-2"
+    assert (first / "results.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"batch_size": 4001}, "batch_size is 4001, but .* has 4000 training images"),
+        ({"color_strength": 0.5}, "color_strength needs images with 3 channels"),
+        ({"warmup_epochs": 2.0}, "are 124 steps, but only 6 are trained"),
+        ({"source": "mnist_6k"}, "Did you mean 'mnist_5k'"),
+    ],
+)
+def test_what_does_not_fit_the_data_is_refused_before_anything_is_written(
+    values: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        run(tmp_path / "run", **values)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_non_finite_loss_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"The loss is nan in the steps up to \d+"):
+        run(tmp_path / "run", optimizer="sgd", learning_rate=1e30, loss="gaussian_prior")
+    assert not (tmp_path / "run" / "results.json").exists()
+
+
+def test_batches_reach_the_model_whole(bit_data: DataSet) -> None:
+    built = experiment.build(Config.make(**SMALL), bit_data)
+    assert built.steps_per_epoch == 4000 // 64
+    assert built.data is bit_data
