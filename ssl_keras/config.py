@@ -104,7 +104,7 @@ class OptimizationConfig(Options):
     """Optimization"""
 
     batch_size: int = option(250, minimum=2, help="images in the global batch")
-    epochs: int = option(60, minimum=1, help="passes over the training data")
+    epochs: int = option(100, minimum=1, help="passes over the training data")
     steps: int | None = option(None, minimum=1, help="training steps; overrides --epochs")
     optimizer: str = option("adam", choices=tuple(OPTIMIZERS), help="optimizer")
     learning_rate: float | None = option(

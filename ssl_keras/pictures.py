@@ -42,3 +42,8 @@ def view_grid(
     rows = [np.concatenate(list(strip), axis=1) for strip in strips]
     grid = np.concatenate(rows, axis=0)
     return np.pad(grid, ((0, border), (0, border), (0, 0)), constant_values=0.5).astype(np.float32)
+
+
+def enlarge(picture: np.ndarray, factor: int) -> np.ndarray:
+    """Every pixel `factor` times as high and wide."""
+    return np.repeat(np.repeat(picture, factor, axis=0), factor, axis=1)

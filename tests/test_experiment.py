@@ -90,7 +90,7 @@ def test_event_file_holds_the_documented_tags(finished: tuple[Path, dict[str, An
     ):
         assert len(found[tag]) == 3
     assert "views" in found
-    (step, value), = found["evaluation/linear/features/class/accuracy"]
+    ((step, value),) = found["evaluation/linear/features/class/accuracy"]
     assert step == 6
     np.testing.assert_allclose(value, results["results"]["linear/features/class/accuracy"])
     np.testing.assert_allclose(found["train/loss"][-1][1], results["training"]["loss"], rtol=1e-6)
@@ -107,9 +107,7 @@ def test_two_runs_with_one_seed_are_identical(
     assert other["weights_sha256"] != results["weights_sha256"]
 
 
-def test_flags_txt_replays_the_run(
-    finished: tuple[Path, dict[str, Any]], tmp_path: Path
-) -> None:
+def test_flags_txt_replays_the_run(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     from ssl_keras import flags
 
     workdir, results = finished
@@ -200,6 +198,7 @@ def test_default_directory_keeps_earlier_runs(
     ("values", "message"),
     [
         ({"batch_size": 4001}, "batch_size is 4001, but .* has 4000 training images"),
+        ({"knn_k": 4001}, "knn_k is 4001, but there are 4000 training images"),
         ({"color_strength": 0.5}, "color_strength needs images with 3 channels"),
         ({"warmup_epochs": 2.0}, "are 124 steps, but only 6 are trained"),
         ({"source": "mnist_6k"}, "Did you mean 'mnist_5k'"),

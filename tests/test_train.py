@@ -40,9 +40,7 @@ def python(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     workdir = tmp_path_factory.mktemp("smoke") / "run"
-    result = python(
-        "-m", "ssl_keras.train", "--flagfile=flags/smoke.flags", f"--workdir={workdir}"
-    )
+    result = python("-m", "ssl_keras.train", "--flagfile=flags/smoke.flags", f"--workdir={workdir}")
     assert result.returncode == 0, result.stderr
     # TensorFlow's start-up noise is silenced; nothing else went wrong.
     assert result.stderr == ""
@@ -77,13 +75,18 @@ def test_output_reads_as_promised(smoke: tuple[Path, str]) -> None:
 def test_results_are_those_of_the_table(smoke: tuple[Path, str]) -> None:
     workdir, output = smoke
     results = json.loads((workdir / "results.json").read_text())
-    row = next(line for line in output.splitlines() if line.startswith("class") and "linear" in line)
+    row = next(
+        line for line in output.splitlines() if line.startswith("class") and "linear" in line
+    )
     shown = [float(cell) for cell in row.split()[2:]]
     values = results["results"]
     expected = [
         0.1,
         values["random_encoder/linear/features/class/accuracy"],
-        *(values[f"linear/{depth}/class/accuracy"] for depth in ("features", "projection_1", "projection_2")),
+        *(
+            values[f"linear/{depth}/class/accuracy"]
+            for depth in ("features", "projection_1", "projection_2")
+        ),
     ]
     np.testing.assert_allclose(shown, expected, atol=6e-4)
     assert values["linear/features/class/accuracy"] > 0.5

@@ -60,7 +60,7 @@ class BitConcat(Recipe):
         num_bits: 0 to 32; the integer is unsigned, 32 bits wide.
     """
 
-    num_bits: int = option(3, minimum=0, maximum=32, help="random bits added as channels")
+    num_bits: int = option(2, minimum=0, maximum=32, help="random bits added as channels")
 
     def compose(self, source: Source, seed: int) -> DataSet:
         features = {"class": class_feature("class", source.train.labels, source.num_classes)}

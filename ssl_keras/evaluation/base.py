@@ -31,6 +31,13 @@ class FrozenFeatures:
 class Head(Options):
     """A way to measure frozen features. Its fields are its options."""
 
+    def check(self, num_train: int) -> None:
+        """Refuse options that do not fit `num_train` training images, before anything is trained.
+
+        Raises:
+            UserError: they do not fit.
+        """
+
     def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
         """Measure every declared feature.
 

@@ -27,12 +27,15 @@ class KNN(Head):
     knn_k: int = option(20, minimum=1, help="neighbours of the knn head")
     knn_temperature: float = option(0.07, above=0, help="temperature of the votes of the knn head")
 
-    def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
-        if self.knn_k > len(frozen.train):
+    def check(self, num_train: int) -> None:
+        if self.knn_k > num_train:
             raise UserError(
-                f"knn_k is {self.knn_k}, but there are {len(frozen.train)} training images: choose "
-                "a smaller --knn_k."
+                f"knn_k is {self.knn_k}, but there are {num_train} training images: choose a "
+                "smaller --knn_k."
             )
+
+    def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
+        self.check(len(frozen.train))
         neighbours, weights = self.neighbours(frozen.train, frozen.test)
         for name, feature in frozen.features.items():
             labels = frozen.train_labels[name]

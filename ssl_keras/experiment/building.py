@@ -74,6 +74,8 @@ def build(config: Config, data: DataSet | None = None) -> Experiment:
             f"batch_size is {batch}, but {data.name} has {data.train.num_examples} training "
             "images: choose a smaller --batch_size."
         )
+    for head in config.heads.values():
+        head.check(data.train.num_examples)
     views = config.views.resolve(data.augmentation)
     if data.image_channels != 3:
         for name in ("color_strength", "grayscale"):
@@ -84,7 +86,7 @@ def build(config: Config, data: DataSet | None = None) -> Experiment:
                 )
     keras.utils.set_random_seed(config.run.seed)
     policy = POLICIES[config.run.mixed_precision]
-    encoder, head = build_networks(config, data, policy)
+    encoder, projection_head = build_networks(config, data, policy)
     probe = networks.build_linear_probe(
         encoder.output_shape[-1], {name: f.size for name, f in data.features.items()}
     )
@@ -92,7 +94,7 @@ def build(config: Config, data: DataSet | None = None) -> Experiment:
     model = SimCLR(
         augmenter,
         encoder,
-        head,
+        projection_head,
         probe,
         features=data.features,
         seed=config.run.seed,

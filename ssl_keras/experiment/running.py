@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from ssl_keras import environment, pictures, report, run_directory, training
@@ -20,7 +21,8 @@ from ssl_keras.experiment import texts
 from ssl_keras.experiment.building import Experiment, build, build_networks
 from ssl_keras.export import compare_export, export_encoder
 
-_SHOWN_VIEWS = 10
+# The picture of the views: how many images, and about how many pixels high each is.
+_SHOWN_VIEWS, _SHOWN_PIXELS = 10, 96
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -164,5 +166,7 @@ def _write_views(experiment: Experiment, board: TensorBoardScalars, workdir: Pat
         None if planes is None else planes.numpy(),
     )
     board.image("views", grid, step=0)
-    encoded = tf.io.encode_png(tf.cast(tf.round(grid * 255.0), tf.uint8))
+    factor = max(1, _SHOWN_PIXELS // images.shape[1])
+    pixels = np.round(pictures.enlarge(grid, factor) * 255.0).astype(np.uint8)
+    encoded = tf.io.encode_png(pixels)
     (workdir / "views.png").write_bytes(encoded.numpy())

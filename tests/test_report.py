@@ -1,0 +1,38 @@
+"""The table: every feature, head and depth against chance and the control."""
+
+from __future__ import annotations
+
+from ssl_keras import report
+from ssl_keras.datasets import Feature
+
+FEATURES = {"class": Feature("class", "class", 10, 0.1), "bits": Feature("bits", "bits", 2, 0.5)}
+
+
+def test_table() -> None:
+    values = {
+        "linear/features/class/accuracy": 0.9,
+        "linear/projection_1/class/accuracy": 0.8,
+        "linear/features/bits/accuracy": 0.75,
+        "linear/projection_1/bits/accuracy": 0.5,
+        "linear/features/bits/all_right": 0.6,
+        "linear/projection_1/bits/all_right": 0.3,
+        "random_encoder/linear/features/class/accuracy": 0.7,
+    }
+    table = report.accuracy_table(values, FEATURES, ["linear"], ["features", "projection_1"])
+    rows = [line.split("  ") for line in table.splitlines()]
+    cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    assert cells[0] == ["feature", "head", "chance", "untrained", "features", "projection_1"]
+    assert cells[2] == ["class", "linear", "0.100", "0.700", "0.900", "0.800"]
+    assert cells[3] == ["bits (mean)", "linear", "0.500", "0.750", "0.500"]
+    assert cells[4] == ["bits (all right)", "linear", "0.250", "0.600", "0.300"]
+    assert len({len(line) for line in table.splitlines()[:2]}) == 1
+
+
+def test_features_in_one_line() -> None:
+    assert report.describe_features(FEATURES) == (
+        "class (10 classes, chance 0.1), bits (2, chance 0.5 each, 0.25 all right)"
+    )
+
+
+def test_banner_is_aligned() -> None:
+    assert report.banner({"a": "1", "long": "2"}) == "a     1\nlong  2"
