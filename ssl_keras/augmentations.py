@@ -17,7 +17,7 @@ import tensorflow as tf
 from keras_cv import layers as keras_cv_layers
 
 from ssl_keras import randomness
-from ssl_keras.datasets.base import to_float
+from ssl_keras.datasets.composing import to_float
 
 
 class StatelessLayer(keras_cv_layers.VectorizedBaseImageAugmentationLayer):
@@ -40,6 +40,10 @@ class StatelessLayer(keras_cv_layers.VectorizedBaseImageAugmentationLayer):
             draws: (batch, num_draws), uniform in [0, 1).
         """
         raise NotImplementedError(f"{type(self).__name__} does not use its draws")
+
+    def describe(self) -> str:
+        """What it does, for the banner."""
+        return type(self).__name__
 
     def call(self, images: Any, draws: Any) -> Any:
         return self.augment_images(images, transformations=self.transformations(draws))
@@ -67,6 +71,9 @@ class RandomResizedCrop(StatelessLayer):
     def __init__(self, area_min: float, aspect: tuple[float, float] = (3 / 4, 4 / 3)):
         super().__init__()
         self.area_min, self.aspect = area_min, aspect
+
+    def describe(self) -> str:
+        return f"crop to {self.area_min:g} of the area"
 
     def boxes(self, draws: Any, image_aspect: float) -> tuple[Any, Any, Any, Any]:
         """(top, left, height, width) of the parts, each (batch,), relative to the image.
@@ -124,6 +131,9 @@ class RandomFlip(StatelessLayer, keras_cv_layers.RandomFlip):
 
     def __init__(self, rate: float = 0.5):
         super().__init__(mode="horizontal", rate=rate)
+
+    def describe(self) -> str:
+        return f"flip with probability {self.rate:g}"
 
     def transformations(self, draws: Any) -> Any:
         return {"flip_horizontals": draws, "flip_verticals": tf.zeros_like(draws)}
@@ -201,13 +211,16 @@ class ColorJitter(StatelessLayer):
 
     def __init__(self, strength: float, rate: float = 0.8):
         super().__init__()
-        self.rate = rate
+        self.strength, self.rate = strength, rate
         self.operations = [
             Brightness(0.8 * strength),
             Contrast(0.8 * strength),
             Saturation(0.8 * strength),
             Hue(0.2 * strength),
         ]
+
+    def describe(self) -> str:
+        return f"colour jitter of strength {self.strength:g}"
 
     def call(self, images: Any, draws: Any) -> Any:
         orders = list(itertools.permutations(range(len(self.operations))))
@@ -231,6 +244,9 @@ class RandomGrayscale(StatelessLayer, keras_cv_layers.RandomColorDegeneration):
         super().__init__(factor=(0.0, 1.0))
         self.rate = rate
 
+    def describe(self) -> str:
+        return f"grey with probability {self.rate:g}"
+
     def transformations(self, draws: Any) -> Any:
         return tf.cast(draws < self.rate, tf.float32)[:, :, None, None]
 
@@ -247,6 +263,9 @@ class RandomBlur(StatelessLayer):
     def __init__(self, rate: float = 0.5, kernel_share: float = 0.1):
         super().__init__()
         self.rate, self.kernel_share = rate, kernel_share
+
+    def describe(self) -> str:
+        return f"blur with probability {self.rate:g}"
 
     def call(self, images: Any, draws: Any) -> Any:
         height, width = images.shape[1], images.shape[2]

@@ -29,6 +29,9 @@ class Listener:
     def on_log(self, step: int, values: Mapping[str, float]) -> None:
         """`values` are the means of the metrics over the steps since the last log."""
 
+    def on_input_wait(self, share: float) -> None:
+        """`share` of the time since the start was spent waiting for input; told before a log."""
+
     def on_end(self) -> None:
         """Training is over, whether it was completed or not."""
 
@@ -93,6 +96,7 @@ class TensorBoardScalars(Listener):
         self.writer = tf.summary.create_file_writer(str(directory))
         self.learning_rate = learning_rate
         self.last = (0, 0.0)
+        self.input_wait: float | None = None
 
     def on_start(self, first_step: int, total_steps: int) -> None:
         self.last = (first_step, time.perf_counter())
@@ -106,6 +110,11 @@ class TensorBoardScalars(Listener):
                 tf.summary.scalar(f"train/{name}", value)
             tf.summary.scalar("optimization/learning_rate", self.learning_rate(step))
             tf.summary.scalar("speed/steps_per_second", rate)
+            if self.input_wait is not None:
+                tf.summary.scalar("speed/input_wait", self.input_wait)
+
+    def on_input_wait(self, share: float) -> None:
+        self.input_wait = share
 
     def image(self, tag: str, picture: Any, step: int) -> None:
         """Write a picture (height, width, 3) in [0, 1]."""
@@ -123,13 +132,20 @@ class TensorBoardScalars(Listener):
 
 
 class NonFiniteGuard(Listener):
-    """Stops the run at the first log in which the loss is not a finite number."""
+    """Stops the run at the first log in which the loss is not a finite number.
+
+    Args:
+        advice: what the user may change, ends the message.
+    """
+
+    def __init__(self, advice: str):
+        self.advice = advice
 
     def on_log(self, step: int, values: Mapping[str, float]) -> None:
         if not math.isfinite(values["loss"]):
             raise UserError(
                 f"The loss is {values['loss']} in the steps up to {step}: training was stopped. "
-                "Lower --learning_rate, raise --temperature, or use --mixed_precision=off."
+                f"{self.advice}"
             )
 
 

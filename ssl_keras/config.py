@@ -12,10 +12,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ssl_keras.datasets import DATASETS
-from ssl_keras.datasets.plain import Recipe
+from ssl_keras.datasets.base import Recipe
+from ssl_keras.datasets.sources import ON_BAD_IMAGE, absolute
+from ssl_keras.datasets.sources.decoding import RESIZE
 from ssl_keras.errors import UserError, nearest
 from ssl_keras.evaluation import HEADS, Head
 from ssl_keras.losses import LOSSES, Loss
@@ -36,6 +39,8 @@ VIEW_PRESETS: dict[str, dict[str, Any]] = {
     },
     "none": {"crop_area_min": 1.0},
 }
+# Below this height, a tenth of it is less than the three pixels of the smallest kernel.
+BLUR_MINIMUM_HEIGHT = 20
 _VIEW_DEFAULTS = {"flip": False, "color_strength": 0.0, "grayscale": 0.0, "blur": 0.0}
 
 
@@ -44,8 +49,19 @@ class DataConfig(Options):
     """Data set"""
 
     dataset: str = option("bit_concat", choices=tuple(DATASETS), help="data set")
-    source: str = option(
-        "mnist_5k", help="where the images come from: mnist_5k, or a TensorFlow Datasets name"
+    source: str | None = option(
+        None,
+        help="where images come from: mnist_5k, photos, idx:FOLDER, folder:FOLDER, npz:FILE, or a "
+        "TensorFlow Datasets name (mnist_5k; overlay: photos)",
+    )
+    image_size: int | None = option(
+        None, minimum=4, maximum=1024, help="side of the images in pixels (that of the source)"
+    )
+    resize: str = option(
+        "squash", choices=RESIZE, help="scale image files whole, or their largest centred square"
+    )
+    on_bad_image: str = option(
+        "refuse", choices=ON_BAD_IMAGE, help="what to do with unreadable image files"
     )
     data_dir: str | None = option(None, help="folder of prepared TensorFlow Datasets")
     download: bool = option(False, help="download the source if it is not prepared")
@@ -68,11 +84,36 @@ class ViewsConfig(Options):
     grayscale: float | None = option(None, minimum=0, maximum=1, help="probability of grey")
     blur: float | None = option(None, minimum=0, maximum=1, help="probability of blur")
 
-    def resolve(self, preset: str) -> dict[str, Any]:
-        """The arguments of `augmentations.build_augmenter`: the preset, and what was given."""
+    def resolve(self, preset: str, image_shape: tuple[int, int, int]) -> dict[str, Any]:
+        """The arguments of `augmentations.build_augmenter`: the preset, and what was given.
+
+        What a preset has but these images cannot undergo is left out.
+
+        Args:
+            preset: the one that the data set declares.
+            image_shape: (height, width, channels).
+
+        Raises:
+            UserError: an operation was asked for that these images cannot undergo.
+        """
         name = preset if self.augmentation == "auto" else self.augmentation
         given = {k: v for k, v in self.options().items() if k != "augmentation" and v is not None}
-        return {**_VIEW_DEFAULTS, **VIEW_PRESETS[name], **given}
+        views = {**_VIEW_DEFAULTS, **VIEW_PRESETS[name], **given}
+        height, _, channels = image_shape
+        impossible = {}
+        if channels != 3:
+            reason = f"needs images with 3 channels; these have {channels}"
+            impossible = {"color_strength": reason, "grayscale": reason}
+        if height < BLUR_MINIMUM_HEIGHT:
+            impossible["blur"] = (
+                f"has a kernel of a tenth of the image height, so it needs images of at least "
+                f"{BLUR_MINIMUM_HEIGHT} pixels; these have {height}"
+            )
+        for operation, reason in impossible.items():
+            if given.get(operation):
+                raise UserError(f"{operation} {reason}: leave --{operation} out.")
+            views[operation] = 0.0
+        return views
 
 
 @dataclass(frozen=True)
@@ -94,8 +135,8 @@ class NetworkConfig(Options):
     projection_hidden_dim: int | None = option(
         None, minimum=1, help="width of the hidden layers of the projection head (256)"
     )
-    projection_batch_norm: str = option(
-        "hidden", choices=BATCH_NORM, help="which layers of the head have batch norm"
+    projection_batch_norm: str | None = option(
+        None, choices=BATCH_NORM, help="which layers of the head have batch norm (hidden)"
     )
 
 
@@ -223,17 +264,26 @@ class Config:
             "optimizer": _entry(OPTIMIZERS, groups["optimization"].optimizer, values),
             "heads": _heads(groups["evaluation"].heads, values),
         }
+        data = groups["data"]
+        source = entries["recipe"].source_name(data.source)
+        data_dir = (
+            None if data.data_dir is None else str(Path(data.data_dir).expanduser().resolve())
+        )
+        groups["data"] = dataclasses.replace(
+            data, source=source and absolute(source), data_dir=data_dir
+        )
         config = cls(**groups, **entries)
         config._check()
         return config
 
     def _check(self) -> None:
         network = self.network
-        if network.projection_layers == 0 and network.projection_dim is not None:
-            raise UserError(
-                "projection_dim has no effect with projection_layers=0: the projections are then "
-                "the features; leave one of the two out."
-            )
+        for name in ("projection_dim", "projection_batch_norm"):
+            if network.projection_layers == 0 and getattr(network, name) is not None:
+                raise UserError(
+                    f"{name} has no effect with projection_layers=0: the projections are then the "
+                    "features; leave one of the two out."
+                )
         if network.projection_layers < 2 and network.projection_hidden_dim is not None:
             raise UserError(
                 f"projection_hidden_dim has no effect with projection_layers="
@@ -261,9 +311,14 @@ class Config:
         return {name: value for name, value in merged.items() if value is not None}
 
     def replayable(self) -> dict[str, Any]:
-        """`flat` without what names a place of this machine's disk or how to treat it."""
-        left_out = ("workdir", "overwrite", "data_dir", "download")
+        """`flat` without where the run is written: what a repetition needs."""
+        left_out = ("workdir", "overwrite")
         return {name: value for name, value in self.flat().items() if name not in left_out}
+
+    def determining(self) -> dict[str, Any]:
+        """`replayable` without where prepared data lies: what the results depend on."""
+        left_out = ("data_dir", "download")
+        return {name: value for name, value in self.replayable().items() if name not in left_out}
 
     def flagfile_text(self) -> str:
         """`replayable` as a flagfile, one flag a line."""
@@ -276,14 +331,18 @@ class Config:
         return "\n".join(lines) + "\n"
 
     def digest(self) -> str:
-        """Eight hexadecimal digits that identify `replayable`."""
-        text = json.dumps(self.replayable(), sort_keys=True)
+        """Eight hexadecimal digits that identify `determining`."""
+        text = json.dumps(self.determining(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def run_name(self) -> str:
         """The default name of the run's directory: what it is, and its digest."""
-        parts = (self.objective.loss, self.data.dataset, self.data.source, f"seed{self.run.seed}")
-        return re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join((*parts, self.digest())))
+        parts = [self.objective.loss, self.data.dataset]
+        if self.data.source is not None:
+            # Of a path its last part; what it stands for is in the digest.
+            parts.append(self.data.source.rstrip("/").rsplit("/", 1)[-1][-40:])
+        parts += [f"seed{self.run.seed}", self.digest()]
+        return re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(parts))
 
 
 def all_fields() -> dict[str, tuple[str, dataclasses.Field]]:

@@ -18,12 +18,7 @@ def versions() -> dict[str, str]:
     packages = ("tensorflow", "keras", "keras-cv", "tensorflow-datasets", "numpy")
     found = {"ssl_keras": __version__, "python": platform.python_version()}
     found |= {name: importlib.metadata.version(name) for name in packages}
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        commit = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-        found["commit"] = commit.stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        found["commit"] = "unknown"
+    found["commit"] = commit()
     return found
 
 
@@ -46,3 +41,27 @@ def hardware() -> dict[str, Any]:
             for device in tf.config.list_physical_devices("GPU")
         ],
     }
+
+
+def commit() -> str:
+    """The commit of this package, with "+changes" if files differ from it; or "unknown" where the
+    package does not lie in its own repository."""
+    root = Path(__file__).resolve().parent.parent
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+        return done.stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != root:
+            return "unknown"
+        changes = "+changes" if git("status", "--porcelain") else ""
+        return git("rev-parse", "HEAD") + changes
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"

@@ -63,6 +63,8 @@ def compare_export(directory: Path, images: Any, expected: Any) -> float:
     loaded = tf.saved_model.load(str(directory))
     found = loaded.signatures["serving_default"](images=tf.convert_to_tensor(images))["features"]
     expected = np.asarray(expected)
+    if not np.isfinite(expected).all():
+        raise RuntimeError("the features of the model are not finite numbers")
     difference = float(np.abs(found.numpy() - expected).max() / max(np.abs(expected).max(), 1e-12))
     if not difference <= 1e-4:
         raise RuntimeError(

@@ -20,11 +20,6 @@ from ssl_keras.registry import python_type, validated
 
 _TYPE_NAMES = {float: "number", int: "whole number", str: "text", bool: "true or false"}
 
-_OTHER = (
-    ("only_check_args", False, "check the flags, say so, and stop"),
-    ("traceback", False, "show the traceback behind an error"),
-)
-
 
 class _Parser(absl_flags.ArgumentParser):
     """Reads one value of a field. Bounds that differ between entries are checked later."""
@@ -50,6 +45,16 @@ class _Parser(absl_flags.ArgumentParser):
         return _TYPE_NAMES[python_type(self.field)]
 
 
+class _BooleanParser(absl_flags.BooleanParser):
+    """absl's, with an error that is a sentence."""
+
+    def parse(self, argument: Any) -> bool:
+        try:
+            return bool(super().parse(argument))
+        except (ValueError, TypeError):
+            raise ValueError(f"it must be true or false, not {argument!r}.") from None
+
+
 def define() -> absl_flags.FlagValues:
     """One flag for every setting, in the groups of the configuration.
 
@@ -68,9 +73,18 @@ def define() -> absl_flags.FlagValues:
                 defaults = ", ".join(f"{entry}: {_plain(use.default)}" for entry, use in uses)
                 text = f"{_help(uses[0][1])} ({_shortened(defaults, uses)})"
                 _define_one(flag_values, title, uses[0][1], None, text, check=len(uses) == 1)
-    for name, default, text in _OTHER:
-        kind = absl_flags.BooleanFlag(name, default, text)
-        absl_flags.DEFINE_flag(kind, flag_values, module_name="Other")
+    flags: list[absl_flags.Flag] = [
+        absl_flags.BooleanFlag("only_check_args", False, "check the flags, say so, and stop"),
+        absl_flags.Flag(
+            absl_flags.IntegerParser(-3, 3),
+            absl_flags.ArgumentSerializer(),
+            "verbosity",
+            0,
+            "1 or more: show the traceback behind an error",
+        ),
+    ]
+    for flag in flags:
+        absl_flags.DEFINE_flag(flag, flag_values, module_name="Other")
     return flag_values
 
 
@@ -98,6 +112,7 @@ def _define_one(
 ) -> None:
     if python_type(field) is bool:
         flag: absl_flags.Flag = absl_flags.BooleanFlag(field.name, default, text)
+        flag.parser = _BooleanParser()
     else:
         flag = absl_flags.Flag(
             _Parser(field, check), absl_flags.ArgumentSerializer(), field.name, default, text

@@ -30,7 +30,9 @@ class Optimizer(Options):
     def build(self, learning_rate: Any) -> Any:
         """The `keras.optimizers.Optimizer` with this learning rate or schedule."""
         arguments = self.options()
-        arguments["weight_decay"] = arguments["weight_decay"] or None
+        # Keras' AdamW wants a number; the others do no decay at all when it is None.
+        if not arguments["weight_decay"] and self.keras_name != "AdamW":
+            arguments["weight_decay"] = None
         return getattr(keras.optimizers, self.keras_name)(learning_rate=learning_rate, **arguments)
 
 

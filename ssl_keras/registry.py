@@ -98,7 +98,7 @@ def validated(field: dataclasses.Field, value: Any) -> Any:
     word = "a whole number" if expected is int else "a number"
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         raise UserError(f"{field.name} must be {word}, not {value!r}.")
-    if expected is int and float(value) != int(value):
+    if expected is int and not (math.isfinite(value) and float(value) == int(value)):
         raise UserError(f"{field.name} must be a whole number, not {value!r}.")
     number = expected(value)
     inside = (

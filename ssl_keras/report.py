@@ -47,7 +47,7 @@ def accuracy_table(
     rows = [header]
     for name, feature in features.items():
         measures = {"accuracy": (name, feature.chance)}
-        if feature.kind == "bits":
+        if feature.is_vector:
             measures = {
                 "accuracy": (f"{name} (mean)", feature.chance),
                 "all_right": (f"{name} (all right)", feature.all_right_chance),
@@ -57,8 +57,10 @@ def accuracy_table(
                 control = values.get(f"{CONTROL}/{head}/{depths[0]}/{name}/{measure}")
                 row = [label, head, f"{chance:.3f}"]
                 row.append("" if control is None else f"{control:.3f}")
-                row += [f"{values[f'{head}/{depth}/{name}/{measure}']:.3f}" for depth in depths]
-                rows.append(row)
+                found = [values.get(f"{head}/{depth}/{name}/{measure}") for depth in depths]
+                row += ["" if value is None else f"{value:.3f}" for value in found]
+                if any(row[3:]):
+                    rows.append(row)
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
     lines = []
     for index, row in enumerate(rows):

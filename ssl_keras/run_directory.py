@@ -1,58 +1,129 @@
-"""The directory of a run: where it is, and writing to it without leaving halves behind."""
+"""The directory of a run: claimed without harming another, written whole or not at all."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from ssl_keras.config import Config
 from ssl_keras.errors import UserError
 
+# The first line of flags.txt: a directory without it is not a run, and is never touched.
+MARK = "# A run of ssl_keras; repeat it with: python -m ssl_keras.train --flagfile=THIS_FILE"
 
-def choose(config: Config) -> Path:
-    """The directory of the run; a finished run in the default place is kept beside the new one."""
+# Everything that a run writes into its directory; only these are ever removed.
+NAMES = (
+    "flags.txt",
+    "config.json",
+    "results.json",
+    "views.png",
+    "tensorboard",
+    "checkpoints",
+    "saved_model",
+)
+
+
+def is_run(directory: Path) -> bool:
+    """Whether this program has made `directory`."""
+    flags = directory / "flags.txt"
+    try:
+        return flags.is_file() and flags.read_text().startswith(MARK)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def check(config: Config) -> None:
+    """Refuse an explicit --workdir that holds something else, or a run that would be lost.
+
+    Raises:
+        UserError: it is a file, holds other things than a run, or a run without --overwrite.
+    """
     if config.run.workdir is None:
-        base = Path("runs") / config.run_name()
-        numbered = (base.with_name(f"{base.name}-{number}") for number in range(2, 10**6))
-        while (base / "results.json").exists() and not config.run.overwrite:
-            base = next(numbered)
-        return base
+        return
     workdir = Path(config.run.workdir)
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"workdir is {workdir}, which is a file: choose a directory.")
-    if workdir.exists() and any(workdir.iterdir()):
-        if not (workdir / "config.json").exists():
-            raise UserError(
-                f"workdir is {workdir}, which holds other things than a run: choose a new or an "
-                "empty directory."
-            )
-        if (workdir / "results.json").exists() and not config.run.overwrite:
-            raise UserError(
-                f"workdir is {workdir}, which holds a finished run: choose another directory, or "
-                "pass --overwrite to replace it."
-            )
+    if not workdir.is_dir() or not any(workdir.iterdir()):
+        return
+    if not is_run(workdir):
+        raise UserError(
+            f"workdir is {workdir}, which holds other things than a run: choose a new or an empty "
+            "directory."
+        )
+    if not config.run.overwrite:
+        state = "a finished" if (workdir / "results.json").exists() else "an unfinished"
+        raise UserError(
+            f"workdir is {workdir}, which holds {state} run: choose another directory, or pass "
+            "--overwrite to replace it."
+        )
+
+
+def claim(config: Config) -> Path:
+    """Make the directory of the run and write what determines it.
+
+    Without --workdir it is `runs/NAME`, or the first of NAME-2, NAME-3, ... that nobody has
+    taken: two equal commands at the same time get one each.
+
+    Raises:
+        UserError: as `check`, or the directory cannot be written.
+    """
+    check(config)
+    try:
+        if config.run.workdir is not None:
+            workdir = Path(config.run.workdir)
+            workdir.mkdir(parents=True, exist_ok=True)
+        else:
+            workdir = _first_free(Path("runs") / config.run_name(), config.run.overwrite)
+        if is_run(workdir):
+            _clear(workdir)
+        (workdir / "flags.txt").write_text(f"{MARK}\n{config.flagfile_text()}")
+        write_json(workdir / "config.json", config.replayable())
+    except OSError as error:
+        place = config.run.workdir or "runs"
+        raise UserError(
+            f"workdir {place} cannot be written ({error.strerror or error}): choose another "
+            "--workdir."
+        ) from error
     return workdir
 
 
-def prepare(workdir: Path, config: Config) -> None:
-    """Make the directory and write what determines the run."""
-    try:
-        if workdir.exists():
-            shutil.rmtree(workdir)  # `choose` has made sure that it is ours
-        workdir.mkdir(parents=True)
-        (workdir / "flags.txt").write_text(config.flagfile_text())
-        write_json(workdir / "config.json", config.replayable())
-    except OSError as error:
-        raise UserError(
-            f"workdir {workdir} cannot be written ({error.strerror}): choose another --workdir."
-        ) from error
+def _first_free(base: Path, overwrite: bool) -> Path:
+    base.parent.mkdir(parents=True, exist_ok=True)
+    if overwrite and is_run(base):
+        return base
+    for number in count(1):
+        workdir = base if number == 1 else base.with_name(f"{base.name}-{number}")
+        try:
+            workdir.mkdir()
+        except FileExistsError:
+            continue
+        return workdir
+    raise AssertionError("count is endless")
+
+
+def _clear(workdir: Path) -> None:
+    for name in NAMES:
+        path = workdir / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.exists() or path.is_symlink():
+            path.unlink()
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write all of it or nothing."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(value, indent=2) + "\n")
+    write_atomically(
+        path, lambda temporary: temporary.write_text(json.dumps(value, indent=2) + "\n")
+    )
+
+
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """Call `write` with a temporary path beside `path`, then put the file in its place."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    write(temporary)
     os.replace(temporary, path)

@@ -47,6 +47,12 @@ def start_tensorflow(logical_cpus: int = 1) -> None:
     Args:
         logical_cpus: number of logical devices that the CPU is divided into.
     """
+    for name, good in (("KERAS_BACKEND", ("tensorflow",)), ("TF_USE_LEGACY_KERAS", ("", "0"))):
+        if os.environ.get(name, good[0]) not in good:
+            raise UserError(
+                f"The environment variable {name} is {os.environ[name]!r}; this program needs "
+                "Keras 3 on TensorFlow: unset it."
+            )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     with _without_noise():
         import keras  # noqa: F401

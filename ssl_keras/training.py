@@ -6,10 +6,28 @@ step, and reads the metrics only when they are logged, so that the device never 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ssl_keras.callbacks import Listener
+
+
+class TimedIterator:
+    """Batches, and the seconds that were spent waiting for them."""
+
+    def __init__(self, batches: Any):
+        self.iterator = iter(batches)
+        self.seconds = 0.0
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        start = time.perf_counter()
+        batch = next(self.iterator)
+        self.seconds += time.perf_counter() - start
+        return batch
 
 
 def train(
@@ -21,7 +39,7 @@ def train(
     steps_per_execution: int = 1,
     log_every: int,
     listeners: Sequence[Listener] = (),
-) -> None:
+) -> float | None:
     """Run the steps [first_step, total_steps) of a compiled model.
 
     Args:
@@ -32,16 +50,25 @@ def train(
         steps_per_execution: the value that the model was compiled with.
         log_every: steps between logs; the last step is always logged.
         listeners: told of everything, in order.
+
+    Returns:
+        The share of the time that was spent waiting for input, the first step (which compiles)
+        left out; None where several steps run in one call, and for a single step.
     """
     model.make_train_function()
-    iterator = iter(batches)
+    # With one step a call, batches are fetched here, so that the wait for them can be measured.
+    timed = TimedIterator(batches) if steps_per_execution == 1 else None
+    iterator = iter(batches) if timed is None else timed
     step, next_log = first_step, first_step + log_every
+    start, share = 0.0, None
     model.reset_metrics()
     for listener in listeners:
         listener.on_start(first_step, total_steps)
     try:
         while step < total_steps:
             logs = model.train_function(iterator)
+            if timed is not None and step == first_step:
+                start, timed.seconds = time.perf_counter(), 0.0
             step = min(step + steps_per_execution, total_steps)
             for listener in listeners:
                 listener.on_steps(step)
@@ -49,8 +76,13 @@ def train(
                 values = {name: float(value) for name, value in logs.items()}
                 model.reset_metrics()
                 next_log += log_every
+                if timed is not None and step > first_step + 1:
+                    share = timed.seconds / (time.perf_counter() - start)
                 for listener in listeners:
+                    if share is not None:
+                        listener.on_input_wait(share)
                     listener.on_log(step, values)
     finally:
         for listener in listeners:
             listener.on_end()
+    return share

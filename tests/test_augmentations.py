@@ -148,27 +148,22 @@ def test_grayscale_with_the_stated_probability() -> None:
     np.testing.assert_allclose(result[gray][..., 0], luma, atol=1e-4)
 
 
-def test_jitter_has_every_order_and_the_stated_probability() -> None:
+def test_jitter_has_the_stated_probability() -> None:
     layer = aug.ColorJitter(1.0)
     images, random = photos(1, 4), draws(3000, 6).numpy()
     images = tf.repeat(images, 3000, axis=0)
     result = layer(images, tf.constant(random)).numpy()
     unchanged = np.abs(result - images.numpy()).max(axis=(1, 2, 3)) == 0
     np.testing.assert_allclose(unchanged.mean(), 0.2, atol=0.025)
-    # Same factors, other order: the result depends on the order.
-    random[:, 2:] = random[0, 2:]
-    random[:, 0] = 0.0
-    results = layer(images, tf.constant(random)).numpy()
-    assert 4 <= len(np.unique(results.reshape(3000, -1), axis=0)) <= 24
-    assert results.min() >= 0
-    assert results.max() <= 1
+    assert result.min() >= 0
+    assert result.max() <= 1
 
 
 def test_jitter_applies_its_operations_in_the_drawn_order() -> None:
     layer, images = aug.ColorJitter(0.7), photos(1, 4)
     factors = [0.9, 0.2, 0.7, 0.35]
     orders = list(itertools.permutations(range(4)))
-    for position in (0, 9, 23):
+    for position in range(24):
         random = tf.constant([[0.0, (position + 0.5) / 24, *factors]])
         expected = images
         for operation in orders[position]:

@@ -50,6 +50,12 @@ def test_options_reach_their_entries() -> None:
         ({"epochs": 3, "warmup_epochs": 3}, "warmup_epochs is 3, but there are only 3 epochs"),
         ({"mixed_precision": "float16", "jit": "on"}, "is not supported: choose bfloat16"),
         ({"seed": -1}, "seed must be at least 0"),
+        ({"batch_size": float("inf")}, "batch_size must be a whole number, not inf."),
+        (
+            {"projection_layers": 0, "projection_batch_norm": "all"},
+            "projection_batch_norm has no effect",
+        ),
+        ({"dataset": "multi_digit", "source": "mnist_5k"}, "leave --source out"),
     ],
 )
 def test_mistakes_are_refused(values: dict[str, Any], message: str) -> None:
@@ -64,6 +70,7 @@ def test_digest_follows_what_determines_the_run() -> None:
     assert Config.make(workdir="/tmp/x", overwrite=True).digest() == config.digest()
     assert Config.make(seed=1).digest() != config.digest()
     assert Config.make(num_bits=1).digest() != config.digest()
+    assert Config.make(data_dir="/tmp/d", download=True).digest() == config.digest()
     assert Config.make(source="a/b:1.*").run_name().replace(".", "").replace("-", "").isidentifier()
 
 
@@ -77,7 +84,7 @@ def test_flagfile_text_replays_the_configuration() -> None:
 
 
 def test_views_come_from_the_preset_and_what_is_given() -> None:
-    assert Config.make().views.resolve("digits") == {
+    assert Config.make().views.resolve("digits", (28, 28, 1)) == {
         "crop_area_min": 0.5,
         "flip": False,
         "color_strength": 0.0,
@@ -85,10 +92,22 @@ def test_views_come_from_the_preset_and_what_is_given() -> None:
         "blur": 0.0,
     }
     mixed = Config.make(augmentation="small_rgb", crop_area_min=0.3, flip=False).views
-    resolved = mixed.resolve("digits")
+    resolved = mixed.resolve("digits", (32, 32, 3))
     assert resolved["crop_area_min"] == 0.3
     assert resolved["flip"] is False
     assert resolved["color_strength"] == 0.5
+
+
+def test_what_images_cannot_undergo_is_left_out_of_presets_and_refused_on_request() -> None:
+    preset = Config.make(augmentation="large_rgb").views
+    gray = preset.resolve("digits", (16, 16, 1))
+    assert (gray["color_strength"], gray["grayscale"], gray["blur"]) == (0.0, 0.0, 0.0)
+    assert preset.resolve("digits", (96, 96, 3))["blur"] == 0.5
+    with pytest.raises(UserError, match="grayscale needs images with 3 channels; these have 1"):
+        Config.make(grayscale=0.2).views.resolve("digits", (28, 28, 1))
+    with pytest.raises(UserError, match="blur has a kernel of a tenth of the image height"):
+        Config.make(blur=0.5).views.resolve("digits", (19, 28, 3))
+    assert Config.make(blur=0.0).views.resolve("digits", (19, 28, 3))["blur"] == 0.0
 
 
 def test_every_setting_is_documented() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_keras import experiment
+from ssl_keras import experiment, run_directory
 from ssl_keras.config import Config
 from ssl_keras.datasets import DataSet, compose_images
 from ssl_keras.errors import UserError
@@ -48,17 +48,25 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
 def test_the_directory_holds_everything(finished: tuple[Path, dict[str, Any]]) -> None:
     workdir, results = finished
     names = {path.name for path in workdir.iterdir()}
-    assert names == {
-        "flags.txt",
-        "config.json",
-        "results.json",
-        "tensorboard",
-        "checkpoints",
-        "saved_model",
-        "views.png",
-    }
+    assert (
+        names
+        == {
+            "flags.txt",
+            "config.json",
+            "results.json",
+            "tensorboard",
+            "checkpoints",
+            "saved_model",
+            "views.png",
+        }
+        == set(run_directory.NAMES)
+    )
     assert json.loads((workdir / "results.json").read_text()) == results
-    assert json.loads((workdir / "config.json").read_text()) == results["config"]
+    kept = json.loads((workdir / "config.json").read_text())
+    assert results["config"].items() <= kept.items()
+    assert set(kept) - set(results["config"]) <= {"data_dir", "download"}
+    assert [record["step"] for record in results["history"]] == [2, 4, 6]
+    assert results["setup"]["encoder"].startswith("convnet, ")
     assert tf.train.latest_checkpoint(str(workdir / "checkpoints")).endswith("ckpt-6")
 
 
@@ -165,41 +173,13 @@ def test_other_axes_run_together(tmp_path: Path) -> None:
     assert "linear_probe/bits/accuracy" not in results["training"]
 
 
-def test_a_finished_run_is_never_replaced_unasked(
-    finished: tuple[Path, dict[str, Any]], tmp_path: Path
-) -> None:
-    workdir, _ = finished
-    before = (workdir / "results.json").read_bytes()
-    with pytest.raises(UserError, match="holds a finished run"):
-        run(workdir)
-    assert (workdir / "results.json").read_bytes() == before
-    other = tmp_path / "thesis"
-    other.mkdir()
-    (other / "chapter.tex").write_text("precious")
-    with pytest.raises(UserError, match="holds other things than a run"):
-        run(other, overwrite=True)
-    assert (other / "chapter.tex").read_text() == "precious"
-    with pytest.raises(UserError, match="which is a file"):
-        run(other / "chapter.tex")
-
-
-def test_default_directory_keeps_earlier_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    config = Config.make(**{**SMALL, "steps": 1, "heads": ""})
-    first, second = (Path(experiment.run(config)["paths"]["workdir"]) for _ in range(2))
-    assert first == Path("runs") / config.run_name()
-    assert second.name == f"{first.name}-2"
-    assert (first / "results.json").exists()
-
-
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"batch_size": 4001}, "batch_size is 4001, but .* has 4000 training images"),
         ({"knn_k": 4001}, "knn_k is 4001, but there are 4000 training images"),
-        ({"color_strength": 0.5}, "color_strength needs images with 3 channels"),
+        ({"color_strength": 0.5}, "color_strength needs images with 3 channels; these have 1"),
+        ({"image_size": 16, "blur": 0.5}, "blur has a kernel of a tenth of the image height"),
         ({"warmup_epochs": 2.0}, "are 124 steps, but only 6 are trained"),
         ({"source": "mnist_6k"}, "Did you mean 'mnist_5k'"),
     ],
@@ -218,7 +198,79 @@ def test_a_non_finite_loss_stops_the_run(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "results.json").exists()
 
 
-def test_batches_reach_the_model_whole(bit_data: DataSet) -> None:
-    built = experiment.build(Config.make(**SMALL), bit_data)
-    assert built.steps_per_epoch == 4000 // 64
-    assert built.data is bit_data
+def test_every_setting_reaches_the_model(bit_data: DataSet) -> None:
+    built = experiment.build(
+        Config.make(
+            **{**SMALL, "steps": 100},
+            kernel_l2=0.25,
+            jit="on",
+            steps_per_execution=3,
+            learning_rate=0.5,
+            learning_rate_scaling="linear",
+            learning_rate_decay="linear",
+            warmup_epochs=10 / (4000 // 64),
+            probe_learning_rate=0.125,
+            optimizer="sgd",
+            momentum=0.25,
+            weight_decay=0.75,
+            projection_batch_norm="all",
+            projection_hidden_dim=48,
+            projection_dim=24,
+            crop_area_min=0.25,
+            flip=True,
+            mixed_precision="bfloat16",
+            seed=9,
+        ),
+        bit_data,
+    )
+    model = built.model
+    assert model.kernel_l2 == 0.25
+    assert model.jit_compile is True
+    assert model.steps_per_execution == 3
+    assert model.seed == model.augmenter.seed == 9
+    assert model.optimizer.momentum == 0.25
+    assert model.optimizer.weight_decay == 0.75
+    peak = 0.5 * 64 / 256
+    rates = [float(built.schedule(step)) for step in (5, 10, 55, 100)]
+    np.testing.assert_allclose(rates, [peak / 2, peak, peak / 2, 0.0], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(float(model.optimizer._learning_rate(10)), peak, rtol=1e-6)
+    np.testing.assert_allclose(float(model.probe_optimizer._learning_rate(10)), 0.125, rtol=1e-6)
+    widths = [v.shape for v in model.projection_head.trainable_variables if len(v.shape) == 2]
+    assert widths == [(32, 48), (48, 24)]
+    assert sum("gamma" in v.path for v in model.projection_head.trainable_variables) == 2
+    assert [layer.describe() for layer in model.augmenter.chain] == [
+        "crop to 0.25 of the area",
+        "flip with probability 0.5",
+    ]
+    for variable in model.learned_variables:
+        assert model.optimizer._use_weight_decay(variable) == (len(variable.shape) > 1)
+    assert model.encoder.layers[1].compute_dtype == "bfloat16"
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "lamb"])
+def test_every_optimizer_builds_without_decay(optimizer: str, bit_data: DataSet) -> None:
+    built = experiment.build(Config.make(**SMALL, optimizer=optimizer, weight_decay=0), bit_data)
+    assert not built.model.optimizer.weight_decay
+
+
+def test_the_model_counts_the_steps_whatever_the_execution(bit_data: DataSet) -> None:
+    from ssl_keras import training
+
+    built = experiment.build(Config.make(**SMALL, steps_per_execution=4), bit_data)
+    batches = bit_data.train.training_batches(64, seed=0, num_steps=6)
+    wait = training.train(built.model, batches, total_steps=6, steps_per_execution=4, log_every=2)
+    assert wait is None
+    assert int(built.model.step) == 6
+
+
+def test_evaluation_that_moves_the_model_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ssl_keras.models.simclr import SimCLR
+
+    def careless(self: SimCLR, images: tf.Tensor) -> list[tf.Tensor]:
+        return [self.encoder(images, training=True)] * 3
+
+    monkeypatch.setattr(SimCLR, "representations", careless)
+    with pytest.raises(RuntimeError, match="changed the weights or batch-norm statistics"):
+        run(tmp_path / "run", heads="knn")

@@ -37,13 +37,14 @@ def test_flagfile_and_later_flags_win(tmp_path: Path) -> None:
     [
         ("--temprature=0.1", "Unknown flag --temprature: did you mean --temperature?"),
         ("--zzzzzz=1", "Unknown flag --zzzzzz: --help lists all flags."),
+        ("--loss=NT_XENT", "Unknown loss 'NT_XENT'. Did you mean 'nt_xent'?"),
         ("--loss=nt_xnet", "Unknown loss 'nt_xnet'. Did you mean 'nt_xent'?"),
         ("--num_bits=33", "num_bits must be at least 0 and at most 32, not 33."),
         ("--num_bits=many", "num_bits must be a whole number, not 'many'."),
         ("--batch_size=2.5", "batch_size must be a whole number, not '2.5'."),
         ("--temperature=0.1", "The loss 'uniform_prior' has no temperature"),
         ("--distribution_weight=nan", "distribution_weight must be at least 0, not nan."),
-        ("--flip=maybe", "maybe"),
+        ("--flip=maybe", "it must be true or false, not 'maybe'."),
         ("--flagfile=/no/such/file", "/no/such/file"),
         ("--heads=knnn", "Did you mean 'knn'?"),
         ("train", "Unexpected argument 'train': every setting is a --flag=value."),
@@ -61,7 +62,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_two(
 
 
 def test_traceback_on_request(capfd: pytest.CaptureFixture[str]) -> None:
-    assert train.main(["train", "--traceback", "--temperature=0.1"]) == 2
+    assert train.main(["train", "--verbosity=1", "--temperature=0.1"]) == 2
     assert "Traceback" in capfd.readouterr().err
 
 

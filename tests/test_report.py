@@ -5,7 +5,10 @@ from __future__ import annotations
 from ssl_keras import report
 from ssl_keras.datasets import Feature
 
-FEATURES = {"class": Feature("class", "class", 10, 0.1), "bits": Feature("bits", "bits", 2, 0.5)}
+FEATURES = {
+    "class": Feature("class", "class", 10, 0.1, 0.1),
+    "bits": Feature("bits", "bits", 2, 0.5, 0.25),
+}
 
 
 def test_table() -> None:

@@ -93,6 +93,21 @@ def test_results_are_those_of_the_table(smoke: tuple[Path, str]) -> None:
     assert values["linear/features/bits/all_right"] > 0.95
 
 
+def test_the_event_file_holds_the_training(smoke: tuple[Path, str]) -> None:
+    import tensorflow as tf
+
+    workdir, _ = smoke
+    (file,) = (workdir / "tensorboard").glob("events.*")
+    tags = [
+        (event.step, value.tag)
+        for event in tf.compat.v1.train.summary_iterator(str(file))
+        for value in event.summary.value
+    ]
+    assert {step for step, tag in tags if tag == "train/loss"} == {5, 10, 15, 20}
+    assert (20, "evaluation/linear/features/class/accuracy") in tags
+    assert (0, "views") in tags
+
+
 def test_the_export_works_without_this_package(smoke: tuple[Path, str], tmp_path: Path) -> None:
     workdir, _ = smoke
     images = np.random.default_rng(0).random((3, 28, 28, 3)).astype(np.float32)

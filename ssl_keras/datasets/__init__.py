@@ -9,40 +9,88 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
-from ssl_keras.datasets.base import DataSet, Feature, Split, compose_images
+import numpy as np
+
+from ssl_keras.datasets.base import DataSet, Feature, Ingredients, Recipe, Source
 from ssl_keras.datasets.bit_concat import BitConcat
-from ssl_keras.datasets.plain import Plain, Recipe
-from ssl_keras.datasets.sources import Source, load_source
+from ssl_keras.datasets.composing import compose_images
+from ssl_keras.datasets.multi_digit import MultiDigit
+from ssl_keras.datasets.overlay import Overlay
+from ssl_keras.datasets.plain import Plain
+from ssl_keras.datasets.sources import load_source
+from ssl_keras.datasets.splits import MemorySplit, Split
 from ssl_keras.registry import Registry
 
-__all__ = ["DATASETS", "DataSet", "Feature", "Source", "Split", "compose_images", "load"]
+__all__ = [
+    "DATASETS",
+    "DataSet",
+    "Feature",
+    "MemorySplit",
+    "Recipe",
+    "Source",
+    "Split",
+    "compose_images",
+    "load",
+    "load_source",
+]
 
-DATASETS: Registry[Recipe] = Registry("data set", {"bit_concat": BitConcat, "plain": Plain})
+DATASETS: Registry[Recipe] = Registry(
+    "data set",
+    {"bit_concat": BitConcat, "overlay": Overlay, "multi_digit": MultiDigit, "plain": Plain},
+)
+
+# Composed splits up to this many bytes of pixels are composed once and kept in memory.
+IN_MEMORY_BYTES = 2**30
 
 
 def load(
     name: str,
     /,
     *,
-    source: str = "mnist_5k",
+    source: str | None = None,
     seed: int = 0,
     data_dir: str | None = None,
     download: bool = False,
+    image_size: int | None = None,
+    on_bad_image: str = "refuse",
+    resize: str = "squash",
     **options: Any,
 ) -> DataSet:
     """The data set called `name`, made from `source`.
 
+    Small data sets are composed once and kept in memory as uint8; large ones are composed batch
+    by batch.
+
     Args:
         name: a key of `DATASETS`.
-        source: an embedded source or a name of TensorFlow Datasets.
+        source: see `datasets.sources`; None for the data set's default.
         seed: chooses whatever is random in the data set (such as the bits).
-        data_dir, download: see `sources.load_source`.
+        data_dir, download, image_size, on_bad_image, resize: see `sources.load_source`.
         **options: the options of the data set (the fields of its class).
 
     Raises:
-        UserError: unknown name, option or source, or a value out of range.
+        UserError: unknown name, option or source, a value out of range, or data that cannot be
+            used.
     """
     recipe = DATASETS.get(name, **options)
-    return recipe.compose(load_source(source, data_dir, download), seed)
+    source = recipe.source_name(source)
+
+    def load_named(wanted: str, size: int | None) -> Source:
+        return load_source(
+            wanted,
+            data_dir,
+            download,
+            image_size=size,
+            seed=seed,
+            on_bad_image=on_bad_image,
+            resize=resize,
+        )
+
+    data = recipe.make(Ingredients(source, seed, image_size, load_named))
+    pixels = int(np.prod(data.image_shape))
+    if (data.train.num_examples + data.test.num_examples) * pixels > IN_MEMORY_BYTES:
+        return data
+    return dataclasses.replace(data, train=data.train.in_memory(), test=data.test.in_memory())

@@ -1,15 +1,19 @@
-"""What a data set is: two splits of images, labels and planes, and a list of declared features."""
+"""What a data set is: two splits, the features it declares, and the recipe that makes it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
+from ssl_keras.datasets.examples import Examples
+from ssl_keras.datasets.splits import Split
 from ssl_keras.errors import UserError
-from ssl_keras.lazy import tf
+from ssl_keras.registry import Options
+
+KINDS = ("class", "bits", "presence")
 
 
 @dataclass(frozen=True)
@@ -18,128 +22,83 @@ class Feature:
 
     Attributes:
         name: key of its labels, such as "class" or "bits".
-        kind: "class" (labels are integers in [0, size)) or "bits" (labels are binary vectors of
-            length `size`, each entry a decision of its own).
-        size: number of classes, or number of bits.
-        chance: the accuracy without looking at the image: the share of the largest class of the
-            training split, or 0.5 for random bits.
+        kind: "class" (labels are integers in [0, size)), "bits" (labels are binary vectors of
+            length `size`, random bits), or "presence" (binary vectors: which classes are there).
+        size: number of classes, or length of the vector.
+        chance: the accuracy without looking at the image: the share of the most frequent label,
+            for vectors the mean of that over their entries.
+        all_right_chance: the same for the vector as a whole; for a class equal to `chance`.
     """
 
     name: str
     kind: str
     size: int
     chance: float
+    all_right_chance: float
 
     def __post_init__(self) -> None:
-        if self.kind not in ("class", "bits"):
-            raise ValueError(f"kind must be 'class' or 'bits', not {self.kind!r}")
+        if self.kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
 
     @property
-    def all_right_chance(self) -> float:
-        """The chance of every decision of one image being right."""
-        return self.chance if self.kind == "class" else self.chance**self.size
+    def is_vector(self) -> bool:
+        """Whether labels are binary vectors, each entry a decision of its own."""
+        return self.kind != "class"
+
+
+def class_feature(name: str, labels: np.ndarray | None, num_classes: int) -> Feature:
+    """The `Feature` of integer labels; without labels to count, classes count as balanced."""
+    if labels is None:
+        chance = 1.0 / num_classes
+    else:
+        chance = float(np.bincount(labels, minlength=num_classes).max() / len(labels))
+    return Feature(name, "class", num_classes, chance, chance)
+
+
+def vector_feature(name: str, kind: str, labels: np.ndarray) -> Feature:
+    """The `Feature` of binary vectors (examples, size), with chance counted in these labels."""
+    means = labels.mean(axis=0)
+    chance = float(np.maximum(means, 1.0 - means).mean())
+    _, counts = np.unique(labels, axis=0, return_counts=True)
+    return Feature(name, kind, labels.shape[1], chance, float(counts.max() / len(labels)))
 
 
 @dataclass(frozen=True)
-class Split:
-    """Images in memory with their labels, in a fixed order.
+class Source:
+    """Where images come from: two splits of examples of one size.
 
     Attributes:
-        images: uint8 (examples, height, width, image channels).
-        labels: feature name -> int32, (examples,) for classes and (examples, size) for bits.
-        planes: float32 (examples, num_bits), the values of the planes that are constant over
-            space, or None. They are appended after the image channels, after augmentation.
+        name: the name it was asked for by.
+        train, test: the splits.
+        num_classes: number of classes; 0 without labels.
+        class_names: one name for each class, or empty.
+        augmentation: the preset of views that suits these images.
+        notices: what the user should know (images that were skipped, labels that are missing).
     """
 
-    images: np.ndarray
-    labels: Mapping[str, np.ndarray]
-    planes: np.ndarray | None = None
+    name: str
+    train: Examples
+    test: Examples
+    num_classes: int
+    class_names: tuple[str, ...] = ()
+    augmentation: str = "digits"
+    notices: tuple[str, ...] = ()
 
     @property
-    def num_examples(self) -> int:
-        return len(self.images)
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.train.image_shape
 
-    def _columns(self) -> dict[str, Any]:
-        columns: dict[str, Any] = {"image": self.images, "labels": dict(self.labels)}
-        if self.planes is not None:
-            columns["planes"] = self.planes
-        return columns
-
-    def as_dataset(self) -> Any:
-        """Single composed examples, in order: a `tf.data.Dataset` of
-        {"image": float32 (height, width, channels + planes) in [0, 1], "labels": {...}}."""
-
-        def compose(example: dict[str, Any]) -> dict[str, Any]:
-            image = compose_images(example["image"][None], _expand(example.get("planes")))[0]
-            return {"image": image, "labels": example["labels"]}
-
-        return tf.data.Dataset.from_tensor_slices(self._columns()).map(compose)
-
-    def batches(self, batch_size: int) -> Any:
-        """All examples once, in order: batches of {"image": uint8, "labels", "planes" if any}.
-        The last batch may be smaller."""
-        return tf.data.Dataset.from_tensor_slices(self._columns()).batch(batch_size).prefetch(2)
-
-    def training_batches(
-        self, batch_size: int, *, seed: int, num_steps: int, start_step: int = 0
-    ) -> Any:
-        """Shuffled batches for the steps [start_step, num_steps), shaped like those of `batches`.
-
-        Each epoch is a fresh permutation of the examples, a function of (seed, epoch); what is
-        left over at its end (fewer than `batch_size` examples) is dropped. The batch of a step
-        depends on nothing but (seed, step), so a run can go on from any step.
-        """
-        columns = tf.nest.map_structure(tf.constant, self._columns())
-        count = self.num_examples
-        if batch_size > count:
-            raise UserError(
-                f"The batch of {batch_size} is larger than the training data ({count} examples): "
-                "choose a smaller --batch_size."
-            )
-        steps_per_epoch = count // batch_size
-
-        def batch_of(step: Any) -> dict[str, Any]:
-            epoch = tf.cast(step // steps_per_epoch, tf.uint32)
-            first = (step % steps_per_epoch) * batch_size
-            shuffle_key = tf.stack([tf.constant(seed, tf.uint32), epoch])
-            indices = tf.random.experimental.index_shuffle(
-                first + tf.range(batch_size, dtype=tf.int64), shuffle_key, count - 1
-            )
-            return tf.nest.map_structure(lambda column: tf.gather(column, indices), columns)
-
-        steps = tf.data.Dataset.range(start_step, num_steps)
-        return steps.map(batch_of, num_parallel_calls=1, deterministic=True).prefetch(2)
+    @property
+    def labelled(self) -> bool:
+        return self.num_classes > 0
 
 
-def _expand(planes: Any) -> Any:
-    return None if planes is None else planes[None]
-
-
-def to_float(images: Any) -> Any:
-    """uint8 images as float32 in [0, 1]; float images as they are."""
-    images = tf.convert_to_tensor(images)
-    return tf.cast(images, tf.float32) / 255.0 if images.dtype == tf.uint8 else images
-
-
-def compose_images(images: Any, planes: Any = None) -> Any:
-    """The encoder's input: images, and one channel for each plane, constant over space.
-
-    Args:
-        images: (batch, height, width, channels), uint8 or float in [0, 1].
-        planes: (batch, num_bits) values, or None.
-
-    Returns:
-        float32 (batch, height, width, channels + num_bits).
-    """
-    images = to_float(images)
-    if planes is None:
-        return images
-    shape = tf.shape(images)
-    planes = tf.cast(planes, images.dtype)
-    spread = tf.broadcast_to(
-        planes[:, None, None, :], [shape[0], shape[1], shape[2], planes.shape[-1]]
-    )
-    return tf.concat([images, spread], axis=-1)
+def preset_for(image_shape: tuple[int, int, int]) -> str:
+    """The preset of views for photographs of this shape, or for digits if they are grey."""
+    height, width, channels = image_shape
+    if channels != 3:
+        return "digits"
+    return "small_rgb" if max(height, width) <= 64 else "large_rgb"
 
 
 @dataclass(frozen=True)
@@ -153,6 +112,8 @@ class DataSet:
         image_shape: (height, width, image channels).
         num_bits: number of planes appended to the image channels.
         augmentation: the preset of views that suits these images.
+        class_names: names of the classes of the feature "class", or empty.
+        notices: what the user should know.
     """
 
     name: str
@@ -163,6 +124,7 @@ class DataSet:
     num_bits: int = 0
     augmentation: str = "digits"
     class_names: tuple[str, ...] = field(default=())
+    notices: tuple[str, ...] = field(default=())
 
     @property
     def image_channels(self) -> int:
@@ -175,7 +137,52 @@ class DataSet:
         return (height, width, channels + self.num_bits)
 
 
-def class_feature(name: str, train_labels: np.ndarray, num_classes: int) -> Feature:
-    """The `Feature` of integer labels; its chance is the share of the largest class."""
-    counts = np.bincount(train_labels, minlength=num_classes)
-    return Feature(name, "class", num_classes, float(counts.max() / counts.sum()))
+@dataclass(frozen=True)
+class Ingredients:
+    """What a recipe makes a data set from.
+
+    Attributes:
+        source: name of the source, or None if the recipe takes none.
+        seed: chooses whatever is random in the data set.
+        image_size: side of the images in pixels, or None for that of the source.
+        load: name, image size -> `Source`.
+    """
+
+    source: str | None
+    seed: int
+    image_size: int | None
+    load: Callable[[str, int | None], Source]
+
+    def main_source(self) -> Source:
+        """The source, at the size that was asked for."""
+        if self.source is None:
+            raise ValueError("this recipe takes no source")
+        return self.load(self.source, self.image_size)
+
+
+@dataclass(frozen=True)
+class Recipe(Options):
+    """How to make a data set. Its fields are the options of `--dataset=NAME`."""
+
+    default_source: ClassVar[str | None] = "mnist_5k"
+
+    def source_name(self, given: str | None) -> str | None:
+        """The source to use: what was given, or the recipe's default; None if it takes none.
+
+        Raises:
+            UserError: a source was given to a recipe that takes none.
+        """
+        if given is not None and self.default_source is None:
+            raise UserError(
+                f"source is {given!r}, but this data set has no background: leave --source out; "
+                "its digits come from --digit_source."
+            )
+        return given or self.default_source
+
+    def make(self, ingredients: Ingredients) -> DataSet:
+        """The data set; lazily composed, see `datasets.load`.
+
+        Raises:
+            UserError: the ingredients do not fit.
+        """
+        raise NotImplementedError(f"{type(self).__name__} makes nothing")

@@ -12,36 +12,20 @@ bits are the first k of k + 1.
 
 from __future__ import annotations
 
-import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from ssl_keras.datasets.base import DataSet, Feature, Split, class_feature
-from ssl_keras.datasets.plain import Recipe
-from ssl_keras.datasets.sources import Source, SourceSplit
+from ssl_keras.datasets import hashing
+from ssl_keras.datasets.base import DataSet, Feature, Ingredients, Recipe, vector_feature
+from ssl_keras.datasets.examples import Examples
+from ssl_keras.datasets.plain import source_features, source_labels
+from ssl_keras.datasets.splits import Split
+from ssl_keras.errors import UserError
+from ssl_keras.lazy import tf
 from ssl_keras.registry import option
-
-
-def random_integers(seed: int, split: str, num_examples: int) -> np.ndarray:
-    """One 32-bit integer for each example: uint32 (num_examples,).
-
-    The high half of SplitMix64 (Steele, Lea, Flood 2014) of the example's index, in a stream of
-    its own for each (seed, split).
-    """
-    stream = (np.uint64(seed) << np.uint64(32)) | np.uint64(zlib.crc32(split.encode()))
-    start = _mix(np.array([stream], np.uint64))
-    return (_mix(start + np.arange(num_examples, dtype=np.uint64)) >> np.uint64(32)).astype(
-        np.uint32
-    )
-
-
-def _mix(state: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        state = state * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x9E3779B97F4A7C15)
-        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return state ^ (state >> np.uint64(31))
 
 
 def binary_digits(integers: np.ndarray, num_bits: int) -> np.ndarray:
@@ -52,27 +36,62 @@ def binary_digits(integers: np.ndarray, num_bits: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class BitConcat(Recipe):
-    """Images of the source plus `num_bits` random bits as planes of 0 and 1.
+    """Images of the source plus `num_bits` random bits as planes.
 
     Features: "class" (the source's) and, if num_bits > 0, "bits".
 
     Args:
         num_bits: 0 to 32; the integer is unsigned, 32 bits wide.
+        bit_scale: the value of a plane whose bit is 1; 0 for the other. Smaller planes are harder
+            to see.
+        num_unique_values: how many distinct integers occur, at most 2^num_bits; None for all. The
+            first of n + 1 values are those of n, and k bits of them are a prefix of k + 1.
     """
 
     num_bits: int = option(2, minimum=0, maximum=32, help="random bits added as channels")
+    bit_scale: float = option(1.0, above=0, help="value of the plane of a bit that is 1")
+    num_unique_values: int | None = option(
+        None, minimum=1, help="distinct integers that occur (all)"
+    )
 
-    def compose(self, source: Source, seed: int) -> DataSet:
-        features = {"class": class_feature("class", source.train.labels, source.num_classes)}
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_unique_values is not None and self.num_unique_values > 2**self.num_bits:
+            raise UserError(
+                f"num_unique_values is {self.num_unique_values}, but {self.num_bits} bits have "
+                f"only {2**self.num_bits} values: choose fewer values or more bits."
+            )
+
+    def integers(self, seed: int, split: str, count: int) -> np.ndarray:
+        """The integer of each example of a split: uint32 (count,)."""
+        if self.num_unique_values is None:
+            return hashing.random_integers(seed, split, count)
+        member = hashing.random_below(seed, f"{split}/value", count, self.num_unique_values)
+        # An odd multiplier makes the lowest k bits a bijection of the lowest k bits of `member`,
+        # for every k: the values differ in the bits that are used.
+        factor, shift = hashing.random_integers(seed, "values", 2).astype(np.uint64)
+        values = member.astype(np.uint64) * (factor | np.uint64(1)) + shift
+        return (values & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+
+    def make(self, ingredients: Ingredients) -> DataSet:
+        source, seed = ingredients.main_source(), ingredients.seed
+        features = source_features(source)
         if self.num_bits:
-            features["bits"] = Feature("bits", "bits", self.num_bits, 0.5)
+            features["bits"] = self._feature(seed, source.train.count)
 
-        def split(name: str, part: SourceSplit) -> Split:
-            labels = {"class": part.labels}
-            if not self.num_bits:
-                return Split(part.images, labels)
-            bits = binary_digits(random_integers(seed, name, len(part.images)), self.num_bits)
-            return Split(part.images, labels | {"bits": bits}, bits.astype(np.float32))
+        def split(name: str, examples: Examples) -> Split:
+            table = binary_digits(self.integers(seed, name, examples.count), self.num_bits)
+
+            def compose(batch: Mapping[str, Any]) -> dict[str, Any]:
+                labels = source_labels(batch)
+                composed = {"image": batch["image"], "labels": labels}
+                if self.num_bits:
+                    bits = tf.gather(table, batch["index"])
+                    labels["bits"] = bits
+                    composed["planes"] = tf.cast(bits, tf.float32) * self.bit_scale
+                return composed
+
+            return Split(examples, compose)
 
         return DataSet(
             name=f"{self.num_bits} random bits concatenated to {source.name}",
@@ -83,4 +102,11 @@ class BitConcat(Recipe):
             num_bits=self.num_bits,
             augmentation=source.augmentation,
             class_names=source.class_names,
+            notices=source.notices,
         )
+
+    def _feature(self, seed: int, count: int) -> Feature:
+        if self.num_unique_values is None:
+            return Feature("bits", "bits", self.num_bits, 0.5, 0.5**self.num_bits)
+        bits = binary_digits(self.integers(seed, "train", count), self.num_bits)
+        return vector_feature("bits", "bits", bits)

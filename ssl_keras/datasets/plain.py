@@ -1,34 +1,44 @@
-"""The source as it is, and the base class of the recipes that make data sets from sources."""
+"""The source as it is."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from ssl_keras.datasets.base import DataSet, Split, class_feature
-from ssl_keras.datasets.sources import Source
-from ssl_keras.registry import Options
+from ssl_keras.datasets.base import DataSet, Feature, Ingredients, Recipe, Source, class_feature
+from ssl_keras.datasets.splits import Split
 
 
-@dataclass(frozen=True)
-class Recipe(Options):
-    """How to make a data set from a source. Its fields are the options of `--dataset=NAME`."""
+def source_labels(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """The labels of a batch of examples: {"class"}, or nothing without labels."""
+    return {"class": batch["label"]} if "label" in batch else {}
 
-    def compose(self, source: Source, seed: int) -> DataSet:
-        """The data set made from `source`; `seed` chooses whatever is random in it."""
-        raise NotImplementedError(f"{type(self).__name__} does not compose")
+
+def source_features(source: Source) -> dict[str, Feature]:
+    """The feature "class" of a source, or nothing without labels."""
+    if not source.labelled:
+        return {}
+    return {"class": class_feature("class", source.train.labels, source.num_classes)}
 
 
 @dataclass(frozen=True)
 class Plain(Recipe):
     """The images of the source, with their class as the only feature."""
 
-    def compose(self, source: Source, seed: int) -> DataSet:
+    def make(self, ingredients: Ingredients) -> DataSet:
+        source = ingredients.main_source()
+
+        def compose(batch: Mapping[str, Any]) -> dict[str, Any]:
+            return {"image": batch["image"], "labels": source_labels(batch)}
+
         return DataSet(
             name=source.name,
-            train=Split(source.train.images, {"class": source.train.labels}),
-            test=Split(source.test.images, {"class": source.test.labels}),
-            features={"class": class_feature("class", source.train.labels, source.num_classes)},
+            train=Split(source.train, compose),
+            test=Split(source.test, compose),
+            features=source_features(source),
             image_shape=source.image_shape,
             augmentation=source.augmentation,
             class_names=source.class_names,
+            notices=source.notices,
         )

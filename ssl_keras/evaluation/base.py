@@ -56,14 +56,14 @@ def accuracies(feature: Feature, labels: np.ndarray, predictions: np.ndarray) ->
 
     Args:
         feature: what is predicted.
-        labels, predictions: integers (examples,) for a class, 0 and 1 (examples, size) for bits.
+        labels, predictions: integers (examples,) for a class, 0 and 1 (examples, size) for vectors.
 
     Returns:
-        {"accuracy"}, and for bits (where "accuracy" is the mean over bits) also {"all_right"}, the
-        share of images of which every bit is right.
+        {"accuracy"}, and for vectors (where "accuracy" is the mean over entries) also
+        {"all_right"}, the share of images of which every entry is right.
     """
     right = predictions == labels
     result = {"accuracy": float(np.mean(right))}
-    if feature.kind == "bits":
+    if feature.is_vector:
         result["all_right"] = float(np.mean(np.all(right, axis=1)))
     return result

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ssl_keras.datasets.base import DataSet, Split, compose_images
+from ssl_keras.datasets.base import DataSet
+from ssl_keras.datasets.composing import compose_images
+from ssl_keras.datasets.splits import Split
 from ssl_keras.evaluation.base import FrozenFeatures
 from ssl_keras.lazy import tf
 
@@ -49,21 +51,19 @@ def extract(
         images = compose_images(batch["image"], batch.get("planes"))
         return list(representations(images))[: len(depths)]
 
-    def of_split(split: Split) -> list[np.ndarray]:
+    def of_split(split: Split) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
         parts: list[list[np.ndarray]] = [[] for _ in depths]
+        labels: dict[str, list[np.ndarray]] = {name: [] for name in data.features}
         for batch in split.batches(batch_size):
             for part, values in zip(parts, of_batch(batch), strict=True):
                 part.append(values.numpy())
-        return [np.concatenate(part) for part in parts]
+            for name, found in labels.items():
+                found.append(batch["labels"][name].numpy())
+        together = {name: np.concatenate(found) for name, found in labels.items()}
+        return [np.concatenate(part) for part in parts], together
 
-    train, test = of_split(data.train), of_split(data.test)
+    (train, train_labels), (test, test_labels) = of_split(data.train), of_split(data.test)
     return {
-        depth: FrozenFeatures(
-            train[index],
-            test[index],
-            data.train.labels,
-            data.test.labels,
-            data.features,
-        )
+        depth: FrozenFeatures(train[index], test[index], train_labels, test_labels, data.features)
         for index, depth in enumerate(depths)
     }

@@ -72,9 +72,9 @@ def standardize(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.nda
     """Both splits minus the training mean, over the training deviation (1 where it is 0)."""
     train, test = np.asarray(train, np.float64), np.asarray(test, np.float64)
     mean, deviation = train.mean(axis=0), train.std(axis=0)
-    # A dead unit has a deviation of rounding errors; dividing by it would invent a feature.
-    floor = 1e-6 * max(1.0, float(np.abs(mean).max(initial=0.0)))
-    deviation = np.where(deviation > floor, deviation, 1.0)
+    # A dead unit has a deviation of float32 rounding errors, relative to its own mean; dividing by
+    # it would invent a feature.
+    deviation = np.where(deviation > 1e-6 * np.abs(mean), deviation, 1.0)
     return (train - mean) / deviation, (test - mean) / deviation
 
 

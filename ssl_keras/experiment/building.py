@@ -65,6 +65,9 @@ def build(config: Config, data: DataSet | None = None) -> Experiment:
             seed=config.run.seed,
             data_dir=config.data.data_dir,
             download=config.data.download,
+            image_size=config.data.image_size,
+            on_bad_image=config.data.on_bad_image,
+            resize=config.data.resize,
             **config.recipe.options(),
         )
     optimization = config.optimization
@@ -76,20 +79,14 @@ def build(config: Config, data: DataSet | None = None) -> Experiment:
         )
     for head in config.heads.values():
         head.check(data.train.num_examples)
-    views = config.views.resolve(data.augmentation)
-    if data.image_channels != 3:
-        for name in ("color_strength", "grayscale"):
-            if getattr(config.views, name):
-                raise UserError(
-                    f"{name} needs images with 3 channels; those of {data.name} have "
-                    f"{data.image_channels}: leave --{name} out."
-                )
+    views = config.views.resolve(data.augmentation, data.image_shape)
     keras.utils.set_random_seed(config.run.seed)
     policy = POLICIES[config.run.mixed_precision]
     encoder, projection_head = build_networks(config, data, policy)
-    probe = networks.build_linear_probe(
-        encoder.output_shape[-1], {name: f.size for name, f in data.features.items()}
-    )
+    probe = None
+    if data.features:
+        sizes = {name: feature.size for name, feature in data.features.items()}
+        probe = networks.build_linear_probe(encoder.output_shape[-1], sizes)
     augmenter = build_augmenter(channels=data.image_channels, seed=config.run.seed, **views)
     model = SimCLR(
         augmenter,
@@ -144,7 +141,7 @@ def build_networks(config: Config, data: DataSet, policy: str) -> tuple[Any, Any
         num_layers=network.projection_layers,
         hidden_dim=network.projection_hidden_dim or 256,
         dim=network.projection_dim or 64,
-        batch_norm=network.projection_batch_norm,
+        batch_norm=network.projection_batch_norm or "hidden",
         dtype=policy,
     )
     return encoder, head

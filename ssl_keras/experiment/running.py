@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,13 +15,15 @@ import tensorflow as tf
 from ssl_keras import environment, pictures, report, run_directory, training
 from ssl_keras.callbacks import History, NonFiniteGuard, Progress, TensorBoardScalars
 from ssl_keras.config import Config
-from ssl_keras.datasets.base import compose_images
+from ssl_keras.datasets.composing import compose_images
 from ssl_keras.evaluation.base import FrozenFeatures
 from ssl_keras.evaluation.extraction import extract, weights_digest
 from ssl_keras.experiment import texts
 from ssl_keras.experiment.building import Experiment, build, build_networks
 from ssl_keras.export import compare_export, export_encoder
 
+# Images on which the SavedModel is compared with the model.
+_COMPARED_IMAGES = 16
 # The picture of the views: how many images, and about how many pixels high each is.
 _SHOWN_VIEWS, _SHOWN_PIXELS = 10, 96
 
@@ -32,16 +35,19 @@ def run(config: Config) -> dict[str, Any]:
         What results.json holds.
 
     Raises:
-        UserError: something that the user can mend; the directory is left as it was, or, once
-            training has started, with what there is.
+        UserError: something that the user can mend. Before training starts nothing is written;
+            after, what there is stays.
     """
-    times: dict[str, float] = {}
+    times: dict[str, Any] = {}
     started = time.perf_counter()
-    workdir = run_directory.choose(config)
+    run_directory.check(config)
     with _timed(times, "build"):
         experiment = build(config)
-    run_directory.prepare(workdir, config)
-    print(report.banner(texts.banner(experiment, workdir)) + "\n", flush=True)
+    workdir = run_directory.claim(config)
+    setup = texts.banner(experiment)
+    print(report.banner({**setup, "workdir": str(workdir)}) + "\n", flush=True)
+    for notice in experiment.data.notices:
+        print(f"Note: {notice}.", flush=True)
 
     model, data, depths = experiment.model, experiment.data, experiment.depths
     with _timed(times, "features of the untrained encoder"):
@@ -51,72 +57,76 @@ def run(config: Config) -> dict[str, Any]:
     _write_views(experiment, board, workdir)
     with _timed(times, "training"):
         print(f"Training: {experiment.total_steps} steps", flush=True)
-        _train(experiment, [NonFiniteGuard(), history, board])
+        wait = _train(experiment, [NonFiniteGuard(texts.advice(config)), history, board])
+    times["input_wait_share"] = wait or 0.0
     checkpoint = tf.train.Checkpoint(model=model)
     manager = tf.train.CheckpointManager(checkpoint, str(workdir / "checkpoints"), max_to_keep=1)
     manager.save(checkpoint_number=experiment.total_steps)
 
     values: dict[str, float] = {}
+    before = weights_digest(model.variables)
     with _timed(times, "evaluation"):
-        print("Evaluating frozen features", flush=True)
-        before = weights_digest(model.variables)
-        frozen = extract(model.representations, data, depths)
-        if weights_digest(model.variables) != before:
-            raise RuntimeError("extracting features changed the weights or batch-norm statistics")
-        values |= _evaluate(config, frozen, "")
-        values |= _evaluate(config, control, f"{report.CONTROL}/")
-    with _timed(times, "export"):
-        difference = _export(experiment, workdir / "saved_model", frozen["features"])
+        if data.features:
+            print("Evaluating frozen features", flush=True)
+            frozen = extract(model.representations, data, depths)
+            values |= _evaluate(config, frozen, "")
+            values |= _evaluate(config, control, f"{report.CONTROL}/")
     board.scalars({f"evaluation/{k}": v for k, v in values.items()}, experiment.total_steps)
     board.on_end()
 
-    times["total"] = time.perf_counter() - started
-    results = {
+    results: dict[str, Any] = {
         "results": values,
         "training": history.records[-1],
+        "history": history.records,
         "steps": experiment.total_steps,
         "seed": config.run.seed,
+        "setup": setup,
         "weights_sha256": before,
-        "saved_model_relative_difference": difference,
+        "saved_model_relative_difference": None,
         "data": {
             "name": data.name,
             "train_images": data.train.num_examples,
             "test_images": data.test.num_examples,
-            "features": {
-                name: {"kind": f.kind, "size": f.size, "chance": f.chance}
-                for name, f in data.features.items()
-            },
+            "features": {name: dataclasses.asdict(f) for name, f in data.features.items()},
         },
         "protocol": {
             name: " ".join(str(type(head).__doc__).split()) for name, head in config.heads.items()
         },
-        "config": config.replayable(),
+        "config": config.determining(),
         "versions": environment.versions(),
         "hardware": environment.hardware(),
-        "times": {name: round(seconds, 3) for name, seconds in times.items()},
-        "paths": {"workdir": str(workdir)},
+        "times": times,
+        "paths": {"workdir": str(workdir), "data_dir": config.data.data_dir},
     }
+    # What was measured is safe before the export, which may fail, begins.
+    run_directory.write_json(workdir / "results.json", results)
+    with _timed(times, "export"):
+        results["saved_model_relative_difference"] = _export(experiment, workdir / "saved_model")
+    if weights_digest(model.variables) != before:
+        raise RuntimeError("evaluation or export changed the weights or batch-norm statistics")
+    times["total"] = time.perf_counter() - started
     run_directory.write_json(workdir / "results.json", results)
     print("\n" + texts.closing(experiment, workdir, values, results), flush=True)
     return results
 
 
 @contextmanager
-def _timed(times: dict[str, float], name: str) -> Iterator[None]:
+def _timed(times: dict[str, Any], name: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     times[name] = time.perf_counter() - start
 
 
-def _train(experiment: Experiment, listeners: list[Any]) -> None:
+def _train(experiment: Experiment, listeners: list[Any]) -> float | None:
     config = experiment.config
     batch = config.optimization.batch_size
-    shown = {"loss": "loss", "contrastive_accuracy": "contrastive"}
+    shown = {"loss": "loss", "alignment": "align", "distribution": "distr"}
+    shown |= {"contrastive_accuracy": "contrastive"}
     shown |= {f"linear_probe/{name}/accuracy": name for name in experiment.data.features}
     batches = experiment.data.train.training_batches(
         batch, seed=config.run.seed, num_steps=experiment.total_steps
     )
-    training.train(
+    return training.train(
         experiment.model,
         batches,
         total_steps=experiment.total_steps,
@@ -137,20 +147,18 @@ def _evaluate(
     }
 
 
-def _export(experiment: Experiment, directory: Path, frozen: FrozenFeatures) -> float:
+def _export(experiment: Experiment, directory: Path) -> float:
     """Export in float32 and compare with the features of the model."""
     config, model = experiment.config, experiment.model
     encoder, head = model.encoder, model.projection_head
-    expected = frozen.test[:16]
-    images = next(iter(experiment.data.test.batches(len(expected))))
-    images = compose_images(images["image"], images.get("planes"))
     if config.run.mixed_precision != "off":
         encoder, head = build_networks(config, experiment.data, "float32")
         encoder.set_weights(model.encoder.get_weights())
         head.set_weights(model.projection_head.get_weights())
-        expected = encoder(images, training=False).numpy()
     export_encoder(encoder, head, config.network.projection_layers, directory)
-    return compare_export(directory, images, expected)
+    batch = next(iter(experiment.data.test.batches(_COMPARED_IMAGES)))
+    images = compose_images(batch["image"], batch.get("planes"))
+    return compare_export(directory, images, encoder(images, training=False))
 
 
 def _write_views(experiment: Experiment, board: TensorBoardScalars, workdir: Path) -> None:

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ssl_keras import environment, networks, optimizers, report
+from ssl_keras.config import Config
 from ssl_keras.experiment.building import POLICIES, Experiment
 
 
-def banner(experiment: Experiment, workdir: Path) -> dict[str, str]:
+def advice(config: Config) -> str:
+    """What to change when the loss is not finite, given what can be changed."""
+    changes = ["lower --learning_rate"]
+    if "temperature" in config.loss.options():
+        changes.append("raise --temperature")
+    if config.run.mixed_precision != "off":
+        changes.append("use --mixed_precision=off")
+    return f"To mend it: {', or '.join(changes)}."
+
+
+def banner(experiment: Experiment) -> dict[str, str]:
+    """What is about to happen: label -> value."""
     config, data, model = experiment.config, experiment.data, experiment.model
     hardware, versions = environment.hardware(), environment.versions()
     optimization = config.optimization
     base = optimization.learning_rate or config.optimizer.default_learning_rate
     rule = optimizers.rule_text(base, optimization.batch_size, optimization.learning_rate_scaling)
     options = ", ".join(f"{name}={value:g}" for name, value in config.loss.options().items())
-    active = {name: value for name, value in experiment.views.items() if value}
     devices = ", ".join(hardware["gpus"]) or f"CPU, {hardware['cores']} cores"
     stem = config.encoder.describe(data.input_shape)
     dim = networks.in_order(model.projection_head.output)[-1].shape[-1]
@@ -29,8 +42,9 @@ def banner(experiment: Experiment, workdir: Path) -> dict[str, str]:
         "precision": f"{POLICIES[config.run.mixed_precision]}; XLA {config.run.jit}",
         "data set": f"{data.name}: {data.train.num_examples} training, {data.test.num_examples} "
         f"test images of {'x'.join(map(str, data.input_shape))}",
-        "features": report.describe_features(data.features),
-        "views": ", ".join(f"{name}={value}" for name, value in active.items()),
+        "features": report.describe_features(data.features) or "none: there are no labels",
+        "views": ", ".join(layer.describe() for layer in model.augmenter.chain)
+        or "none: both are the image itself",
         "encoder": f"{config.network.encoder}, {model.encoder.count_params():,} parameters"
         + (f", {stem}" if stem else ""),
         "projections": f"{config.network.projection_layers} layers, dimension {dim}",
@@ -42,7 +56,6 @@ def banner(experiment: Experiment, workdir: Path) -> dict[str, str]:
         "learning rate": f"{experiment.peak_learning_rate:.4g} = {rule} ({optimization.optimizer}, "
         f"{optimization.learning_rate_decay} decay, {optimization.warmup_epochs:g} warm-up epochs)",
         "seed": str(config.run.seed),
-        "workdir": str(workdir),
     }
 
 
@@ -52,7 +65,7 @@ def closing(
     """The table and the next commands to try."""
     config, data = experiment.config, experiment.data
     lines = []
-    if config.heads:
+    if config.heads and data.features:
         lines += [
             f"Test accuracy on {data.test.num_examples} images, frozen features "
             "(untrained: the same encoder before training)",
@@ -68,12 +81,24 @@ def closing(
         f"{times['evaluation']:.0f} s evaluation).",
         "",
         "Next:",
-        f"  tensorboard --logdir {workdir}",
+        f"  {_program('tensorboard')} --logdir {workdir}",
     ]
-    command = "  python -m ssl_keras.train"
-    if "num_bits" in config.flat():
-        more = min(32, max(1, 2 * config.flat()["num_bits"]))
+    command = f"  {_program('python')} -m ssl_keras.train"
+    num_bits = config.flat().get("num_bits")
+    if num_bits is not None and num_bits < 16:
+        more = max(1, 2 * num_bits)
         lines.append(f"{command} --loss={config.objective.loss} --num_bits={more}")
     other = "nt_xent" if config.objective.loss != "nt_xent" else "uniform_prior"
     lines.append(f"{command} --loss={other}")
     return "\n".join(lines)
+
+
+def _program(name: str) -> str:
+    """How to call a program of this environment from where the user is."""
+    folder = Path(sys.executable).parent
+    if str(folder) in os.environ.get("PATH", "").split(os.pathsep):
+        return name
+    try:
+        return str((folder / name).relative_to(Path.cwd()))
+    except ValueError:
+        return str(folder / name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ssl_keras.errors import UserError
 from ssl_keras.lazy import tf
 from ssl_keras.registry import Options
 
@@ -56,7 +57,23 @@ class Loss(Options):
         """The loss and its terms: {"loss", "alignment", "distribution"}, float32 scalars.
 
         loss = alignment + weight * distribution.
+
+        Args:
+            projections_1, projections_2: (batch, dim), the two views, any float dtype.
+            labels: feature name -> labels, for losses that use them.
+            seed: an integer or a pair of int32. Losses that draw (the prior losses) use the same
+                draws whenever it is the same, **also when it is left out**: pass the step.
+
+        Raises:
+            UserError: the two batches differ in shape, or are not matrices.
         """
+        shapes = [tuple(tf.convert_to_tensor(z).shape) for z in (projections_1, projections_2)]
+        known = [shape for shape in shapes if None not in shape]
+        if any(len(shape) != 2 for shape in shapes) or len(set(known)) > 1:
+            raise UserError(
+                "projections_1 and projections_2 must have one shape (batch, dim), not "
+                f"{shapes[0]} and {shapes[1]}."
+            )
         alignment, distribution = self.terms(projections_1, projections_2, labels, seed)
         return {
             "loss": alignment + self.weight * distribution,

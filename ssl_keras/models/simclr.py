@@ -9,7 +9,8 @@ import keras
 import tensorflow as tf
 
 from ssl_keras import metrics, randomness
-from ssl_keras.datasets.base import Feature, compose_images
+from ssl_keras.datasets.base import Feature
+from ssl_keras.datasets.composing import compose_images
 from ssl_keras.losses.base import Loss, first_row, gather
 from ssl_keras.networks import in_order
 

@@ -90,6 +90,8 @@ class ResNet(Encoder):
     Batch norm with epsilon 1e-5 and momentum 0.9, the last gamma of each block starting at 0,
     projection shortcuts where the shape changes, global average pooling. The stem for large
     images is 7x7 stride 2 and a 3x3 max-pool stride 2; for small ones 3x3 stride 1 without pool.
+    Strided convolutions are padded alike on both sides; kernels start from a truncated normal of
+    variance 1 / fan-in.
 
     Source: He et al. 2015 (arXiv 1512.03385); google-research/simclr, tf2/resnet.py.
     """
@@ -115,13 +117,15 @@ class ResNet(Encoder):
         layers = keras.layers
 
         def conv_norm(x: Any, filters: int, size: int, stride: int, last: bool = False) -> Any:
+            if stride > 1 and size > 1:
+                x = layers.ZeroPadding2D((size - 1) // 2, dtype=dtype)(x)
             x = layers.Conv2D(
                 filters,
                 size,
                 strides=stride,
-                padding="same",
+                padding="same" if stride == 1 else "valid",
                 use_bias=False,
-                kernel_initializer="he_normal",
+                kernel_initializer=keras.initializers.VarianceScaling(),
                 dtype=dtype,
             )(x)
             gamma = "zeros" if last else "ones"

@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 from ssl_keras import datasets
-from ssl_keras.datasets import DataSet
-from ssl_keras.datasets.base import Split, compose_images
-from ssl_keras.datasets.bit_concat import binary_digits, random_integers
+from ssl_keras.datasets import DataSet, MemorySplit, compose_images
+from ssl_keras.datasets.bit_concat import binary_digits
+from ssl_keras.datasets.hashing import random_integers
 from ssl_keras.errors import UserError
 
 
@@ -88,14 +88,14 @@ def test_number_of_bits_is_bounded(num_bits: float) -> None:
         datasets.load("bit_concat", num_bits=num_bits)
 
 
-def numbered(count: int) -> Split:
+def numbered(count: int) -> MemorySplit:
     images = np.arange(count, dtype=np.uint8)[:, None, None, None]
     labels = {"class": np.arange(count, dtype=np.int32)}
     planes = np.arange(count, dtype=np.float32)[:, None]
-    return Split(images, labels, planes)
+    return MemorySplit(images, labels, planes)
 
 
-def order(split: Split, **arguments: int) -> list[list[int]]:
+def order(split: MemorySplit, **arguments: int) -> list[list[int]]:
     return [
         batch["labels"]["class"].numpy().tolist()
         for batch in split.training_batches(4, **arguments)

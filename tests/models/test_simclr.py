@@ -14,7 +14,10 @@ from ssl_keras.augmentations import build_augmenter
 from ssl_keras.datasets import Feature
 from ssl_keras.models.simclr import SimCLR
 
-FEATURES = {"class": Feature("class", "class", 3, 1 / 3), "bits": Feature("bits", "bits", 2, 0.5)}
+FEATURES = {
+    "class": Feature("class", "class", 3, 1 / 3, 1 / 3),
+    "bits": Feature("bits", "bits", 2, 0.5, 0.25),
+}
 
 
 def batch(count: int = 8, seed: int = 0) -> dict[str, Any]:
@@ -127,7 +130,6 @@ def test_bits_are_the_same_in_both_views_and_not_augmented() -> None:
             return inner(images, training=training)
 
     data = batch()
-    model._tracker.unlock() if hasattr(model, "_tracker") else None
     object.__setattr__(model, "encoder", Spy())
     model.train_step(data)
     (inputs,) = seen
@@ -152,6 +154,25 @@ def test_same_seed_same_weights_other_steps_other_views() -> None:
     for _ in range(2):
         third.train_step(batch())
     assert not equal(values(first.encoder.variables), values(third.encoder.variables))
+
+
+@pytest.mark.parametrize("loss", ["uniform_prior", "hypersphere_prior", "gaussian_prior"])
+def test_directions_and_samples_are_fresh_at_each_step(loss: str) -> None:
+    # Frozen weights, no augmentation, one batch: only the draws of the loss can differ.
+    model = build(loss)
+    model.augmenter = build_augmenter(
+        channels=1, crop_area_min=1.0, flip=False, color_strength=0, grayscale=0, blur=0
+    )
+    model.optimizer.learning_rate = 0.0
+
+    def distribution(step: int) -> float:
+        model.step.assign(step)
+        model.reset_metrics()
+        return float(model.train_step(batch())["distribution"])
+
+    values_by_step = [distribution(step) for step in (0, 1, 2, 0)]
+    assert len(set(values_by_step)) == 3
+    assert values_by_step[0] == values_by_step[3]
 
 
 def test_call_gives_features_in_inference_mode_by_default() -> None:

@@ -40,10 +40,10 @@ def test_resnet_stem_follows_the_image_size() -> None:
     entry = ENCODERS.get("resnet18")
     small, large = entry.build((32, 32, 3)), entry.build((96, 96, 3))
     assert small.layers[1].kernel_size == (3, 3)
-    assert large.layers[1].kernel_size == (7, 7)
+    assert large.layers[2].kernel_size == (7, 7)
     assert "small" in entry.describe((32, 32, 3))
     assert "large" in entry.describe((96, 96, 3))
-    assert ENCODERS.get("resnet18", stem="large").build((32, 32, 3)).layers[1].strides == (2, 2)
+    assert ENCODERS.get("resnet18", stem="large").build((32, 32, 3)).layers[2].strides == (2, 2)
 
 
 def test_resnet_blocks_start_as_identity() -> None:

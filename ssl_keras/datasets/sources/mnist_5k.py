@@ -13,25 +13,9 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from ssl_keras.datasets.sources.splitting import seeded_split
+
 _SPLIT_SEED = 0
-_TEST_SHARE = 0.2
-
-
-def stratified_split(
-    labels: np.ndarray, test_share: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """(train indices, test indices): `test_share` of each class, drawn by `seed`, is for testing.
-
-    Both lists are sorted, so the order of examples is that of the source.
-    """
-    generator = np.random.default_rng(seed)
-    test = []
-    for label in np.unique(labels):
-        members = generator.permutation(np.flatnonzero(labels == label))
-        test.append(members[: round(test_share * len(members))])
-    test_indices = np.sort(np.concatenate(test))
-    train_indices = np.setdiff1d(np.arange(len(labels)), test_indices)
-    return train_indices, test_indices
 
 
 class Mnist5k(tfds.core.GeneratorBasedBuilder):
@@ -60,7 +44,7 @@ class Mnist5k(tfds.core.GeneratorBasedBuilder):
 
         pixels, labels = mnist_data()
         images = pixels.reshape(-1, 28, 28, 1).astype(np.uint8)
-        train, test = stratified_split(labels, _TEST_SHARE, _SPLIT_SEED)
+        train, test = seeded_split(labels, _SPLIT_SEED)
         return {
             "train": self._generate_examples(images, labels, train),
             "test": self._generate_examples(images, labels, test),

@@ -1,0 +1,34 @@
+"""Putting images and planes together: the encoder's input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ssl_keras.lazy import tf
+
+
+def to_float(images: Any) -> Any:
+    """uint8 images as float32 in [0, 1]; float images as they are."""
+    images = tf.convert_to_tensor(images)
+    return tf.cast(images, tf.float32) / 255.0 if images.dtype == tf.uint8 else images
+
+
+def compose_images(images: Any, planes: Any = None) -> Any:
+    """The encoder's input: images, and one channel for each plane, constant over space.
+
+    Args:
+        images: (batch, height, width, channels), uint8 or float in [0, 1].
+        planes: (batch, num_bits) values, or None.
+
+    Returns:
+        float32 (batch, height, width, channels + num_bits).
+    """
+    images = to_float(images)
+    if planes is None:
+        return images
+    shape = tf.shape(images)
+    planes = tf.cast(planes, images.dtype)
+    spread = tf.broadcast_to(
+        planes[:, None, None, :], [shape[0], shape[1], shape[2], planes.shape[-1]]
+    )
+    return tf.concat([images, spread], axis=-1)

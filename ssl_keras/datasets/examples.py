@@ -1,0 +1,116 @@
+"""Images by index: in memory, or encoded and decoded when they are asked for.
+
+Every source gives random access, so the order of training is a function of (seed, step) alone, on
+data of any size, and a run can go on from any step.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ssl_keras.lazy import tf
+
+
+class Examples:
+    """Images of one size, by index.
+
+    Attributes:
+        count: how many.
+        image_shape: (height, width, channels).
+        labels: int32 (count,), or None where they are not known without reading everything.
+        labelled: whether each example has a label.
+    """
+
+    count: int
+    image_shape: tuple[int, int, int]
+    labels: np.ndarray | None
+    labelled: bool
+
+    def batched(self, indices: Any, batch_size: int) -> Any:
+        """Batches of examples.
+
+        Args:
+            indices: `tf.data.Dataset` of int64 (batch,).
+            batch_size: the size of those batches; the last may be smaller.
+
+        Returns:
+            `tf.data.Dataset` of {"index": int64 (batch,), "image": uint8 (batch, *image_shape),
+            "label": int32 (batch,), if labelled}.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not give batches")
+
+
+class ArrayExamples(Examples):
+    """Examples in memory.
+
+    Args:
+        images: uint8 (count, height, width, channels).
+        labels: int32 (count,), or None.
+    """
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray | None):
+        self.images = np.ascontiguousarray(images, np.uint8)
+        self.labels = None if labels is None else np.asarray(labels, np.int32)
+        self.labelled = labels is not None
+        self.count = len(images)
+        height, width, channels = images.shape[1:]
+        self.image_shape = (height, width, channels)
+
+    def batched(self, indices: Any, batch_size: int) -> Any:
+        images = tf.constant(self.images)
+        labels = None if self.labels is None else tf.constant(self.labels)
+
+        def gather(index: Any) -> dict[str, Any]:
+            batch = {"index": index, "image": tf.gather(images, index)}
+            if labels is not None:
+                batch["label"] = tf.gather(labels, index)
+            return batch
+
+        return indices.map(gather, num_parallel_calls=1, deterministic=True)
+
+
+@dataclass
+class EncodedExamples(Examples):
+    """Examples that are read and decoded when they are asked for, in parallel.
+
+    Attributes:
+        count, image_shape, labels, labelled: see `Examples`.
+        example: TensorFlow function from an index (int64 scalar) to (image, label): uint8 of
+            `image_shape` and int32 scalar (-1 without labels). Stateless.
+    """
+
+    count: int
+    image_shape: tuple[int, int, int]
+    labels: np.ndarray | None
+    labelled: bool
+    example: Callable[[Any], tuple[Any, Any]]
+
+    def batched(self, indices: Any, batch_size: int) -> Any:
+        def one(index: Any) -> dict[str, Any]:
+            image, label = self.example(index)
+            found = {"index": index, "image": tf.ensure_shape(image, self.image_shape)}
+            if self.labelled:
+                found["label"] = label
+            return found
+
+        workers = max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
+        singles = indices.unbatch().map(one, num_parallel_calls=2 * workers, deterministic=True)
+        return singles.batch(batch_size)
+
+
+def resized(images: Any, size: tuple[int, int]) -> Any:
+    """uint8 images scaled to (height, width), bilinear with antialiasing, aspect not kept.
+
+    Args:
+        images: uint8 (..., height, width, channels).
+        size: (height, width).
+    """
+    if tuple(images.shape[-3:-1]) == tuple(size):
+        return images
+    scaled = tf.image.resize(tf.cast(images, tf.float32), size, antialias=True)
+    return tf.cast(tf.clip_by_value(tf.round(scaled), 0.0, 255.0), tf.uint8)

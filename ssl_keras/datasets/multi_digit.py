@@ -1,0 +1,250 @@
+"""Several digits on one canvas: the MultiDigits data set.
+
+Chen, Luo, Li 2021, section 4.2. No code of the authors is known; the geometry follows
+re-implementations: a black canvas of 112 pixels, digits of 28 pixels in distinct cells of a 4x4
+grid or at random positions; in the *modified* version two digits of different size at random
+positions, the larger drawn first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ssl_keras.datasets import hashing
+from ssl_keras.datasets.base import (
+    DataSet,
+    Feature,
+    Ingredients,
+    Recipe,
+    class_feature,
+    vector_feature,
+)
+from ssl_keras.datasets.digits import digit_pool
+from ssl_keras.datasets.examples import EncodedExamples
+from ssl_keras.datasets.splits import Split
+from ssl_keras.errors import UserError
+from ssl_keras.lazy import tf
+from ssl_keras.registry import option
+
+PLACEMENT = ("grid", "random")
+
+
+@dataclass(frozen=True)
+class MultiDigit(Recipe):
+    """Digits on a black canvas of --image_size pixels (112 by default).
+
+    With `digit_sizes` two digits of these sizes at random positions; features "small_digit" and
+    "large_digit" (by size; with equal sizes the first and the second). Otherwise `num_digits`
+    digits of a quarter of the canvas; feature "presence": which of the classes are there.
+
+    Training images use digits of the digit source's training split, test images of its test split.
+
+    Args:
+        num_digits: digits on the canvas.
+        placement: "grid": distinct cells of a 4x4 grid; "random": anywhere, later digits over
+            earlier ones (the brighter pixel counts).
+        digit_repeats: whether a class may occur more than once.
+        digit_sizes: two sides in pixels, such as 20,80; empty for equal digits.
+        num_train_images, num_test_images: how many images there are.
+        digit_source: where digits come from.
+    """
+
+    num_digits: int | None = option(None, minimum=1, maximum=16, help="digits on the canvas (2)")
+    placement: str | None = option(None, choices=PLACEMENT, help="where digits lie (grid)")
+    digit_repeats: bool | None = option(
+        None, help="whether a class may occur more than once (true)"
+    )
+    digit_sizes: str = option("", help="two sides in pixels, such as 20,80")
+    num_train_images: int = option(4000, minimum=2, help="training images")
+    num_test_images: int = option(1000, minimum=1, help="test images")
+    digit_source: str = option("mnist_5k", help="source of the digits")
+
+    default_source: ClassVar[str | None] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.digit_sizes:
+            self.sizes()
+            for name in ("num_digits", "placement", "digit_repeats"):
+                if getattr(self, name) is not None:
+                    raise UserError(
+                        f"{name} has no effect with digit_sizes, which means two digits at random "
+                        "positions: leave one of the two out."
+                    )
+        if self.digit_repeats is False and (self.num_digits or 2) > 10:
+            raise UserError(
+                f"num_digits is {self.num_digits}, but without repeats there are only 10 classes: "
+                "choose fewer digits or --digit_repeats."
+            )
+
+    def sizes(self) -> tuple[int, int] | None:
+        """The two sides of `digit_sizes`, or None."""
+        if not self.digit_sizes:
+            return None
+        parts = self.digit_sizes.split(",")
+        if len(parts) != 2 or not all(p.strip().isdigit() and int(p) > 0 for p in parts):
+            raise UserError(
+                f"digit_sizes must be two whole numbers above 0, such as 20,80, not "
+                f"{self.digit_sizes!r}."
+            )
+        return int(parts[0]), int(parts[1])
+
+    def make(self, ingredients: Ingredients) -> DataSet:
+        canvas = ingredients.image_size or 112
+        sizes = self.sizes() or (canvas // 4,) * (self.num_digits or 2)
+        if max(sizes) > canvas or min(sizes) < 1:
+            raise UserError(
+                f"Digits of {max(sizes)} pixels do not fit on a canvas of {canvas}: choose smaller "
+                "--digit_sizes or a larger --image_size."
+            )
+        digits = ingredients.load(self.digit_source, None)
+        if digits.num_classes != 10 and self.digit_repeats is False:
+            raise UserError(
+                f"digit_repeats=false needs the ten digits; {digits.name!r} has "
+                f"{digits.num_classes} classes."
+            )
+        counts = {"train": self.num_train_images, "test": self.num_test_images}
+        plans = {
+            name: _Plan.draw(self, digits, name, counts[name], sizes, canvas, ingredients.seed)
+            for name in ("train", "test")
+        }
+        features = self._features(plans["train"], digits.num_classes)
+        what = (
+            f"two digits of {sizes[0]} and {sizes[1]} pixels"
+            if self.digit_sizes
+            else f"{len(sizes)} digits"
+        )
+        return DataSet(
+            name=f"{what} of {digits.name}",
+            train=self._split(plans["train"], canvas, digits.num_classes),
+            test=self._split(plans["test"], canvas, digits.num_classes),
+            features=features,
+            image_shape=(canvas, canvas, 1),
+            augmentation="digits",
+            notices=digits.notices,
+        )
+
+    def _features(self, plan: _Plan, num_classes: int) -> dict[str, Feature]:
+        if self.digit_sizes:
+            small, large = plan.by_size()
+            return {
+                "small_digit": class_feature("small_digit", plan.labels[:, small], num_classes),
+                "large_digit": class_feature("large_digit", plan.labels[:, large], num_classes),
+            }
+        return {"presence": vector_feature("presence", "presence", plan.presence(num_classes))}
+
+    def _split(self, plan: _Plan, canvas: int, num_classes: int) -> Split:
+        if self.digit_sizes:
+            small, large = plan.by_size()
+            table = {"small_digit": plan.labels[:, small], "large_digit": plan.labels[:, large]}
+        else:
+            table = {"presence": plan.presence(num_classes)}
+        examples = EncodedExamples(
+            len(plan.labels), (canvas, canvas, 1), None, False, plan.example(canvas)
+        )
+
+        def compose(batch: Mapping[str, Any]) -> dict[str, Any]:
+            labels = {name: tf.gather(rows, batch["index"]) for name, rows in table.items()}
+            return {"image": batch["image"], "labels": labels}
+
+        return Split(examples, compose)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which digits lie where: all of (images, digits), and the pool of each digit's size.
+
+    Attributes:
+        sizes: side of each digit, in the order of drawing.
+        pools: the digit images of each.
+        members: index into the pool.
+        labels: class.
+        tops, lefts: corner.
+    """
+
+    sizes: tuple[int, ...]
+    pools: list[np.ndarray]
+    members: np.ndarray
+    labels: np.ndarray
+    tops: np.ndarray
+    lefts: np.ndarray
+
+    @classmethod
+    def draw(
+        cls,
+        recipe: MultiDigit,
+        digits: Any,
+        split: str,
+        count: int,
+        sizes: tuple[int, ...],
+        canvas: int,
+        seed: int,
+    ) -> _Plan:
+        ordered = tuple(sorted(sizes, reverse=True))
+        pools = {size: digit_pool(digits, split, size, seed) for size in set(ordered)}
+        labels_of_pool = pools[ordered[0]].labels
+        stream = f"multi_digit/{split}"
+        amount = len(ordered)
+
+        def draws(purpose: str, limit: int, columns: int = amount) -> np.ndarray:
+            flat = hashing.random_below(seed, f"{stream}/{purpose}", count * columns, limit)
+            return flat.reshape(count, columns)
+
+        if recipe.digit_repeats is False:
+            # A random order of the classes for each image, then a random digit of each class.
+            keys = draws("classes", 2**31, columns=10)
+            classes = np.argsort(keys, axis=1, kind="stable")[:, :amount]
+            by_class = [np.flatnonzero(labels_of_pool == label) for label in range(10)]
+            wanted = draws("members", 2**31)
+            members = np.zeros((count, amount), np.int64)
+            for label, rows in enumerate(by_class):
+                chosen = classes == label
+                members[chosen] = rows[wanted[chosen] % len(rows)]
+        else:
+            members = draws("members", len(labels_of_pool))
+        if not recipe.digit_sizes and (recipe.placement or "grid") == "grid":
+            cells = np.argsort(draws("cells", 2**31, columns=16), axis=1, kind="stable")
+            cells = cells[:, :amount]
+            tops, lefts = cells // 4 * (canvas // 4), cells % 4 * (canvas // 4)
+        else:
+            room = canvas - np.array(ordered) + 1
+            fractions = [draws(side, 2**31) / 2.0**31 for side in ("top", "left")]
+            tops, lefts = ((fraction * room).astype(np.int64) for fraction in fractions)
+        return cls(
+            ordered,
+            [pools[size].images for size in ordered],
+            members,
+            labels_of_pool[members],
+            tops,
+            lefts,
+        )
+
+    def by_size(self) -> tuple[int, int]:
+        """Columns of the small and the large of two digits (drawn the larger first)."""
+        return 1, 0
+
+    def presence(self, num_classes: int) -> np.ndarray:
+        """Which classes are in each image: int32 (images, num_classes)."""
+        found = np.zeros((len(self.labels), num_classes), np.int32)
+        found[np.arange(len(found))[:, None], self.labels] = 1
+        return found
+
+    def example(self, canvas: int) -> Any:
+        """TensorFlow function from an index to (uint8 canvas, -1)."""
+
+        def compose(index: Any) -> tuple[Any, Any]:
+            picture = tf.zeros((canvas, canvas, 1), tf.uint8)
+            for column, (size, pool) in enumerate(zip(self.sizes, self.pools, strict=True)):
+                digit = tf.gather(pool, tf.gather(self.members[:, column], index))
+                top = tf.gather(self.tops[:, column], index)
+                left = tf.gather(self.lefts[:, column], index)
+                after_y, after_x = canvas - size - top, canvas - size - left
+                padding = [[top, after_y], [left, after_x], [0, 0]]
+                picture = tf.maximum(picture, tf.pad(digit, padding))
+            return picture, tf.constant(-1)
+
+        return compose

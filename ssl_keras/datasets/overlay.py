@@ -1,0 +1,193 @@
+"""Digits over any background: the DigitOnImageNet data set, on any source.
+
+Chen, Luo, Li 2021, section 4.3, and the authors' notebook (google-research/simclr,
+colabs/intriguing_properties/digits_on_tf_flowers.ipynb): a digit is drawn nine times on a 3x3
+grid over a background of 224 pixels, before any augmentation, so both views share it. "Unique
+digits" counts digit *images*, not classes: the more there are, the more the digit tells about
+which image it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ssl_keras.datasets import hashing
+from ssl_keras.datasets.base import (
+    DataSet,
+    Feature,
+    Ingredients,
+    Recipe,
+    class_feature,
+)
+from ssl_keras.datasets.digits import DigitPool, digit_pool
+from ssl_keras.datasets.examples import Examples
+from ssl_keras.datasets.plain import source_features
+from ssl_keras.datasets.splits import Split
+from ssl_keras.errors import UserError
+from ssl_keras.lazy import tf
+from ssl_keras.registry import option
+
+# Top-left corners of the nine digits, as shares of the side of the canvas, and the digit's side.
+GRID = (0.15, 0.45, 0.75)
+DIGIT_SHARE = 28 / 224
+# The cells of the 3x3 grid (row * 3 + column) that fewer copies take: the centre, then corners,
+# then the middles of the sides.
+CELL_ORDER = (4, 0, 8, 2, 6, 1, 7, 3, 5)
+
+BLEND = ("max", "add", "alpha")
+CONTENT = ("both", "background", "digits")
+
+
+def corners(canvas: tuple[int, int], copies: int) -> list[tuple[int, int]]:
+    """(top, left) of each copy, on a canvas (height, width); 33, 100 and 168 at 224 pixels."""
+    cells = sorted(CELL_ORDER[:copies])
+    return [(int(GRID[cell // 3] * canvas[0]), int(GRID[cell % 3] * canvas[1])) for cell in cells]
+
+
+def blend(background: Any, mask: Any, mode: str, alpha: float = 0.5) -> Any:
+    """Draw `mask` over `background`.
+
+        max:    max(background, mask)
+        add:    min(background + mask, 255)
+        alpha:  background + alpha * mask / 255 * (255 - background)
+
+    Args:
+        background: uint8 (batch, height, width, channels).
+        mask: uint8 (batch, height, width, 1), 0 where nothing is drawn.
+        mode: one of `BLEND`.
+        alpha: opacity of a white pixel of the mask, for "alpha".
+
+    Returns:
+        uint8 like `background`.
+    """
+    if mode == "max":
+        return tf.maximum(background, mask)
+    below, above = tf.cast(background, tf.float32), tf.cast(mask, tf.float32)
+    if mode == "add":
+        return tf.cast(tf.minimum(below + above, 255.0), tf.uint8)
+    return tf.cast(tf.round(below + alpha * above / 255.0 * (255.0 - below)), tf.uint8)
+
+
+@dataclass(frozen=True)
+class Overlay(Recipe):
+    """Images of the source with one digit drawn on them, several times.
+
+    Features: "class" (of the background) and "digit" (0 to 9), as far as they are shown.
+
+    Training images take their digit from a pool of `num_unique_digits` images of the digit
+    source's training split, chosen by the seed; n images are the first of n + 1. Test images take
+    theirs from the whole test split, so no digit of the pool is seen in testing.
+
+    Args:
+        num_unique_digits: images in the pool; None for all.
+        overlay_copies: 1 to 9 of the cells of the 3x3 grid, see `CELL_ORDER`.
+        blend: see `blend`. The authors' notebook has max, their project page "addition".
+        blend_alpha: opacity for blend=alpha.
+        overlay_content: "both"; "background" without digits, or "digits" on black, as controls.
+        digit_size: side of the digits in pixels; None for 28/224 of the canvas.
+        digit_source: where digits come from.
+    """
+
+    num_unique_digits: int | None = option(None, minimum=1, help="digit images in the pool (all)")
+    overlay_copies: int = option(9, minimum=1, maximum=9, help="times the digit is drawn")
+    blend: str = option("max", choices=BLEND, help="how digits are drawn over the background")
+    blend_alpha: float = option(0.5, above=0, maximum=1, help="opacity of digits for blend=alpha")
+    overlay_content: str = option("both", choices=CONTENT, help="what is shown")
+    digit_size: int | None = option(None, minimum=1, help="side of a digit in pixels (canvas/8)")
+    digit_source: str = option("mnist_5k", help="source of the digits")
+
+    default_source: ClassVar[str | None] = "photos"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.overlay_content == "background" and self.num_unique_digits is not None:
+            raise UserError(
+                "num_unique_digits has no effect with overlay_content=background: leave one out."
+            )
+
+    def make(self, ingredients: Ingredients) -> DataSet:
+        source = ingredients.main_source()
+        height, width, _ = source.image_shape
+        size = self.digit_size or max(1, round(DIGIT_SHARE * min(height, width)))
+        places = corners((height, width), self.overlay_copies)
+        if any(top + size > height or left + size > width for top, left in places):
+            raise UserError(
+                f"Digits of {size} pixels do not fit on a canvas of {height}x{width}: the last "
+                f"starts at {max(places)}; choose a smaller --digit_size or a larger --image_size."
+            )
+        digits = ingredients.load(self.digit_source, None)
+        pools = {
+            "train": digit_pool(digits, "train", size, ingredients.seed, self.num_unique_digits),
+            "test": digit_pool(digits, "test", size, ingredients.seed, None),
+        }
+        features: dict[str, Feature] = {}
+        if self.overlay_content != "digits":
+            features |= source_features(source)
+        assignment = {
+            split: hashing.random_below(
+                ingredients.seed, f"overlay/{split}", examples.count, pools[split].count
+            )
+            for split, examples in (("train", source.train), ("test", source.test))
+        }
+        if self.overlay_content != "background":
+            drawn = pools["train"].labels[assignment["train"]]
+            features["digit"] = class_feature("digit", drawn, digits.num_classes)
+
+        def split(name: str, examples: Examples) -> Split:
+            return Split(examples, self._composer(pools[name], assignment[name], places))
+
+        shown = {"both": "digits over", "background": "no digits over", "digits": "digits without"}
+        return DataSet(
+            name=f"{shown[self.overlay_content]} {source.name}",
+            train=split("train", source.train),
+            test=split("test", source.test),
+            features=features,
+            image_shape=source.image_shape,
+            # Digits have a handedness, but so have they in the published protocol: it flips.
+            augmentation=source.augmentation,
+            class_names=source.class_names,
+            notices=source.notices,
+        )
+
+    def _composer(
+        self, pool: DigitPool, assignment: np.ndarray, places: list[tuple[int, int]]
+    ) -> Any:
+        def compose(batch: Mapping[str, Any]) -> dict[str, Any]:
+            image, labels = batch["image"], {}
+            if "label" in batch and self.overlay_content != "digits":
+                labels["class"] = batch["label"]
+            if self.overlay_content == "digits":
+                image = tf.zeros_like(image)
+            if self.overlay_content != "background":
+                member = tf.gather(assignment, batch["index"])
+                digit = tf.gather(pool.images, member)
+                labels["digit"] = tf.gather(pool.labels, member)
+                mask = draw(digit, image.shape[1:3], places)
+                image = blend(image, mask, self.blend, self.blend_alpha)
+            return {"image": image, "labels": labels}
+
+        return compose
+
+
+def draw(digits: Any, canvas: tuple[int, int], places: list[tuple[int, int]]) -> Any:
+    """Copies of digits on black canvases: uint8 (batch, height, width, 1).
+
+    Where copies overlap, the brighter pixel counts.
+
+    Args:
+        digits: uint8 (batch, side, side, 1).
+        canvas: (height, width).
+        places: (top, left) of each copy; copies must lie inside.
+    """
+    height, width = canvas
+    side_y, side_x = digits.shape[1], digits.shape[2]
+    mask = None
+    for top, left in places:
+        margins = [[0, 0], [top, height - top - side_y], [left, width - left - side_x], [0, 0]]
+        copy = tf.pad(digits, margins)
+        mask = copy if mask is None else tf.maximum(mask, copy)
+    return mask

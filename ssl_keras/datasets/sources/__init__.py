@@ -1,0 +1,71 @@
+"""Where images come from: sources, selected by `--source`.
+
+    mnist_5k         5,000 real digits, embedded
+    photos           crops of ten real photographs, embedded
+    idx:FOLDER       MNIST-format files, gzipped or not
+    folder:FOLDER    image files, in a folder for each class or flat
+    npz:FILE         NumPy arrays
+    anything else    a TensorFlow Datasets name, prepared in --data_dir
+
+Nothing is downloaded unless it is asked for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ssl_keras.datasets.base import Source
+from ssl_keras.datasets.sources import arrays, folder, photos, tfds
+from ssl_keras.errors import UserError
+
+# What stands before the colon of a source that is a path; and "folder".
+PATHS = {"idx": arrays.load_idx, "npz": arrays.load_npz}
+ON_BAD_IMAGE = ("refuse", "skip")
+
+
+def absolute(name: str) -> str:
+    """The name of a source with its path, if it has one, made absolute."""
+    kind, colon, path = name.partition(":")
+    if colon and kind in (*PATHS, "folder"):
+        return f"{kind}:{Path(path).expanduser().resolve()}"
+    return name
+
+
+def load_source(
+    name: str,
+    data_dir: str | None = None,
+    download: bool = False,
+    *,
+    image_size: int | None = None,
+    seed: int = 0,
+    on_bad_image: str = "refuse",
+    resize: str = "squash",
+) -> Source:
+    """The source called `name`.
+
+    Args:
+        name: see the module's docstring.
+        data_dir: where prepared TensorFlow Datasets lie. Default: $TFDS_DATA_DIR, or
+            tensorflow_datasets in the home directory.
+        download: whether a data set that is not prepared may be downloaded.
+        image_size: side that images are scaled to, in pixels; None keeps their size, if they all
+            have the same.
+        seed: chooses the split of a source that has none, and the crops of `photos`.
+        on_bad_image: "refuse" or "skip" image files that cannot be decoded.
+        resize: how image files are scaled, see `decoding.decode`.
+
+    Raises:
+        UserError: unknown name, or data that cannot be used; one sentence says why.
+    """
+    kind, _, path = name.partition(":")
+    if kind == "folder":
+        return folder.load_folder(name, path, image_size, seed, on_bad_image, resize)
+    if kind in PATHS:
+        return PATHS[kind](name, path, image_size, seed)
+    if name == "photos":
+        return photos.load_photos(image_size, seed)
+    if name.startswith(("/", "./", "~", "../")):
+        raise UserError(
+            f"The source {name!r} looks like a path: write folder:{name}, idx:{name} or npz:{name}."
+        )
+    return tfds.load_tfds(name, data_dir, download, image_size, resize)

@@ -1,0 +1,124 @@
+"""A split of a data set: composed images, labels and planes, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ssl_keras.datasets.composing import compose_images
+from ssl_keras.datasets.examples import ArrayExamples, Examples
+from ssl_keras.errors import UserError
+from ssl_keras.lazy import tf
+
+# From a batch of examples ({"index", "image", "label"}) to a batch of the data set ({"image",
+# "labels", "planes" if any}). A TensorFlow function without state.
+Compose = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+class Split:
+    """Examples and how they are composed.
+
+    Args:
+        examples: where images and labels come from.
+        compose: makes batches of the data set from batches of examples.
+    """
+
+    def __init__(self, examples: Examples, compose: Compose):
+        self.examples = examples
+        self.compose = compose
+
+    @property
+    def num_examples(self) -> int:
+        return self.examples.count
+
+    def batches(self, batch_size: int) -> Any:
+        """All examples once, in order: a `tf.data.Dataset` of {"image": uint8 (batch, h, w, c),
+        "labels": {feature: int32}, "planes": float32 (batch, num_bits) if any}. The last batch may
+        be smaller."""
+        indices = tf.data.Dataset.range(self.num_examples).batch(batch_size)
+        return self._composed(indices, batch_size)
+
+    def training_batches(
+        self, batch_size: int, *, seed: int, num_steps: int, start_step: int = 0
+    ) -> Any:
+        """Shuffled batches for the steps [start_step, num_steps), shaped like those of `batches`.
+
+        Each epoch is a fresh permutation of the examples, a function of (seed, epoch); what is
+        left over at its end (fewer than `batch_size` examples) is dropped. The batch of a step
+        depends on nothing but (seed, step), so a run can go on from any step.
+        """
+        count = self.num_examples
+        if batch_size > count:
+            raise UserError(
+                f"The batch of {batch_size} is larger than the training data ({count} examples): "
+                "choose a smaller --batch_size."
+            )
+        steps_per_epoch = count // batch_size
+
+        def indices_of(step: Any) -> Any:
+            epoch = tf.cast(step // steps_per_epoch, tf.uint32)
+            first = (step % steps_per_epoch) * batch_size
+            shuffle_key = tf.stack([tf.constant(seed, tf.uint32), epoch])
+            return tf.random.experimental.index_shuffle(
+                first + tf.range(batch_size, dtype=tf.int64), shuffle_key, count - 1
+            )
+
+        steps = tf.data.Dataset.range(start_step, num_steps)
+        return self._composed(steps.map(indices_of), batch_size)
+
+    def _composed(self, indices: Any, batch_size: int) -> Any:
+        batches = self.examples.batched(indices, batch_size)
+        return batches.map(self.compose, num_parallel_calls=1, deterministic=True).prefetch(2)
+
+    def as_dataset(self) -> Any:
+        """Single composed examples, in order: a `tf.data.Dataset` of
+        {"image": float32 (height, width, channels + planes) in [0, 1], "labels": {...}}."""
+
+        def whole(batch: Mapping[str, Any]) -> dict[str, Any]:
+            image = compose_images(batch["image"], batch.get("planes"))
+            return {"image": image, "labels": batch["labels"]}
+
+        return self.batches(128).map(whole).unbatch()
+
+    def in_memory(self) -> MemorySplit:
+        """The same split with everything composed once and kept as arrays."""
+        parts = [
+            tf.nest.map_structure(lambda tensor: tensor.numpy(), batch)
+            for batch in self.batches(512)
+        ]
+        columns = tf.nest.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
+        return MemorySplit(columns["image"], columns["labels"], columns.get("planes"))
+
+
+class MemorySplit(Split):
+    """A split as arrays.
+
+    Attributes:
+        images: uint8 (examples, height, width, image channels).
+        labels: feature name -> int32, (examples,) for classes and (examples, size) for bits.
+        planes: float32 (examples, num_bits), the values of the planes that are constant over
+            space, or None. They are appended after the image channels, after augmentation.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: Mapping[str, np.ndarray],
+        planes: np.ndarray | None = None,
+    ):
+        self.images, self.labels, self.planes = images, dict(labels), planes
+        columns: dict[str, Any] = {"labels": self.labels}
+        if planes is not None:
+            columns["planes"] = np.asarray(planes, np.float32)
+
+        def compose(batch: Mapping[str, Any]) -> dict[str, Any]:
+            index = batch["index"]
+            gathered = tf.nest.map_structure(lambda column: tf.gather(column, index), columns)
+            return {"image": batch["image"], **gathered}
+
+        super().__init__(ArrayExamples(images, None), compose)
+
+    def in_memory(self) -> MemorySplit:
+        return self
