@@ -9,6 +9,7 @@ import numpy as np
 
 from ssl_keras.errors import UserError
 from ssl_keras.evaluation.base import FrozenFeatures, Head, accuracies
+from ssl_keras.lazy import tf
 from ssl_keras.registry import option
 
 _BLOCK_ELEMENTS = 2**24
@@ -60,11 +61,12 @@ class KNN(Head):
         block = max(1, _BLOCK_ELEMENTS // len(keys))
         indices = np.empty((len(queries), self.knn_k), np.int64)
         weights = np.empty((len(queries), self.knn_k), np.float64)
+        all_keys = tf.constant(keys)
         for first in range(0, len(queries), block):
-            similarities = queries[first : first + block] @ keys.T
-            nearest = np.argsort(-similarities, axis=1, kind="stable")[:, : self.knn_k]
-            cosines = np.take_along_axis(similarities, nearest, axis=1).astype(np.float64)
-            indices[first : first + block] = nearest
+            similarities = tf.matmul(queries[first : first + block], all_keys, transpose_b=True)
+            top = tf.math.top_k(similarities, self.knn_k)  # of equal ones the first row
+            cosines = top.values.numpy().astype(np.float64)
+            indices[first : first + block] = top.indices.numpy()
             # Relative to the nearest neighbour: the same votes, without overflow.
             weights[first : first + block] = np.exp(
                 (cosines - cosines[:, :1]) / self.knn_temperature

@@ -1,0 +1,275 @@
+"""Users' own files: IDX, NumPy archives and folders, as they should be and as they should not."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ssl_keras import datasets
+from ssl_keras.datasets import load_source
+from ssl_keras.datasets.sources import folder
+from ssl_keras.errors import UserError
+
+GENERATOR = np.random.default_rng(0)
+
+
+def idx(array: np.ndarray) -> bytes:
+    return (
+        struct.pack(">HBB", 0, 8, array.ndim)
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + (array.astype(np.uint8).tobytes())
+    )
+
+
+def write_idx(root: Path, compress: bool = True) -> dict[str, np.ndarray]:
+    content = {
+        "train-images-idx3-ubyte": GENERATOR.integers(0, 256, (20, 8, 8)),
+        "train-labels-idx1-ubyte": np.arange(20) % 3,
+        "t10k-images-idx3-ubyte": GENERATOR.integers(0, 256, (6, 8, 8)),
+        "t10k-labels-idx1-ubyte": np.arange(6) % 3,
+    }
+    for name, array in content.items():
+        data = idx(array)
+        if compress:
+            (root / f"{name}.gz").write_bytes(gzip.compress(data))
+        else:
+            (root / name).write_bytes(data)
+    return content
+
+
+class TestIdx:
+    @pytest.mark.parametrize("compress", [True, False])
+    def test_files_are_read(self, tmp_path: Path, compress: bool) -> None:
+        content = write_idx(tmp_path, compress)
+        source = load_source(f"idx:{tmp_path}")
+        np.testing.assert_array_equal(
+            source.train.images[..., 0], content["train-images-idx3-ubyte"]
+        )
+        np.testing.assert_array_equal(source.test.labels, content["t10k-labels-idx1-ubyte"])
+        assert source.num_classes == 3
+        assert load_source(f"idx:{tmp_path}", image_size=16).image_shape == (16, 16, 1)
+
+    @pytest.mark.parametrize(
+        ("name", "change", "message"),
+        [
+            ("train-images-idx3-ubyte.gz", lambda d: d[:-30], "cannot be read"),
+            ("train-images-idx3-ubyte.gz", lambda d: b"hello" + d, "is not an IDX file"),
+            (
+                "train-labels-idx1-ubyte.gz",
+                lambda d: gzip.compress(gzip.decompress(d)[:-3]),
+                "is truncated or damaged: 20 bytes of data are declared, 17 are there",
+            ),
+            (
+                "t10k-labels-idx1-ubyte.gz",
+                lambda d: gzip.compress(b"\0\0\x0d" + gzip.decompress(d)[3:]),
+                "holds values of type 0x0d; unsigned bytes",
+            ),
+            (
+                "t10k-labels-idx1-ubyte.gz",
+                lambda d: gzip.compress(idx(np.array([0, 1, 2, 0, 1, 9]))),
+                "The test labels of .* go up to 9, those of training only to 2",
+            ),
+            (
+                "t10k-labels-idx1-ubyte.gz",
+                lambda d: gzip.compress(idx(np.arange(5) % 3)),
+                r"have the shape \(6, 8, 8\) and the labels \(5,\)",
+            ),
+        ],
+    )
+    def test_damage_is_named(self, tmp_path: Path, name: str, change: Any, message: str) -> None:
+        write_idx(tmp_path)
+        (tmp_path / name).write_bytes(change((tmp_path / name).read_bytes()))
+        with pytest.raises(UserError, match=message) as caught:
+            load_source(f"idx:{tmp_path}")
+        assert "\n" not in str(caught.value)
+
+    def test_missing_files_and_folders_are_named(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match=r"The folder '/no/where' .* does not exist"):
+            load_source("idx:/no/where")
+        with pytest.raises(UserError, match=r"must hold one file of train images .* found: none"):
+            load_source(f"idx:{tmp_path}")
+
+
+class TestNpz:
+    def test_split_arrays(self, tmp_path: Path) -> None:
+        train = GENERATOR.integers(0, 256, (12, 9, 7, 3)).astype(np.uint8)
+        file = tmp_path / "data.npz"
+        np.savez(
+            file, x_train=train, y_train=np.arange(12) % 2, x_test=train[:4], y_test=[0, 1, 0, 1]
+        )
+        source = load_source(f"npz:{file}")
+        np.testing.assert_array_equal(source.train.images, train)
+        assert source.image_shape == (9, 7, 3)
+
+    def test_whole_arrays_of_floats_are_split_by_seed_and_stratified(self, tmp_path: Path) -> None:
+        images = GENERATOR.random((50, 6, 6))
+        file = tmp_path / "data.npz"
+        np.savez(file, images=images, labels=np.arange(50) % 5)
+        source, other = (load_source(f"npz:{file}", seed=seed) for seed in (0, 1))
+        assert source.train.count == 40
+        np.testing.assert_array_equal(np.bincount(source.test.labels), [2] * 5)
+        together = np.concatenate([source.train.images, source.test.images])[..., 0]
+        expected = np.round(images * 255).astype(np.uint8)
+        assert {i.tobytes() for i in together} == {i.tobytes() for i in expected}
+        assert np.any(source.test.images != other.test.images)
+
+    def test_without_labels(self, tmp_path: Path) -> None:
+        file = tmp_path / "data.npz"
+        np.savez(file, x=GENERATOR.random((20, 6, 6)))
+        source = load_source(f"npz:{file}")
+        assert not source.labelled
+        assert source.notices == ("no labels: probes and heads for the class are off",)
+        data = datasets.load("bit_concat", source=f"npz:{file}", num_bits=2)
+        assert list(data.features) == ["bits"]
+        assert datasets.load("plain", source=f"npz:{file}").features == {}
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ({"pictures": np.zeros((4, 3, 3))}, "holds the arrays pictures; x_train"),
+            ({"x": np.zeros((4, 3))}, r"has the shape \(4, 3\)"),
+            ({"x": np.zeros((4, 3, 3, 2))}, r"has the shape \(4, 3, 3, 2\)"),
+            ({"x": np.full((4, 3, 3), 7.0)}, "values from 7 to 7; floats must lie in"),
+            ({"x": np.zeros((4, 3, 3), np.int64)}, "has the type int64; uint8"),
+            ({"x": np.zeros((9, 3, 3)), "y": np.zeros(9, int)}, "are all of one class"),
+            ({"x": np.zeros((9, 3, 3)), "y": np.arange(9) - 4}, "whole numbers from 0"),
+            ({"x": np.zeros((9, 3, 3)), "y": np.arange(8)}, "holds 9 images and 8 labels"),
+        ],
+    )
+    def test_what_does_not_fit_is_named(
+        self, tmp_path: Path, content: dict[str, np.ndarray], message: str
+    ) -> None:
+        file = tmp_path / "data.npz"
+        np.savez(file, **content)
+        with pytest.raises(UserError, match=message):
+            load_source(f"npz:{file}")
+
+    def test_not_an_archive(self, tmp_path: Path) -> None:
+        file = tmp_path / "data.npz"
+        file.write_text("no archive")
+        with pytest.raises(UserError, match="cannot be read as a NumPy archive"):
+            load_source(f"npz:{file}")
+        with pytest.raises(UserError, match="does not exist"):
+            load_source(f"npz:{tmp_path / 'none.npz'}")
+
+
+def picture(value: int, size: tuple[int, int] = (10, 10)) -> Image.Image:
+    return Image.fromarray(np.full((*size, 3), value, np.uint8))
+
+
+def write_folder(root: Path, formats: tuple[str, ...] = ("png",), count: int = 10) -> None:
+    for label, name in enumerate(("cats", "dogs")):
+        (root / name).mkdir(parents=True)
+        for index in range(count):
+            suffix = formats[index % len(formats)]
+            picture(100 * label + index).save(root / name / f"{index:02}.{suffix}")
+
+
+class TestFolder:
+    def test_class_folders_of_all_formats(self, tmp_path: Path) -> None:
+        write_folder(tmp_path, ("png", "bmp", "jpg", "webp", "JPEG"))
+        (tmp_path / "cats" / "notes.txt").write_text("not an image")
+        source = load_source(f"folder:{tmp_path}")
+        assert source.class_names == ("cats", "dogs")
+        assert (source.train.count, source.test.count) == (16, 4)
+        assert source.image_shape == (10, 10, 3)
+        for part in (source.train, source.test):
+            means = part.images.mean(axis=(1, 2, 3))
+            np.testing.assert_array_equal(means > 50, part.labels == 1)
+
+    def test_train_and_test_folders_are_used_as_they_are(self, tmp_path: Path) -> None:
+        write_folder(tmp_path / "train", count=6)
+        write_folder(tmp_path / "val", count=2)
+        source = load_source(f"folder:{tmp_path}", image_size=6)
+        assert (source.train.count, source.test.count) == (12, 4)
+        assert source.image_shape == (6, 6, 3)
+
+    def test_a_flat_folder_trains_without_labels(self, tmp_path: Path) -> None:
+        for index in range(10):
+            picture(index).convert("L").save(tmp_path / f"{index}.png")
+        source = load_source(f"folder:{tmp_path}")
+        assert not source.labelled
+        assert source.image_shape == (10, 10, 1)
+        assert "no class folders" in source.notices[0]
+
+    def test_split_depends_on_the_seed_only(self, tmp_path: Path) -> None:
+        write_folder(tmp_path)
+        first, again, other = (load_source(f"folder:{tmp_path}", seed=s) for s in (0, 0, 1))
+        np.testing.assert_array_equal(first.test.images, again.test.images)
+        assert np.any(first.test.images != other.test.images)
+
+    def test_squash_keeps_everything_and_crop_the_centre(self, tmp_path: Path) -> None:
+        write_folder(tmp_path)
+        wide = np.zeros((10, 30, 3), np.uint8)
+        wide[:, 10:20] = 255
+        for file in tmp_path.rglob("*.png"):
+            Image.fromarray(wide).save(file)
+        cropped = load_source(f"folder:{tmp_path}", image_size=10, resize="crop")
+        np.testing.assert_array_equal(cropped.train.images, 255)
+        squashed = load_source(f"folder:{tmp_path}", image_size=10)
+        np.testing.assert_allclose(squashed.train.images[..., 0].mean(), 85, atol=2)
+
+    def test_large_folders_are_streamed_and_give_the_same(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write_folder(tmp_path)
+        kept = datasets.load("bit_concat", source=f"folder:{tmp_path}")
+        monkeypatch.setattr(folder, "IN_MEMORY_BYTES", 0)
+        monkeypatch.setattr(datasets, "IN_MEMORY_BYTES", 0)
+        streamed = datasets.load("bit_concat", source=f"folder:{tmp_path}")
+        assert type(streamed.train.examples).__name__ == "EncodedExamples"
+        for one, other in zip(
+            kept.train.training_batches(5, seed=1, num_steps=4, start_step=1),
+            streamed.train.training_batches(5, seed=1, num_steps=4, start_step=1),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(one["image"], other["image"])
+            np.testing.assert_array_equal(one["planes"], other["planes"])
+            np.testing.assert_array_equal(one["labels"]["class"], other["labels"]["class"])
+
+    def test_a_damaged_image_is_named_and_refused_or_skipped(self, tmp_path: Path) -> None:
+        write_folder(tmp_path, ("jpg",))
+        bad = tmp_path / "dogs" / "05.jpg"
+        bad.write_bytes(bad.read_bytes()[:200])
+        with pytest.raises(UserError, match=r"05\.jpg cannot be decoded .* --on_bad_image=skip"):
+            load_source(f"folder:{tmp_path}")
+        source = load_source(f"folder:{tmp_path}", on_bad_image="skip")
+        assert source.train.count + source.test.count == 19
+        assert "1 unreadable images skipped, the first is" in source.notices[0]
+        assert "05.jpg" in source.notices[0]
+
+    def test_what_does_not_fit_is_named(self, tmp_path: Path) -> None:
+        def refused(message: str, **options: Any) -> None:
+            with pytest.raises(UserError, match=message):
+                load_source(f"folder:{tmp_path}", **options)
+
+        with pytest.raises(UserError, match="does not exist"):
+            load_source("folder:/no/where")
+        refused("holds no images")
+        (tmp_path / "cats").mkdir()
+        for index in range(5):
+            picture(index).save(tmp_path / "cats" / f"{index}.png")
+        refused("has one class only")
+        (tmp_path / "dogs").mkdir()
+        for index in range(5):
+            picture(index, (10, 12)).save(tmp_path / "dogs" / f"{index}.png")
+        refused("have several sizes .*: choose one with --image_size")
+        assert load_source(f"folder:{tmp_path}", image_size=8).train.count == 8
+
+    def test_test_folder_with_an_unknown_class(self, tmp_path: Path) -> None:
+        write_folder(tmp_path / "train", count=3)
+        write_folder(tmp_path / "test", count=2)
+        (tmp_path / "test" / "dogs").rename(tmp_path / "test" / "wolves")
+        with pytest.raises(UserError, match="has the class 'wolves' that"):
+            load_source(f"folder:{tmp_path}")
+
+
+def test_a_path_without_its_kind_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="looks like a path: write folder:"):
+        load_source(str(tmp_path))

@@ -1,0 +1,162 @@
+"""Overlay: exact pixels, the official geometry, pools without leaks, controls, and refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssl_keras import datasets
+from ssl_keras.datasets import MemorySplit, load_source
+from ssl_keras.datasets.base import Source
+from ssl_keras.datasets.digits import digit_pool
+from ssl_keras.datasets.examples import ArrayExamples
+from ssl_keras.datasets.overlay import CELL_ORDER, blend, corners, draw
+from ssl_keras.errors import UserError
+
+
+def load(data_dir: str, **options: Any) -> datasets.DataSet:
+    return datasets.load("overlay", data_dir=data_dir, **options)
+
+
+def test_official_offsets_at_224_pixels() -> None:
+    expected = [(top, left) for top in (33, 100, 168) for left in (33, 100, 168)]
+    assert corners((224, 224), 9) == expected
+    assert corners((224, 224), 1) == [(100, 100)]
+    assert corners((32, 32), 9) == [(y, x) for y in (4, 14, 24) for x in (4, 14, 24)]
+    assert sorted(CELL_ORDER) == list(range(9))
+    for copies in range(1, 9):
+        assert set(corners((224, 224), copies)) < set(corners((224, 224), copies + 1))
+
+
+def test_hand_made_pixels() -> None:
+    background = np.array([[[[10], [200]], [[30], [40]]]], np.uint8)
+    mask = np.array([[[[20], [100]], [[0], [255]]]], np.uint8)
+    np.testing.assert_array_equal(blend(background, mask, "max")[..., 0], [[[20, 200], [30, 255]]])
+    np.testing.assert_array_equal(blend(background, mask, "add")[..., 0], [[[30, 255], [30, 255]]])
+    # 10 + 0.5 * 20/255 * 245 = 19.6; 200 + 0.5 * 100/255 * 55 = 210.8; 30; 40 + 0.5 * 215 = 147.5
+    alpha = blend(background, mask, "alpha", 0.5).numpy()[..., 0]
+    np.testing.assert_allclose(alpha, [[[20, 211], [30, 148]]], atol=1)
+
+
+def test_drawing_puts_copies_where_they_belong() -> None:
+    digits = np.array([[[[1], [2]], [[3], [4]]]], np.uint8)
+    mask = draw(tf.constant(digits), (4, 5), [(0, 0), (2, 3)]).numpy()[0, :, :, 0]
+    np.testing.assert_array_equal(
+        mask, [[1, 2, 0, 0, 0], [3, 4, 0, 0, 0], [0, 0, 0, 1, 2], [0, 0, 0, 3, 4]]
+    )
+    overlapping = draw(tf.constant(digits), (2, 3), [(0, 0), (0, 1)]).numpy()[0, :, :, 0]
+    np.testing.assert_array_equal(overlapping, [[1, 2, 2], [3, 4, 4]])
+
+
+def test_at_224_pixels_the_digit_is_drawn_unscaled_nine_times(data_dir: str) -> None:
+    data = load(data_dir, image_size=224, overlay_content="digits")
+    digits = load_source("mnist_5k", data_dir)
+    originals = {
+        image.tobytes(): label
+        for image, label in zip(digits.train.images, digits.train.labels, strict=True)
+    }
+    batch = next(iter(data.train.batches(3)))
+    for image, label in zip(batch["image"].numpy(), batch["labels"]["digit"].numpy(), strict=True):
+        copies = [image[y : y + 28, x : x + 28, 0] for y in (33, 100, 168) for x in (33, 100, 168)]
+        for copy in copies:
+            assert originals[np.ascontiguousarray(copy).tobytes()] == label
+        assert image.sum() == 3 * 9 * copies[0].sum(dtype=np.int64)
+        assert np.all(image == image[..., :1])
+
+
+def test_max_blend_of_background_and_digits(data_dir: str) -> None:
+    both = load(data_dir)
+    background = load(data_dir, overlay_content="background")
+    digits = load(data_dir, overlay_content="digits")
+    for name in ("train", "test"):
+        parts = [getattr(data, name).images for data in (both, background, digits)]
+        np.testing.assert_array_equal(parts[0], np.maximum(parts[1], parts[2]))
+    plain = datasets.load("plain", source="photos", data_dir=data_dir)
+    np.testing.assert_array_equal(background.train.images, plain.train.images)
+    assert list(both.features) == ["class", "digit"]
+    assert list(background.features) == ["class"]
+    assert list(digits.features) == ["digit"]
+
+
+def test_pool_of_unique_digits(data_dir: str) -> None:
+    few = load(data_dir, num_unique_digits=3, overlay_content="digits")
+    seen = np.unique(few.train.images.reshape(4000, -1), axis=0)
+    assert len(seen) == 3
+    counts = np.bincount(few.train.labels["digit"], minlength=10)
+    assert few.features["digit"].chance == counts.max() / 4000
+    more = load(data_dir, num_unique_digits=5, overlay_content="digits")
+    known = {row.tobytes() for row in np.unique(more.train.images.reshape(4000, -1), axis=0)}
+    assert {row.tobytes() for row in seen} < known
+    # Test digits come from the whole test split, whatever the pool.
+    np.testing.assert_array_equal(few.test.images, more.test.images)
+    assert len(np.unique(few.test.images.reshape(1000, -1), axis=0)) > 500
+
+
+def test_no_digit_is_in_both_splits(data_dir: str) -> None:
+    digits = load_source("mnist_5k", data_dir)
+    train, test = (digit_pool(digits, split, 28, seed=0) for split in ("train", "test"))
+    shared = {i.tobytes() for i in train.images} & {i.tobytes() for i in test.images}
+    assert train.count == 4000
+    assert test.count == 1000
+    assert not shared
+
+
+def test_digits_do_not_depend_on_the_background(data_dir: str) -> None:
+    data = load(data_dir)
+    labels = data.train.labels
+    table = np.zeros((10, 10))
+    np.add.at(table, (labels["class"], labels["digit"]), 1)
+    np.testing.assert_allclose(table / 40, 1.0, atol=0.6)
+    again, other = load(data_dir), load(data_dir, seed=1)
+    np.testing.assert_array_equal(again.train.images, data.train.images)
+    assert np.any(other.train.labels["digit"] != labels["digit"])
+
+
+def test_lazy_composition_equals_composition_in_memory(
+    data_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = load(data_dir)
+    monkeypatch.setattr(datasets, "IN_MEMORY_BYTES", 0)
+    lazy = load(data_dir)
+    assert isinstance(whole.train, MemorySplit)
+    assert not isinstance(lazy.train, MemorySplit)
+    for one, other in zip(
+        whole.train.training_batches(32, seed=0, num_steps=3),
+        lazy.train.training_batches(32, seed=0, num_steps=3),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one["image"], other["image"])
+        for name in ("class", "digit"):
+            np.testing.assert_array_equal(one["labels"][name], other["labels"][name])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_unique_digits": 4001}, "num_unique_digits is 4001, but 'mnist_5k' has 4000 digits"),
+        ({"digit_size": 20}, "Digits of 20 pixels do not fit on a canvas of 32x32"),
+        (
+            {"digit_source": "photos"},
+            "The digits of 'photos' have 3 channels; grey ones are needed",
+        ),
+        ({"overlay_copies": 10}, "overlay_copies must be at least 1 and at most 9"),
+        ({"blend": "mix"}, "Unknown blend 'mix'. Did you mean 'max'?"),
+        (
+            {"overlay_content": "background", "num_unique_digits": 2},
+            "num_unique_digits has no effect with overlay_content=background",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(data_dir: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load(data_dir, **options)
+    assert message in str(caught.value)
+
+
+def test_digits_must_be_labelled() -> None:
+    images = ArrayExamples(np.zeros((3, 4, 4, 1), np.uint8), None)
+    with pytest.raises(UserError, match="must be labelled"):
+        digit_pool(Source("mine", images, images, 0), "train", 4, seed=0)

@@ -1,0 +1,1 @@
+"""Scripts around the package: `python -m tools.NAME --help`. The package does not import them."""

@@ -1,0 +1,87 @@
+"""Write any source as a TensorFlow Datasets data set, so that it can be used by name.
+
+    python -m tools.prepare_tfds --source=idx:/usr/share/datasets/fashion-mnist \\
+        --name=my_fashion --data_dir=data
+    python -m ssl_keras.train --source=my_fashion --data_dir=data
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from ssl_keras import startup
+from ssl_keras.errors import UserError
+
+
+def write(source: str, name: str, data_dir: str, image_size: int | None) -> None:
+    """Store both splits of `source` as the TensorFlow Datasets data set `name` 1.0.0."""
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    from ssl_keras.datasets import load_source
+    from ssl_keras.datasets.examples import Examples
+
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise UserError(
+            f"name is {name!r}; small letters, digits and underscores are needed, such as my_data."
+        )
+    loaded = load_source(source, image_size=image_size)
+    label: dict[str, Any] = {}
+    if loaded.labelled:
+        names = list(loaded.class_names) or [str(index) for index in range(loaded.num_classes)]
+        label = {"label": tfds.features.ClassLabel(names=names)}
+
+    def rows(examples: Examples) -> Any:
+        def generate() -> Iterator[dict[str, Any]]:
+            indices = tf.data.Dataset.range(examples.count).batch(256)
+            for batch in examples.batched(indices, 256):
+                for position in range(len(batch["index"])):
+                    row = {"image": batch["image"][position].numpy()}
+                    if loaded.labelled:
+                        row["label"] = int(batch["label"][position])
+                    yield row
+
+        signature: dict[str, Any] = {"image": tf.TensorSpec(loaded.image_shape, tf.uint8)}
+        if loaded.labelled:
+            signature["label"] = tf.TensorSpec((), tf.int64)
+        return tf.data.Dataset.from_generator(generate, output_signature=signature)
+
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name=name,
+        version="1.0.0",
+        features=tfds.features.FeaturesDict(
+            {"image": tfds.features.Image(shape=loaded.image_shape), **label}
+        ),
+        split_datasets={"train": rows(loaded.train), "test": rows(loaded.test)},
+        data_dir=data_dir,
+        description=f"{source}, written by ssl_keras.",
+    )
+    print(f"Written: --source={name} --data_dir={data_dir}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The program; the exit codes are those of `startup.guarded`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.prepare_tfds",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--source", required=True, help="as --source of ssl_keras.train")
+    parser.add_argument("--name", required=True, help="name of the data set to write")
+    parser.add_argument("--data_dir", required=True, help="folder to write it to")
+    parser.add_argument("--image_size", type=int, help="side of the images in pixels")
+    given = parser.parse_args(arguments)
+
+    def body() -> None:
+        startup.start_tensorflow()
+        write(given.source, given.name, given.data_dir, given.image_size)
+
+    return startup.guarded("tools.prepare_tfds", body, lambda: False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
