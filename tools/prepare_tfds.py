@@ -39,11 +39,12 @@ def write(source: str, name: str, data_dir: str, image_size: int | None) -> None
         def generate() -> Iterator[dict[str, Any]]:
             indices = tf.data.Dataset.range(examples.count).batch(256)
             for batch in examples.batched(indices, 256):
-                for position in range(len(batch["index"])):
-                    row = {"image": batch["image"][position].numpy()}
-                    if loaded.labelled:
-                        row["label"] = int(batch["label"][position])
-                    yield row
+                images = batch["image"].numpy()
+                labels = batch["label"].numpy() if loaded.labelled else None
+                for position, image in enumerate(images):
+                    yield {"image": image} | (
+                        {} if labels is None else {"label": int(labels[position])}
+                    )
 
         signature: dict[str, Any] = {"image": tf.TensorSpec(loaded.image_shape, tf.uint8)}
         if loaded.labelled:
