@@ -289,23 +289,90 @@ class RandomBlur(StatelessLayer):
         return tf.einsum("bt,otp->bop", weights, taps)
 
 
+class Mixup(tf.keras.layers.Layer):
+    """Views by mixing with another image of the batch: noise that needs no domain knowledge.
+
+        linear:     l x + (1 - l) x'
+        geometric:  x^l * x'^(1 - l)
+        binary:     m x + (1 - m) x',  m ~ Bernoulli(l) for each pixel, all channels alike
+
+    with l ~ U(alpha, 1) and x' another image of the same view, both drawn anew for each image and
+    view. Verma et al. 2021, "Towards Domain-Agnostic Contrastive Learning" (DACL), section 3; there
+    is no official code. With several replicas x' is from the replica's own part of the batch.
+
+    Args:
+        kind: "linear", "geometric" or "binary".
+        alpha: lower end of l, in [0, 1]; the paper's 0.9 by default.
+        planes: whether planes (random bits) are mixed as well.
+    """
+
+    num_draws = 3
+
+    def __init__(self, kind: str, alpha: float, planes: bool = False):
+        super().__init__(dtype="float32")
+        self.kind, self.alpha, self.planes = kind, alpha, planes
+        self.built = True
+
+    def describe(self) -> str:
+        """What it does, for the banner."""
+        with_planes = ", planes included" if self.planes else ""
+        return f"{self.kind} mixup with a share of at least {self.alpha:g}{with_planes}"
+
+    def call(self, images: Any, draws: Any, planes: Any = None) -> tuple[Any, Any]:
+        """Mixed images and planes.
+
+        Args:
+            images: (2 batch, h, w, c), the first views above the second.
+            draws: (2 batch, 3).
+            planes: (2 batch, num_bits) or None.
+        """
+        batch = tf.shape(images)[0] // 2
+        offset = 1 + tf.cast(draws[:, 0] * tf.cast(batch - 1, tf.float32), tf.int32)
+        row = tf.range(2 * batch)
+        half = row // batch * batch
+        partner = half + (row - half + offset) % batch
+        share = self.alpha + (1.0 - self.alpha) * draws[:, 1]
+        keys = randomness.row_keys(draws[:, 2])
+        mixed = self._mix(images, tf.gather(images, partner), share, keys)
+        if planes is not None and self.planes:
+            spread = planes[:, None, None, :]
+            others = tf.gather(spread, partner)
+            planes = self._mix(spread, others, share, keys)[:, 0, 0, :]
+        return mixed, planes
+
+    def _mix(self, images: Any, others: Any, share: Any, keys: Any) -> Any:
+        share_of_each = share[:, None, None, None]
+        if self.kind == "linear":
+            return share_of_each * images + (1.0 - share_of_each) * others
+        if self.kind == "geometric":
+            return tf.pow(images, share_of_each) * tf.pow(others, 1.0 - share_of_each)
+        own = randomness.keep_mask(keys, 0, (*images.shape[1:3], 1), 1.0 - share)
+        return tf.where(own, images, others)
+
+
 class Augmenter(tf.keras.layers.Layer):
     """Draws views: a chain of stateless layers, with the bookkeeping of their draws.
 
     Args:
         layers: the `StatelessLayer`s, in order; none of them gives identical views.
         seed: the run's seed.
+        mixup: a `Mixup` that follows the layers, or None.
     """
 
-    def __init__(self, layers: list[StatelessLayer], seed: int = 0):
+    def __init__(self, layers: list[StatelessLayer], seed: int = 0, mixup: Mixup | None = None):
         super().__init__(dtype="float32", name="augmenter")
         self.chain = layers
+        self.mixup = mixup
         self.seed = seed
         self.num_draws = sum(layer.num_draws for layer in layers)
         self.built = True
 
+    def describe(self) -> str:
+        """What it does, for the banner."""
+        return ", ".join(layer.describe() for layer in [*self.chain, self.mixup] if layer)
+
     def call(self, images: Any, draws: Any) -> Any:
-        """One view of each image, a function of its row of `draws` (batch, num_draws)."""
+        """The layers on each image, a function of its row of `draws` (batch, num_draws)."""
         images = to_float(images)
         first = 0
         for layer in self.chain:
@@ -313,26 +380,50 @@ class Augmenter(tf.keras.layers.Layer):
             first += layer.num_draws
         return images
 
-    def draws(self, step: Any, global_batch: Any) -> Any:
-        """The draws of both views of a step: (2, global batch, num_draws)."""
-        key = randomness.fold(randomness.key(self.seed, "views"), step)
-        return randomness.uniform(key, (2, global_batch, max(self.num_draws, 1)))
+    def draws(self, purpose: str, step: Any, global_batch: Any, columns: int) -> Any:
+        """Draws for both views of a step: (2, global batch, columns), uniform in [0, 1).
+
+        Every purpose ("views", "mixup", "dropout") has a stream of its own, so that what one of
+        them does never changes the others.
+        """
+        key = randomness.fold(randomness.key(self.seed, purpose), step)
+        return randomness.uniform(key, (2, global_batch, columns))
 
     def two_views(
-        self, images: Any, step: Any, *, first_row: Any = 0, num_replicas: int = 1
-    ) -> Any:
-        """Both views of a batch, the first views above the second: (2 batch, h, w, c).
+        self,
+        images: Any,
+        step: Any,
+        planes: Any = None,
+        *,
+        first_row: Any = 0,
+        num_replicas: int = 1,
+    ) -> tuple[Any, Any, Any]:
+        """Both views of a batch, the first views above the second.
 
         Args:
             images: (batch, h, w, c), uint8 or float in [0, 1].
             step: number of the training step.
+            planes: (batch, num_bits) or None; the same in both views, unless mixup mixes them.
             first_row: position of the first image in the global batch.
             num_replicas: batches of this size in the global batch.
+
+        Returns:
+            (views (2 batch, h, w, c), planes (2 batch, num_bits) or None, keys of the rows'
+            dropout masks, uint32 (2 batch,)).
         """
         batch = tf.shape(images)[0]
-        draws = self.draws(step, batch * num_replicas)[:, first_row : first_row + batch]
-        both = tf.concat([images, images], axis=0)
-        return self(both, tf.reshape(draws, [2 * batch, draws.shape[-1]]))
+
+        def draws(purpose: str, columns: int) -> Any:
+            drawn = self.draws(purpose, step, batch * num_replicas, columns)
+            return tf.reshape(drawn[:, first_row : first_row + batch], [2 * batch, columns])
+
+        views = tf.concat([images, images], axis=0)
+        views = self(views, draws("views", max(self.num_draws, 1)))
+        if planes is not None:
+            planes = tf.concat([planes, planes], axis=0)
+        if self.mixup is not None:
+            views, planes = self.mixup(views, draws("mixup", self.mixup.num_draws), planes)
+        return views, planes, randomness.row_keys(draws("dropout", 1)[:, 0])
 
 
 def build_augmenter(
@@ -344,6 +435,7 @@ def build_augmenter(
     grayscale: float,
     blur: float,
     seed: int = 0,
+    mixup: Mixup | None = None,
 ) -> Augmenter:
     """The SimCLR recipe (Chen et al. 2020, appendix A) with each operation's strength.
 
@@ -354,6 +446,7 @@ def build_augmenter(
         color_strength: s of `ColorJitter`; 0 leaves it out.
         grayscale, blur: probabilities; 0 leaves the operation out.
         seed: the run's seed.
+        mixup: follows the other operations, or None.
     """
     layers: list[StatelessLayer] = []
     if crop_area_min < 1:
@@ -366,4 +459,4 @@ def build_augmenter(
         layers.append(RandomGrayscale(grayscale))
     if blur > 0:
         layers.append(RandomBlur(blur))
-    return Augmenter(layers, seed)
+    return Augmenter(layers, seed, mixup)

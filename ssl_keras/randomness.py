@@ -55,3 +55,40 @@ def normal(key: Any, shape: Any) -> Any:
     is infinite) can occur; the largest magnitude is 5.29.
     """
     return tf.math.ndtri((_words(key, shape, 23) + 0.5) * 2.0**-23)
+
+
+def row_keys(draws: Any) -> Any:
+    """Keys for `keep_mask` from uniform draws (batch,): uint32."""
+    return tf.cast(draws * 2.0**24, tf.uint32)
+
+
+def keep_mask(keys: Any, number: int, shape: Any, rate: Any) -> Any:
+    """Random elements of each row, as a hash of (key of the row, number, element).
+
+    Two applications of the finaliser of MurmurHash3 (Appleby 2011). A row's mask depends on its
+    key alone, so it is the same on one device or several, whole or in slices.
+
+    Args:
+        keys: uint32 (batch,), see `row_keys`.
+        number: tells several masks of one key apart.
+        shape: static shape of one row.
+        rate: (batch,), share of the elements that are not kept, in [0, 1).
+
+    Returns:
+        bool (batch, *shape): whether an element is kept.
+    """
+    count = 1
+    for side in shape:
+        count *= int(side)
+    salt = tf.constant(0x85EBCA77 * (number + 1) & 0xFFFFFFFF, tf.uint32)
+    elements = tf.cast(tf.range(count), tf.uint32) * tf.constant(0x9E3779B1, tf.uint32)
+    words = _mixed(_mixed(keys ^ salt)[:, None] ^ elements[None, :])
+    fractions = tf.cast(tf.bitwise.right_shift(words, tf.constant(8, tf.uint32)), tf.float32)
+    return tf.reshape(fractions * 2.0**-24 >= rate[:, None], [-1, *shape])
+
+
+def _mixed(words: Any) -> Any:
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        shifted = tf.bitwise.right_shift(words, tf.constant(shift, tf.uint32))
+        words = (words ^ shifted) * tf.constant(factor, tf.uint32)
+    return words ^ tf.bitwise.right_shift(words, tf.constant(16, tf.uint32))

@@ -196,21 +196,21 @@ def test_constant_images_stay_constant_under_crop_and_blur() -> None:
 def test_views_are_a_function_of_seed_step_view_and_position() -> None:
     images = tf.repeat(photos(1), 4, axis=0)
     augmenter = build_augmenter(**FULL, seed=1)
-    first = augmenter.two_views(images, tf.constant(5)).numpy()
-    np.testing.assert_array_equal(first, augmenter.two_views(images, tf.constant(5)))
+    first = augmenter.two_views(images, tf.constant(5))[0].numpy()
+    np.testing.assert_array_equal(first, augmenter.two_views(images, tf.constant(5))[0])
     # The same image eight times: two views of four positions, all different.
     assert len(np.unique(first.reshape(8, -1), axis=0)) == 8
-    assert np.abs(first - augmenter.two_views(images, tf.constant(6))).max() > 0
+    assert np.abs(first - augmenter.two_views(images, tf.constant(6))[0]).max() > 0
     other = build_augmenter(**FULL, seed=2)
-    assert np.abs(first - other.two_views(images, tf.constant(5))).max() > 0
+    assert np.abs(first - other.two_views(images, tf.constant(5))[0]).max() > 0
 
 
 def test_replicas_draw_the_views_of_the_global_batch() -> None:
     images = photos(8)
     augmenter = build_augmenter(**FULL)
-    whole = augmenter.two_views(images, tf.constant(3)).numpy()
+    whole = augmenter.two_views(images, tf.constant(3))[0].numpy()
     parts = [
-        augmenter.two_views(images[row : row + 4], tf.constant(3), first_row=row, num_replicas=2)
+        augmenter.two_views(images[row : row + 4], tf.constant(3), first_row=row, num_replicas=2)[0]
         for row in (0, 4)
     ]
     first = np.concatenate([part[:4] for part in parts])
@@ -221,16 +221,16 @@ def test_replicas_draw_the_views_of_the_global_batch() -> None:
 def test_the_whole_recipe_compiles_under_xla_and_equals_eager() -> None:
     images = photos(6, 20)
     augmenter = build_augmenter(**FULL)
-    eager = augmenter.two_views(images, tf.constant(3)).numpy()
-    graph = tf.function(augmenter.two_views)(images, tf.constant(3)).numpy()
-    compiled = tf.function(augmenter.two_views, jit_compile=True)(images, tf.constant(3)).numpy()
+    eager = augmenter.two_views(images, tf.constant(3))[0].numpy()
+    graph = tf.function(augmenter.two_views)(images, tf.constant(3))[0].numpy()
+    compiled = tf.function(augmenter.two_views, jit_compile=True)(images, tf.constant(3))[0].numpy()
     np.testing.assert_allclose(graph, eager, atol=1e-5)
     np.testing.assert_allclose(compiled, eager, atol=1e-3)
 
 
 def test_uint8_images_are_read_as_zero_to_one() -> None:
     images = tf.constant([[[[0], [255]], [[51], [102]]]], tf.uint8)
-    views = Augmenter([]).two_views(images, tf.constant(0))
+    views, _, _ = Augmenter([]).two_views(images, tf.constant(0))
     np.testing.assert_allclose(views[0, :, :, 0], [[0, 1], [0.2, 0.4]], atol=1e-6)
 
 
@@ -247,3 +247,67 @@ def test_recipe_leaves_out_what_is_off() -> None:
         "RandomGrayscale",
         "RandomBlur",
     ]
+
+
+class TestMixup:
+    def test_linear_is_the_stated_average_with_another_image_of_the_same_view(self) -> None:
+        batch = 6
+        images = tf.reshape(tf.range(2.0 * batch), (-1, 1, 1, 1)) * tf.ones((1, 2, 2, 1))
+        random = draws(2 * batch, 3)
+        mixed, planes = aug.Mixup("linear", 0.5)(images, random)
+        assert planes is None
+        for row in range(2 * batch):
+            share = 0.5 + 0.5 * float(random[row, 1])
+            partner = (float(mixed[row, 0, 0, 0]) - share * row) / (1 - share)
+            assert abs(partner - round(partner)) < 1e-3
+            assert round(partner) // batch == row // batch
+            assert round(partner) != row
+
+    def test_partners_and_shares_are_uniform(self) -> None:
+        batch = 4000
+        images = tf.concat([tf.eye(4), tf.zeros((batch - 4, 4))], axis=0)
+        images = tf.tile(images, (2, 1))[:, None, None, :]
+        mixed, _ = aug.Mixup("linear", 0.9)(images, draws(2 * batch, 3))
+        own = tf.reduce_sum(mixed * images, axis=(1, 2, 3)).numpy()
+        assert np.all((own[:4] >= 0.9) & (own[:4] <= 1))
+        offsets = 1 + np.floor(draws(2 * batch, 3).numpy()[:, 0] * (batch - 1))
+        assert offsets.min() >= 1
+        assert offsets.max() <= batch - 1
+
+    def test_geometric_mean(self) -> None:
+        images = tf.reshape(tf.constant([0.25, 0.81, 0.5, 0.5]), (4, 1, 1, 1))
+        random = tf.constant([[0.0, 0.0, 0.0]] * 4)
+        mixed, _ = aug.Mixup("geometric", 0.5)(images, random)
+        expected = [0.25**0.5 * 0.81**0.5] * 2 + [0.5] * 2
+        np.testing.assert_allclose(mixed[:, 0, 0, 0], expected, rtol=1e-5)
+        black, _ = aug.Mixup("geometric", 0.5)(tf.zeros((4, 1, 1, 1)), random)
+        np.testing.assert_array_equal(black, 0.0)
+
+    def test_binary_takes_whole_pixels_with_the_drawn_share(self) -> None:
+        images = tf.reshape(tf.range(8.0), (8, 1, 1, 1)) * tf.ones((1, 40, 40, 3))
+        random = draws(8, 3)
+        mixed, _ = aug.Mixup("binary", 0.6)(images, random)
+        mixed = mixed.numpy()
+        np.testing.assert_array_equal(mixed[..., 0], mixed[..., 2])
+        for row in range(8):
+            assert len(np.unique(mixed[row])) == 2
+            share = 0.6 + 0.4 * float(random[row, 1])
+            np.testing.assert_allclose(np.mean(mixed[row] == row), share, atol=0.05)
+
+    @pytest.mark.parametrize("mixes", [False, True])
+    def test_planes_are_mixed_only_when_asked(self, mixes: bool) -> None:
+        images, planes = photos(8), tf.eye(8)
+        augmenter = Augmenter([], mixup=aug.Mixup("linear", 0.5, planes=mixes))
+        views, after, _ = augmenter.two_views(images, tf.constant(0), planes)
+        assert np.abs(views[:8] - images).max() > 0.01
+        unchanged = np.array_equal(after, np.concatenate([planes, planes]))
+        assert unchanged != mixes
+        np.testing.assert_allclose(tf.reduce_sum(after, axis=1), 1.0, rtol=1e-5)
+
+    def test_views_have_their_own_partners_and_compile(self) -> None:
+        images = photos(16)
+        augmenter = build_augmenter(**FULL, mixup=aug.Mixup("binary", 0.9))
+        eager = augmenter.two_views(images, tf.constant(3))[0].numpy()
+        compiled = tf.function(augmenter.two_views, jit_compile=True)(images, tf.constant(3))[0]
+        np.testing.assert_allclose(np.median(np.abs(eager - compiled)), 0.0, atol=1e-4)
+        assert "binary mixup with a share of at least 0.9" in augmenter.describe()

@@ -50,6 +50,10 @@ def test_options_reach_their_entries() -> None:
         ({"epochs": 3, "warmup_epochs": 3}, "warmup_epochs is 3, but there are only 3 epochs"),
         ({"mixed_precision": "float16", "jit": "on"}, "is not supported: choose bfloat16"),
         ({"seed": -1}, "seed must be at least 0"),
+        ({"views": "augment,mixpu"}, "Unknown kind of views 'mixpu'. Did you mean 'mixup'?"),
+        ({"mixup_alpha": 0.5}, "mixup_alpha has no effect without 'mixup' among the views"),
+        ({"views": "mixup", "flip": True}, "flip has no effect without 'augment' among the views"),
+        ({"views": "augment", "dropout_rate": 0.1}, "dropout_rate has no effect without 'dropout'"),
         ({"batch_size": float("inf")}, "batch_size must be a whole number, not inf."),
         (
             {"projection_layers": 0, "projection_batch_norm": "all"},

@@ -19,7 +19,11 @@ SMALL = {"num_bits": 2, "steps": 6, "batch_size": 64, "log_every": 2, "width_mul
 
 
 def run(workdir: Path, **values: Any) -> dict[str, Any]:
-    return experiment.run(Config.make(**{**SMALL, **values}, workdir=str(workdir)))
+    return experiment.run(
+        Config.make(
+            **{k: v for k, v in {**SMALL, **values}.items() if v is not None}, workdir=str(workdir)
+        )
+    )
 
 
 def comparable(results: dict[str, Any]) -> dict[str, Any]:
@@ -150,6 +154,38 @@ def test_every_depth_of_the_head_runs(layers: int, tmp_path: Path) -> None:
     results = run(tmp_path / "run", projection_layers=layers, steps=2, heads="knn")["results"]
     depths = {name.split("/")[1] for name in results if name.startswith("knn/")}
     assert depths == {"features", *(f"projection_{i + 1}" for i in range(layers))}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"views": "mixup", "mixup_kind": "geometric", "mixup_planes": True},
+        {"views": "dropout", "dropout_rate": 0.2},
+        {"views": "augment,mixup,dropout", "mixup_kind": "binary", "mixed_precision": "bfloat16"},
+        {"dataset": "overlay", "num_bits": None, "overlay_copies": 3},
+        {"dataset": "multi_digit", "num_bits": None, "image_size": 20, "num_train_images": 128},
+    ],
+    ids=str,
+)
+def test_views_and_data_sets_run(values: dict[str, Any], tmp_path: Path) -> None:
+    results = run(tmp_path / "run", heads="linear,knn", steps=2, knn_k=3, **values)
+    feature = next(iter(results["data"]["features"]))
+    assert f"linear/features/{feature}/accuracy" in results["results"]
+    assert np.isfinite(results["training"]["loss"])
+
+
+def test_unlabelled_data_trains_with_probes_and_heads_off(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (100, 16, 16, 3)).astype(np.uint8)
+    np.savez(tmp_path / "mine.npz", x=images)
+    results = run(
+        tmp_path / "run", dataset="plain", num_bits=None, source=f"npz:{tmp_path / 'mine.npz'}"
+    )
+    assert results["results"] == {}
+    assert (tmp_path / "run" / "saved_model").is_dir()
+    output = capfd.readouterr().out
+    assert output.count("no labels") == 2  # the banner and one notice
 
 
 def test_other_axes_run_together(tmp_path: Path) -> None:

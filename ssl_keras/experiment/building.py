@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from ssl_keras import datasets, networks, optimizers
-from ssl_keras.augmentations import build_augmenter
+from ssl_keras.augmentations import Mixup, build_augmenter
 from ssl_keras.config import Config
 from ssl_keras.datasets import DataSet
 from ssl_keras.errors import UserError
@@ -87,7 +87,17 @@ def build(config: Config, data: DataSet | None = None) -> Experiment:
     if data.features:
         sizes = {name: feature.size for name, feature in data.features.items()}
         probe = networks.build_linear_probe(encoder.output_shape[-1], sizes)
-    augmenter = build_augmenter(channels=data.image_channels, seed=config.run.seed, **views)
+    mixup = config.views.mixup()
+    if mixup and mixup["planes"] and not data.num_bits:
+        raise UserError(
+            f"mixup_planes has no effect on {data.name}, which has no planes: leave it out."
+        )
+    augmenter = build_augmenter(
+        channels=data.image_channels,
+        seed=config.run.seed,
+        mixup=Mixup(**mixup) if mixup else None,
+        **views,
+    )
     model = SimCLR(
         augmenter,
         encoder,
@@ -135,7 +145,7 @@ def build(config: Config, data: DataSet | None = None) -> Experiment:
 def build_networks(config: Config, data: DataSet, policy: str) -> tuple[Any, Any]:
     """Encoder and projection head of the configuration, with a precision policy."""
     network = config.network
-    encoder = config.encoder.build(data.input_shape, policy)
+    encoder = config.encoder.build(data.input_shape, policy, config.views.dropout())
     head = networks.build_projection_head(
         encoder.output_shape[-1],
         num_layers=network.projection_layers,

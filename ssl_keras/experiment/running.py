@@ -165,7 +165,8 @@ def _write_views(experiment: Experiment, board: TensorBoardScalars, workdir: Pat
     """The picture of some images and their views, for TensorBoard and as a PNG."""
     batch = next(iter(experiment.data.train.batches(_SHOWN_VIEWS)))
     images = compose_images(batch["image"])
-    views = experiment.model.augmenter.two_views(batch["image"], tf.constant(0, tf.int64))
+    step = tf.constant(0, tf.int64)
+    views, _, _ = experiment.model.augmenter.two_views(batch["image"], step)
     planes = batch.get("planes")
     grid = pictures.view_grid(
         images.numpy(),

@@ -43,8 +43,7 @@ def banner(experiment: Experiment) -> dict[str, str]:
         "data set": f"{data.name}: {data.train.num_examples} training, {data.test.num_examples} "
         f"test images of {'x'.join(map(str, data.input_shape))}",
         "features": report.describe_features(data.features) or "none: there are no labels",
-        "views": ", ".join(layer.describe() for layer in model.augmenter.chain)
-        or "none: both are the image itself",
+        "views": _views(experiment),
         "encoder": f"{config.network.encoder}, {model.encoder.count_params():,} parameters"
         + (f", {stem}" if stem else ""),
         "projections": f"{config.network.projection_layers} layers, dimension {dim}",
@@ -57,6 +56,13 @@ def banner(experiment: Experiment) -> dict[str, str]:
         f"{optimization.learning_rate_decay} decay, {optimization.warmup_epochs:g} warm-up epochs)",
         "seed": str(config.run.seed),
     }
+
+
+def _views(experiment: Experiment) -> str:
+    parts = [experiment.model.augmenter.describe()]
+    if rate := experiment.config.views.dropout():
+        parts.append(f"dropout of {rate:g} in the encoder")
+    return ", ".join(part for part in parts if part) or "both are the image itself"
 
 
 def closing(

@@ -13,6 +13,7 @@ from ssl_keras.datasets.base import Feature
 from ssl_keras.datasets.composing import compose_images
 from ssl_keras.losses.base import Loss, first_row, gather
 from ssl_keras.networks import in_order
+from ssl_keras.networks.dropout import dropout_keys
 
 
 class SimCLR(keras.Model):
@@ -127,15 +128,15 @@ class SimCLR(keras.Model):
         row = first_row(tf.shape(images)[0])
         step = tf.convert_to_tensor(self.step)
 
-        views = self.augmenter.two_views(images, step, first_row=row, num_replicas=num_replicas)
-        planes = batch.get("planes")
-        if planes is not None:
-            planes = tf.concat([planes, planes], axis=0)
+        views, planes, keys = self.augmenter.two_views(
+            images, step, batch.get("planes"), first_row=row, num_replicas=num_replicas
+        )
         inputs = compose_images(views, planes)
         loss_seed = randomness.fold(randomness.key(self.seed, "loss"), step)
 
         with tf.GradientTape() as tape:
-            features = self.encoder(inputs, training=True)
+            with dropout_keys(keys):
+                features = self.encoder(inputs, training=True)
             projections = in_order(self.projection_head(features, training=True))[-1]
             projections_1, projections_2 = tf.split(tf.cast(projections, tf.float32), 2)
             parts = self.contrastive_loss.parts(projections_1, projections_2, labels, loss_seed)

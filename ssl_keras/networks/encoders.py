@@ -6,6 +6,8 @@ would otherwise put batch normalisation of frozen features into training mode.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,12 +25,18 @@ class Encoder(Options):
 
     width_multiplier: float = option(1.0, above=0, help="factor on every layer's width")
 
-    def build(self, input_shape: tuple[int, int, int], dtype: Any = "float32") -> Any:
+    def build(
+        self,
+        input_shape: tuple[int, int, int],
+        dtype: Any = "float32",
+        dropout_rate: float = 0.0,
+    ) -> Any:
         """A `keras.Model` from images (batch, *input_shape) to features (batch, dim).
 
         Args:
             input_shape: (height, width, channels).
             dtype: dtype or mixed-precision policy of the layers.
+            dropout_rate: above 0, every ReLU is followed by `dropout.KeyedDropout` of this rate.
 
         Raises:
             UserError: an image too small for this network.
@@ -39,13 +47,23 @@ class Encoder(Options):
                 f"Images of {height}x{width} are too small for this encoder: at least "
                 f"{self.minimum_size}x{self.minimum_size} pixels are needed."
             )
+        numbers = itertools.count()
+
+        def relu(x: Any) -> Any:
+            x = keras.layers.ReLU(dtype=dtype)(x)
+            if dropout_rate > 0:
+                from ssl_keras.networks.dropout import KeyedDropout
+
+                x = KeyedDropout(dropout_rate, next(numbers), dtype=dtype)(x)
+            return x
+
         images = keras.Input(input_shape, name="images", dtype="float32")
-        return keras.Model(images, self.features(images, dtype), name="encoder")
+        return keras.Model(images, self.features(images, dtype, relu), name="encoder")
 
     minimum_size: ClassVar[int] = 1
 
-    def features(self, images: Any, dtype: Any) -> Any:
-        """The symbolic features of symbolic `images`."""
+    def features(self, images: Any, dtype: Any, relu: Callable[[Any], Any]) -> Any:
+        """The symbolic features of symbolic `images`; `relu` is the activation to use."""
         raise NotImplementedError(f"{type(self).__name__} does not define its layers")
 
     def describe(self, input_shape: tuple[int, int, int]) -> str:
@@ -69,18 +87,18 @@ class Convnet(Encoder):
 
     minimum_size: ClassVar[int] = 15
 
-    def features(self, images: Any, dtype: Any) -> Any:
+    def features(self, images: Any, dtype: Any, relu: Callable[[Any], Any]) -> Any:
         layers, x = keras.layers, images
         for filters in (32, 64, 64):
             x = layers.Conv2D(
                 self._width(filters), 3, strides=2, padding="valid", use_bias=False, dtype=dtype
             )(x)
             x = layers.BatchNormalization(dtype=dtype)(x)
-            x = layers.ReLU(dtype=dtype)(x)
+            x = relu(x)
         x = layers.Flatten(dtype=dtype)(x)
         x = layers.Dense(self._width(128), use_bias=False, dtype=dtype)(x)
         x = layers.BatchNormalization(dtype=dtype)(x)
-        return layers.ReLU(dtype=dtype)(x)
+        return relu(x)
 
 
 @dataclass(frozen=True)
@@ -113,7 +131,7 @@ class ResNet(Encoder):
     def describe(self, input_shape: tuple[int, int, int]) -> str:
         return f"{self._stem(input_shape)}-image stem"
 
-    def features(self, images: Any, dtype: Any) -> Any:
+    def features(self, images: Any, dtype: Any, relu: Callable[[Any], Any]) -> Any:
         layers = keras.layers
 
         def conv_norm(x: Any, filters: int, size: int, stride: int, last: bool = False) -> Any:
@@ -132,9 +150,6 @@ class ResNet(Encoder):
             return layers.BatchNormalization(
                 epsilon=1e-5, momentum=0.9, gamma_initializer=gamma, dtype=dtype
             )(x)
-
-        def relu(x: Any) -> Any:
-            return layers.ReLU(dtype=dtype)(x)
 
         def block(x: Any, filters: int, stride: int) -> Any:
             width = filters * (4 if self.bottleneck else 1)

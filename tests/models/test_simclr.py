@@ -101,8 +101,7 @@ def test_labels_never_reach_the_encoder() -> None:
 def test_reported_values_are_those_of_the_loss() -> None:
     model = build("nt_xent")
     data = batch()
-    views = model.augmenter.two_views(data["image"], tf.constant(0))
-    planes = tf.concat([data["planes"]] * 2, axis=0)
+    views, planes, _ = model.augmenter.two_views(data["image"], tf.constant(0), data["planes"])
     from ssl_keras.datasets import compose_images
 
     inputs = compose_images(views, planes)

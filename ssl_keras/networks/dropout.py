@@ -1,0 +1,54 @@
+"""Dropout whose masks are a function of keys: the second kind of view (SimCSE)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from ssl_keras import randomness
+
+_keys: list[Any] = []
+
+
+@contextlib.contextmanager
+def dropout_keys(keys: Any) -> Iterator[None]:
+    """Within it, `KeyedDropout` layers in training mode take their masks from `keys`.
+
+    Args:
+        keys: uint32 (batch,), one for each row that passes through the network.
+    """
+    _keys.append(keys)
+    try:
+        yield
+    finally:
+        _keys.pop()
+
+
+class KeyedDropout(keras.layers.Layer):
+    """Dropout with a mask that is a hash of (key of the row, number of the layer, element).
+
+    Stateless: the same key gives the same mask on one device or several, whole or in slices, eager
+    or compiled. In inference mode, and outside `dropout_keys`, it does nothing.
+
+    Args:
+        rate: share of the elements that become 0, in [0, 1); the others are scaled by 1/(1-rate).
+        number: tells the layers of a network apart.
+    """
+
+    def __init__(self, rate: float, number: int, **arguments: Any):
+        super().__init__(**arguments)
+        self.rate, self.number = rate, number
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if not training or not _keys or self.rate == 0:
+            return inputs
+        rate = tf.fill([tf.shape(inputs)[0]], self.rate)
+        mask = randomness.keep_mask(_keys[-1], self.number, inputs.shape[1:], rate)
+        return inputs * tf.cast(mask, inputs.dtype) * tf.cast(1.0 / (1.0 - self.rate), inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate, "number": self.number}
