@@ -120,6 +120,30 @@ def _define_one(
     absl_flags.DEFINE_flag(flag, flag_values, module_name=title)
 
 
+def define_extra(
+    flag_values: absl_flags.FlagValues, name: str, default: int | str, text: str
+) -> None:
+    """A flag of one tool, beside the settings of a run."""
+    parser: absl_flags.ArgumentParser = absl_flags.ArgumentParser()
+    if isinstance(default, int):
+        parser = absl_flags.IntegerParser()
+    flag = absl_flags.Flag(parser, absl_flags.ArgumentSerializer(), name, default, text)
+    absl_flags.DEFINE_flag(flag, flag_values, module_name="Other")
+
+
+def wants_help(arguments: Sequence[str]) -> bool:
+    """Whether --help is among the arguments (the program is the first)."""
+    return any(
+        argument[:1] == "-" and argument.lstrip("-").split("=")[0] in ("help", "h")
+        for argument in arguments[1:]
+    )
+
+
+def verbose(flag_values: absl_flags.FlagValues) -> bool:
+    """Whether --verbosity asks for tracebacks."""
+    return int(flag_values["verbosity"].value or 0) > 0
+
+
 def parse(arguments: Sequence[str], flag_values: absl_flags.FlagValues) -> Config:
     """The configuration that the command line asks for.
 

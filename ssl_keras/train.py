@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train, evaluate and export one run; the exit codes are those of `startup.guarded`."""
     arguments = list(sys.argv if arguments is None else arguments)
     flag_values = flags.define()
-    if any(a.lstrip("-").split("=")[0] in ("help", "h") and a[:1] == "-" for a in arguments[1:]):
+    if flags.wants_help(arguments):
         print(flags.help_text(PROGRAM, EXAMPLE, flag_values))
         return startup.OK
 
@@ -29,9 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         experiment.run(config)
 
-    return startup.guarded(
-        "ssl_keras.train", body, lambda: int(flag_values["verbosity"].value or 0) > 0
-    )
+    return startup.guarded("ssl_keras.train", body, lambda: flags.verbose(flag_values))
 
 
 if __name__ == "__main__":

@@ -163,7 +163,9 @@ def _export(experiment: Experiment, directory: Path) -> float:
 
 def _write_views(experiment: Experiment, board: TensorBoardScalars, workdir: Path) -> None:
     """The picture of some images and their views, for TensorBoard and as a PNG."""
-    batch = next(iter(experiment.data.train.batches(_SHOWN_VIEWS)))
+    train = experiment.data.train
+    count = min(_SHOWN_VIEWS, train.num_examples)
+    batch = next(iter(train.training_batches(count, seed=experiment.config.run.seed, num_steps=1)))
     images = compose_images(batch["image"])
     step = tf.constant(0, tf.int64)
     views, _, _ = experiment.model.augmenter.two_views(batch["image"], step)

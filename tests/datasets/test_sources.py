@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from ssl_keras.datasets import load_source
@@ -119,3 +120,131 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, builder: type, message: 
     builder(data_dir=str(tmp_path)).download_and_prepare()
     with pytest.raises(UserError, match=message):
         load_source(builder.name, str(tmp_path))
+
+
+def test_large_data_sets_are_read_by_record_and_give_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ssl_keras import datasets
+    from ssl_keras.datasets.sources import tfds as tfds_source
+
+    TinyColors(data_dir=str(tmp_path)).download_and_prepare()
+    kept = datasets.load("bit_concat", source="tiny_colors", data_dir=str(tmp_path))
+    monkeypatch.setattr(tfds_source, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(datasets, "IN_MEMORY_BYTES", 0)
+    streamed = datasets.load("bit_concat", source="tiny_colors", data_dir=str(tmp_path))
+    assert type(streamed.train.examples).__name__ == "EncodedExamples"
+    for name in ("train", "test"):
+        one = next(iter(getattr(kept, name).batches(100)))
+        other = next(iter(getattr(streamed, name).batches(100)))
+        np.testing.assert_array_equal(one["image"], other["image"])
+        np.testing.assert_array_equal(one["planes"], other["planes"])
+        np.testing.assert_array_equal(one["labels"]["class"], other["labels"]["class"])
+    shuffled = list(streamed.train.training_batches(3, seed=0, num_steps=5, start_step=2))
+    again = list(kept.train.training_batches(3, seed=0, num_steps=5, start_step=2))
+    for one, other in zip(shuffled, again, strict=True):
+        np.testing.assert_array_equal(one["image"], other["image"])
+
+
+class TinyTrainOnly(TinyColors):
+    """A data set without a test split."""
+
+    name = "tiny_train_only"
+
+    def _split_generators(self, dl_manager):  # type: ignore[no-untyped-def]
+        return {"train": self._generate_examples(10)}
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_without_a_test_split_the_last_fifth_of_train_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: bool
+) -> None:
+    from ssl_keras.datasets.sources import tfds as tfds_source
+
+    TinyTrainOnly(data_dir=str(tmp_path)).download_and_prepare()
+    if not in_memory:
+        monkeypatch.setattr(tfds_source, "IN_MEMORY_BYTES", 0)
+    source = load_source("tiny_train_only", str(tmp_path))
+    assert (source.train.count, source.test.count) == (8, 2)
+    assert "has no test split" in source.notices[0]
+    seen = set()
+    for part in (source.train, source.test):
+        indices = tf.data.Dataset.range(part.count).batch(100)
+        batch = next(iter(part.batched(indices, 100)))
+        seen |= {image.tobytes() for image in batch["image"].numpy()}
+    assert len(seen) == 10
+
+
+class TinyDeep(TinyColors):
+    """Images of 16 bits."""
+
+    name = "tiny_deep"
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(
+                {"image": tfds.features.Image(shape=(8, 8, 1), dtype=np.uint16)}
+            )
+        )
+
+    def _generate_examples(self, count=0):  # type: ignore[no-untyped-def]
+        for index in range(count):
+            yield index, {"image": np.zeros((8, 8, 1), np.uint16)}
+
+
+class TinyUnsure(TinyColors):
+    """Labels that are missing here and there."""
+
+    name = "tiny_unsure"
+
+    def _generate_examples(self, count=0):  # type: ignore[no-untyped-def]
+        for index in range(count):
+            yield index, {"image": np.zeros((8, 8, 3), np.uint8), "label": -1}
+
+
+@pytest.mark.parametrize(
+    ("builder", "message"),
+    [
+        (TinyDeep, "are of the type uint16; uint8 is needed"),
+        (TinyUnsure, "8 of the train images of 'tiny_unsure' have no label"),
+    ],
+)
+def test_pixels_and_labels_are_checked(tmp_path: Path, builder: type, message: str) -> None:
+    builder(data_dir=str(tmp_path)).download_and_prepare()
+    with pytest.raises(UserError, match=message):
+        load_source(builder.name, str(tmp_path))
+
+
+def test_unlabelled_images_are_a_source(tmp_path: Path) -> None:
+    TinyUnlabelled(data_dir=str(tmp_path)).download_and_prepare()
+    assert not load_source("tiny_unlabelled", str(tmp_path)).labelled
+
+
+@pytest.mark.parametrize("name", ["mnist", "svhn_cropped", "kmnist", "emnist", "fashion_mnist"])
+def test_names_with_a_handedness_exist_in_tfds(name: str) -> None:
+    assert name in tfds.list_builders(with_community_datasets=False)
+
+
+def test_names_of_tfds_take_the_same_path_by_mock(tmp_path: Path) -> None:
+    # What TFDS mocks is the reading; the metadata of the data set must lie in data_dir.
+    import json
+
+    folder = tmp_path / "cifar10" / "3.0.2"
+    folder.mkdir(parents=True)
+    tfds.builder("cifar10", data_dir=str(tmp_path)).info.features.save_config(str(folder))
+    splits = [
+        {
+            "name": name,
+            "numBytes": "1",
+            "shardLengths": [str(count)],
+            "filepathTemplate": "{DATASET}",
+        }
+        for name, count in (("train", 12), ("test", 4))
+    ]
+    info = {"name": "cifar10", "version": "3.0.2", "fileFormat": "tfrecord", "splits": splits}
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    with tfds.testing.mock_data(num_examples=12, data_dir=str(tmp_path)):
+        source = load_source("cifar10", str(tmp_path))
+    assert source.image_shape == (32, 32, 3)
+    assert source.num_classes == 10
+    assert source.augmentation == "small_rgb"
