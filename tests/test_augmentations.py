@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_keras import augmentations as aug
-from ssl_keras.augmentations import Augmenter, build_augmenter
+from ssl_keras.augmentations import Augmenter, Mixup, build_augmenter
+from ssl_keras.augmentations import layers as aug
 
 
 def draws(count: int, columns: int, seed: int = 0) -> tf.Tensor:
@@ -254,7 +254,7 @@ class TestMixup:
         batch = 6
         images = tf.reshape(tf.range(2.0 * batch), (-1, 1, 1, 1)) * tf.ones((1, 2, 2, 1))
         random = draws(2 * batch, 3)
-        mixed, planes = aug.Mixup("linear", 0.5)(images, random)
+        mixed, planes = Mixup("linear", 0.5)(images, random)
         assert planes is None
         for row in range(2 * batch):
             share = 0.5 + 0.5 * float(random[row, 1])
@@ -267,7 +267,7 @@ class TestMixup:
         batch = 4000
         images = tf.concat([tf.eye(4), tf.zeros((batch - 4, 4))], axis=0)
         images = tf.tile(images, (2, 1))[:, None, None, :]
-        mixed, _ = aug.Mixup("linear", 0.9)(images, draws(2 * batch, 3))
+        mixed, _ = Mixup("linear", 0.9)(images, draws(2 * batch, 3))
         own = tf.reduce_sum(mixed * images, axis=(1, 2, 3)).numpy()
         assert np.all((own[:4] >= 0.9) & (own[:4] <= 1))
         offsets = 1 + np.floor(draws(2 * batch, 3).numpy()[:, 0] * (batch - 1))
@@ -277,16 +277,16 @@ class TestMixup:
     def test_geometric_mean(self) -> None:
         images = tf.reshape(tf.constant([0.25, 0.81, 0.5, 0.5]), (4, 1, 1, 1))
         random = tf.constant([[0.0, 0.0, 0.0]] * 4)
-        mixed, _ = aug.Mixup("geometric", 0.5)(images, random)
+        mixed, _ = Mixup("geometric", 0.5)(images, random)
         expected = [0.25**0.5 * 0.81**0.5] * 2 + [0.5] * 2
         np.testing.assert_allclose(mixed[:, 0, 0, 0], expected, rtol=1e-5)
-        black, _ = aug.Mixup("geometric", 0.5)(tf.zeros((4, 1, 1, 1)), random)
+        black, _ = Mixup("geometric", 0.5)(tf.zeros((4, 1, 1, 1)), random)
         np.testing.assert_array_equal(black, 0.0)
 
     def test_binary_takes_whole_pixels_with_the_drawn_share(self) -> None:
         images = tf.reshape(tf.range(8.0), (8, 1, 1, 1)) * tf.ones((1, 40, 40, 3))
         random = draws(8, 3)
-        mixed, _ = aug.Mixup("binary", 0.6)(images, random)
+        mixed, _ = Mixup("binary", 0.6)(images, random)
         mixed = mixed.numpy()
         np.testing.assert_array_equal(mixed[..., 0], mixed[..., 2])
         for row in range(8):
@@ -297,7 +297,7 @@ class TestMixup:
     @pytest.mark.parametrize("mixes", [False, True])
     def test_planes_are_mixed_only_when_asked(self, mixes: bool) -> None:
         images, planes = photos(8), tf.eye(8)
-        augmenter = Augmenter([], mixup=aug.Mixup("linear", 0.5, planes=mixes))
+        augmenter = Augmenter([], mixup=Mixup("linear", 0.5, planes=mixes))
         views, after, _ = augmenter.two_views(images, tf.constant(0), planes)
         assert np.abs(views[:8] - images).max() > 0.01
         unchanged = np.array_equal(after, np.concatenate([planes, planes]))
@@ -306,7 +306,7 @@ class TestMixup:
 
     def test_views_have_their_own_partners_and_compile(self) -> None:
         images = photos(16)
-        augmenter = build_augmenter(**FULL, mixup=aug.Mixup("binary", 0.9))
+        augmenter = build_augmenter(**FULL, mixup=Mixup("binary", 0.9))
         eager = augmenter.two_views(images, tf.constant(3))[0].numpy()
         compiled = tf.function(augmenter.two_views, jit_compile=True)(images, tf.constant(3))[0]
         np.testing.assert_allclose(np.median(np.abs(eager - compiled)), 0.0, atol=1e-4)

@@ -58,7 +58,7 @@ def run(config: Config) -> dict[str, Any]:
     with _timed(times, "training"):
         print(f"Training: {experiment.total_steps} steps", flush=True)
         wait = _train(experiment, [NonFiniteGuard(texts.advice(config)), history, board])
-    times["input_wait_share"] = wait or 0.0
+    times["input_wait_share"] = wait
     checkpoint = tf.train.Checkpoint(model=model)
     manager = tf.train.CheckpointManager(checkpoint, str(workdir / "checkpoints"), max_to_keep=1)
     manager.save(checkpoint_number=experiment.total_steps)

@@ -58,6 +58,10 @@ def banner(experiment: Experiment) -> dict[str, str]:
     }
 
 
+def _wait(share: float | None) -> str:
+    return "input wait not measured" if share is None else f"input wait {100 * share:.1f}%"
+
+
 def _views(experiment: Experiment) -> str:
     parts = [experiment.model.augmenter.describe()]
     if rate := experiment.config.views.dropout():
@@ -84,7 +88,7 @@ def closing(
         f"SavedModel reloaded: relative difference "
         f"{results['saved_model_relative_difference']:.1g}.",
         f"Time: {times['total']:.0f} s ({times['training']:.0f} s training, "
-        f"{times['evaluation']:.0f} s evaluation).",
+        f"{times['evaluation']:.0f} s evaluation; {_wait(times['input_wait_share'])}).",
         "",
         "Next:",
         f"  {_program('tensorboard')} --logdir {workdir}",

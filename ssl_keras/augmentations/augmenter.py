@@ -1,0 +1,131 @@
+"""The augmenter: draws both views of a batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from ssl_keras import randomness
+from ssl_keras.augmentations.layers import (
+    ColorJitter,
+    RandomBlur,
+    RandomFlip,
+    RandomGrayscale,
+    RandomResizedCrop,
+    StatelessLayer,
+)
+from ssl_keras.augmentations.mixup import Mixup
+from ssl_keras.datasets.composing import to_float
+
+
+class Augmenter(tf.keras.layers.Layer):
+    """Draws views: a chain of stateless layers, with the bookkeeping of their draws.
+
+    Args:
+        layers: the `StatelessLayer`s, in order; none of them gives identical views.
+        seed: the run's seed.
+        mixup: a `Mixup` that follows the layers, or None.
+    """
+
+    def __init__(self, layers: list[StatelessLayer], seed: int = 0, mixup: Mixup | None = None):
+        super().__init__(dtype="float32", name="augmenter")
+        self.chain = layers
+        self.mixup = mixup
+        self.seed = seed
+        self.num_draws = sum(layer.num_draws for layer in layers)
+        self.built = True
+
+    def describe(self) -> str:
+        """What it does, for the banner."""
+        return ", ".join(layer.describe() for layer in [*self.chain, self.mixup] if layer)
+
+    def call(self, images: Any, draws: Any) -> Any:
+        """The layers on each image, a function of its row of `draws` (batch, num_draws)."""
+        images = to_float(images)
+        first = 0
+        for layer in self.chain:
+            images = layer(images, draws[:, first : first + layer.num_draws])
+            first += layer.num_draws
+        return images
+
+    def draws(self, purpose: str, step: Any, global_batch: Any, columns: int) -> Any:
+        """Draws for both views of a step: (2, global batch, columns), uniform in [0, 1).
+
+        Every purpose ("views", "mixup", "dropout") has a stream of its own, so that what one of
+        them does never changes the others.
+        """
+        key = randomness.fold(randomness.key(self.seed, purpose), step)
+        return randomness.uniform(key, (2, global_batch, columns))
+
+    def two_views(
+        self,
+        images: Any,
+        step: Any,
+        planes: Any = None,
+        *,
+        first_row: Any = 0,
+        num_replicas: int = 1,
+    ) -> tuple[Any, Any, Any]:
+        """Both views of a batch, the first views above the second.
+
+        Args:
+            images: (batch, h, w, c), uint8 or float in [0, 1].
+            step: number of the training step.
+            planes: (batch, num_bits) or None; the same in both views, unless mixup mixes them.
+            first_row: position of the first image in the global batch.
+            num_replicas: batches of this size in the global batch.
+
+        Returns:
+            (views (2 batch, h, w, c), planes (2 batch, num_bits) or None, keys of the rows'
+            dropout masks, uint32 (2 batch,)).
+        """
+        batch = tf.shape(images)[0]
+
+        def draws(purpose: str, columns: int) -> Any:
+            drawn = self.draws(purpose, step, batch * num_replicas, columns)
+            return tf.reshape(drawn[:, first_row : first_row + batch], [2 * batch, columns])
+
+        views = tf.concat([images, images], axis=0)
+        views = self(views, draws("views", max(self.num_draws, 1)))
+        if planes is not None:
+            planes = tf.concat([planes, planes], axis=0)
+        if self.mixup is not None:
+            views, planes = self.mixup(views, draws("mixup", self.mixup.num_draws), planes)
+        return views, planes, randomness.row_keys(draws("dropout", 1)[:, 0])
+
+
+def build_augmenter(
+    *,
+    channels: int,
+    crop_area_min: float,
+    flip: bool,
+    color_strength: float,
+    grayscale: float,
+    blur: float,
+    seed: int = 0,
+    mixup: Mixup | None = None,
+) -> Augmenter:
+    """The SimCLR recipe (Chen et al. 2020, appendix A) with each operation's strength.
+
+    Args:
+        channels: channels of the images; colour operations need 3.
+        crop_area_min: smallest share of the area of a crop; 1 crops nothing.
+        flip: whether images may be mirrored.
+        color_strength: s of `ColorJitter`; 0 leaves it out.
+        grayscale, blur: probabilities; 0 leaves the operation out.
+        seed: the run's seed.
+        mixup: follows the other operations, or None.
+    """
+    layers: list[StatelessLayer] = []
+    if crop_area_min < 1:
+        layers.append(RandomResizedCrop(crop_area_min))
+    if flip:
+        layers.append(RandomFlip())
+    if color_strength > 0 and channels == 3:
+        layers.append(ColorJitter(color_strength))
+    if grayscale > 0 and channels == 3:
+        layers.append(RandomGrayscale(grayscale))
+    if blur > 0:
+        layers.append(RandomBlur(blur))
+    return Augmenter(layers, seed, mixup)

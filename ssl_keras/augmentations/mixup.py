@@ -1,0 +1,70 @@
+"""Mixup noise: views that need no domain knowledge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from ssl_keras import randomness
+
+
+class Mixup(tf.keras.layers.Layer):
+    """Views by mixing with another image of the batch: noise that needs no domain knowledge.
+
+        linear:     l x + (1 - l) x'
+        geometric:  x^l * x'^(1 - l)
+        binary:     m x + (1 - m) x',  m ~ Bernoulli(l) for each pixel, all channels alike
+
+    with l ~ U(alpha, 1) and x' another image of the same view, both drawn anew for each image and
+    view. Verma et al. 2021, "Towards Domain-Agnostic Contrastive Learning" (DACL), section 3; there
+    is no official code. With several replicas x' is from the replica's own part of the batch.
+
+    Args:
+        kind: "linear", "geometric" or "binary".
+        alpha: lower end of l, in [0, 1]; the paper's 0.9 by default.
+        planes: whether planes (random bits) are mixed as well.
+    """
+
+    num_draws = 3
+
+    def __init__(self, kind: str, alpha: float, planes: bool = False):
+        super().__init__(dtype="float32")
+        self.kind, self.alpha, self.planes = kind, alpha, planes
+        self.built = True
+
+    def describe(self) -> str:
+        """What it does, for the banner."""
+        with_planes = ", planes included" if self.planes else ""
+        return f"{self.kind} mixup with a share of at least {self.alpha:g}{with_planes}"
+
+    def call(self, images: Any, draws: Any, planes: Any = None) -> tuple[Any, Any]:
+        """Mixed images and planes.
+
+        Args:
+            images: (2 batch, h, w, c), the first views above the second.
+            draws: (2 batch, 3).
+            planes: (2 batch, num_bits) or None.
+        """
+        batch = tf.shape(images)[0] // 2
+        offset = 1 + tf.cast(draws[:, 0] * tf.cast(batch - 1, tf.float32), tf.int32)
+        row = tf.range(2 * batch)
+        half = row // batch * batch
+        partner = half + (row - half + offset) % batch
+        share = self.alpha + (1.0 - self.alpha) * draws[:, 1]
+        keys = randomness.row_keys(draws[:, 2])
+        mixed = self._mix(images, tf.gather(images, partner), share, keys)
+        if planes is not None and self.planes:
+            spread = planes[:, None, None, :]
+            others = tf.gather(spread, partner)
+            planes = self._mix(spread, others, share, keys)[:, 0, 0, :]
+        return mixed, planes
+
+    def _mix(self, images: Any, others: Any, share: Any, keys: Any) -> Any:
+        share_of_each = share[:, None, None, None]
+        if self.kind == "linear":
+            return share_of_each * images + (1.0 - share_of_each) * others
+        if self.kind == "geometric":
+            return tf.pow(images, share_of_each) * tf.pow(others, 1.0 - share_of_each)
+        own = randomness.keep_mask(keys, 0, (*images.shape[1:3], 1), 1.0 - share)
+        return tf.where(own, images, others)

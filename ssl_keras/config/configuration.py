@@ -1,0 +1,224 @@
+"""The whole configuration of a run, and the checks that span several groups."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ssl_keras.config.groups import (
+    DataConfig,
+    EvaluationConfig,
+    LossConfig,
+    NetworkConfig,
+    OptimizationConfig,
+    RunConfig,
+)
+from ssl_keras.config.views import ViewsConfig
+from ssl_keras.datasets import DATASETS
+from ssl_keras.datasets.base import Recipe
+from ssl_keras.datasets.sources import absolute
+from ssl_keras.errors import UserError, nearest
+from ssl_keras.evaluation import HEADS, Head
+from ssl_keras.losses import LOSSES, Loss
+from ssl_keras.networks import ENCODERS, Encoder
+from ssl_keras.optimizers import OPTIMIZERS, Optimizer
+from ssl_keras.registry import Registry
+
+_GROUPS = {
+    "data": DataConfig,
+    "views": ViewsConfig,
+    "objective": LossConfig,
+    "network": NetworkConfig,
+    "optimization": OptimizationConfig,
+    "evaluation": EvaluationConfig,
+    "run": RunConfig,
+}
+
+# The dictionaries, by the group that names an entry of theirs and the field that does.
+REGISTRIES: dict[str, tuple[str, Registry]] = {
+    "data": ("dataset", DATASETS),
+    "objective": ("loss", LOSSES),
+    "network": ("encoder", ENCODERS),
+    "optimization": ("optimizer", OPTIMIZERS),
+    "evaluation": ("heads", HEADS),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that determines a run. Make one with `Config.make(loss="nt_xent", ...)`.
+
+    Attributes:
+        data, views, objective, network, optimization, evaluation, run: groups of plain values.
+        recipe, loss, encoder, optimizer: the chosen entries, with their options.
+        heads: the chosen heads, by name.
+    """
+
+    data: DataConfig
+    views: ViewsConfig
+    objective: LossConfig
+    network: NetworkConfig
+    optimization: OptimizationConfig
+    evaluation: EvaluationConfig
+    run: RunConfig
+    recipe: Recipe
+    loss: Loss
+    encoder: Encoder
+    optimizer: Optimizer
+    heads: Mapping[str, Head]
+
+    @classmethod
+    def make(cls, **values: Any) -> Config:
+        """A configuration from flat values, named like the flags; what is absent is default.
+
+        Raises:
+            UserError: an unknown name (the nearest is given), a bad value, or values that
+                contradict each other.
+        """
+        fields = all_fields()
+        for name in values:
+            if name not in fields:
+                guess = nearest(name, fields)
+                raise UserError(
+                    f"Unknown setting {name!r}." + (f" Did you mean {guess!r}?" if guess else "")
+                )
+        groups: dict[str, Any] = {
+            key: group(
+                **{f.name: values[f.name] for f in dataclasses.fields(group) if f.name in values}
+            )
+            for key, group in _GROUPS.items()
+        }
+        entries: dict[str, Any] = {
+            "recipe": _entry(DATASETS, groups["data"].dataset, values),
+            "loss": _entry(LOSSES, groups["objective"].loss, values),
+            "encoder": _entry(ENCODERS, groups["network"].encoder, values),
+            "optimizer": _entry(OPTIMIZERS, groups["optimization"].optimizer, values),
+            "heads": _heads(groups["evaluation"].heads, values),
+        }
+        data = groups["data"]
+        source = entries["recipe"].source_name(data.source)
+        data_dir = (
+            None if data.data_dir is None else str(Path(data.data_dir).expanduser().resolve())
+        )
+        groups["data"] = dataclasses.replace(
+            data, source=source and absolute(source), data_dir=data_dir
+        )
+        config = cls(**groups, **entries)
+        config._check()
+        return config
+
+    def _check(self) -> None:
+        network = self.network
+        for name in ("projection_dim", "projection_batch_norm"):
+            if network.projection_layers == 0 and getattr(network, name) is not None:
+                raise UserError(
+                    f"{name} has no effect with projection_layers=0: the projections are then the "
+                    "features; leave one of the two out."
+                )
+        if network.projection_layers < 2 and network.projection_hidden_dim is not None:
+            raise UserError(
+                f"projection_hidden_dim has no effect with projection_layers="
+                f"{network.projection_layers}: only 2 or more layers have hidden ones."
+            )
+        if self.optimization.steps is None and (
+            self.optimization.warmup_epochs >= self.optimization.epochs
+        ):
+            raise UserError(
+                f"warmup_epochs is {self.optimization.warmup_epochs:g}, but there are only "
+                f"{self.optimization.epochs} epochs: warm up for less, or train for more."
+            )
+        if self.run.mixed_precision == "float16" and self.run.jit == "on":
+            raise UserError(
+                "mixed_precision=float16 with jit=on is not supported: choose bfloat16, or jit=off."
+            )
+
+    def flat(self) -> dict[str, Any]:
+        """Every value in force, named like the flags; values that were left open are absent."""
+        merged: dict[str, Any] = {}
+        for key in _GROUPS:
+            merged |= getattr(self, key).options()
+        for entry in (self.recipe, self.loss, self.encoder, self.optimizer, *self.heads.values()):
+            merged |= entry.options()
+        return {name: value for name, value in merged.items() if value is not None}
+
+    def replayable(self) -> dict[str, Any]:
+        """`flat` without where the run is written: what a repetition needs."""
+        left_out = ("workdir", "overwrite")
+        return {name: value for name, value in self.flat().items() if name not in left_out}
+
+    def determining(self) -> dict[str, Any]:
+        """`replayable` without where prepared data lies: what the results depend on."""
+        left_out = ("data_dir", "download")
+        return {name: value for name, value in self.replayable().items() if name not in left_out}
+
+    def flagfile_text(self) -> str:
+        """`replayable` as a flagfile, one flag a line."""
+        lines = []
+        for name, value in self.replayable().items():
+            if isinstance(value, bool):
+                lines.append(f"--{name}" if value else f"--no{name}")
+            else:
+                lines.append(f"--{name}={value}")
+        return "\n".join(lines) + "\n"
+
+    def digest(self) -> str:
+        """Eight hexadecimal digits that identify `determining`."""
+        text = json.dumps(self.determining(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def run_name(self) -> str:
+        """The default name of the run's directory: what it is, and its digest."""
+        parts = [self.objective.loss, self.data.dataset]
+        if self.data.source is not None:
+            # Of a path its last part; what it stands for is in the digest.
+            parts.append(self.data.source.rstrip("/").rsplit("/", 1)[-1][-40:])
+        parts += [f"seed{self.run.seed}", self.digest()]
+        return re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(parts))
+
+
+def all_fields() -> dict[str, tuple[str, dataclasses.Field]]:
+    """Every setting: name -> (group, field). Of options that several entries share, the first."""
+    found: dict[str, tuple[str, dataclasses.Field]] = {}
+    for key, group in _GROUPS.items():
+        found |= {field.name: (key, field) for field in dataclasses.fields(group)}
+    for key, (_, registry) in REGISTRIES.items():
+        for name, uses in registry.fields().items():
+            found.setdefault(name, (key, uses[0][1]))
+    return found
+
+
+def groups() -> Iterator[tuple[str, str, list[dataclasses.Field]]]:
+    """(key, title, fields) of each group, in the order of `--help`."""
+    for key, group in _GROUPS.items():
+        yield key, str(group.__doc__), list(dataclasses.fields(group))
+
+
+def _given(registry: Registry, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {n: values[n] for n in registry.fields() if n in values and values[n] is not None}
+
+
+def _entry(registry: Registry, name: str, values: Mapping[str, Any]) -> Any:
+    return registry.get(name, **_given(registry, values))
+
+
+def _heads(names: str, values: Mapping[str, Any]) -> dict[str, Head]:
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    given = _given(HEADS, values)
+    heads = {}
+    for name in chosen:
+        known = {f.name for f in dataclasses.fields(HEADS[name])} if name in HEADS else set()
+        heads[name] = HEADS.get(name, **{k: v for k, v in given.items() if k in known})
+    for key in given:
+        owners = [owner for owner, _ in HEADS.fields()[key]]
+        if not set(owners) & set(chosen):
+            raise UserError(
+                f"{key} belongs to the head {owners[0]!r}, which is not among the heads: add it to "
+                "--heads, or leave the option out."
+            )
+    return heads

@@ -1,0 +1,114 @@
+"""The groups of settings, in the order of `--help`; each docstring is the title of its group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ssl_keras.datasets import DATASETS
+from ssl_keras.datasets.sources import ON_BAD_IMAGE
+from ssl_keras.datasets.sources.decoding import RESIZE
+from ssl_keras.evaluation import HEADS
+from ssl_keras.losses import LOSSES
+from ssl_keras.networks import BATCH_NORM, ENCODERS
+from ssl_keras.optimizers import DECAY, OPTIMIZERS, SCALING
+from ssl_keras.registry import Options, option
+
+
+@dataclass(frozen=True)
+class DataConfig(Options):
+    """Data set"""
+
+    dataset: str = option("bit_concat", choices=tuple(DATASETS), help="data set")
+    source: str | None = option(
+        None,
+        help="where images come from: mnist_5k, photos, idx:FOLDER, folder:FOLDER, npz:FILE, or a "
+        "TensorFlow Datasets name (mnist_5k; overlay: photos)",
+    )
+    image_size: int | None = option(
+        None, minimum=4, maximum=1024, help="side of the images in pixels (that of the source)"
+    )
+    resize: str = option(
+        "squash", choices=RESIZE, help="scale image files whole, or their largest centred square"
+    )
+    on_bad_image: str = option(
+        "refuse", choices=ON_BAD_IMAGE, help="what to do with unreadable image files"
+    )
+    data_dir: str | None = option(None, help="folder of prepared TensorFlow Datasets")
+    download: bool = option(False, help="download the source if it is not prepared")
+
+
+@dataclass(frozen=True)
+class LossConfig(Options):
+    """Loss"""
+
+    loss: str = option("uniform_prior", choices=tuple(LOSSES), help="contrastive loss")
+
+
+@dataclass(frozen=True)
+class NetworkConfig(Options):
+    """Networks"""
+
+    encoder: str = option("convnet", choices=tuple(ENCODERS), help="encoder")
+    projection_layers: int = option(
+        2, minimum=0, maximum=10, help="layers of the projection head; 0: none"
+    )
+    projection_dim: int | None = option(None, minimum=1, help="dimension of projections (64)")
+    projection_hidden_dim: int | None = option(
+        None, minimum=1, help="width of the hidden layers of the projection head (256)"
+    )
+    projection_batch_norm: str | None = option(
+        None, choices=BATCH_NORM, help="which layers of the head have batch norm (hidden)"
+    )
+
+
+@dataclass(frozen=True)
+class OptimizationConfig(Options):
+    """Optimization"""
+
+    batch_size: int = option(250, minimum=2, help="images in the global batch")
+    epochs: int = option(100, minimum=1, help="passes over the training data")
+    steps: int | None = option(None, minimum=1, help="training steps; overrides --epochs")
+    optimizer: str = option("adam", choices=tuple(OPTIMIZERS), help="optimizer")
+    learning_rate: float | None = option(
+        None, above=0, help="base learning rate (adam, adamw, lamb 0.001; sgd 0.05)"
+    )
+    learning_rate_scaling: str = option(
+        "none",
+        choices=SCALING,
+        help="rule for the batch size: linear: *batch/256; sqrt: *sqrt(batch)",
+    )
+    learning_rate_decay: str = option("cosine", choices=DECAY, help="schedule after warm-up")
+    warmup_epochs: float = option(0.0, minimum=0, help="epochs of linear warm-up")
+    kernel_l2: float = option(
+        0.0, minimum=0, help="weight of the sum of squares of all kernels, added to the loss"
+    )
+    probe_learning_rate: float = option(
+        3e-3, above=0, help="peak learning rate of the online linear probe (Adam)"
+    )
+
+
+@dataclass(frozen=True)
+class EvaluationConfig(Options):
+    """Evaluation"""
+
+    heads: str = option(
+        "linear,knn",
+        help=f"heads on frozen features, comma-separated: {', '.join(HEADS)}; or empty",
+    )
+
+
+@dataclass(frozen=True)
+class RunConfig(Options):
+    """Run"""
+
+    seed: int = option(0, minimum=0, maximum=2**31 - 1, help="the one seed")
+    workdir: str | None = option(None, help="directory of the run (runs/NAME-HASH)")
+    overwrite: bool = option(False, help="replace a run that --workdir already holds")
+    mixed_precision: str = option(
+        "off", choices=("off", "float16", "bfloat16"), help="precision of the networks' layers"
+    )
+    jit: str = option("off", choices=("off", "on"), help="compile the training step with XLA")
+    steps_per_execution: int = option(
+        1, minimum=1, help="training steps in one call of the runtime"
+    )
+    log_every: int | None = option(None, minimum=1, help="steps between logs (an epoch)")
