@@ -71,6 +71,7 @@ def test_the_directory_holds_everything(finished: tuple[Path, dict[str, Any]]) -
     assert set(kept) - set(results["config"]) <= {"data_dir", "download"}
     assert [record["step"] for record in results["history"]] == [2, 4, 6]
     assert results["setup"]["encoder"].startswith("convnet, ")
+    assert 0 <= results["times"]["input_wait_share"] < 1
     assert tf.train.latest_checkpoint(str(workdir / "checkpoints")).endswith("ckpt-6")
 
 

@@ -125,6 +125,17 @@ def test_the_export_works_without_this_package(smoke: tuple[Path, str], tmp_path
     np.testing.assert_allclose(features, here(images=tf.constant(images))["features"], atol=1e-5)
 
 
+def test_another_process_gives_the_same_numbers(smoke: tuple[Path, str], tmp_path: Path) -> None:
+    from ssl_keras import experiment, flags
+
+    workdir, _ = smoke
+    arguments = [f"--flagfile={ROOT / 'flags' / 'smoke.flags'}", f"--workdir={tmp_path / 'run'}"]
+    here = experiment.run(flags.parse(["train", *arguments], flags.define()))
+    there = json.loads((workdir / "results.json").read_text())
+    for key in ("weights_sha256", "results", "training", "config"):
+        assert here[key] == there[key], key
+
+
 def test_a_second_start_refuses_to_lose_the_first(smoke: tuple[Path, str]) -> None:
     workdir, _ = smoke
     result = python("-m", "ssl_keras.train", "--flagfile=flags/smoke.flags", f"--workdir={workdir}")

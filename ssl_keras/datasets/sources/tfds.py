@@ -6,9 +6,13 @@ records gives random access, and images are cropped and decoded when they are as
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
+import logging
 import os
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -86,12 +90,26 @@ def load_tfds(
     )
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what TFDS writes about folders that are not there yet and downloads of nothing."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 def _prepared_builder(tfds: Any, name: str, data_dir: str | None, download: bool) -> Any:
     embedded = name in EMBEDDED
     if embedded:
         importlib.import_module(EMBEDDED[name])  # registers the builder
     try:
-        builder = tfds.builder(name, data_dir=data_dir)
+        with _quiet():
+            builder = tfds.builder(name, data_dir=data_dir)
     except (tfds.core.DatasetNotFoundError, ValueError, AssertionError) as error:
         known = [*EMBEDDED, "photos", *tfds.list_builders(with_community_datasets=False)]
         guess = nearest(name, known)
@@ -100,7 +118,9 @@ def _prepared_builder(tfds: Any, name: str, data_dir: str | None, download: bool
             f"Unknown source {name!r}.{hint} Valid: {', '.join(EMBEDDED)}, photos, idx:FOLDER, "
             "folder:FOLDER, npz:FILE, or any name of TensorFlow Datasets."
         ) from error
-    if builder.is_prepared():
+    with _quiet():
+        prepared = builder.is_prepared()
+    if prepared:
         return builder
     if not embedded and not download:
         raise UserError(
@@ -108,7 +128,10 @@ def _prepared_builder(tfds: Any, name: str, data_dir: str | None, download: bool
             "it, or point --data_dir to the folder that holds it."
         )
     try:
-        builder.download_and_prepare()
+        if embedded:
+            print(f"Preparing {name} in {builder.data_dir}, once.", flush=True)
+        with _quiet() if embedded else contextlib.nullcontext():
+            builder.download_and_prepare()
     except Exception as error:
         # Another process may have prepared it in the meantime; that one serves as well.
         if not tfds.builder(name, data_dir=data_dir).is_prepared():
