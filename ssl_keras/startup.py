@@ -87,6 +87,15 @@ def guarded(program: str, body: Callable[[], None], verbose: Callable[[], bool])
             traceback.print_exc()
         print(f"{program}: {error}", file=sys.stderr)
         return MISTAKE
+    except Exception as error:
+        # A mistake found while data is read comes wrapped in an error of TensorFlow's.
+        wrapped = re.search(r"\bUserError: (.+)", str(error))
+        if wrapped is None:
+            raise
+        if verbose():
+            traceback.print_exc()
+        print(f"{program}: {wrapped.group(1).strip()}", file=sys.stderr)
+        return MISTAKE
     except KeyboardInterrupt:
         print(f"{program}: interrupted.", file=sys.stderr)
         return INTERRUPTED

@@ -11,25 +11,38 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from ssl_keras import startup
+from ssl_keras.datasets.sources import ON_BAD_IMAGE
+from ssl_keras.datasets.sources.decoding import RESIZE
 from ssl_keras.errors import UserError
 
 
-def write(source: str, name: str, data_dir: str, image_size: int | None) -> None:
+def write(source: str, name: str, data_dir: str, **options: Any) -> None:
     """Store both splits of `source` as the TensorFlow Datasets data set `name` 1.0.0."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
     from ssl_keras.datasets import load_source
     from ssl_keras.datasets.examples import Examples
+    from ssl_keras.datasets.sources.tfds import EMBEDDED
 
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise UserError(
             f"name is {name!r}; small letters, digits and underscores are needed, such as my_data."
         )
-    loaded = load_source(source, image_size=image_size)
+    if (Path(data_dir) / name).exists():
+        raise UserError(f"{Path(data_dir) / name} exists already: choose another --name.")
+    if name in EMBEDDED or name in tfds.list_builders(with_community_datasets=False):
+        raise UserError(
+            f"name is {name!r}, which is a data set of its own: choose another, such as my_{name}."
+        )
+    size = options.get("image_size")
+    if size is not None and not 4 <= size <= 1024:
+        raise UserError(f"image_size must be at least 4 and at most 1024, not {size}.")
+    loaded = load_source(source, **options)
     label: dict[str, Any] = {}
     if loaded.labelled:
         names = list(loaded.class_names) or [str(index) for index in range(loaded.num_classes)]
@@ -75,11 +88,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--name", required=True, help="name of the data set to write")
     parser.add_argument("--data_dir", required=True, help="folder to write it to")
     parser.add_argument("--image_size", type=int, help="side of the images in pixels")
-    given = parser.parse_args(arguments)
+    parser.add_argument("--seed", type=int, default=0, help="seed of the split, if it needs one")
+    parser.add_argument("--resize", choices=RESIZE, default="squash", help="how files are scaled")
+    parser.add_argument("--on_bad_image", choices=ON_BAD_IMAGE, default="refuse")
+    given = vars(parser.parse_args(arguments))
 
     def body() -> None:
         startup.start_tensorflow()
-        write(given.source, given.name, given.data_dir, given.image_size)
+        write(**given)
 
     return startup.guarded("tools.prepare_tfds", body, lambda: False)
 

@@ -1,4 +1,4 @@
-"""Pictures of a data set as training sees it: source, composed image, pairs of views, bits, labels.
+"""Pictures of a data set as training sees it: composed image, pairs of views, bits, labels.
 
     python -m tools.show_views --flagfile=flags/overlay.flags --output=overlay.png
 

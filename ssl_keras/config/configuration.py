@@ -82,6 +82,8 @@ class Config:
                 contradict each other.
         """
         fields = all_fields()
+        if values.get("digit_source"):
+            values["digit_source"] = absolute(values["digit_source"])
         for name in values:
             if name not in fields:
                 guess = nearest(name, fields)

@@ -80,7 +80,8 @@ class BitConcat(Recipe):
             features["bits"] = self._feature(seed, source.train.count)
 
         def split(name: str, examples: Examples) -> Split:
-            table = binary_digits(self.integers(seed, name, examples.count), self.num_bits)
+            integers = self.integers(seed, name, examples.count)
+            table = tf.constant(binary_digits(integers, self.num_bits))
 
             def compose(batch: Mapping[str, Any]) -> dict[str, Any]:
                 labels = source_labels(batch)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ssl_keras.datasets import hashing
 from ssl_keras.datasets.base import Source
-from ssl_keras.datasets.examples import ArrayExamples, resized
+from ssl_keras.datasets.examples import ArrayExamples, all_resized
 from ssl_keras.errors import UserError
 
 
@@ -55,5 +55,5 @@ def digit_pool(
     order = hashing.random_order(seed, f"digits/{split}", examples.count)[:num_unique]
     if examples.labels is None:
         raise UserError(f"The digit source {source.name!r} has no labels.")
-    images = np.asarray(resized(examples.images[order], (size, size)))
+    images = all_resized(examples.images[order], (size, size))
     return DigitPool(images, examples.labels[order])

@@ -6,6 +6,7 @@ data of any size, and a run can go on from any step.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,9 +62,14 @@ class ArrayExamples(Examples):
         height, width, channels = images.shape[1:]
         self.image_shape = (height, width, channels)
 
-    def batched(self, indices: Any, batch_size: int) -> Any:
-        images = tf.constant(self.images)
+    @functools.cached_property
+    def _tensors(self) -> tuple[Any, Any]:
+        # Made once: every use of a NumPy array in a pipeline would copy it.
         labels = None if self.labels is None else tf.constant(self.labels)
+        return tf.constant(self.images), labels
+
+    def batched(self, indices: Any, batch_size: int) -> Any:
+        images, labels = self._tensors
 
         def gather(index: Any) -> dict[str, Any]:
             batch = {"index": index, "image": tf.gather(images, index)}
@@ -114,3 +120,14 @@ def resized(images: Any, size: tuple[int, int]) -> Any:
         return images
     scaled = tf.image.resize(tf.cast(images, tf.float32), size, antialias=True)
     return tf.cast(tf.clip_by_value(tf.round(scaled), 0.0, 255.0), tf.uint8)
+
+
+def all_resized(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """`resized` of many images, a thousand at a time."""
+    if images.shape[1:3] == tuple(size):
+        return images
+    parts = [
+        np.asarray(resized(images[first : first + 1024], size))
+        for first in range(0, len(images), 1024)
+    ]
+    return np.concatenate(parts)

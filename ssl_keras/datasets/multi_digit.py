@@ -160,14 +160,14 @@ class _Plan:
 
     Attributes:
         sizes: side of each digit, in the order of drawing.
-        pools: the digit images of each.
+        pools: size -> the digit images of that size.
         members: index into the pool.
         labels: class.
         tops, lefts: corner.
     """
 
     sizes: tuple[int, ...]
-    pools: list[np.ndarray]
+    pools: dict[int, np.ndarray]
     members: np.ndarray
     labels: np.ndarray
     tops: np.ndarray
@@ -216,7 +216,7 @@ class _Plan:
             tops, lefts = ((fraction * room).astype(np.int64) for fraction in fractions)
         return cls(
             ordered,
-            [pools[size].images for size in ordered],
+            {size: pool.images for size, pool in pools.items()},
             members,
             labels_of_pool[members],
             tops,
@@ -236,12 +236,15 @@ class _Plan:
     def example(self, canvas: int) -> Any:
         """TensorFlow function from an index to (uint8 canvas, -1)."""
 
+        # As tensors, made once for each size: arrays would be copied into the traced function.
+        pools = {size: tf.constant(pool) for size, pool in self.pools.items()}
+        members, tops, lefts = map(tf.constant, (self.members, self.tops, self.lefts))
+
         def compose(index: Any) -> tuple[Any, Any]:
             picture = tf.zeros((canvas, canvas, 1), tf.uint8)
-            for column, (size, pool) in enumerate(zip(self.sizes, self.pools, strict=True)):
-                digit = tf.gather(pool, tf.gather(self.members[:, column], index))
-                top = tf.gather(self.tops[:, column], index)
-                left = tf.gather(self.lefts[:, column], index)
+            for column, size in enumerate(self.sizes):
+                digit = tf.gather(pools[size], members[index, column])
+                top, left = tops[index, column], lefts[index, column]
                 after_y, after_x = canvas - size - top, canvas - size - left
                 padding = [[top, after_y], [left, after_x], [0, 0]]
                 picture = tf.maximum(picture, tf.pad(digit, padding))

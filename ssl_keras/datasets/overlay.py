@@ -93,9 +93,15 @@ class Overlay(Recipe):
     """
 
     num_unique_digits: int | None = option(None, minimum=1, help="digit images in the pool (all)")
-    overlay_copies: int = option(9, minimum=1, maximum=9, help="times the digit is drawn")
-    blend: str = option("max", choices=BLEND, help="how digits are drawn over the background")
-    blend_alpha: float = option(0.5, above=0, maximum=1, help="opacity of digits for blend=alpha")
+    overlay_copies: int | None = option(
+        None, minimum=1, maximum=9, help="times the digit is drawn (9)"
+    )
+    blend: str | None = option(
+        None, choices=BLEND, help="how digits are drawn over the background (max)"
+    )
+    blend_alpha: float | None = option(
+        None, above=0, maximum=1, help="opacity of digits for blend=alpha (0.5)"
+    )
     overlay_content: str = option("both", choices=CONTENT, help="what is shown")
     digit_size: int | None = option(None, minimum=1, help="side of a digit in pixels (canvas/8)")
     digit_source: str = option("mnist_5k", help="source of the digits")
@@ -104,16 +110,25 @@ class Overlay(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.overlay_content == "background" and self.num_unique_digits is not None:
+        drawing = ("num_unique_digits", "overlay_copies", "blend", "blend_alpha", "digit_size")
+        without = {"background": drawing, "digits": ("blend", "blend_alpha"), "both": ()}
+        for name in without[self.overlay_content]:
+            if getattr(self, name) is not None:
+                raise UserError(
+                    f"{name} has no effect with overlay_content={self.overlay_content}: leave one "
+                    "of the two out."
+                )
+        if self.blend_alpha is not None and self.blend != "alpha":
             raise UserError(
-                "num_unique_digits has no effect with overlay_content=background: leave one out."
+                f"blend_alpha has no effect with blend={self.blend or 'max'}: add --blend=alpha, "
+                "or leave it out."
             )
 
     def make(self, ingredients: Ingredients) -> DataSet:
         source = ingredients.main_source()
         height, width, _ = source.image_shape
         size = self.digit_size or max(1, round(DIGIT_SHARE * min(height, width)))
-        places = corners((height, width), self.overlay_copies)
+        places = corners((height, width), self.overlay_copies or 9)
         if any(top + size > height or left + size > width for top, left in places):
             raise UserError(
                 f"Digits of {size} pixels do not fit on a canvas of {height}x{width}: the last "
@@ -147,15 +162,16 @@ class Overlay(Recipe):
             test=split("test", source.test),
             features=features,
             image_shape=source.image_shape,
-            # Digits have a handedness, but so have they in the published protocol: it flips.
             augmentation=source.augmentation,
             class_names=source.class_names,
-            notices=source.notices,
+            notices=(*source.notices, *digits.notices),
         )
 
     def _composer(
         self, pool: DigitPool, assignment: np.ndarray, places: list[tuple[int, int]]
     ) -> Any:
+        members, pool_images, pool_labels = map(tf.constant, (assignment, pool.images, pool.labels))
+
         def compose(batch: Mapping[str, Any]) -> dict[str, Any]:
             image, labels = batch["image"], {}
             if "label" in batch and self.overlay_content != "digits":
@@ -163,11 +179,11 @@ class Overlay(Recipe):
             if self.overlay_content == "digits":
                 image = tf.zeros_like(image)
             if self.overlay_content != "background":
-                member = tf.gather(assignment, batch["index"])
-                digit = tf.gather(pool.images, member)
-                labels["digit"] = tf.gather(pool.labels, member)
+                member = tf.gather(members, batch["index"])
+                digit = tf.gather(pool_images, member)
+                labels["digit"] = tf.gather(pool_labels, member)
                 mask = draw(digit, image.shape[1:3], places)
-                image = blend(image, mask, self.blend, self.blend_alpha)
+                image = blend(image, mask, self.blend or "max", self.blend_alpha or 0.5)
             return {"image": image, "labels": labels}
 
         return compose

@@ -109,9 +109,10 @@ class MemorySplit(Split):
         planes: np.ndarray | None = None,
     ):
         self.images, self.labels, self.planes = images, dict(labels), planes
-        columns: dict[str, Any] = {"labels": self.labels}
+        arrays: dict[str, Any] = {"labels": self.labels}
         if planes is not None:
-            columns["planes"] = np.asarray(planes, np.float32)
+            arrays["planes"] = np.asarray(planes, np.float32)
+        columns = tf.nest.map_structure(tf.constant, arrays)
 
         def compose(batch: Mapping[str, Any]) -> dict[str, Any]:
             index = batch["index"]

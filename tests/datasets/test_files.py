@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_keras import datasets
+from ssl_keras import datasets, startup
 from ssl_keras.datasets import load_source
-from ssl_keras.datasets.sources import folder
+from ssl_keras.datasets.sources import arrays, folder
 from ssl_keras.errors import UserError
 
 GENERATOR = np.random.default_rng(0)
@@ -138,8 +138,16 @@ class TestNpz:
             ({"x": np.full((4, 3, 3), 7.0)}, "values from 7 to 7; floats must lie in"),
             ({"x": np.zeros((4, 3, 3), np.int64)}, "has the type int64; uint8"),
             ({"x": np.zeros((9, 3, 3)), "y": np.zeros(9, int)}, "are all of one class"),
-            ({"x": np.zeros((9, 3, 3)), "y": np.arange(9) - 4}, "whole numbers from 0"),
-            ({"x": np.zeros((9, 3, 3)), "y": np.arange(8)}, "holds 9 images and 8 labels"),
+            ({"x": np.zeros((9, 3, 3)), "y": np.arange(9) - 4}, "go from -4 to 4"),
+            (
+                {"x": np.zeros((9, 3, 3)), "y": np.arange(9) * 10**10},
+                "they must be numbers of classes",
+            ),
+            ({"x": np.zeros((9, 3, 3)), "y": np.arange(8)}, r"has the shape \(8,\)"),
+            ({"x": np.zeros((9, 3, 3)), "y": np.eye(9)}, r"has the shape \(9, 9\)"),
+            ({"x": np.zeros((9, 3, 3)), "y": np.array(["a"] * 9)}, "one whole number for each"),
+            ({"x": np.zeros((9, 3, 3)), "y": np.int64(3)}, r"has the shape \(\)"),
+            ({"x": np.zeros((1, 3, 3))}, "too few images"),
         ],
     )
     def test_what_does_not_fit_is_named(
@@ -157,6 +165,20 @@ class TestNpz:
             load_source(f"npz:{file}")
         with pytest.raises(UserError, match="does not exist"):
             load_source(f"npz:{tmp_path / 'none.npz'}")
+        np.save(tmp_path / "single.npy", np.zeros(3))
+        with pytest.raises(UserError, match="one array, not an archive"):
+            load_source(f"npz:{tmp_path / 'single.npy'}")
+
+    def test_what_becomes_large_by_scaling_is_scaled_on_demand(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file = tmp_path / "data.npz"
+        np.savez(file, images=GENERATOR.random((50, 6, 6)), labels=np.arange(50) % 5)
+        kept = datasets.load("plain", source=f"npz:{file}", image_size=9)
+        monkeypatch.setattr(arrays, "IN_MEMORY_BYTES", 0)
+        scaled = datasets.load("plain", source=f"npz:{file}", image_size=9)
+        np.testing.assert_array_equal(kept.train.images, scaled.train.images)
+        np.testing.assert_array_equal(kept.test.labels["class"], scaled.test.labels["class"])
 
 
 def picture(value: int, size: tuple[int, int] = (10, 10)) -> Image.Image:
@@ -243,6 +265,70 @@ class TestFolder:
         assert source.train.count + source.test.count == 19
         assert "1 unreadable images skipped, the first is" in source.notices[0]
         assert "05.jpg" in source.notices[0]
+
+    def test_skipping_works_for_streamed_folders_too(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write_folder(tmp_path, ("jpg",))
+        bad = tmp_path / "dogs" / "05.jpg"
+        bad.write_bytes(bad.read_bytes()[:200])
+        monkeypatch.setattr(folder, "IN_MEMORY_BYTES", 0)
+        source = load_source(f"folder:{tmp_path}", on_bad_image="skip", image_size=8)
+        assert source.train.count + source.test.count == 19
+        assert "1 unreadable images skipped" in source.notices[0]
+        kept = datasets.load(
+            "plain", source=f"folder:{tmp_path}", on_bad_image="skip", image_size=8
+        )
+        assert kept.train.num_examples + kept.test.num_examples == 19
+
+    def test_a_damaged_image_of_a_streamed_folder_is_named_when_it_is_met(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        write_folder(tmp_path, ("jpg",))
+        bad = tmp_path / "dogs" / "05.jpg"
+        bad.write_bytes(bad.read_bytes()[:200])
+        monkeypatch.setattr(folder, "IN_MEMORY_BYTES", 0)
+
+        def body() -> None:
+            datasets.load("plain", source=f"folder:{tmp_path}", image_size=8)
+
+        assert startup.guarded("program", body, lambda: False) == startup.MISTAKE
+        error = capfd.readouterr().err
+        assert error.startswith("program: The image ")
+        assert "05.jpg cannot be decoded" in error
+        assert "Traceback" not in error
+
+    def test_hidden_files_and_folders_are_left_out(self, tmp_path: Path) -> None:
+        write_folder(tmp_path)
+        (tmp_path / ".ipynb_checkpoints").mkdir()
+        picture(3).save(tmp_path / ".ipynb_checkpoints" / "a.png")
+        (tmp_path / "._x.jpg").write_bytes(b"junk")
+        (tmp_path / "cats" / "._y.jpg").write_bytes(b"junk")
+        source = load_source(f"folder:{tmp_path}")
+        assert source.class_names == ("cats", "dogs")
+        assert source.train.count + source.test.count == 20
+
+    def test_images_beside_class_folders_are_refused(self, tmp_path: Path) -> None:
+        write_folder(tmp_path)
+        picture(3).save(tmp_path / "stray.png")
+        with pytest.raises(UserError, match=r"holds images \(stray.png\) beside class folders"):
+            load_source(f"folder:{tmp_path}")
+
+    def test_train_alone_is_split_and_test_alone_refused(self, tmp_path: Path) -> None:
+        write_folder(tmp_path / "train")
+        source = load_source(f"folder:{tmp_path}")
+        assert (source.train.count, source.test.count) == (16, 4)
+        (tmp_path / "train").rename(tmp_path / "valid")
+        with pytest.raises(UserError, match="has a folder 'valid', but none called 'train'"):
+            load_source(f"folder:{tmp_path}")
+
+    def test_sixteen_bits_are_scaled_not_clipped(self, tmp_path: Path) -> None:
+        deep = np.linspace(0, 65535, 100).reshape(10, 10).astype(np.uint16)
+        for index in range(10):
+            Image.fromarray(deep).save(tmp_path / f"{index}.png")
+        images = load_source(f"folder:{tmp_path}").train.images
+        assert images.shape == (8, 10, 10, 1)
+        np.testing.assert_allclose(images[0, ..., 0], deep / 257.0, atol=0.51)
 
     def test_what_does_not_fit_is_named(self, tmp_path: Path) -> None:
         def refused(message: str, **options: Any) -> None:

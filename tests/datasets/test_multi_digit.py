@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from ssl_keras import datasets
 from ssl_keras.datasets import load_source
+from ssl_keras.datasets.base import Ingredients
 from ssl_keras.errors import UserError
 
 COUNTS = {"num_train_images": 300, "num_test_images": 60}
+
+
+def test_pools_of_full_size_sources_stay_out_of_the_graph(data_dir: str) -> None:
+    data = load(data_dir, num_digits=16, placement="random", image_size=32)
+    examples = data.train.examples
+    lazy = datasets.DATASETS.get("multi_digit", num_digits=16, placement="random", **COUNTS)
+    made = lazy.make(
+        Ingredients(None, 0, 32, lambda name, size: load_source(name, data_dir, image_size=size))
+    )
+    traced = tf.function(made.train.examples.example).get_concrete_function(
+        tf.TensorSpec((), tf.int64)
+    )
+    assert traced.graph.as_graph_def().ByteSize() < 300_000
+    assert examples.count == 300
 
 
 def load(data_dir: str, **options: Any) -> datasets.DataSet:
@@ -64,18 +81,36 @@ def test_positions_are_spread_over_the_grid(data_dir: str) -> None:
     np.testing.assert_allclose(taken, 1 / 16, atol=0.05)
 
 
-def test_two_sizes(data_dir: str) -> None:
-    data = load(data_dir, digit_sizes="20,80")
+def coded_digits(root: Path) -> str:
+    """A digit source in which every pixel of a digit of class c has the value 20 * (c + 1)."""
+    labels = np.arange(40) % 10
+    images = np.repeat(np.repeat((20 * (labels + 1))[:, None, None], 28, 1), 28, 2)
+    np.savez(root / "coded.npz", images=images.astype(np.uint8), labels=labels)
+    return f"npz:{root / 'coded.npz'}"
+
+
+def test_two_sizes_and_which_label_is_whose(data_dir: str, tmp_path: Path) -> None:
+    source = coded_digits(tmp_path)
+    data = load(data_dir, digit_sizes="9,30", digit_source=source, image_size=64)
     assert list(data.features) == ["small_digit", "large_digit"]
-    assert all(feature.kind == "class" for feature in data.features.values())
-    large_only = load(data_dir, digit_sizes="80,20")
-    np.testing.assert_array_equal(
-        large_only.train.labels["small_digit"], data.train.labels["small_digit"]
-    )
-    # The digits of 80 pixels reach far, but never beyond 80.
-    for image in data.train.images[:50, ..., 0]:
-        rows = np.flatnonzero(image.any(axis=1))
-        assert 40 < rows[-1] - rows[0] + 1 <= 112
+    swapped = load(data_dir, digit_sizes="30,9", digit_source=source, image_size=64)
+    np.testing.assert_array_equal(swapped.train.images, data.train.images)
+    whole = 0
+    for index, image in enumerate(data.train.images[..., 0]):
+        small, large = (
+            20 * (data.train.labels[name][index] + 1) for name in ("small_digit", "large_digit")
+        )
+        assert set(np.unique(image)) <= {0, small, large}
+        rows, columns = np.nonzero(image == large)
+        if small != large:
+            # The bounding box of the large one is 30 pixels, unless the small one covers an edge.
+            whole += np.ptp(rows) == 29 and np.ptp(columns) == 29
+            # What the small one shows is at most 9 by 9 (nothing, under a brighter digit).
+            rows, columns = np.nonzero(image == small)
+            if len(rows):
+                assert np.ptp(rows) <= 8
+                assert np.ptp(columns) <= 8
+    assert whole > 200
 
 
 def test_random_positions_stay_inside_and_reach_the_borders(data_dir: str) -> None:
@@ -92,8 +127,10 @@ def test_determinism_and_seeds(data_dir: str) -> None:
     first, again, other = load(data_dir), load(data_dir), load(data_dir, seed=1)
     np.testing.assert_array_equal(first.train.images, again.train.images)
     assert np.any(first.train.images != other.train.images)
-    longer = load(data_dir, num_train_images=400)
-    np.testing.assert_array_equal(longer.train.labels["presence"].shape, (400, 10))
+    single = load(data_dir, num_digits=1)
+    longer = load(data_dir, num_digits=1, num_train_images=400)
+    assert len(longer.train.images) == 400
+    np.testing.assert_array_equal(longer.train.images[:300], single.train.images)
 
 
 def test_chance_levels_are_counted(data_dir: str) -> None:

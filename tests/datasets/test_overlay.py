@@ -144,6 +144,20 @@ def test_lazy_composition_equals_composition_in_memory(
         ),
         ({"overlay_copies": 10}, "overlay_copies must be at least 1 and at most 9"),
         ({"blend": "mix"}, "Unknown blend 'mix'. Did you mean 'max'?"),
+        ({"blend_alpha": 0.3}, "blend_alpha has no effect with blend=max"),
+        (
+            {"overlay_content": "background", "blend": "add"},
+            "blend has no effect with overlay_content=background",
+        ),
+        (
+            {"overlay_content": "digits", "blend": "add"},
+            "blend has no effect with overlay_content=digits",
+        ),
+        (
+            {"source": "photos", "resize": "crop"},
+            "resize=crop has no effect on the source 'photos'",
+        ),
+        ({"image_size": 1000}, "crops of the embedded photographs go up to 256 pixels"),
         (
             {"overlay_content": "background", "num_unique_digits": 2},
             "num_unique_digits has no effect with overlay_content=background",

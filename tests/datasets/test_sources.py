@@ -206,7 +206,7 @@ class TinyUnsure(TinyColors):
     ("builder", "message"),
     [
         (TinyDeep, "are of the type uint16; uint8 is needed"),
-        (TinyUnsure, "8 of the train images of 'tiny_unsure' have no label"),
+        (TinyUnsure, "Images of 'tiny_unsure' have no label \\(-1\\)"),
     ],
 )
 def test_pixels_and_labels_are_checked(tmp_path: Path, builder: type, message: str) -> None:
@@ -248,3 +248,64 @@ def test_names_of_tfds_take_the_same_path_by_mock(tmp_path: Path) -> None:
     assert source.image_shape == (32, 32, 3)
     assert source.num_classes == 10
     assert source.augmentation == "small_rgb"
+
+
+class TinyBlindTest(TinyColors):
+    """A test split without labels, as imagenet2012 has it, and a validation split with them."""
+
+    name = "tiny_blind_test"
+
+    def _split_generators(self, dl_manager):  # type: ignore[no-untyped-def]
+        return {
+            "train": self._generate_examples(8),
+            "test": self._blind(4),
+            "validation": self._generate_examples(6),
+        }
+
+    def _blind(self, count):  # type: ignore[no-untyped-def]
+        for index in range(count):
+            yield index, {"image": np.zeros((8, 8, 3), np.uint8), "label": -1}
+
+
+def test_a_test_split_without_labels_gives_way_to_validation(tmp_path: Path) -> None:
+    TinyBlindTest(data_dir=str(tmp_path)).download_and_prepare()
+    source = load_source("tiny_blind_test", str(tmp_path))
+    assert source.test.count == 6
+    assert source.test.labels.min() >= 0
+
+
+class TinyShards(TinyColors):
+    """Enough images for several record files."""
+
+    name = "tiny_shards"
+
+    def _split_generators(self, dl_manager):  # type: ignore[no-untyped-def]
+        return {"train": self._generate_examples(60), "test": self._generate_examples(4)}
+
+
+def test_the_order_is_the_same_in_memory_and_by_record_with_several_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ssl_keras.datasets.sources import tfds as tfds_source
+
+    TinyShards(data_dir=str(tmp_path)).download_and_prepare(
+        download_config=tfds.download.DownloadConfig(num_shards=3)
+    )
+    assert len(list(tmp_path.rglob("*train*tfrecord*"))) == 3
+
+    def images() -> np.ndarray:
+        examples = load_source("tiny_shards", str(tmp_path)).train
+        return next(iter(examples.batched(tf.data.Dataset.range(60).batch(60), 60)))[
+            "image"
+        ].numpy()
+
+    kept = images()
+    monkeypatch.setattr(tfds_source, "IN_MEMORY_BYTES", 0)
+    np.testing.assert_array_equal(images(), kept)
+
+
+def test_a_missing_record_file_is_one_sentence(tmp_path: Path) -> None:
+    TinyColors(data_dir=str(tmp_path)).download_and_prepare()
+    next(tmp_path.rglob("*train*tfrecord*")).unlink()
+    with pytest.raises(UserError, match=r"cannot be read .*: prepare it again"):
+        load_source("tiny_colors", str(tmp_path))

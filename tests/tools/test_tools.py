@@ -65,6 +65,12 @@ def test_prepared_data_set_is_read_back(tmp_path: Path, capfd: pytest.CaptureFix
 
 
 def test_prepare_refuses_bad_names(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--name=My-Data", f"--data_dir={tmp_path}", "--source=mnist_5k"]
-    assert prepare_tfds.main(arguments) == 2
-    assert "small letters, digits and underscores" in capfd.readouterr().err
+    (tmp_path / "taken").mkdir()
+    for name, message in (
+        ("My-Data", "small letters, digits and underscores"),
+        ("taken", "exists already: choose another --name"),
+        ("cifar10", "which is a data set of its own: choose another, such as my_cifar10"),
+    ):
+        arguments = [f"--name={name}", f"--data_dir={tmp_path}", "--source=mnist_5k"]
+        assert prepare_tfds.main(arguments) == 2
+        assert message in capfd.readouterr().err

@@ -58,6 +58,11 @@ def load_source(
         UserError: unknown name, or data that cannot be used; one sentence says why.
     """
     kind, _, path = name.partition(":")
+    if resize != "squash" and (kind in PATHS or name == "photos"):
+        raise UserError(
+            f"resize={resize} has no effect on the source {name!r}, which is scaled whole: leave "
+            "it out."
+        )
     if kind == "folder":
         return folder.load_folder(name, path, image_size, seed, on_bad_image, resize)
     if kind in PATHS:

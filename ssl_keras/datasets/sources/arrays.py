@@ -8,13 +8,26 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ssl_keras.datasets.base import Source, preset_for
-from ssl_keras.datasets.examples import ArrayExamples, resized
+from ssl_keras.datasets.examples import (
+    ArrayExamples,
+    EncodedExamples,
+    Examples,
+    all_resized,
+    resized,
+)
 from ssl_keras.datasets.sources.splitting import seeded_split
 from ssl_keras.errors import UserError
+from ssl_keras.lazy import tf
+
+# Sources up to this many bytes of pixels, after scaling, are kept in memory.
+IN_MEMORY_BYTES = 2**31
+# More classes than this are taken for something else than classes.
+MOST_CLASSES = 100_000
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -104,15 +117,19 @@ def load_npz(name: str, path: str, image_size: int | None, seed: int) -> Source:
     if not file.is_file():
         raise UserError(f"The file {path!r} of the source {name!r} does not exist.")
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        archive = np.load(file, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("it holds one array, not an archive of several")
+        with archive:
             found = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, AttributeError) as error:
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise UserError(f"{file} cannot be read as a NumPy archive (.npz): {error}.") from error
 
     def pair(names: tuple[tuple[str, str], ...]) -> tuple[np.ndarray, np.ndarray | None] | None:
         for images, labels in names:
             if images in found:
-                return _images(file, images, found[images]), found.get(labels)
+                pixels = _images(file, images, found[images])
+                return pixels, _labels(file, labels, found.get(labels), len(pixels))
         return None
 
     train, test = pair(_TRAIN), pair(_TEST)
@@ -125,12 +142,26 @@ def load_npz(name: str, path: str, image_size: int | None, seed: int) -> Source:
             )
         images, labels = whole
         by = np.zeros(len(images), int) if labels is None else labels
-        if len(by) != len(images):
-            raise UserError(f"{file} holds {len(images)} images and {len(by)} labels.")
         rows, test_rows = seeded_split(by, seed)
         train = (images[rows], None if labels is None else labels[rows])
         test = (images[test_rows], None if labels is None else labels[test_rows])
     return _source(name, train, test, image_size, digits=False)
+
+
+def _labels(file: Path, key: str, labels: np.ndarray | None, count: int) -> np.ndarray | None:
+    if labels is None:
+        return None
+    if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
+        raise UserError(
+            f"The array {key} of {file} has the shape {labels.shape} and the type {labels.dtype}; "
+            f"one whole number for each of the {count} images is needed."
+        )
+    if labels.min() < 0 or labels.max() >= MOST_CLASSES:
+        raise UserError(
+            f"The labels {key} of {file} go from {labels.min()} to {labels.max()}; they must be "
+            f"numbers of classes, from 0 to {MOST_CLASSES - 1} at the most."
+        )
+    return labels
 
 
 def _images(file: Path, key: str, images: np.ndarray) -> np.ndarray:
@@ -168,19 +199,15 @@ def _source(
             f"The training images of {name!r} have the shape {train[0].shape[1:]}, the test images "
             f"{test[0].shape[1:]}: one shape is needed."
         )
+    if not len(train[0]) or not len(test[0]):
+        raise UserError(f"The source {name!r} has too few images for training and testing.")
     num_classes = 0
-    if train[1] is not None:
+    if train[1] is not None or test[1] is not None:
         num_classes = _check_labels(name, train, test)
-    parts = []
-    for images, labels in (train, test):
-        if image_size is not None:
-            images = np.concatenate(
-                [
-                    np.asarray(resized(images[first : first + 1024], (image_size, image_size)))
-                    for first in range(0, len(images), 1024)
-                ]
-            )
-        parts.append(ArrayExamples(images, labels if num_classes else None))
+    parts = [
+        _examples(images, labels if num_classes else None, image_size)
+        for images, labels in (train, test)
+    ]
     shape = parts[0].image_shape
     return Source(
         name=name,
@@ -192,20 +219,26 @@ def _source(
     )
 
 
+def _examples(images: np.ndarray, labels: np.ndarray | None, image_size: int | None) -> Examples:
+    """In memory, or scaled when they are asked for if they would become too large."""
+    if image_size is None:
+        return ArrayExamples(images, labels)
+    shape = (image_size, image_size, images.shape[3])
+    if len(images) * int(np.prod(shape)) <= IN_MEMORY_BYTES:
+        return ArrayExamples(all_resized(images, shape[:2]), labels)
+    kept = tf.constant(images)
+    table = tf.constant(np.full(len(images), -1) if labels is None else labels, tf.int32)
+
+    def example(index: Any) -> tuple[Any, Any]:
+        return resized(tf.gather(kept, index), shape[:2]), tf.gather(table, index)
+
+    return EncodedExamples(len(images), shape, labels, labels is not None, example)
+
+
 def _check_labels(name: str, train: tuple, test: tuple) -> int:
-    for which, (images, labels) in (("training", train), ("test", test)):
+    for which, (_, labels) in (("training", train), ("test", test)):
         if labels is None:
             raise UserError(f"The source {name!r} has no {which} labels, but labels otherwise.")
-        if labels.ndim != 1 or len(labels) != len(images):
-            raise UserError(
-                f"The source {name!r} has {len(images)} {which} images, but labels of the shape "
-                f"{labels.shape}: one label for each image is needed."
-            )
-        if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
-            raise UserError(
-                f"The {which} labels of {name!r} must be whole numbers from 0, not {labels.dtype} "
-                f"from {labels.min()}."
-            )
     num_classes = int(train[1].max()) + 1
     if test[1].max() >= num_classes:
         raise UserError(

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 
 import numpy as np
+from PIL import Image
 
+# What Pillow raises for files that are not images, or damaged ones.
+BAD_IMAGE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 RESIZE = ("squash", "crop")
 
@@ -25,10 +28,8 @@ def decode(encoded: bytes, image_shape: tuple[int, int, int], resize: str = "squ
         uint8 of `image_shape`.
 
     Raises:
-        OSError, ValueError, SyntaxError: not an image, or a damaged one.
+        One of `BAD_IMAGE`: not an image, or a damaged one.
     """
-    from PIL import Image
-
     height, width, channels = image_shape
     mode = "L" if channels == 1 else "RGB"
     with Image.open(io.BytesIO(encoded)) as image:
@@ -39,6 +40,12 @@ def decode(encoded: bytes, image_shape: tuple[int, int, int], resize: str = "squ
             scale = min(wide / width, tall / height)
             left, top = (wide - width * scale) / 2, (tall - height * scale) / 2
             box = (left, top, left + width * scale, top + height * scale)
+        if image.mode in ("F", "CMYK;16"):
+            raise ValueError(f"images of the mode {image.mode} are not supported")
+        if image.mode.startswith("I"):
+            # 16 bits a pixel: Pillow's own conversion would clip instead of scaling.
+            deep = np.clip(np.asarray(image, np.float64) / 257.0, 0, 255)
+            image = Image.fromarray(np.round(deep).astype(np.uint8))  # type: ignore[assignment]
         converted = image.convert(mode)
         if box != (0.0, 0.0, float(width), float(height)):
             converted = converted.resize((width, height), Image.Resampling.BILINEAR, box=box)
@@ -49,10 +56,8 @@ def probe(path: str) -> tuple[tuple[int, int], int]:
     """((height, width), channels 1 or 3) of an image file, read from its header.
 
     Raises:
-        OSError, ValueError, SyntaxError: not an image.
+        One of `BAD_IMAGE`: not an image.
     """
-    from PIL import Image
-
     with Image.open(path) as image:
         wide, tall = image.size
-        return (tall, wide), 1 if image.mode in ("1", "L", "I;16", "I", "F") else 3
+        return (tall, wide), 1 if image.mode in ("1", "L", "I;16", "I;16B", "I", "F") else 3

@@ -19,9 +19,8 @@ from ssl_keras.lazy import tf
 
 # Folders up to this many bytes of pixels are decoded once and kept in memory.
 IN_MEMORY_BYTES = 2**31
-_TEST_NAMES = ("test", "val", "validation")
+_TEST_NAMES = ("test", "val", "valid", "validation")
 _PROBED_FILES = 1000
-_BAD = (OSError, ValueError, SyntaxError)
 
 
 def load_folder(
@@ -42,7 +41,11 @@ def load_folder(
     if not root.is_dir():
         raise UserError(f"The folder {path!r} of the source {name!r} does not exist.")
     test_root = next((root / test for test in _TEST_NAMES if (root / test).is_dir()), None)
-    if (root / "train").is_dir() and test_root is not None:
+    if test_root is not None and not (root / "train").is_dir():
+        raise UserError(f"{root} has a folder {test_root.name!r}, but none called 'train'.")
+    if (root / "train").is_dir() and test_root is None:
+        root = root / "train"
+    if test_root is not None:
         train, classes = _list(name, root / "train")
         test, test_classes = _list(name, test_root)
         unknown = sorted(set(test_classes) - set(classes))
@@ -94,19 +97,30 @@ def _list(name: str, root: Path) -> tuple[list[tuple[str, int]], list[str]]:
             os.path.join(base, file)
             for base, _, files in os.walk(folder)
             for file in files
-            if file.lower().endswith(decoding.EXTENSIONS) and not file.startswith(".")
+            if file.lower().endswith(decoding.EXTENSIONS)
+            and not any(part.startswith(".") for part in (file, *Path(base).parts[depth:]))
         )
         return sorted(found)
+
+    depth = len(root.parts)
 
     flat = [
         str(file)
         for file in sorted(root.iterdir())
-        if file.is_file() and file.suffix.lower() in decoding.EXTENSIONS
+        if file.is_file()
+        and file.suffix.lower() in decoding.EXTENSIONS
+        and not file.name.startswith(".")
     ]
-    if flat:
-        return [(file, -1) for file in flat], []
     folders = [folder for folder in sorted(root.iterdir()) if folder.is_dir()]
     by_class = {folder.name: files for folder in folders if (files := images(folder))}
+    if flat and by_class:
+        raise UserError(
+            f"{root} holds images ({Path(flat[0]).name}) beside class folders "
+            f"({next(iter(by_class))}): move them into class folders, or everything into one flat "
+            "folder."
+        )
+    if flat:
+        return [(file, -1) for file in flat], []
     if not by_class:
         raise UserError(
             f"The source {name!r} holds no images: {root} has no {', '.join(decoding.EXTENSIONS)} "
@@ -134,7 +148,7 @@ def _shape(
     for file in files if image_size is None else files[::every]:
         try:
             size, depth = decoding.probe(file)
-        except _BAD as error:
+        except decoding.BAD_IMAGE as error:
             if on_bad_image == "refuse":
                 raise _refuse(file, error) from error
             bad.append(file)
@@ -161,15 +175,19 @@ def _examples(
     resize: str,
 ) -> tuple[Examples, list[str]]:
     labels = np.array([label for _, label in files], np.int32)
-    if len(files) * int(np.prod(shape)) > IN_MEMORY_BYTES:
+    large = len(files) * int(np.prod(shape)) > IN_MEMORY_BYTES
+    if large and on_bad_image == "refuse":
         return _streamed([file for file, _ in files], labels, shape, labelled, resize), []
-    images = np.empty((len(files), *shape), np.uint8)
+    # To skip what cannot be decoded, every file is decoded once, whether it is kept or not.
+    images = np.empty((0 if large else len(files), *shape), np.uint8)
     good, bad = np.ones(len(files), bool), []
 
     def read(row: int) -> tuple[int, Exception | None]:
         try:
-            images[row] = decoding.decode(Path(files[row][0]).read_bytes(), shape, resize)
-        except _BAD as error:
+            image = decoding.decode(Path(files[row][0]).read_bytes(), shape, resize)
+            if not large:
+                images[row] = image
+        except decoding.BAD_IMAGE as error:
             return row, error
         return row, None
 
@@ -183,6 +201,9 @@ def _examples(
                 bad.append(files[row][0])
     if not good.any():
         raise UserError(f"None of {len(files)} images can be decoded; the first is {bad[0]}.")
+    if large:
+        kept = [file for (file, _), decodable in zip(files, good, strict=True) if decodable]
+        return _streamed(kept, labels[good], shape, labelled, resize), bad
     return ArrayExamples(images[good], labels[good] if labelled else None), bad
 
 
@@ -195,7 +216,7 @@ def _streamed(
         file = files[int(index)]
         try:
             return decoding.decode(Path(file).read_bytes(), shape, resize)
-        except _BAD as error:
+        except decoding.BAD_IMAGE as error:
             raise _refuse(file, error) from error
 
     table = tf.constant(labels)

@@ -14,6 +14,7 @@ import numpy as np
 from ssl_keras.datasets import hashing
 from ssl_keras.datasets.base import Source, preset_for
 from ssl_keras.datasets.examples import ArrayExamples
+from ssl_keras.errors import UserError
 
 PHOTOGRAPHS = {
     "china": ("sklearn", "datasets/images/china.jpg"),
@@ -27,7 +28,7 @@ PHOTOGRAPHS = {
     "hubble_deep_field": ("skimage", "data/hubble_deep_field.jpg"),
     "immunohistochemistry": ("skimage", "data/ihc.png"),
 }
-DEFAULT_SIZE = 32
+DEFAULT_SIZE, MOST_SIZE = 32, 256
 CROPS = {"train": 400, "test": 100}
 # The columns of a photograph that a split may use, as shares of its width.
 REGIONS = {"train": (0.0, 0.75), "test": (0.8, 1.0)}
@@ -43,6 +44,11 @@ def load_photos(image_size: int | None = None, seed: int = 0) -> Source:
         seed: chooses the crops.
     """
     size = image_size or DEFAULT_SIZE
+    if size > MOST_SIZE:
+        raise UserError(
+            f"image_size is {size}; crops of the embedded photographs go up to {MOST_SIZE} pixels, "
+            "which is more than most of them show: choose a smaller one."
+        )
     parts = {}
     for split in ("train", "test"):
         images, labels = [], []

@@ -46,7 +46,10 @@ def load_tfds(
     tfds.disable_progress_bar()
     builder = _prepared_builder(tfds, name, data_dir, download)
     names = list(builder.info.splits)
-    test_name = next((split for split in ("test", "validation") if split in names), None)
+    candidates = [split for split in ("test", "validation") if split in names]
+    # Some test splits come without labels (-1), such as that of imagenet2012.
+    labelled_ones = [split for split in candidates if not _lacks_labels(tfds, builder, split)]
+    test_name = next(iter(labelled_ones or candidates), None)
     if "train" in names and test_name is not None:
         splits = ("train", test_name)
     elif "train" in names:
@@ -71,12 +74,18 @@ def load_tfds(
         )
     labelled = "label" in features and isinstance(features["label"], tfds.features.ClassLabel)
     side = (image_size or shape[0], image_size or shape[1])
+    if labelled and any(_lacks_labels(tfds, builder, split) for split in splits):
+        raise UserError(
+            f"Images of {name!r} have no label (-1): use a data set that is labelled throughout."
+        )
     train, test = (
         _examples(tfds, builder, split, (*side, shape[2] or 3), labelled, resize)
         for split in splits
     )
     is_digits = name.split("/")[0].split(":")[0] in (*_DIGITS, *EMBEDDED)
     notices = []
+    if not labelled:
+        notices.append(f"{name} has no class labels, so probes and heads for the class are off")
     if len(set(splits) - set(names)):
         notices.append(f"{name} has no test split: the last fifth of train is used for testing")
     return Source(
@@ -110,7 +119,7 @@ def _prepared_builder(tfds: Any, name: str, data_dir: str | None, download: bool
     try:
         with _quiet():
             builder = tfds.builder(name, data_dir=data_dir)
-    except (tfds.core.DatasetNotFoundError, ValueError, AssertionError) as error:
+    except (tfds.core.DatasetNotFoundError, ValueError, AssertionError, ImportError) as error:
         known = [*EMBEDDED, "photos", *tfds.list_builders(with_community_datasets=False)]
         guess = nearest(name, known)
         hint = f" Did you mean {guess!r}?" if guess else ""
@@ -141,6 +150,29 @@ def _prepared_builder(tfds: Any, name: str, data_dir: str | None, download: bool
                 f"{type(error).__name__}: {first}"
             ) from error
     return tfds.builder(name, data_dir=data_dir)
+
+
+def _lacks_labels(tfds: Any, builder: Any, split: str) -> bool:
+    """Whether a label of -1 is among the first hundred examples of a split."""
+    if not isinstance(dict(builder.info.features).get("label"), tfds.features.ClassLabel):
+        return False
+    decoders = {"image": tfds.decode.SkipDecoding()}
+    dataset = builder.as_dataset(split=split, shuffle_files=False, decoders=decoders).take(100)
+    with _readable(builder):
+        return any(int(example["label"]) < 0 for example in dataset)
+
+
+@contextlib.contextmanager
+def _readable(builder: Any) -> Iterator[None]:
+    """Errors of reading prepared files, such as a missing one, as a sentence."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        first = (str(error.message).splitlines() or [""])[0]
+        raise UserError(
+            f"The source {builder.name!r} in {builder.data_dir} cannot be read ({first}): prepare "
+            "it again."
+        ) from error
 
 
 def _examples(
@@ -178,9 +210,15 @@ def _in_memory(
         image = example["image"] if fixed else _decoded(example["image"], image_shape, resize)
         return image, example["label"] if labelled else tf.constant(-1)
 
-    dataset = builder.as_dataset(split=split, shuffle_files=False, decoders=decoders)
+    # File by file, in the order of `_index_records`: the index of an example does not depend on
+    # whether the data set fits in memory.
+    in_order = tfds.ReadConfig(interleave_cycle_length=1)
+    dataset = builder.as_dataset(
+        split=split, shuffle_files=False, decoders=decoders, read_config=in_order
+    )
     dataset = dataset.map(columns, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    parts = list(dataset.batch(1024).as_numpy_iterator())
+    with _readable(builder):
+        parts = list(dataset.batch(1024).as_numpy_iterator())
     images = np.concatenate([part[0] for part in parts])
     if not labelled:
         return ArrayExamples(images, None)
@@ -188,7 +226,7 @@ def _in_memory(
     if labels.min() < 0:
         raise UserError(
             f"{int((labels < 0).sum())} of the {split} images of {builder.name!r} have no label "
-            "(-1): use a split or a data set that is labelled throughout."
+            "(-1): use a data set that is labelled throughout."
         )
     return ArrayExamples(images, labels)
 
