@@ -121,6 +121,11 @@ class TensorBoardScalars(Listener):
         with self.writer.as_default(step=step):
             tf.summary.image(tag, picture[None])
 
+    def text(self, tag: str, text: str, step: int) -> None:
+        """Write Markdown."""
+        with self.writer.as_default(step=step):
+            tf.summary.text(tag, text)
+
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Write `values` under their own names."""
         with self.writer.as_default(step=step):

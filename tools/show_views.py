@@ -1,4 +1,5 @@
-"""Pictures of a data set as training sees it: composed image, pairs of views, bits, labels.
+"""Pictures of a data set as training sees it: image, pairs of views, bits, labels;
+and the source, where it looks otherwise.
 
     python -m tools.show_views --flagfile=flags/overlay.flags --output=overlay.png
 
@@ -40,6 +41,10 @@ def draw(config: Config, output: Path, num_images: int, num_pairs: int) -> None:
     columns = min(num_images, data.train.num_examples)
     batch = next(iter(data.train.training_batches(columns, seed=config.run.seed, num_steps=1)))
     rows: list[tuple[str, Any]] = [("image", compose_images(batch["image"]).numpy())]
+    if config.data.source is not None:
+        source = compose_images(_source_images(config, columns)).numpy()
+        if not np.array_equal(source, rows[0][1]):
+            rows.insert(0, ("source", source))
     for pair in range(num_pairs):
         views, planes, _ = augmenter.two_views(
             batch["image"], tf.constant(pair), batch.get("planes")
@@ -87,6 +92,24 @@ def draw(config: Config, output: Path, num_images: int, num_pairs: int) -> None:
     figure.savefig(output, dpi=110, bbox_inches="tight")
     plt.close(figure)
     print(f"Written: {output}")
+
+
+def _source_images(config: Config, count: int) -> Any:
+    """The images of the source behind the first batch: the order of a split is that of its seed."""
+    from ssl_keras import datasets
+
+    settings = config.data
+    plain = datasets.load(
+        "plain",
+        source=settings.source,
+        seed=config.run.seed,
+        data_dir=settings.data_dir,
+        image_size=settings.image_size,
+        resize=settings.resize,
+        on_bad_image=settings.on_bad_image,
+    )
+    batches = plain.train.training_batches(count, seed=config.run.seed, num_steps=1)
+    return next(iter(batches))["image"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -177,6 +177,8 @@ def _write_views(experiment: Experiment, board: TensorBoardScalars, workdir: Pat
         None if planes is None else planes.numpy(),
     )
     board.image("views", grid, step=0)
+    labels = {name: values.numpy().tolist() for name, values in batch["labels"].items()}
+    board.text("views/labels", "\n".join(f"    {k}: {v}" for k, v in labels.items()), step=0)
     factor = max(1, _SHOWN_PIXELS // images.shape[1])
     pixels = np.round(pictures.enlarge(grid, factor) * 255.0).astype(np.uint8)
     encoded = tf.io.encode_png(pixels)
