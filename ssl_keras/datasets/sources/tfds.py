@@ -157,7 +157,12 @@ def _lacks_labels(tfds: Any, builder: Any, split: str) -> bool:
     if not isinstance(dict(builder.info.features).get("label"), tfds.features.ClassLabel):
         return False
     decoders = {"image": tfds.decode.SkipDecoding()}
-    dataset = builder.as_dataset(split=split, shuffle_files=False, decoders=decoders).take(100)
+    dataset = builder.as_dataset(
+        split=split,
+        shuffle_files=False,
+        decoders=decoders,
+        read_config=tfds.ReadConfig(try_autocache=False),
+    ).take(100)
     with _readable(builder):
         return any(int(example["label"]) < 0 for example in dataset)
 
@@ -212,7 +217,7 @@ def _in_memory(
 
     # File by file, in the order of `_index_records`: the index of an example does not depend on
     # whether the data set fits in memory.
-    in_order = tfds.ReadConfig(interleave_cycle_length=1)
+    in_order = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     dataset = builder.as_dataset(
         split=split, shuffle_files=False, decoders=decoders, read_config=in_order
     )
