@@ -61,6 +61,22 @@ def test_planes_are_the_bits_and_follow_the_image_channels(bit_data: DataSet) ->
         assert labels["class"].dtype == tf.int32
 
 
+def test_bits_of_an_image_never_change_over_epochs_or_in_evaluation(bit_data: DataSet) -> None:
+    by_image = {
+        image.tobytes(): plane.tobytes()
+        for image, plane in zip(bit_data.train.images, bit_data.train.planes, strict=True)
+    }
+    assert len(by_image) == 4000
+    seen = 0
+    # Two epochs of training, with the last batch of one in the middle, and the pass of evaluation.
+    training = bit_data.train.training_batches(1000, seed=0, num_steps=8, start_step=2)
+    for batch in (*training, *bit_data.train.batches(700)):
+        for image, plane in zip(batch["image"].numpy(), batch["planes"].numpy(), strict=True):
+            assert by_image[image.tobytes()] == plane.tobytes()
+            seen += 1
+    assert seen == 6 * 1000 + 4000
+
+
 def test_bits_do_not_depend_on_the_class(bit_data: DataSet) -> None:
     classes, bits = bit_data.train.labels["class"], bit_data.train.labels["bits"]
     for label in range(10):
