@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -43,6 +44,7 @@ def hardware() -> dict[str, Any]:
     }
 
 
+@functools.cache
 def commit() -> str:
     """The commit of this package, with "+changes" if files differ from it; or "unknown" where the
     package does not lie in its own repository."""

@@ -1,4 +1,4 @@
-"""TensorFlow and Keras, imported at first use.
+"""TensorFlow, Keras and TensorFlow Datasets, imported at first use.
 
 Importing TensorFlow takes seconds. Names, hyperparameters and their validation need none of
 it, so the modules behind `--help` and behind the checks of the command line take `tf` and
@@ -25,3 +25,4 @@ class LazyModule:
 
 tf: Any = LazyModule("tensorflow")
 keras: Any = LazyModule("keras")
+tfds: Any = LazyModule("tensorflow_datasets")

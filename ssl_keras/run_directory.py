@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -117,13 +116,6 @@ def _clear(workdir: Path) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write all of it or nothing."""
-    write_atomically(
-        path, lambda temporary: temporary.write_text(json.dumps(value, indent=2) + "\n")
-    )
-
-
-def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Call `write` with a temporary path beside `path`, then put the file in its place."""
     temporary = path.with_name(f".{path.name}.tmp")
-    write(temporary)
+    temporary.write_text(json.dumps(value, indent=2) + "\n")
     os.replace(temporary, path)

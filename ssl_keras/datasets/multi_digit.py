@@ -129,20 +129,22 @@ class MultiDigit(Recipe):
         )
 
     def _features(self, plan: _Plan, num_classes: int) -> dict[str, Feature]:
+        return {
+            name: vector_feature(name, "presence", labels)
+            if labels.ndim == 2
+            else class_feature(name, labels, num_classes)
+            for name, labels in self._labels(plan, num_classes).items()
+        }
+
+    def _labels(self, plan: _Plan, num_classes: int) -> dict[str, np.ndarray]:
+        """Feature name -> labels of all images of a split."""
         if self.digit_sizes:
-            small, large = plan.by_size()
-            return {
-                "small_digit": class_feature("small_digit", plan.labels[:, small], num_classes),
-                "large_digit": class_feature("large_digit", plan.labels[:, large], num_classes),
-            }
-        return {"presence": vector_feature("presence", "presence", plan.presence(num_classes))}
+            # The larger digit is drawn first.
+            return {"small_digit": plan.labels[:, 1], "large_digit": plan.labels[:, 0]}
+        return {"presence": plan.presence(num_classes)}
 
     def _split(self, plan: _Plan, canvas: int, num_classes: int) -> Split:
-        if self.digit_sizes:
-            small, large = plan.by_size()
-            table = {"small_digit": plan.labels[:, small], "large_digit": plan.labels[:, large]}
-        else:
-            table = {"presence": plan.presence(num_classes)}
+        table = tf.nest.map_structure(tf.constant, self._labels(plan, num_classes))
         examples = EncodedExamples(
             len(plan.labels), (canvas, canvas, 1), None, False, plan.example(canvas)
         )
@@ -222,10 +224,6 @@ class _Plan:
             tops,
             lefts,
         )
-
-    def by_size(self) -> tuple[int, int]:
-        """Columns of the small and the large of two digits (drawn the larger first)."""
-        return 1, 0
 
     def presence(self, num_classes: int) -> np.ndarray:
         """Which classes are in each image: int32 (images, num_classes)."""

@@ -21,7 +21,7 @@ from ssl_keras.datasets.base import Source, preset_for
 from ssl_keras.datasets.examples import ArrayExamples, EncodedExamples, Examples
 from ssl_keras.datasets.sources import decoding
 from ssl_keras.errors import UserError, nearest
-from ssl_keras.lazy import tf
+from ssl_keras.lazy import tf, tfds
 
 # Builders of this package: source name -> module that defines the builder.
 EMBEDDED = {"mnist_5k": "ssl_keras.datasets.sources.mnist_5k"}
@@ -41,15 +41,16 @@ def load_tfds(
     resize: str = "squash",
 ) -> Source:
     """The TensorFlow Datasets data set called `name`, see `sources.load_source`."""
-    import tensorflow_datasets as tfds
-
     tfds.disable_progress_bar()
-    builder = _prepared_builder(tfds, name, data_dir, download)
+    builder = _prepared_builder(name, data_dir, download)
     names = list(builder.info.splits)
     candidates = [split for split in ("test", "validation") if split in names]
+    labelled = isinstance(dict(builder.info.features).get("label"), tfds.features.ClassLabel)
+    readable = [split for split in ("train", *candidates) if split in names]
     # Some test splits come without labels (-1), such as that of imagenet2012.
-    labelled_ones = [split for split in candidates if not _lacks_labels(tfds, builder, split)]
-    test_name = next(iter(labelled_ones or candidates), None)
+    lacking = {split for split in readable if labelled and _lacks_labels(builder, split)}
+    test_name = next((split for split in candidates if split not in lacking), None)
+    test_name = test_name or next(iter(candidates), None)
     if "train" in names and test_name is not None:
         splits = ("train", test_name)
     elif "train" in names:
@@ -72,15 +73,13 @@ def load_tfds(
             f"The images of {name!r} are of the type {np.dtype(features['image'].np_dtype)}; uint8 "
             "is needed."
         )
-    labelled = "label" in features and isinstance(features["label"], tfds.features.ClassLabel)
     side = (image_size or shape[0], image_size or shape[1])
-    if labelled and any(_lacks_labels(tfds, builder, split) for split in splits):
+    if lacking & {"train", test_name}:
         raise UserError(
             f"Images of {name!r} have no label (-1): use a data set that is labelled throughout."
         )
     train, test = (
-        _examples(tfds, builder, split, (*side, shape[2] or 3), labelled, resize)
-        for split in splits
+        _examples(builder, split, (*side, shape[2] or 3), labelled, resize) for split in splits
     )
     is_digits = name.split("/")[0].split(":")[0] in (*_DIGITS, *EMBEDDED)
     notices = []
@@ -112,7 +111,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _prepared_builder(tfds: Any, name: str, data_dir: str | None, download: bool) -> Any:
+def _prepared_builder(name: str, data_dir: str | None, download: bool) -> Any:
     embedded = name in EMBEDDED
     if embedded:
         importlib.import_module(EMBEDDED[name])  # registers the builder
@@ -152,10 +151,8 @@ def _prepared_builder(tfds: Any, name: str, data_dir: str | None, download: bool
     return tfds.builder(name, data_dir=data_dir)
 
 
-def _lacks_labels(tfds: Any, builder: Any, split: str) -> bool:
+def _lacks_labels(builder: Any, split: str) -> bool:
     """Whether a label of -1 is among the first hundred examples of a split."""
-    if not isinstance(dict(builder.info.features).get("label"), tfds.features.ClassLabel):
-        return False
     decoders = {"image": tfds.decode.SkipDecoding()}
     dataset = builder.as_dataset(
         split=split,
@@ -181,7 +178,6 @@ def _readable(builder: Any) -> Iterator[None]:
 
 
 def _examples(
-    tfds: Any,
     builder: Any,
     split: str,
     image_shape: tuple[int, int, int],
@@ -190,17 +186,16 @@ def _examples(
 ) -> Examples:
     count = builder.info.splits[split].num_examples
     if count * int(np.prod(image_shape)) <= IN_MEMORY_BYTES:
-        return _in_memory(tfds, builder, split, image_shape, labelled, resize)
+        return _in_memory(builder, split, image_shape, labelled, resize)
     if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
         raise UserError(
             f"The source {builder.name!r} is stored as {builder.info.file_format.value}, which "
             "TensorFlow cannot read: prepare it with file_format='tfrecord'."
         )
-    return _from_records(tfds, builder, split, image_shape, labelled, resize)
+    return _from_records(builder, split, image_shape, labelled, resize)
 
 
 def _in_memory(
-    tfds: Any,
     builder: Any,
     split: str,
     image_shape: tuple[int, int, int],
@@ -245,7 +240,6 @@ def _decoded(encoded: Any, image_shape: tuple[int, int, int], resize: str) -> An
 
 
 def _from_records(
-    tfds: Any,
     builder: Any,
     split: str,
     image_shape: tuple[int, int, int],
