@@ -101,19 +101,24 @@ class TinyTexts(TinyColors):
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict({"text": tfds.features.Text()})
+            features=tfds.features.FeaturesDict(
+                {
+                    "text": tfds.features.Text(),
+                    "label": tfds.features.ClassLabel(num_classes=2),
+                }
+            )
         )
 
     def _generate_examples(self, count=0):  # type: ignore[no-untyped-def]
         for index in range(count):
-            yield index, {"text": "no image"}
+            yield index, {"text": "no image", "label": index % 2}
 
 
 @pytest.mark.parametrize(
     ("builder", "message"),
     [
         (TinySizes, r"The images of 'tiny_sizes' have several sizes: choose one with --image_size"),
-        (TinyTexts, r"has the columns text; 'image' is needed"),
+        (TinyTexts, r"has the columns label, text; 'image' is needed"),
     ],
 )
 def test_what_cannot_be_read_is_refused(tmp_path: Path, builder: type, message: str) -> None:

@@ -43,9 +43,14 @@ def load_tfds(
     """The TensorFlow Datasets data set called `name`, see `sources.load_source`."""
     tfds.disable_progress_bar()
     builder = _prepared_builder(name, data_dir, download)
+    features = builder.info.features
+    if "image" not in features:
+        raise UserError(
+            f"The source {name!r} has the columns {', '.join(features)}; 'image' is needed."
+        )
     names = list(builder.info.splits)
     candidates = [split for split in ("test", "validation") if split in names]
-    labelled = isinstance(dict(builder.info.features).get("label"), tfds.features.ClassLabel)
+    labelled = isinstance(dict(features).get("label"), tfds.features.ClassLabel)
     readable = [split for split in ("train", *candidates) if split in names]
     # Some test splits come without labels (-1), such as that of imagenet2012.
     lacking = {split for split in readable if labelled and _lacks_labels(builder, split)}
@@ -59,11 +64,6 @@ def load_tfds(
     else:
         raise UserError(
             f"The source {name!r} has the splits {', '.join(names)}; a train split is needed."
-        )
-    features = builder.info.features
-    if "image" not in features:
-        raise UserError(
-            f"The source {name!r} has the columns {', '.join(features)}; 'image' is needed."
         )
     shape = tuple(features["image"].shape)
     if image_size is None and None in shape:
