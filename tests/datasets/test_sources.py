@@ -118,7 +118,7 @@ class TinyTexts(TinyColors):
     ("builder", "message"),
     [
         (TinySizes, r"The images of 'tiny_sizes' have several sizes: choose one with --image_size"),
-        (TinyTexts, r"has the columns label, text; 'image' is needed"),
+        (TinyTexts, r"has the columns text, label; 'image' is needed"),
     ],
 )
 def test_what_cannot_be_read_is_refused(tmp_path: Path, builder: type, message: str) -> None:
