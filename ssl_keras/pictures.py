@@ -11,7 +11,8 @@ def view_grid(
     """Images and their two views, one image a column; below them the bits, if any.
 
     Args:
-        images, views_1, views_2: (count, height, width, 1 or 3) in [0, 1].
+        images, views_1, views_2: (count, height, width, channels) in [0, 1]; the first three
+            channels are shown as colours, or the first one if there are fewer.
         planes: (count, num_bits) or None.
 
     Returns:
@@ -23,7 +24,8 @@ def view_grid(
     strips = []
     for row in (images, views_1, views_2):
         row = np.clip(row, 0, 1)
-        cells = np.broadcast_to(row, (*row.shape[:3], 3)) if row.shape[3] == 1 else row[..., :3]
+        shown = row[..., :3] if row.shape[3] >= 3 else row[..., :1]
+        cells = np.broadcast_to(shown, (*row.shape[:3], 3))
         strips.append(
             np.pad(cells, ((0, 0), (border, 0), (border, 0), (0, 0)), constant_values=0.5)
         )

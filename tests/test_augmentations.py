@@ -249,6 +249,76 @@ def test_recipe_leaves_out_what_is_off() -> None:
     ]
 
 
+class TestViewsSmallerThanImages:
+    def test_the_whole_image_is_scaled_with_antialiasing(self) -> None:
+        images = photos(3, size=30)
+        layer = aug.RandomResizedCrop(1.0, size=(12, 10))
+        expected = tf.image.resize(images, (12, 10), antialias=True)
+        # Away from the borders, where TensorFlow's own filter is cut off.
+        np.testing.assert_allclose(
+            layer(images, draws(3, 4))[:, 1:-1, 1:-1], expected[:, 1:-1, 1:-1], atol=1e-5
+        )
+
+    def test_small_parts_keep_the_resolution_of_the_image(self) -> None:
+        # A part of 8 of 32 pixels, at 8 pixels: the very pixels of the image.
+        images = photos(1, size=32)
+        matrix = aug.interpolation_matrix(tf.constant([0.25]), tf.constant([0.25]), 32, 8)
+        np.testing.assert_allclose(tf.matmul(matrix, images[:, :, 0]), images[:, 8:16, 0])
+
+    def test_views_have_the_size_and_the_same_boxes(self) -> None:
+        images = photos(4, size=32)
+        small = build_augmenter(**{**FULL, "blur": 0.0, "color_strength": 0.0}, size=(8, 8))
+        views, _, _ = small.two_views(images, tf.constant(0))
+        assert views.shape == (8, 8, 8, 3)
+        large = build_augmenter(**{**FULL, "blur": 0.0, "color_strength": 0.0})
+        scaled = tf.image.resize(large.two_views(images, tf.constant(0))[0], (8, 8), antialias=True)
+        assert float(tf.reduce_mean(tf.abs(scaled - views))) < 0.05
+
+
+class TestExtraPlanes:
+    def two(self, planes_move: bool, size: tuple[int, int] | None = None) -> tuple:
+        picture = photos(6)
+        # The extra planes are copies of a channel, so that a move can be recognised.
+        images = tf.concat([picture, picture[..., :1], picture[..., :1] * 0 + 0.7], axis=-1)
+        augmenter = build_augmenter(**{**FULL, "blur": 0.0}, planes_move=planes_move, size=size)
+        views, _, _ = augmenter.two_views(images, tf.constant(0))
+        without = build_augmenter(**{**FULL, "blur": 0.0}, size=size)
+        np.testing.assert_allclose(
+            views[..., :3], without.two_views(picture, tf.constant(0))[0], atol=1e-6
+        )
+        return picture, views.numpy()
+
+    def test_geometry_moves_them_and_colours_leave_them(self) -> None:
+        picture, views = self.two(planes_move=True)
+        np.testing.assert_allclose(views[..., 4], 0.7, atol=1e-5)
+        whole = build_augmenter(**{**FULL, "blur": 0.0})
+        crop, flip = whole.chain[:2]
+        random = draws(6, whole.num_draws)
+        images = tf.concat([picture, picture[..., :1]], axis=-1)
+        moved = flip(crop(picture, random[:, :4]), random[:, 4:5])
+        np.testing.assert_allclose(whole(images, random)[..., 3], moved[..., 0], atol=1e-6)
+
+    def test_they_stay_when_asked(self) -> None:
+        picture, views = self.two(planes_move=False)
+        np.testing.assert_array_equal(views[:6, ..., 3], picture[..., 0])
+        np.testing.assert_array_equal(views[6:, ..., 3], picture[..., 0])
+
+    def test_planes_that_stay_are_scaled_to_the_views(self) -> None:
+        picture, views = self.two(planes_move=False, size=(8, 8))
+        expected = tf.image.resize(picture, (8, 8), antialias=True)[..., 0]
+        np.testing.assert_allclose(views[:6, 1:-1, 1:-1, 3], expected[:, 1:-1, 1:-1], atol=1e-5)
+
+    @pytest.mark.parametrize("kind", ["linear", "geometric", "binary"])
+    @pytest.mark.parametrize("planes", [False, True])
+    def test_mixup_mixes_them_only_when_asked(self, kind: str, planes: bool) -> None:
+        images = tf.concat([photos(8), photos(8, seed=1)[..., :2]], axis=-1)
+        mixed, _ = Mixup(kind, 0.2, planes, channels=3)(images, draws(8, 3))
+        everything, _ = Mixup(kind, 0.2)(images, draws(8, 3))
+        np.testing.assert_array_equal(mixed[..., :3], everything[..., :3])
+        kept = everything if planes else images
+        np.testing.assert_array_equal(mixed[..., 3:], kept[..., 3:])
+
+
 class TestMixup:
     def test_linear_is_the_stated_average_with_another_image_of_the_same_view(self) -> None:
         batch = 6

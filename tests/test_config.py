@@ -88,7 +88,7 @@ def test_flagfile_text_replays_the_configuration() -> None:
 
 
 def test_views_come_from_the_preset_and_what_is_given() -> None:
-    assert Config.make().views.resolve("digits", (28, 28, 1)) == {
+    assert Config.make().views.resolve("digits", (28, 28), 1) == {
         "crop_area_min": 0.5,
         "flip": False,
         "color_strength": 0.0,
@@ -96,7 +96,7 @@ def test_views_come_from_the_preset_and_what_is_given() -> None:
         "blur": 0.0,
     }
     mixed = Config.make(augmentation="small_rgb", crop_area_min=0.3, flip=False).views
-    resolved = mixed.resolve("digits", (32, 32, 3))
+    resolved = mixed.resolve("digits", (32, 32), 3)
     assert resolved["crop_area_min"] == 0.3
     assert resolved["flip"] is False
     assert resolved["color_strength"] == 0.5
@@ -104,14 +104,14 @@ def test_views_come_from_the_preset_and_what_is_given() -> None:
 
 def test_what_images_cannot_undergo_is_left_out_of_presets_and_refused_on_request() -> None:
     preset = Config.make(augmentation="large_rgb").views
-    gray = preset.resolve("digits", (16, 16, 1))
+    gray = preset.resolve("digits", (16, 16), 1)
     assert (gray["color_strength"], gray["grayscale"], gray["blur"]) == (0.0, 0.0, 0.0)
-    assert preset.resolve("digits", (96, 96, 3))["blur"] == 0.5
+    assert preset.resolve("digits", (96, 96), 3)["blur"] == 0.5
     with pytest.raises(UserError, match="grayscale needs images with 3 channels; these have 1"):
-        Config.make(grayscale=0.2).views.resolve("digits", (28, 28, 1))
+        Config.make(grayscale=0.2).views.resolve("digits", (28, 28), 1)
     with pytest.raises(UserError, match="blur has a kernel of a tenth of the image height"):
-        Config.make(blur=0.5).views.resolve("digits", (19, 28, 3))
-    assert Config.make(blur=0.0).views.resolve("digits", (19, 28, 3))["blur"] == 0.0
+        Config.make(blur=0.5).views.resolve("digits", (19, 28), 3)
+    assert Config.make(blur=0.0).views.resolve("digits", (19, 28), 3)["blur"] == 0.0
 
 
 def test_every_setting_is_documented() -> None:

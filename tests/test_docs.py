@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from ssl_keras import flags
+from ssl_keras import flags, train
+from tools import show_views
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -32,6 +36,35 @@ def test_every_command_of_the_readme_is_valid(
     if "--help" in given or any("..." in word for word in given):
         return
     flags.parse(["program", *given], flags.define())
+
+
+def test_the_ten_lines_for_own_images_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    block = next(part for part in README.split("```") if "a folder for each class" in part)
+    lines = [line.split(" #")[0].split("  # ")[0].strip() for line in block.strip().splitlines()]
+    assert len(lines) == 10
+    generator = np.random.default_rng(0)
+    for kind in ("cats", "dogs"):
+        folder = tmp_path / "pictures" / kind
+        folder.mkdir(parents=True)
+        for index in range(20):
+            shape = (int(generator.integers(64, 90)), int(generator.integers(64, 90)), 3)
+            pixels = generator.integers(0, 256, shape).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{index}.jpg")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    programs = {"ssl_keras.train": train.main, "tools.show_views": show_views.main}
+    ran = 0
+    for line in lines:
+        words = shlex.split(line)
+        if words[0] in ("mkdir", "cp"):
+            subprocess.run(line, shell=True, check=True)
+        elif words[0] == "python":
+            given = [*words[2:], "--steps=1", "--batch_size=16", "--width_multiplier=0.25"]
+            assert programs[words[2]](given) == 0
+            ran += 1
+    assert ran == 5
+    assert len(list((tmp_path / "runs").iterdir())) == 4
+    assert (tmp_path / "views.png").is_file()
 
 
 def test_there_are_commands_to_check() -> None:

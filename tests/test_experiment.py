@@ -311,3 +311,35 @@ def test_evaluation_that_moves_the_model_is_found_out(
     monkeypatch.setattr(SimCLR, "representations", careless)
     with pytest.raises(RuntimeError, match="changed the weights or batch-norm statistics"):
         run(tmp_path / "run", heads="knn")
+
+
+def test_images_with_extra_planes_and_smaller_views(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (200, 24, 24, 4)).astype(np.uint8)
+    np.savez(tmp_path / "data.npz", images=images, labels=np.arange(200) % 2)
+    source = f"npz:{tmp_path}/data.npz"
+    options: dict[str, Any] = {"source": source, "view_size": 16, "num_bits": 3}
+    results = run(tmp_path / "run", **options, planes_move=False)
+    assert "test images of 16x16x7" in results["setup"]["data set"]
+    assert "colour jitter" in results["setup"]["views"]
+    grey = experiment.build(Config.make(**{**SMALL, **options}, image_channels=1))
+    assert "colour" not in grey.model.augmenter.describe()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"view_size": 32}, "view_size is 32, but the images of .* are only 28x28 pixels"),
+        ({"planes_move": False}, "which has no extra planes: leave it out"),
+        ({"image_channels": 3}, "image_channels is 3, but the images of 'mnist_5k' have 1"),
+        (
+            {"dataset": "multi_digit", "num_bits": None, "image_channels": 1},
+            "image_channels has no effect on 'multi_digit'",
+        ),
+    ],
+)
+def test_views_that_do_not_fit_the_images_are_refused(
+    values: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        run(tmp_path / "run", **values)

@@ -40,9 +40,11 @@ def draw(config: Config, output: Path, num_images: int, num_pairs: int) -> None:
     data, augmenter = built.data, built.model.augmenter
     columns = min(num_images, data.train.num_examples)
     batch = next(iter(data.train.training_batches(columns, seed=config.run.seed, num_steps=1)))
-    rows: list[tuple[str, Any]] = [("image", compose_images(batch["image"]).numpy())]
+    rows: list[tuple[str, Any]] = [
+        ("image", compose_images(batch["image"], size=data.view_size).numpy())
+    ]
     if config.data.source is not None:
-        source = compose_images(_source_images(config, columns)).numpy()
+        source = compose_images(_source_images(config, columns), size=data.view_size).numpy()
         if not np.array_equal(source, rows[0][1]):
             rows.insert(0, ("source", source))
     for pair in range(num_pairs):
@@ -62,7 +64,7 @@ def draw(config: Config, output: Path, num_images: int, num_pairs: int) -> None:
     )
     for row, (label, images) in enumerate(rows):
         for column in range(columns):
-            image = np.clip(images[column], 0, 1)
+            image = np.clip(images[column, ..., : data.image_channels], 0, 1)
             axes[row, column].imshow(
                 image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=1
             )

@@ -26,11 +26,22 @@ class Augmenter(tf.keras.layers.Layer):
         layers: the `StatelessLayer`s, in order; none of them gives identical views.
         seed: the run's seed.
         mixup: a `Mixup` that follows the layers, or None.
+        channels: how many of the first channels are the picture; the others are extra planes, whose
+            values no layer changes. None: all.
+        planes_move: whether geometric layers move the extra planes along with the picture.
     """
 
-    def __init__(self, layers: list[StatelessLayer], seed: int = 0, mixup: Mixup | None = None):
+    def __init__(
+        self,
+        layers: list[StatelessLayer],
+        seed: int = 0,
+        mixup: Mixup | None = None,
+        channels: int | None = None,
+        planes_move: bool = True,
+    ):
         super().__init__(dtype="float32", name="augmenter")
         self.chain = layers
+        self.channels, self.planes_move = channels, planes_move
         self.mixup = mixup
         self.seed = seed
         self.num_draws = sum(layer.num_draws for layer in layers)
@@ -45,7 +56,12 @@ class Augmenter(tf.keras.layers.Layer):
         images = to_float(images)
         first = 0
         for layer in self.chain:
-            images = layer(images, draws[:, first : first + layer.num_draws])
+            own = draws[:, first : first + layer.num_draws]
+            if self.channels in (None, images.shape[-1]) or (layer.geometric and self.planes_move):
+                images = layer(images, own)
+            else:
+                picture, extra = images[..., : self.channels], images[..., self.channels :]
+                images = tf.concat([layer(picture, own), layer.still(extra)], axis=-1)
             first += layer.num_draws
         return images
 
@@ -77,7 +93,7 @@ class Augmenter(tf.keras.layers.Layer):
             num_replicas: batches of this size in the global batch.
 
         Returns:
-            (views (2 batch, h, w, c), planes (2 batch, num_bits) or None, keys of the rows'
+            (views (2 batch, new h, new w, c), planes (2 batch, num_bits) or None, keys of the rows'
             dropout masks, uint32 (2 batch,)).
         """
         batch = tf.shape(images)[0]
@@ -105,21 +121,26 @@ def build_augmenter(
     blur: float,
     seed: int = 0,
     mixup: Mixup | None = None,
+    size: tuple[int, int] | None = None,
+    planes_move: bool = True,
 ) -> Augmenter:
     """The SimCLR recipe (Chen et al. 2020, appendix A) with each operation's strength.
 
     Args:
-        channels: channels of the images; colour operations need 3.
+        channels: channels of the picture, those after them are extra planes; colour operations
+            need 3.
         crop_area_min: smallest share of the area of a crop; 1 crops nothing.
         flip: whether images may be mirrored.
         color_strength: s of `ColorJitter`; 0 leaves it out.
         grayscale, blur: probabilities; 0 leaves the operation out.
         seed: the run's seed.
         mixup: follows the other operations, or None.
+        size: (height, width) of the views; None for that of the images.
+        planes_move: whether crop and flip move extra planes.
     """
     layers: list[StatelessLayer] = []
-    if crop_area_min < 1:
-        layers.append(RandomResizedCrop(crop_area_min))
+    if crop_area_min < 1 or size is not None:
+        layers.append(RandomResizedCrop(crop_area_min, size=size))
     if flip:
         layers.append(RandomFlip())
     if color_strength > 0 and channels == 3:
@@ -128,4 +149,4 @@ def build_augmenter(
         layers.append(RandomGrayscale(grayscale))
     if blur > 0:
         layers.append(RandomBlur(blur))
-    return Augmenter(layers, seed, mixup)
+    return Augmenter(layers, seed, mixup, channels, planes_move)

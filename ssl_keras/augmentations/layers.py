@@ -17,6 +17,8 @@ class StatelessLayer(keras_cv_layers.VectorizedBaseImageAugmentationLayer):
     """
 
     num_draws = 1
+    # Whether pixels change places, rather than values.
+    geometric = False
 
     def __init__(self, **arguments: Any):
         super().__init__(dtype="float32", **arguments)
@@ -34,12 +36,16 @@ class StatelessLayer(keras_cv_layers.VectorizedBaseImageAugmentationLayer):
         """What it does, for the banner."""
         return type(self).__name__
 
+    def still(self, planes: Any) -> Any:
+        """Planes that are to stay where they are, at the size of what the layer returns."""
+        return planes
+
     def call(self, images: Any, draws: Any) -> Any:
         return self.augment_images(images, transformations=self.transformations(draws))
 
 
 class RandomResizedCrop(StatelessLayer):
-    """A random part of the image, resized to the image's size (bilinear).
+    """A random part of the image, resized to `size` (bilinear).
 
     Area ~ U(area_min, 1) of the image; aspect ratio (width / height, in pixels) log-uniform in
     `aspect`, restricted to the ratios at which a part of that area fits; position uniform. This is
@@ -48,21 +54,30 @@ class RandomResizedCrop(StatelessLayer):
     samples beyond the outermost centres take the value there.
 
     Source: Szegedy et al. 2015; Chen et al. 2020, appendix A (area 0.08 to 1, aspect 3/4 to 4/3).
-    Crop and resize are two small batched matrix products.
+    Crop and resize are two small batched matrix products. Where a part is scaled down, the triangle
+    filter is widened by that factor (antialiasing).
 
     Args:
-        area_min: smallest share of the area, in (0, 1].
+        area_min: smallest share of the area, in (0, 1]; 1 takes the whole image.
         aspect: (smallest, largest) ratio of width to height.
+        size: (height, width) of the result; None for that of the images.
     """
 
     num_draws = 4
+    geometric = True
 
-    def __init__(self, area_min: float, aspect: tuple[float, float] = (3 / 4, 4 / 3)):
+    def __init__(
+        self,
+        area_min: float,
+        aspect: tuple[float, float] = (3 / 4, 4 / 3),
+        size: tuple[int, int] | None = None,
+    ):
         super().__init__()
-        self.area_min, self.aspect = area_min, aspect
+        self.area_min, self.aspect, self.size = area_min, aspect, size
 
     def describe(self) -> str:
-        return f"crop to {self.area_min:g} of the area"
+        what = f"crop to {self.area_min:g} of the area" if self.area_min < 1 else "the whole image"
+        return what if self.size is None else f"{what} at {self.size[0]}x{self.size[1]}"
 
     def boxes(self, draws: Any, image_aspect: float) -> tuple[Any, Any, Any, Any]:
         """(top, left, height, width) of the parts, each (batch,), relative to the image.
@@ -85,38 +100,55 @@ class RandomResizedCrop(StatelessLayer):
         return (1.0 - height) * draws[:, 2], (1.0 - width) * draws[:, 3], height, width
 
     def call(self, images: Any, draws: Any) -> Any:
-        height, width = images.shape[1], images.shape[2]
-        top, left, part_height, part_width = self.boxes(draws, width / height)
-        rows = interpolation_matrix(top, part_height, height)
-        columns = interpolation_matrix(left, part_width, width)
+        return self._parts(images, *self.boxes(draws, images.shape[2] / images.shape[1]))
+
+    def still(self, planes: Any) -> Any:
+        if self.size is None:
+            return planes
+        nothing = tf.zeros([tf.shape(planes)[0]])
+        return self._parts(planes, nothing, nothing, nothing + 1.0, nothing + 1.0)
+
+    def _parts(self, images: Any, top: Any, left: Any, part_height: Any, part_width: Any) -> Any:
+        height, width, channels = images.shape[1:]
+        new_height, new_width = self.size or (height, width)
+        rows = interpolation_matrix(top, part_height, height, new_height)
+        columns = interpolation_matrix(left, part_width, width, new_width)
         # (b,o,h) x (b,h,w*c), then (b,p,w) x (b,w,c) for each output row.
-        channels = images.shape[3]
         flat = tf.reshape(images, [-1, height, width * channels])
-        cropped = tf.reshape(tf.matmul(rows, flat), [-1, height, width, channels])
+        cropped = tf.reshape(tf.matmul(rows, flat), [-1, new_height, width, channels])
         if channels == 1:
             return tf.matmul(cropped[..., 0], columns, transpose_b=True)[..., None]
         return tf.einsum("bpw,bowc->bopc", columns, cropped)
 
 
-def interpolation_matrix(start: Any, extent: Any, size: int) -> Any:
-    """Bilinear interpolation of `size` samples from a part of `size` pixels, as a matrix.
+def interpolation_matrix(start: Any, extent: Any, size: int, samples: int) -> Any:
+    """Linear interpolation of `samples` samples from a part of an axis, as a matrix.
 
     Args:
         start, extent: (batch,), the part, relative to the whole axis.
-        size: pixels of the axis; as many samples are taken.
+        size: pixels of the axis.
+        samples: how many samples are taken, evenly spaced over the part. Where they lie further
+            apart than pixels, each averages over the pixels around it (a triangle as wide as two
+            distances).
 
     Returns:
-        (batch, size samples, size pixels), each row sums to 1.
+        (batch, samples, size), each row sums to 1.
     """
-    centers = (tf.range(size, dtype=tf.float32) + 0.5) / size
+    centers = (tf.range(samples, dtype=tf.float32) + 0.5) / samples
     positions = (start[:, None] + extent[:, None] * centers[None, :]) * size - 0.5
     positions = tf.clip_by_value(positions, 0.0, size - 1.0)
-    pixels = tf.range(size, dtype=tf.float32)
-    return tf.maximum(0.0, 1.0 - tf.abs(positions[:, :, None] - pixels))
+    distances = tf.abs(positions[:, :, None] - tf.range(size, dtype=tf.float32))
+    if samples >= size:
+        return tf.maximum(0.0, 1.0 - distances)
+    spacing = tf.maximum(1.0, extent * (size / samples))[:, None, None]
+    weights = tf.maximum(0.0, 1.0 - distances / spacing)
+    return weights / tf.reduce_sum(weights, axis=2, keepdims=True)
 
 
 class RandomFlip(StatelessLayer, keras_cv_layers.RandomFlip):
     """Left-right flip with probability `rate`; keras-cv's pixel code."""
+
+    geometric = True
 
     def __init__(self, rate: float = 0.5):
         super().__init__(mode="horizontal", rate=rate)

@@ -23,13 +23,15 @@ class Mixup(tf.keras.layers.Layer):
     Args:
         kind: "linear", "geometric" or "binary".
         alpha: lower end of l, in [0, 1]; the paper's 0.9 by default.
-        planes: whether planes (random bits) are mixed as well.
+        planes: whether planes (random bits, and extra planes of the source) are mixed as well.
+        channels: how many of the first channels are the picture; None: all.
     """
 
     num_draws = 3
 
-    def __init__(self, kind: str, alpha: float, planes: bool = False):
+    def __init__(self, kind: str, alpha: float, planes: bool = False, channels: int | None = None):
         super().__init__(dtype="float32")
+        self.channels = channels
         self.kind, self.alpha, self.planes = kind, alpha, planes
         self.built = True
 
@@ -53,7 +55,10 @@ class Mixup(tf.keras.layers.Layer):
         partner = half + (row - half + offset) % batch
         share = self.alpha + (1.0 - self.alpha) * draws[:, 1]
         keys = randomness.row_keys(draws[:, 2])
-        mixed = self._mix(images, tf.gather(images, partner), share, keys)
+        picture = images if self.planes else images[..., : self.channels]
+        mixed = self._mix(picture, tf.gather(picture, partner), share, keys)
+        if not self.planes and self.channels is not None:
+            mixed = tf.concat([mixed, images[..., self.channels :]], axis=-1)
         if planes is not None and self.planes:
             spread = planes[:, None, None, :]
             others = tf.gather(spread, partner)

@@ -27,6 +27,12 @@ class DataConfig(Options):
     image_size: int | None = option(
         None, minimum=4, maximum=1024, help="side of the images in pixels (that of the source)"
     )
+    image_channels: int | None = option(
+        None,
+        minimum=1,
+        maximum=3,
+        help="first channels that are the picture, 1 or 3; others are extra planes (3 if there)",
+    )
     resize: str = option(
         "squash", choices=RESIZE, help="scale image files whole, or their largest centred square"
     )

@@ -29,6 +29,7 @@ _VIEW_OPTIONS = {
         "augmentation",
         "crop_area_min",
         "flip",
+        "planes_move",
         "color_strength",
         "grayscale",
         "blur",
@@ -49,6 +50,15 @@ class ViewsConfig(Options):
     )
     augmentation: str = option(
         "auto", choices=("auto", *VIEW_PRESETS), help="preset of the views; auto: by source"
+    )
+    view_size: int | None = option(
+        None,
+        minimum=4,
+        maximum=1024,
+        help="side of the views, cut out of images of --image_size (that of the images)",
+    )
+    planes_move: bool | None = option(
+        None, help="crop and mirror extra planes of the source like the picture (true)"
     )
     crop_area_min: float | None = option(
         None, above=0, maximum=1, help="smallest area share of a crop; 1: no crop"
@@ -105,14 +115,17 @@ class ViewsConfig(Options):
             "planes": bool(self.mixup_planes),
         }
 
-    def resolve(self, preset: str, image_shape: tuple[int, int, int]) -> dict[str, Any]:
+    def resolve(
+        self, preset: str, view_shape: tuple[int, int], image_channels: int
+    ) -> dict[str, Any]:
         """The arguments of `augmentations.build_augmenter`: the preset, and what was given.
 
         What a preset has but these images cannot undergo is left out.
 
         Args:
             preset: the one that the data set declares.
-            image_shape: (height, width, channels).
+            view_shape: (height, width) of the views.
+            image_channels: 1 or 3 channels of the picture.
 
         Raises:
             UserError: an operation was asked for that these images cannot undergo.
@@ -123,7 +136,7 @@ class ViewsConfig(Options):
         values = {name: getattr(self, name) for name in (*_VIEW_DEFAULTS, "crop_area_min")}
         given = {name: value for name, value in values.items() if value is not None}
         views = {**_VIEW_DEFAULTS, **VIEW_PRESETS[name], **given}
-        height, _, channels = image_shape
+        height, channels = view_shape[0], image_channels
         impossible = {}
         if channels != 3:
             reason = f"needs images with 3 channels; these have {channels}"

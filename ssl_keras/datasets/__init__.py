@@ -22,6 +22,7 @@ from ssl_keras.datasets.overlay import Overlay
 from ssl_keras.datasets.plain import Plain
 from ssl_keras.datasets.sources import load_source
 from ssl_keras.datasets.splits import MemorySplit, Split
+from ssl_keras.errors import UserError
 from ssl_keras.registry import Registry
 
 __all__ = [
@@ -57,6 +58,8 @@ def load(
     image_size: int | None = None,
     on_bad_image: str = "refuse",
     resize: str = "squash",
+    image_channels: int | None = None,
+    view_size: int | None = None,
     **options: Any,
 ) -> DataSet:
     """The data set called `name`, made from `source`.
@@ -68,7 +71,9 @@ def load(
         name: a key of `DATASETS`.
         source: see `datasets.sources`; None for the data set's default.
         seed: chooses whatever is random in the data set (such as the bits).
-        data_dir, download, image_size, on_bad_image, resize: see `sources.load_source`.
+        data_dir, download, image_size, on_bad_image, resize, image_channels: see
+            `sources.load_source`.
+        view_size: side of what the encoder sees, see `DataSet`; at most that of the images.
         **options: the options of the data set (the fields of its class).
 
     Raises:
@@ -77,6 +82,10 @@ def load(
     """
     recipe = DATASETS.get(name, **options)
     source = recipe.source_name(source)
+    if image_channels is not None and source is None:
+        raise UserError(
+            f"image_channels has no effect on {name!r}, whose images are grey: leave it out."
+        )
 
     def load_named(wanted: str, size: int | None) -> Source:
         return load_source(
@@ -87,9 +96,18 @@ def load(
             seed=seed,
             on_bad_image=on_bad_image,
             resize=resize,
+            image_channels=image_channels if wanted == source else None,
         )
 
     data = recipe.make(Ingredients(source, seed, image_size, load_named))
+    if view_size is not None:
+        if view_size > min(data.image_shape[:2]):
+            raise UserError(
+                f"view_size is {view_size}, but the images of {data.name} are only "
+                f"{data.image_shape[0]}x{data.image_shape[1]} pixels: choose a smaller --view_size "
+                "or a larger --image_size."
+            )
+        data = dataclasses.replace(data, view_size=(view_size, view_size))
     pixels = int(np.prod(data.image_shape))
     if (data.train.num_examples + data.test.num_examples) * pixels > IN_MEMORY_BYTES:
         return data

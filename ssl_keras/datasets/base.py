@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from ssl_keras.datasets.composing import compose_images
 from ssl_keras.datasets.examples import Examples
 from ssl_keras.datasets.splits import Split
 from ssl_keras.errors import UserError
@@ -71,6 +72,8 @@ class Source:
         name: the name it was asked for by.
         train, test: the splits.
         num_classes: number of classes; 0 without labels.
+        image_channels: how many of the first channels are the picture: 3 (RGB) or 1 (grey). The
+            others are extra planes, such as masks or depth. Default: 3 if there are so many.
         class_names: one name for each class, or empty.
         augmentation: the preset of views that suits these images.
         notices: what the user should know (images that were skipped, labels that are missing).
@@ -83,6 +86,11 @@ class Source:
     class_names: tuple[str, ...] = ()
     augmentation: str = "digits"
     notices: tuple[str, ...] = ()
+    image_channels: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.image_channels:
+            object.__setattr__(self, "image_channels", 3 if self.image_shape[2] >= 3 else 1)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -96,7 +104,7 @@ class Source:
 def preset_for(image_shape: tuple[int, int, int]) -> str:
     """The preset of views for photographs of this shape, or for digits if they are grey."""
     height, width, channels = image_shape
-    if channels != 3:
+    if channels < 3:
         return "digits"
     return "small_rgb" if max(height, width) <= 64 else "large_rgb"
 
@@ -109,8 +117,11 @@ class DataSet:
         name: what it is, for people: data set and source.
         train, test: the splits.
         features: feature name -> `Feature`, every competing feature that can be probed.
-        image_shape: (height, width, image channels).
-        num_bits: number of planes appended to the image channels.
+        image_shape: (height, width, channels), extra planes of the source included.
+        image_channels: how many of those channels are the picture, see `Source`.
+        num_bits: number of planes, constant over space, appended to the channels.
+        view_size: (height, width) of what the encoder sees: views are cut out of the images at
+            this size, and for evaluation images are scaled to it. None: that of the images.
         augmentation: the preset of views that suits these images.
         class_names: names of the classes of the feature "class", or empty.
         notices: what the user should know.
@@ -121,20 +132,22 @@ class DataSet:
     test: Split
     features: Mapping[str, Feature]
     image_shape: tuple[int, int, int]
+    image_channels: int
     num_bits: int = 0
+    view_size: tuple[int, int] | None = None
     augmentation: str = "digits"
     class_names: tuple[str, ...] = field(default=())
     notices: tuple[str, ...] = field(default=())
 
     @property
-    def image_channels(self) -> int:
-        return self.image_shape[2]
-
-    @property
     def input_shape(self) -> tuple[int, int, int]:
-        """The shape of one input of the encoder: (height, width, image channels + num_bits)."""
-        height, width, channels = self.image_shape
-        return (height, width, channels + self.num_bits)
+        """The shape of one input of the encoder: (height, width, channels + num_bits)."""
+        height, width = self.view_size or self.image_shape[:2]
+        return (height, width, self.image_shape[2] + self.num_bits)
+
+    def inputs(self, batch: Mapping[str, Any]) -> Any:
+        """The encoder's input for an un-augmented batch: float32 (batch, *input_shape)."""
+        return compose_images(batch["image"], batch.get("planes"), self.view_size)
 
 
 @dataclass(frozen=True)

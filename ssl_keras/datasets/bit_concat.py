@@ -100,6 +100,7 @@ class BitConcat(Recipe):
             test=split("test", source.test),
             features=features,
             image_shape=source.image_shape,
+            image_channels=source.image_channels,
             num_bits=self.num_bits,
             augmentation=source.augmentation,
             class_names=source.class_names,

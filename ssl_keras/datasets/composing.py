@@ -13,17 +13,20 @@ def to_float(images: Any) -> Any:
     return tf.cast(images, tf.float32) / 255.0 if images.dtype == tf.uint8 else images
 
 
-def compose_images(images: Any, planes: Any = None) -> Any:
+def compose_images(images: Any, planes: Any = None, size: tuple[int, int] | None = None) -> Any:
     """The encoder's input: images, and one channel for each plane, constant over space.
 
     Args:
         images: (batch, height, width, channels), uint8 or float in [0, 1].
         planes: (batch, num_bits) values, or None.
+        size: (height, width) to scale images to, bilinear with antialiasing; None: as they are.
 
     Returns:
         float32 (batch, height, width, channels + num_bits).
     """
     images = to_float(images)
+    if size is not None and tuple(images.shape[1:3]) != tuple(size):
+        images = tf.clip_by_value(tf.image.resize(images, size, antialias=True), 0.0, 1.0)
     if planes is None:
         return images
     shape = tf.shape(images)

@@ -124,6 +124,7 @@ class MultiDigit(Recipe):
             test=self._split(plans["test"], canvas, digits.num_classes),
             features=features,
             image_shape=(canvas, canvas, 1),
+            image_channels=1,
             augmentation="digits",
             notices=digits.notices,
         )

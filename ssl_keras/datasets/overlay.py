@@ -153,7 +153,8 @@ class Overlay(Recipe):
             features["digit"] = class_feature("digit", drawn, digits.num_classes)
 
         def split(name: str, examples: Examples) -> Split:
-            return Split(examples, self._composer(pools[name], assignment[name], places))
+            composer = self._composer(pools[name], assignment[name], places, source.image_channels)
+            return Split(examples, composer)
 
         shown = {"both": "digits over", "background": "no digits over", "digits": "digits without"}
         return DataSet(
@@ -162,13 +163,18 @@ class Overlay(Recipe):
             test=split("test", source.test),
             features=features,
             image_shape=source.image_shape,
+            image_channels=source.image_channels,
             augmentation=source.augmentation,
             class_names=source.class_names,
             notices=(*source.notices, *digits.notices),
         )
 
     def _composer(
-        self, pool: DigitPool, assignment: np.ndarray, places: list[tuple[int, int]]
+        self,
+        pool: DigitPool,
+        assignment: np.ndarray,
+        places: list[tuple[int, int]],
+        image_channels: int,
     ) -> Any:
         members, pool_images, pool_labels = map(tf.constant, (assignment, pool.images, pool.labels))
 
@@ -183,7 +189,9 @@ class Overlay(Recipe):
                 digit = tf.gather(pool_images, member)
                 labels["digit"] = tf.gather(pool_labels, member)
                 mask = draw(digit, image.shape[1:3], places)
-                image = blend(image, mask, self.blend or "max", self.blend_alpha or 0.5)
+                picture, extra = image[..., :image_channels], image[..., image_channels:]
+                picture = blend(picture, mask, self.blend or "max", self.blend_alpha or 0.5)
+                image = tf.concat([picture, extra], axis=-1)
             return {"image": image, "labels": labels}
 
         return compose

@@ -38,6 +38,7 @@ class Plain(Recipe):
             test=Split(source.test, compose),
             features=source_features(source),
             image_shape=source.image_shape,
+            image_channels=source.image_channels,
             augmentation=source.augmentation,
             class_names=source.class_names,
             notices=source.notices,

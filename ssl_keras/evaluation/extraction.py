@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ssl_keras.datasets.base import DataSet
-from ssl_keras.datasets.composing import compose_images
 from ssl_keras.datasets.splits import Split
 from ssl_keras.evaluation.base import FrozenFeatures
 from ssl_keras.lazy import tf
@@ -48,8 +47,7 @@ def extract(
 
     @tf.function(reduce_retracing=True)
     def of_batch(batch: Mapping[str, Any]) -> list[Any]:
-        images = compose_images(batch["image"], batch.get("planes"))
-        return list(representations(images))[: len(depths)]
+        return list(representations(data.inputs(batch)))[: len(depths)]
 
     def of_split(split: Split) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
         parts: list[list[np.ndarray]] = [[] for _ in depths]

@@ -68,6 +68,8 @@ def build(config: Config, data: DataSet | None = None) -> Experiment:
             image_size=config.data.image_size,
             on_bad_image=config.data.on_bad_image,
             resize=config.data.resize,
+            image_channels=config.data.image_channels,
+            view_size=config.views.view_size,
             **config.recipe.options(),
         )
     optimization = config.optimization
@@ -79,7 +81,7 @@ def build(config: Config, data: DataSet | None = None) -> Experiment:
         )
     for head in config.heads.values():
         head.check(data.train.num_examples)
-    views = config.views.resolve(data.augmentation, data.image_shape)
+    views = config.views.resolve(data.augmentation, data.input_shape[:2], data.image_channels)
     keras.utils.set_random_seed(config.run.seed)
     policy = POLICIES[config.run.mixed_precision]
     encoder, projection_head = build_networks(config, data, policy)
@@ -87,15 +89,22 @@ def build(config: Config, data: DataSet | None = None) -> Experiment:
     if data.features:
         sizes = {name: feature.size for name, feature in data.features.items()}
         probe = networks.build_linear_probe(encoder.output_shape[-1], sizes)
+    extra_planes = data.image_shape[2] - data.image_channels
+    if config.views.planes_move is not None and not extra_planes:
+        raise UserError(
+            f"planes_move has no effect on {data.name}, which has no extra planes: leave it out."
+        )
     mixup = config.views.mixup()
-    if mixup and mixup["planes"] and not data.num_bits:
+    if mixup and mixup["planes"] and not (data.num_bits or extra_planes):
         raise UserError(
             f"mixup_planes has no effect on {data.name}, which has no planes: leave it out."
         )
     augmenter = build_augmenter(
         channels=data.image_channels,
+        size=data.view_size,
+        planes_move=config.views.planes_move is not False,
         seed=config.run.seed,
-        mixup=Mixup(**mixup) if mixup else None,
+        mixup=Mixup(**mixup, channels=data.image_channels) if mixup else None,
         **views,
     )
     model = SimCLR(

@@ -157,7 +157,7 @@ def _export(experiment: Experiment, directory: Path) -> float:
         head.set_weights(model.projection_head.get_weights())
     export_encoder(encoder, head, config.network.projection_layers, directory)
     batch = next(iter(experiment.data.test.batches(_COMPARED_IMAGES)))
-    images = compose_images(batch["image"], batch.get("planes"))
+    images = experiment.data.inputs(batch)
     return compare_export(directory, images, encoder(images, training=False))
 
 
@@ -166,7 +166,7 @@ def _write_views(experiment: Experiment, board: TensorBoardScalars, workdir: Pat
     train = experiment.data.train
     count = min(_SHOWN_VIEWS, train.num_examples)
     batch = next(iter(train.training_batches(count, seed=experiment.config.run.seed, num_steps=1)))
-    images = compose_images(batch["image"])
+    images = compose_images(batch["image"], size=experiment.data.view_size)
     step = tf.constant(0, tf.int64)
     views, _, _ = experiment.model.augmenter.two_views(batch["image"], step)
     planes = batch.get("planes")

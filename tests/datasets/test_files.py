@@ -107,6 +107,33 @@ class TestNpz:
         np.testing.assert_array_equal(source.train.images, train)
         assert source.image_shape == (9, 7, 3)
 
+    @pytest.mark.parametrize(
+        ("channels", "given", "expected"),
+        [(1, None, 1), (2, None, 1), (3, None, 3), (5, None, 3), (5, 1, 1)],
+    )
+    def test_channels_after_the_picture_are_extra_planes(
+        self, tmp_path: Path, channels: int, given: int | None, expected: int
+    ) -> None:
+        images = GENERATOR.integers(0, 256, (20, 8, 8, channels)).astype(np.uint8)
+        np.savez(tmp_path / "data.npz", images=images, labels=np.arange(20) % 2)
+        source = load_source(f"npz:{tmp_path}/data.npz", image_channels=given)
+        assert (source.image_shape, source.image_channels) == ((8, 8, channels), expected)
+
+    @pytest.mark.parametrize("given", [2, 3])
+    def test_more_picture_than_channels_is_refused(self, tmp_path: Path, given: int) -> None:
+        np.savez(tmp_path / "data.npz", images=np.zeros((20, 8, 8, 2), np.uint8))
+        with pytest.raises(UserError, match=f"image_channels is {given}, but .* have 2 channels"):
+            load_source(f"npz:{tmp_path}/data.npz", image_channels=given)
+
+    def test_digits_are_drawn_on_the_picture_alone(self, tmp_path: Path, data_dir: str) -> None:
+        images = GENERATOR.integers(0, 100, (30, 40, 40, 4)).astype(np.uint8)
+        np.savez(tmp_path / "data.npz", images=images, labels=np.arange(30) % 2)
+        source = f"npz:{tmp_path}/data.npz"
+        data = datasets.load("overlay", source=source, data_dir=data_dir)
+        plain = load_source(source).train.images
+        np.testing.assert_array_equal(data.train.images[..., 3], plain[..., 3])
+        assert np.all((data.train.images[..., :3] != plain[..., :3]).any(axis=(1, 2)))
+
     def test_whole_arrays_of_floats_are_split_by_seed_and_stratified(self, tmp_path: Path) -> None:
         images = GENERATOR.random((50, 6, 6))
         file = tmp_path / "data.npz"
@@ -134,7 +161,7 @@ class TestNpz:
         [
             ({"pictures": np.zeros((4, 3, 3))}, "holds the arrays pictures; x_train"),
             ({"x": np.zeros((4, 3))}, r"has the shape \(4, 3\)"),
-            ({"x": np.zeros((4, 3, 3, 2))}, r"has the shape \(4, 3, 3, 2\)"),
+            ({"x": np.zeros((4, 3, 3, 0))}, r"has the shape \(4, 3, 3, 0\)"),
             ({"x": np.full((4, 3, 3), 7.0)}, "values from 7 to 7; floats must lie in"),
             ({"x": np.zeros((4, 3, 3), np.int64)}, "has the type int64; uint8"),
             ({"x": np.zeros((9, 3, 3)), "y": np.zeros(9, int)}, "are all of one class"),

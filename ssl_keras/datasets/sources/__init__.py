@@ -12,6 +12,7 @@ Nothing is downloaded unless it is asked for.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from ssl_keras.datasets.base import Source
@@ -40,6 +41,7 @@ def load_source(
     seed: int = 0,
     on_bad_image: str = "refuse",
     resize: str = "squash",
+    image_channels: int | None = None,
 ) -> Source:
     """The source called `name`.
 
@@ -53,10 +55,32 @@ def load_source(
         seed: chooses the split of a source that has none, and the crops of `photos`.
         on_bad_image: "refuse" or "skip" image files that cannot be decoded.
         resize: how image files are scaled, see `decoding.decode`.
+        image_channels: how many of the first channels are the picture, see `Source`.
 
     Raises:
         UserError: unknown name, or data that cannot be used; one sentence says why.
     """
+    source = _load(name, data_dir, download, image_size, seed, on_bad_image, resize)
+    if image_channels is None:
+        return source
+    if image_channels not in (1, 3) or image_channels > source.image_shape[2]:
+        raise UserError(
+            f"image_channels is {image_channels}, but the images of {name!r} have "
+            f"{source.image_shape[2]} channels: give 1 (grey) or 3 (RGB), at most as many as there "
+            "are."
+        )
+    return dataclasses.replace(source, image_channels=image_channels)
+
+
+def _load(
+    name: str,
+    data_dir: str | None,
+    download: bool,
+    image_size: int | None,
+    seed: int,
+    on_bad_image: str,
+    resize: str,
+) -> Source:
     kind, _, path = name.partition(":")
     if resize != "squash" and (kind in PATHS or name == "photos"):
         raise UserError(

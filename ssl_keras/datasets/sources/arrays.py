@@ -110,8 +110,10 @@ _WHOLE = (("images", "labels"), ("x", "y"))
 def load_npz(name: str, path: str, image_size: int | None, seed: int) -> Source:
     """A NumPy archive with x_train, y_train, x_test, y_test, or images and labels.
 
-    Images are (N, height, width) or (N, height, width, 1 or 3): uint8, or float in [0, 1]. Labels
-    are integers and may be left out. Without test images a seeded, stratified fifth is taken.
+    Images are (N, height, width) or (N, height, width, channels): uint8, or float in [0, 1]. Of
+    three or more channels the first three are RGB, of fewer the first is grey; the others are extra
+    planes, such as masks or depth. Labels are integers and may be left out. Without test images a
+    seeded, stratified fifth is taken.
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -167,10 +169,10 @@ def _labels(file: Path, key: str, labels: np.ndarray | None, count: int) -> np.n
 def _images(file: Path, key: str, images: np.ndarray) -> np.ndarray:
     if images.ndim == 3:
         images = images[..., None]
-    if images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
+    if images.ndim != 4 or not images.size:
         raise UserError(
             f"The array {key} of {file} has the shape {images.shape}; (N, height, width) or "
-            "(N, height, width, 1 or 3) is needed."
+            "(N, height, width, channels) is needed."
         )
     if images.dtype == np.uint8:
         return images
