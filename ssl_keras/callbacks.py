@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,16 +85,16 @@ class Progress(Listener):
 
 
 class TensorBoardScalars(Listener):
-    """Writes the metrics and the learning rate as scalars; x is the optimizer step.
+    """Writes the metrics and what is scheduled as scalars; x is the optimizer step.
 
     Args:
         directory: where the event file goes.
-        learning_rate: step -> learning rate.
+        schedules: name -> function from the step to a value, such as the learning rate.
     """
 
-    def __init__(self, directory: Path, learning_rate: Any):
+    def __init__(self, directory: Path, schedules: Mapping[str, Callable[[int], Any]]):
         self.writer = tf.summary.create_file_writer(str(directory))
-        self.learning_rate = learning_rate
+        self.schedules = dict(schedules)
         self.last = (0, 0.0)
         self.input_wait: float | None = None
 
@@ -108,7 +108,8 @@ class TensorBoardScalars(Listener):
         with self.writer.as_default(step=step):
             for name, value in values.items():
                 tf.summary.scalar(f"train/{name}", value)
-            tf.summary.scalar("optimization/learning_rate", self.learning_rate(step))
+            for name, schedule in self.schedules.items():
+                tf.summary.scalar(f"optimization/{name}", schedule(step))
             tf.summary.scalar("speed/steps_per_second", rate)
             if self.input_wait is not None:
                 tf.summary.scalar("speed/input_wait", self.input_wait)
@@ -125,6 +126,11 @@ class TensorBoardScalars(Listener):
         """Write Markdown."""
         with self.writer.as_default(step=step):
             tf.summary.text(tag, text)
+
+    def histogram(self, tag: str, values: Any, step: int) -> None:
+        """Write the distribution of `values`, an array of any shape."""
+        with self.writer.as_default(step=step):
+            tf.summary.histogram(tag, values)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Write `values` under their own names."""

@@ -14,9 +14,10 @@ from typing import Any
 from absl import flags as absl_flags
 
 from ssl_keras import config as configuration
+from ssl_keras import schedules
 from ssl_keras.config import Config
 from ssl_keras.errors import UserError, nearest
-from ssl_keras.registry import python_type, validated
+from ssl_keras.registry import is_scheduled, plain, python_type, validated, wanted
 
 _TYPE_NAMES = {float: "number", int: "whole number", str: "text", bool: "true or false"}
 
@@ -36,9 +37,10 @@ class _Parser(absl_flags.ArgumentParser):
             try:
                 value = float(argument) if kind is float else int(argument)
             except ValueError:
-                raise ValueError(
-                    f"{self.field.name} must be a {_TYPE_NAMES[kind]}, not {argument!r}."
-                ) from None
+                if not (is_scheduled(self.field) and schedules.parse(argument)):
+                    raise ValueError(
+                        f"{self.field.name} must be {wanted(self.field)}, not {argument!r}."
+                    ) from None
         return validated(self.field, value) if self.check else value
 
     def flag_type(self) -> str:
@@ -70,7 +72,7 @@ def define() -> absl_flags.FlagValues:
             for name, uses in registry.fields().items():
                 if name in flag_values:
                     continue
-                defaults = ", ".join(f"{entry}: {_plain(use.default)}" for entry, use in uses)
+                defaults = ", ".join(f"{entry}: {plain(use.default)}" for entry, use in uses)
                 text = f"{_help(uses[0][1])} ({_shortened(defaults, uses)})"
                 _define_one(flag_values, title, uses[0][1], None, text, check=len(uses) == 1)
     flags: list[absl_flags.Flag] = [
@@ -89,12 +91,8 @@ def define() -> absl_flags.FlagValues:
 
 
 def _shortened(defaults: str, uses: list[tuple[str, dataclasses.Field]]) -> str:
-    same = {_plain(use.default) for _, use in uses}
+    same = {plain(use.default) for _, use in uses}
     return f"default {same.pop()}" if len(same) == 1 and len(uses) > 1 else defaults
-
-
-def _plain(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _help(field: dataclasses.Field) -> str:
@@ -185,7 +183,7 @@ def help_text(program: str, example: str, flag_values: absl_flags.FlagValues) ->
     for title in titles:
         lines.append(f"{title}:")
         for flag in by_module[title]:
-            default = "" if flag.default is None else f" [{_plain(flag.default)}]"
+            default = "" if flag.default is None else f" [{plain(flag.default)}]"
             lines += textwrap.wrap(
                 f"--{flag.name}  {flag.help}{default}",
                 width=98,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from ssl_keras import randomness
 from ssl_keras.lazy import tf
+from ssl_keras.losses import functional, priors
 from ssl_keras.losses.functional import normalize
+from ssl_keras.losses.pairs import compare, equal_rows
 
 
 def contrastive_accuracy(
@@ -57,3 +61,242 @@ def feature_accuracy(kind: str, labels: Any, logits: Any) -> Any:
     else:
         right = (logits > 0) == (labels > 0)
     return tf.reduce_mean(tf.cast(right, tf.float32))
+
+
+def alignment(representations_1: Any, representations_2: Any, alpha: float = 2.0) -> Any:
+    """How close the two views of an image are: mean of ||x - y||^alpha on the unit sphere.
+
+    0 if they are equal; at alpha = 2 it is 2 (1 - mean cosine), 2 for unrelated views. Wang and
+    Isola 2020, section 4.1.
+
+    Args:
+        representations_1, representations_2: (images, dim), normalised here.
+        alpha: above 0.
+    """
+    return functional.powered_distance(
+        normalize(representations_1), normalize(representations_2), alpha
+    )
+
+
+def uniformity(representations: Any, t: float = 2.0) -> Any:
+    """How evenly representations cover the unit sphere: log mean exp(-t ||x - x'||^2) over pairs.
+
+    0 if all are equal, lower the more evenly spread. Wang and Isola 2020, section 4.2; Wang and Liu
+    2021 report the same with its sign changed.
+
+    Args:
+        representations: (images, dim), normalised here.
+        t: above 0.
+    """
+    return functional.log_mean_potential(normalize(representations), t)
+
+
+def tolerance(representations: Any, labels: Any, printed: bool = False) -> Any:
+    """How close images of one class are: mean cosine of pairs of different images of equal label.
+
+    Wang and Liu 2021, section 4.2. The formula that they print averages over *all* pairs, those of
+    different classes counting 0, and cannot give the values that they print (0.37 with ten
+    classes); `printed=True` computes it.
+
+    Args:
+        representations: (images, dim), normalised here.
+        labels: (images,) or (images, size); vectors are equal if all entries are.
+        printed: whether to average over all pairs.
+
+    Returns:
+        float32 scalar; NaN if no two images have the same label.
+    """
+    rows = normalize(representations)
+    apart = tf.logical_not(tf.eye(tf.shape(rows)[0], dtype=tf.bool))
+    same = tf.cast(tf.logical_and(equal_rows(labels, labels), apart), tf.float32)
+    total = tf.reduce_sum(same * tf.matmul(rows, rows, transpose_b=True))
+    return total / tf.reduce_sum(tf.cast(apart, tf.float32) if printed else same)
+
+
+def effective_rank(representations: Any) -> Any:
+    """How many directions representations use: exp of the entropy of their singular values.
+
+    Between 1 (all on one line) and min(images, dim). Roy and Vetterli 2007; as a measure of
+    representations Garrido et al. 2023 (RankMe). Not centred. Computed in float64.
+
+    Args:
+        representations: (images, dim).
+    """
+    rows = tf.cast(representations, tf.float64)
+    images, dim = rows.shape
+    wide = images is not None and images < dim
+    gram = tf.matmul(rows, rows, transpose_a=not wide, transpose_b=wide)
+    values = tf.sqrt(tf.nn.relu(tf.linalg.eigvalsh(gram)))
+    shares = values / tf.maximum(tf.reduce_sum(values), 1e-30)
+    # Zero representations have no direction: all shares are 0, the rank is 1.
+    entropy = -tf.reduce_sum(tf.math.xlogy(shares, shares))
+    return tf.cast(tf.exp(entropy), tf.float32)
+
+
+def mean_norm(representations: Any) -> Any:
+    """Mean length of representations (images, dim)."""
+    return tf.reduce_mean(tf.norm(tf.cast(representations, tf.float32), axis=1))
+
+
+def contrastive_entropy(
+    representations_1: Any, representations_2: Any, temperature: Any = 1.0
+) -> Any:
+    """Mean entropy, in nats, of the softmax over which second view belongs to a first view.
+
+    Between 0 and log(images). Source: google-research/simclr, tf2/metrics.py, where the logits are
+    those of the loss.
+
+    Args:
+        representations_1, representations_2: (images, dim), the two views, normalised here.
+        temperature: above 0.
+    """
+    cosines = tf.matmul(
+        normalize(representations_1), normalize(representations_2), transpose_b=True
+    )
+    logs = tf.nn.log_softmax(cosines / temperature, axis=1)
+    return -tf.reduce_mean(tf.reduce_sum(tf.exp(logs) * logs, axis=1))
+
+
+def relative_penalties(
+    representations_1: Any, representations_2: Any, temperature: Any
+) -> tuple[Any, Any]:
+    """How the gradient of a contrastive loss divides among the negatives of each anchor.
+
+        r_ij = exp(s_ij / t) / sum_{k != i} exp(s_ik / t)
+
+    The gradient on the negative j relative to that on the positive; sums to 1 over the negatives.
+    Wang and Liu 2021, eq. 7. The lower the temperature, the more the hardest negatives get.
+
+    Args:
+        representations_1, representations_2: (images, dim), the two views, normalised here.
+        temperature: t, above 0.
+
+    Returns:
+        (similarities, penalties): (2 images, 2 images - 2) each, the negatives of each of the 2N
+        anchors, most similar first.
+    """
+    pairs = compare(normalize(representations_1), normalize(representations_2))
+    similarities = pairs.hardest(pairs.num_negatives)
+    return similarities, tf.nn.softmax(similarities / temperature, axis=1)
+
+
+def penalty_entropy(penalties: Any) -> Any:
+    """Mean entropy, in nats, of relative penalties (anchors, negatives); at most log(negatives).
+
+    It falls with the temperature: the loss becomes aware of hardness (Wang and Liu 2021, 3.2).
+    """
+    return -tf.reduce_mean(tf.reduce_sum(tf.math.xlogy(penalties, penalties), axis=1))
+
+
+def hardest_share(penalties: Any, share: float = 0.01) -> Any:
+    """Mean share of the gradient that the hardest `share` of the negatives carry, in (0, 1].
+
+    Args:
+        penalties: (anchors, negatives), hardest first, as `relative_penalties` gives them.
+        share: in (0, 1]; at least one negative is taken.
+    """
+    penalties = tf.convert_to_tensor(penalties)
+    count = tf.cast(tf.shape(penalties)[1], tf.float32)
+    taken = tf.cast(tf.maximum(tf.round(share * count), 1.0), tf.int32)
+    return tf.reduce_mean(tf.reduce_sum(penalties[:, :taken], axis=1))
+
+
+def mutual_information_bound(
+    representations_1: Any, representations_2: Any, temperature: Any
+) -> tuple[Any, Any]:
+    """A lower bound, in nats, on what the two views' representations tell about each other.
+
+        I >= log(2N - 1) - NT-Xent
+
+    It cannot exceed its ceiling log(2N - 1), however much they share. van den Oord et al. 2018
+    (InfoNCE), with the 2N - 1 candidates of NT-Xent.
+
+    Args:
+        representations_1, representations_2: (images, dim), the two views, normalised here.
+        temperature: above 0.
+
+    Returns:
+        (bound, ceiling), float32 scalars.
+    """
+    loss = functional.nt_xent(
+        normalize(representations_1), normalize(representations_2), temperature
+    )
+    ceiling = tf.math.log(tf.cast(2 * tf.shape(representations_1)[0] - 1, tf.float32))
+    return ceiling - loss, ceiling
+
+
+def prior_distances(representations: Any, seed: Any) -> dict[str, Any]:
+    """Sliced Wasserstein distance to each prior of the generalized losses.
+
+    To the unit sphere of the normalised representations; to the cube [-1, 1]^dim and to N(0, I) of
+    the representations as they are. See `losses.functional.sliced_wasserstein`.
+
+    Args:
+        representations: (images, dim).
+        seed: chooses directions and samples, see `randomness.as_key`.
+
+    Returns:
+        {"hypersphere", "cube", "gaussian"}: float32 scalars.
+    """
+    rows = tf.cast(representations, tf.float32)
+    key = randomness.as_key(seed)
+    directions = priors.random_directions(randomness.fold(key, 0), rows.shape[1])
+    given = {
+        "hypersphere": (normalize(rows), priors.hypersphere),
+        "cube": (rows, priors.cube),
+        "gaussian": (rows, priors.gaussian),
+    }
+    return {
+        name: functional.sliced_wasserstein(
+            points, sampler(randomness.fold(key, 1), tf.shape(rows)), directions
+        )
+        for name, (points, sampler) in given.items()
+    }
+
+
+def pairwise_logistic_loss(representations_1: Any, representations_2: Any) -> Any:
+    """The unsupervised logistic loss with one negative, in bits: L_un of Arora et al. 2019.
+
+        mean over anchors i and other images j of log2(1 + exp(-f_i.(f_pos(i) - f_j)))
+
+    j are views of the other kind. 1 if nothing is told apart.
+
+    Args:
+        representations_1, representations_2: (images, dim), the two views, used as they are.
+    """
+    views = [tf.cast(r, tf.float32) for r in (representations_1, representations_2)]
+    pairs = compare(views[0], views[1], both_kinds=False)
+    losses = tf.math.softplus(pairs.products - pairs.positives[:, None]) / math.log(2)
+    return tf.reduce_mean(pairs.mean_negatives(losses))
+
+
+def mean_classifier_loss(representations: Any, labels: Any, num_classes: int) -> Any:
+    """Supervised loss of the mean classifier, averaged over all tasks of two classes, in bits.
+
+        mean over classes c, c' of mean over images x of c of log2(1 + exp(-f(x).(mu_c - mu_c')))
+
+    mu_c is the mean representation of class c. The L_sup^mu of Arora et al. 2019, section 3, with
+    the logistic loss: the quantity that they bound by the unsupervised loss.
+
+    Args:
+        representations: (images, dim), used as they are.
+        labels: (images,), integers.
+        num_classes: classes; those without an image are left out.
+
+    Returns:
+        float32 scalar; NaN if there are fewer than two classes.
+    """
+    rows = tf.cast(representations, tf.float32)
+    members = tf.one_hot(labels, num_classes)
+    counts = tf.reduce_sum(members, axis=0)
+    means = tf.matmul(members, rows, transpose_a=True) / tf.maximum(counts, 1.0)[:, None]
+    scores = tf.matmul(rows, means, transpose_b=True)
+    own = tf.reduce_sum(members * scores, axis=1, keepdims=True)
+    losses = tf.math.softplus(scores - own) / math.log(2)
+    # First over the images of each class, then over ordered pairs of different classes.
+    by_class = tf.matmul(members, losses, transpose_a=True) / tf.maximum(counts, 1.0)[:, None]
+    there = counts > 0
+    tasks = tf.logical_and(there[:, None], there[None, :])
+    tasks = tf.logical_and(tasks, tf.logical_not(tf.eye(num_classes, dtype=tf.bool)))
+    tasks = tf.cast(tasks, tf.float32)
+    return tf.reduce_sum(tasks * by_class) / tf.reduce_sum(tasks)

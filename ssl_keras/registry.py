@@ -20,9 +20,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ssl_keras import schedules
 from ssl_keras.errors import UserError, nearest, unknown_name
 
-_PYTHON_TYPES = {"float": float, "int": int, "str": str, "bool": bool}
+# The annotation of an option that is a number, or the text of a `schedules.Schedule`.
+Scheduled = Any
+
+_PYTHON_TYPES = {"float": float, "int": int, "str": str, "bool": bool, "Scheduled": float}
 
 
 def option(
@@ -63,6 +67,23 @@ def python_type(field: dataclasses.Field) -> type:
     return _PYTHON_TYPES[str(field.type).removesuffix(" | None")]
 
 
+def is_scheduled(field: dataclasses.Field) -> bool:
+    """Whether the option may be a schedule."""
+    return str(field.type) == "Scheduled"
+
+
+def plain(value: Any) -> str:
+    """A value as text, short."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def wanted(field: dataclasses.Field) -> str:
+    """What kind of value the option takes, as it is called in error messages."""
+    name = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
+    text = name[python_type(field)]
+    return f"{text}, {schedules.SYNTAX}" if is_scheduled(field) else text
+
+
 def _bounds_text(metadata: Mapping[str, Any]) -> str:
     parts = []
     if metadata["minimum"] is not None:
@@ -79,6 +100,8 @@ def _bounds_text(metadata: Mapping[str, Any]) -> str:
 def validated(field: dataclasses.Field, value: Any) -> Any:
     """`value` converted to the type of the option and checked against its bounds.
 
+    A schedule stays the text it is, written in one way.
+
     Raises:
         UserError: wrong type, outside the bounds, or not among the choices.
     """
@@ -87,20 +110,29 @@ def validated(field: dataclasses.Field, value: Any) -> Any:
         return None
     if expected is bool:
         if not isinstance(value, bool):
-            raise UserError(f"{field.name} must be true or false, not {value!r}.")
+            raise UserError(f"{field.name} must be {wanted(field)}, not {value!r}.")
         return value
     if expected is str:
         if not isinstance(value, str):
-            raise UserError(f"{field.name} must be a text, not {value!r}.")
+            raise UserError(f"{field.name} must be {wanted(field)}, not {value!r}.")
         if metadata["choices"] and value not in metadata["choices"]:
             raise unknown_name(field.name, value, metadata["choices"])
         return value
-    word = "a whole number" if expected is int else "a number"
+    if is_scheduled(field) and isinstance(value, str) and (found := schedules.parse(value)):
+        for number in (found.start, found.end):
+            _check_bounds(field, number, value)
+        return str(found)
     if isinstance(value, bool) or not hasattr(value, "__float__"):
-        raise UserError(f"{field.name} must be {word}, not {value!r}.")
+        raise UserError(f"{field.name} must be {wanted(field)}, not {value!r}.")
     if expected is int and not (math.isfinite(value) and float(value) == int(value)):
-        raise UserError(f"{field.name} must be a whole number, not {value!r}.")
+        raise UserError(f"{field.name} must be {wanted(field)}, not {value!r}.")
     number = expected(value)
+    _check_bounds(field, number, value)
+    return number
+
+
+def _check_bounds(field: dataclasses.Field, number: float, given: Any) -> None:
+    metadata = field.metadata
     inside = (
         math.isfinite(number)
         and (metadata["minimum"] is None or number >= metadata["minimum"])
@@ -110,8 +142,7 @@ def validated(field: dataclasses.Field, value: Any) -> Any:
     )
     if not inside:
         bounds = _bounds_text(metadata) or "finite"
-        raise UserError(f"{field.name} must be {bounds}, not {value!r}.")
-    return number
+        raise UserError(f"{field.name} must be {bounds}, not {given!r}.")
 
 
 @dataclass(frozen=True)

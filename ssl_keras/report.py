@@ -61,11 +61,37 @@ def accuracy_table(
                 row += ["" if value is None else f"{value:.3f}" for value in found]
                 if any(row[3:]):
                     rows.append(row)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    return _aligned(rows, left=2)
+
+
+def measures_table(
+    values: Mapping[str, float], head: str, measures: Mapping[str, str], depths: Sequence[str]
+) -> str:
+    """Measures that are no accuracies, at every depth.
+
+    Args:
+        values: as in `accuracy_table`.
+        head: the head that made them.
+        measures: name of the measure -> its label, in order; those without a value are left out.
+        depths: the depths, in order.
+    """
+    rows = [["", "untrained", *depths]]
+    for measure, label in measures.items():
+        keys = [f"{CONTROL}/{head}/{depths[0]}/{measure}"]
+        keys += [f"{head}/{depth}/{measure}" for depth in depths]
+        found = [values.get(key) for key in keys]
+        if any(value is not None for value in found):
+            rows.append([label, *("" if value is None else f"{value:.3f}" for value in found)])
+    return _aligned(rows, left=1)
+
+
+def _aligned(rows: Sequence[Sequence[str]], left: int) -> str:
+    """Rows as lines, a rule below the first; the first `left` columns are aligned to the left."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for index, row in enumerate(rows):
         cells = [
-            cell.ljust(width) if column < 2 else cell.rjust(width)
+            cell.ljust(width) if column < left else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())

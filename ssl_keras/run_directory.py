@@ -119,3 +119,28 @@ def write_json(path: Path, value: Any) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(json.dumps(value, indent=2) + "\n")
     os.replace(temporary, path)
+
+
+def read(workdir: Path) -> tuple[Config, dict[str, Any]]:
+    """Configuration and results of a finished run.
+
+    Raises:
+        UserError: it is not the directory of a run, the run is not finished, or a file of it is
+            damaged.
+    """
+    if not workdir.is_dir():
+        raise UserError(f"The run {workdir} does not exist: give the directory of a finished run.")
+    if not is_run(workdir):
+        raise UserError(
+            f"{workdir} is not the directory of a run: its flags.txt is missing or of something "
+            "else."
+        )
+    if not (workdir / "results.json").is_file():
+        raise UserError(f"The run {workdir} is not finished: it has no results.json.")
+    found = []
+    for name in ("config.json", "results.json"):
+        try:
+            found.append(json.loads((workdir / name).read_text()))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{workdir / name} cannot be read: {error}; repeat the run.") from error
+    return Config.make(**found[0]), found[1]

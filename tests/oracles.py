@@ -60,3 +60,139 @@ def sliced_wasserstein(points: np.ndarray, samples: np.ndarray, directions: np.n
             total += (a - b) ** 2
             count += 1
     return total / count
+
+
+def _anchors(z1: np.ndarray, z2: np.ndarray, both_kinds: bool, direction: str = "both"):
+    """(anchor, positive, negatives) of each anchor, from loops over images and kinds of views."""
+    views = [np.asarray(z1, np.float64), np.asarray(z2, np.float64)]
+    for kind in (0, 1) if direction == "both" else (0,):
+        for i in range(len(z1)):
+            negatives = []
+            for other_kind in (0, 1):
+                if other_kind == kind and not both_kinds:
+                    continue
+                negatives += [views[other_kind][k] for k in range(len(z1)) if k != i]
+            yield views[kind][i], views[1 - kind][i], negatives
+
+
+def nt_xent_variant(
+    z1: np.ndarray, z2: np.ndarray, temperature: float, negatives: str, direction: str
+) -> float:
+    """Softmax over the positive and the negatives, for both or one kind of anchors."""
+    losses = []
+    for anchor, positive, others in _anchors(unit(z1), unit(z2), negatives == "both", direction):
+        numerator = math.exp(float(anchor @ positive) / temperature)
+        rest = sum(math.exp(float(anchor @ other) / temperature) for other in others)
+        losses.append(-math.log(numerator / (numerator + rest)))
+    return float(np.mean(losses))
+
+
+def debiased(
+    z1: np.ndarray, z2: np.ndarray, temperature: float, tau_plus: float, beta: float = 0.0
+) -> float:
+    """Chuang et al. 2020, eq. 7 and 8; with beta Robinson et al. 2021, as in their code."""
+    losses = []
+    for anchor, positive, others in _anchors(unit(z1), unit(z2), True):
+        pos = math.exp(float(anchor @ positive) / temperature)
+        neg = [math.exp(float(anchor @ other) / temperature) for other in others]
+        count = len(neg)
+        weighted = 0.0
+        if count:
+            importance = [value**beta for value in neg]
+            products = [a * b for a, b in zip(importance, neg, strict=True)]
+            weighted = sum(products) / (sum(importance) / count)
+        estimate = (weighted - tau_plus * count * pos) / (1 - tau_plus)
+        estimate = max(estimate, count * math.exp(-1 / temperature))
+        losses.append(-math.log(pos / (pos + estimate)))
+    return float(np.mean(losses))
+
+
+def supcon(z1: np.ndarray, z2: np.ndarray, labels: np.ndarray, temperature: float) -> float:
+    """Khosla et al. 2020, eq. 2: the mean over positives outside the logarithm."""
+    views, classes = unit(np.concatenate([z1, z2])), [*labels, *labels]
+    total = 0.0
+    for i in range(len(views)):
+        others = [k for k in range(len(views)) if k != i]
+        denominator = sum(math.exp(float(views[i] @ views[k]) / temperature) for k in others)
+        positives = [k for k in others if np.array_equal(classes[k], classes[i])]
+        inner = 0.0
+        for p in positives:
+            inner += math.log(math.exp(float(views[i] @ views[p]) / temperature) / denominator)
+        total += -inner / len(positives)
+    return total / len(views)
+
+
+def align_uniform(
+    z1: np.ndarray, z2: np.ndarray, weights: tuple[float, float], alpha: float, t: float
+) -> float:
+    """Wang and Isola 2020: mean powered distance, and log mean potential over unordered pairs."""
+    x, y = unit(z1), unit(z2)
+    align = np.mean([np.linalg.norm(a - b) ** alpha for a, b in zip(x, y, strict=True)])
+
+    def uniform(rows: np.ndarray) -> float:
+        potentials = [
+            math.exp(-t * float(np.sum((rows[i] - rows[j]) ** 2)))
+            for i in range(len(rows))
+            for j in range(i + 1, len(rows))
+        ]
+        return math.log(float(np.mean(potentials))) if potentials else 0.0
+
+    return float(weights[0] * align + weights[1] * (uniform(x) + uniform(y)) / 2)
+
+
+def simple(z1: np.ndarray, z2: np.ndarray, weight: float, kept: int | None = None) -> float:
+    """Wang and Liu 2021, eq. 5, with a mean over the (hardest) negatives."""
+    losses = []
+    for anchor, positive, others in _anchors(unit(z1), unit(z2), True):
+        hardest = sorted((float(anchor @ other) for other in others), reverse=True)[:kept]
+        mean = sum(hardest) / len(hardest) if hardest else 0.0
+        losses.append(-float(anchor @ positive) + weight * mean)
+    return float(np.mean(losses))
+
+
+def hard_contrastive(z1: np.ndarray, z2: np.ndarray, temperature: float, kept: int) -> float:
+    """Wang and Liu 2021: only the hardest negatives in the denominator."""
+    losses = []
+    for anchor, positive, others in _anchors(unit(z1), unit(z2), True):
+        hardest = sorted((float(anchor @ other) for other in others), reverse=True)[:kept]
+        pos = math.exp(float(anchor @ positive) / temperature)
+        rest = sum(math.exp(value / temperature) for value in hardest)
+        losses.append(-math.log(pos / (pos + rest)))
+    return float(np.mean(losses))
+
+
+def dot_product_losses(z1: np.ndarray, z2: np.ndarray) -> dict[str, float]:
+    """Sohn 2016 (n_pair), and Arora et al. 2019 (logistic, hinge), from v = f.f+ - f.f-."""
+    n_pair, logistic, hinge = [], [], []
+    for anchor, positive, others in _anchors(z1, z2, False):
+        v = [float(anchor @ (positive - other)) for other in others]
+        n_pair.append(math.log(1 + sum(math.exp(-value) for value in v)))
+        logistic.append(math.log2(1 + sum(math.exp(-value) for value in v)))
+        hinge.append(max(0.0, 1 + max(-value for value in v)) if v else 0.0)
+    means = {"n_pair": n_pair, "logistic": logistic, "hinge": hinge}
+    return {name: float(np.mean(values)) for name, values in means.items()}
+
+
+def triplet(z1: np.ndarray, z2: np.ndarray, margin: float, mining: str) -> float:
+    """Schroff et al. 2015 on unit vectors."""
+    losses = []
+    for anchor, positive, others in _anchors(unit(z1), unit(z2), True):
+        near = float(np.sum((anchor - positive) ** 2))
+        far = [float(np.sum((anchor - other) ** 2)) for other in others]
+        if mining == "hard":
+            far = [min(far)]
+        elif mining == "semi_hard":
+            outside = [value for value in far if value > near]
+            far = [min(outside)] if outside else [max(far)]
+        losses.append(np.mean([max(0.0, near - value + margin) for value in far]))
+    return float(np.mean(losses))
+
+
+def margin(z1: np.ndarray, z2: np.ndarray, distance: float) -> float:
+    """Chopra et al. 2005: squared distances of positives, squared gaps of negatives."""
+    same, different = [], []
+    for anchor, positive, others in _anchors(z1, z2, True):
+        same.append(float(np.sum((anchor - positive) ** 2)))
+        gaps = [max(0.0, distance - float(np.linalg.norm(anchor - o))) ** 2 for o in others]
+        different.append(float(np.mean(gaps)))
+    return float(np.mean(same) + np.mean(different))

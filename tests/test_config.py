@@ -17,14 +17,14 @@ def test_defaults_are_valid_and_complete() -> None:
     assert config.objective.loss == "uniform_prior"
     assert config.loss.options() == {"distribution_weight": config.flat()["distribution_weight"]}
     assert "temperature" not in config.flat()
-    assert set(config.heads) == {"linear", "knn"}
+    assert set(config.heads) == {"linear", "knn", "geometry"}
 
 
 def test_options_reach_their_entries() -> None:
     config = Config.make(
         loss="nt_xent", temperature=0.5, num_bits=7, optimizer="sgd", momentum=0.8, knn_k=5
     )
-    assert config.loss.options() == {"temperature": 0.5}
+    assert config.loss.options()["temperature"] == 0.5
     assert config.recipe.options()["num_bits"] == 7
     assert config.optimizer.options()["momentum"] == 0.8
     assert config.heads["knn"].options()["knn_k"] == 5
@@ -67,6 +67,14 @@ def test_mistakes_are_refused(values: dict[str, Any], message: str) -> None:
         Config.make(**values)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_schedules_are_settings_like_any_other() -> None:
+    config = Config.make(loss="nt_xent", temperature="cosine:1:.1")
+    assert config.flat()["temperature"] == "cosine:1.0:0.1"
+    assert "--temperature=cosine:1.0:0.1\n" in config.flagfile_text()
+    assert Config.make(**config.flat()).digest() == config.digest()
+    assert config.digest() != Config.make(loss="nt_xent").digest()
 
 
 def test_digest_follows_what_determines_the_run() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from ssl_keras import experiment, run_directory
 from ssl_keras.config import Config
 from ssl_keras.datasets import DataSet, compose_images
 from ssl_keras.errors import UserError
+from ssl_keras.experiment.measuring import diagnosis
 
 SMALL = {"num_bits": 2, "steps": 6, "batch_size": 64, "log_every": 2, "width_multiplier": 0.25}
 
@@ -100,13 +103,173 @@ def test_event_file_holds_the_documented_tags(finished: tuple[Path, dict[str, An
         "train/linear_probe/bits/accuracy",
         "optimization/learning_rate",
         "speed/steps_per_second",
+        "geometry/features/effective_rank",
+        "geometry/projections/uniformity",
+        "geometry/projections/tolerance/class",
+        "geometry/projections/distance_to_cube",
     ):
         assert len(found[tag]) == 3
+    assert {"similarities/positives", "similarities/negatives"} <= set(found)
     assert "views" in found
     ((step, value),) = found["evaluation/linear/features/class/accuracy"]
     assert step == 6
     np.testing.assert_allclose(value, results["results"]["linear/features/class/accuracy"])
     np.testing.assert_allclose(found["train/loss"][-1][1], results["training"]["loss"], rtol=1e-6)
+
+
+def test_geometry_is_measured_while_training_and_after(
+    finished: tuple[Path, dict[str, Any]],
+) -> None:
+    _, results = finished
+    assert [record["step"] for record in results["geometry_history"]] == [2, 4, 6]
+    for record in results["geometry_history"]:
+        assert -4 < record["projections/uniformity"] < 0
+        assert 0 < record["projections/penalty_entropy"] < np.log(254)
+    for depth in ("features", "projection_1", "projection_2"):
+        assert 1 <= results["results"][f"geometry/{depth}/effective_rank"] <= 64
+    assert results["results"]["random_encoder/geometry/features/alignment"] > 0
+
+
+def test_measuring_changes_nothing_in_the_training(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    without = run(tmp_path / "run", measure_images=0, heads="")
+    assert without["weights_sha256"] == finished[1]["weights_sha256"]
+    assert without["geometry_history"] == []
+    rarely = run(tmp_path / "rarely", measure_every=5, heads="")
+    assert [record["step"] for record in rarely["geometry_history"]] == [2, 6]
+
+
+def test_scheduled_hyperparameters_change_the_training_and_are_logged(tmp_path: Path) -> None:
+    options = {"loss": "nt_xent", "heads": "", "measure_images": 0}
+    results = run(tmp_path / "run", temperature="linear:1.0:0.1", **options)
+    assert "temperature=linear:1.0:0.1" in results["setup"]["loss"]
+    logged = scalars(tmp_path / "run" / "tensorboard")["optimization/temperature"]
+    np.testing.assert_allclose([value for _, value in logged], [0.7, 0.4, 0.1], rtol=1e-5)
+    start = run(tmp_path / "start", temperature=1.0, **options)
+    assert start["weights_sha256"] != results["weights_sha256"]
+    # The step that makes the first log used progress 0 and 1/6.
+    built = experiment.build(Config.make(**SMALL, loss="nt_xent", temperature="linear:1.0:0.1"))
+    assert built.model.progress(tf.constant(3, tf.int64)) == 0.5
+
+
+def test_a_collapse_is_told_at_once_and_at_the_end(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    values = {"loss": "hypersphere_prior", "distribution_weight": 0}
+    results = run(tmp_path / "run", steps=40, log_every=10, heads="", **values)
+    assert "the projections have collapsed at step" in results["warning"]
+    assert capfd.readouterr().out.count(f"Warning: {results['warning']}") == 2
+
+
+HEALTHY = {"projections/uniformity": -2.0, "projections/effective_rank": 20.0}
+
+
+@pytest.mark.parametrize(
+    ("values", "loss", "measures", "message"),
+    [
+        ({"loss": "nt_xent"}, 4.0, {}, None),
+        ({"loss": "nt_xent"}, np.log(127), {}, r"\(loss 4.844, that of equal projections\)"),
+        ({"loss": "nt_xent"}, 4.0, {"projections/uniformity": -0.04}, r"\(uniformity -0.040\)"),
+        (
+            {"loss": "nt_xent"},
+            4.0,
+            {"projections/effective_rank": 1.05},
+            r"\(effective rank 1.05 of 64\). No single cause is evident; try a lower "
+            r"--learning_rate or a lower --temperature",
+        ),
+        ({"loss": "triplet", "mining": "hard"}, 0.2, {}, "mining=hard from the start"),
+        (
+            {"loss": "align_uniform", "uniformity_weight": 0},
+            0.0,
+            {},
+            "uniformity_weight is 0, so nothing keeps images apart",
+        ),
+        (
+            {"loss": "nt_xent", "learning_rate": 0.1},
+            np.log(127),
+            {},
+            "a learning rate of 0.1, where 0.001 is usual",
+        ),
+        (
+            {"loss": "simple", "distribution_weight": 0.1},
+            -0.9,
+            {},
+            "try a lower --learning_rate or a higher --distribution_weight",
+        ),
+    ],
+)
+def test_a_collapse_is_recognised_and_its_cause_named(
+    values: dict[str, Any],
+    loss: float,
+    measures: dict[str, float],
+    message: str | None,
+    bit_data: DataSet,
+) -> None:
+    built = experiment.build(Config.make(**{**SMALL, **values, "steps": 100}), bit_data)
+    diagnose = diagnosis(built)
+    assert diagnose(9, {"loss": loss}, {**HEALTHY, **measures}) is None  # too early to tell
+    found = diagnose(50, {"loss": loss}, {**HEALTHY, **measures})
+    if message is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert re.search(message, found)
+        assert found.startswith("the projections have collapsed at step 50")
+
+
+def test_a_finished_run_is_restored(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    workdir, results = finished
+    restored = experiment.restore(workdir)
+    from ssl_keras.evaluation.extraction import weights_digest
+
+    assert weights_digest(restored.model.variables) == results["weights_sha256"]
+    with pytest.raises(UserError, match="does not exist: give the directory of a finished run"):
+        experiment.restore(tmp_path / "none")
+    (tmp_path / "some").mkdir()
+    with pytest.raises(UserError, match="is not the directory of a run"):
+        experiment.restore(tmp_path / "some")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("results.json", None, "is not finished: it has no results.json"),
+        ("results.json", "{", "results.json cannot be read: .*; repeat the run"),
+        ("config.json", "[", "config.json cannot be read"),
+    ],
+)
+def test_a_damaged_run_is_refused(
+    finished: tuple[Path, dict[str, Any]],
+    tmp_path: Path,
+    name: str,
+    content: str | None,
+    message: str,
+) -> None:
+    workdir, _ = finished
+    copy = tmp_path / "copy"
+    shutil.copytree(workdir, copy)
+    (copy / name).unlink()
+    if content is not None:
+        (copy / name).write_text(content)
+    with pytest.raises(UserError, match=message):
+        experiment.restore(copy)
+
+
+def test_other_weights_than_those_measured_are_refused(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    workdir, _ = finished
+    copy = tmp_path / "copy"
+    shutil.copytree(workdir, copy)
+    results = json.loads((copy / "results.json").read_text())
+    (copy / "results.json").write_text(json.dumps({**results, "weights_sha256": "0"}))
+    with pytest.raises(UserError, match="are not those that the results of the run were measured"):
+        experiment.restore(copy)
+    for file in (copy / "checkpoints").glob("*.data*"):
+        file.write_bytes(b"torn")
+    with pytest.raises(UserError, match="cannot be read: repeat the run"):
+        experiment.restore(copy)
 
 
 def test_two_runs_with_one_seed_are_identical(
@@ -183,7 +346,8 @@ def test_unlabelled_data_trains_with_probes_and_heads_off(
     results = run(
         tmp_path / "run", dataset="plain", num_bits=None, source=f"npz:{tmp_path / 'mine.npz'}"
     )
-    assert results["results"] == {}
+    assert {key.split("/")[-3] for key in results["results"]} == {"geometry"}
+    assert not any("tolerance" in key for key in results["results"])
     assert (tmp_path / "run" / "saved_model").is_dir()
     output = capfd.readouterr().out
     assert output.count("no labels") == 2  # the banner and one notice
@@ -215,6 +379,14 @@ def test_other_axes_run_together(tmp_path: Path) -> None:
     [
         ({"batch_size": 4001}, "batch_size is 4001, but .* has 4000 training images"),
         ({"knn_k": 4001}, "knn_k is 4001, but there are 4000 training images"),
+        (
+            {"loss": "hard_contrastive", "num_negatives": 127},
+            "num_negatives is 127, but in a batch of 64 images each view has 126 negatives",
+        ),
+        (
+            {"loss": "supcon", "positive_feature": "digit"},
+            r"needs labels of the feature 'digit', but the data has none \(it has class, bits\)",
+        ),
         ({"color_strength": 0.5}, "color_strength needs images with 3 channels; these have 1"),
         ({"image_size": 16, "blur": 0.5}, "blur has a kernel of a tenth of the image height"),
         ({"warmup_epochs": 2.0}, "are 124 steps, but only 6 are trained"),

@@ -28,8 +28,11 @@ def test_values_are_read_by_their_type() -> None:
 def test_flagfile_and_later_flags_win(tmp_path: Path) -> None:
     file = tmp_path / "a.flags"
     file.write_text("# a comment\n--loss=nt_xent\n--temperature=0.3\n")
-    assert parse(f"--flagfile={file}").loss.options() == {"temperature": 0.3}
-    assert parse(f"--flagfile={file}", "--temperature=0.4").loss.options() == {"temperature": 0.4}
+    assert parse(f"--flagfile={file}").loss.options()["temperature"] == 0.3
+    later = parse(f"--flagfile={file}", "--temperature=0.4")
+    assert later.loss.options()["temperature"] == 0.4
+    scheduled = parse(f"--flagfile={file}", "--temperature=linear:0.1:1")
+    assert scheduled.loss.options()["temperature"] == "linear:0.1:1.0"
 
 
 @pytest.mark.parametrize(
@@ -43,6 +46,13 @@ def test_flagfile_and_later_flags_win(tmp_path: Path) -> None:
         ("--num_bits=many", "num_bits must be a whole number, not 'many'."),
         ("--batch_size=2.5", "batch_size must be a whole number, not '2.5'."),
         ("--temperature=0.1", "The loss 'uniform_prior' has no temperature"),
+        (
+            "--temperature=hot",
+            "temperature must be a number, linear:START:END or cosine:START:END, not 'hot'.",
+        ),
+        ("--num_bits=linear:0:1", "num_bits must be a whole number, not 'linear:0:1'."),
+        ("--distribution_weight=linear:-1:1", "distribution_weight must be at least 0"),
+        ("--measure_images=1", "measure_images is 1, but geometry is about pairs"),
         ("--distribution_weight=nan", "distribution_weight must be at least 0, not nan."),
         ("--flip=maybe", "it must be true or false, not 'maybe'."),
         ("--flagfile=/no/such/file", "/no/such/file"),

@@ -135,6 +135,12 @@ class Config:
                 f"warmup_epochs is {self.optimization.warmup_epochs:g}, but there are only "
                 f"{self.optimization.epochs} epochs: warm up for less, or train for more."
             )
+        if self.run.measure_images == 1:
+            raise UserError(
+                "measure_images is 1, but geometry is about pairs: give at least 2, or 0 for none."
+            )
+        if not self.run.measure_images and self.run.measure_every is not None:
+            raise UserError("measure_every has no effect with measure_images=0: leave one out.")
         if self.run.mixed_precision == "float16" and self.run.jit == "on":
             raise UserError(
                 "mixed_precision=float16 with jit=on is not supported: choose bfloat16, or jit=off."

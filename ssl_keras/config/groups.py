@@ -98,7 +98,7 @@ class EvaluationConfig(Options):
     """Evaluation"""
 
     heads: str = option(
-        "linear,knn",
+        "linear,knn,geometry",
         help=f"heads on frozen features, comma-separated: {', '.join(HEADS)}; or empty",
     )
 
@@ -118,3 +118,9 @@ class RunConfig(Options):
         1, minimum=1, help="training steps in one call of the runtime"
     )
     log_every: int | None = option(None, minimum=1, help="steps between logs (an epoch)")
+    measure_images: int = option(
+        128, minimum=0, help="training images whose geometry is logged; 0: none"
+    )
+    measure_every: int | None = option(
+        None, minimum=1, help="steps between measurements of geometry (a fiftieth of the training)"
+    )

@@ -37,7 +37,11 @@ class Split:
         """All examples once, in order: a `tf.data.Dataset` of {"image": uint8 (batch, h, w, c),
         "labels": {feature: int32}, "planes": float32 (batch, num_bits) if any}. The last batch may
         be smaller."""
-        indices = tf.data.Dataset.range(self.num_examples).batch(batch_size)
+        return self.chosen(np.arange(self.num_examples), batch_size)
+
+    def chosen(self, rows: np.ndarray, batch_size: int) -> Any:
+        """Like `batches`, of the examples `rows` (indices) in their order."""
+        indices = tf.data.Dataset.from_tensor_slices(np.asarray(rows, np.int64)).batch(batch_size)
         return self._composed(indices, batch_size)
 
     def training_batches(

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from ssl_keras.evaluation.base import FrozenFeatures, Head
+from ssl_keras.evaluation.geometry import Geometry
 from ssl_keras.evaluation.knn import KNN
 from ssl_keras.evaluation.linear import Linear
 from ssl_keras.registry import Registry
 
 __all__ = ["HEADS", "FrozenFeatures", "Head"]
 
-HEADS: Registry[Head] = Registry("head", {"linear": Linear, "knn": KNN})
+HEADS: Registry[Head] = Registry("head", {"linear": Linear, "knn": KNN, "geometry": Geometry})

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from ssl_keras.datasets.base import Feature
 from ssl_keras.registry import Options
+
+
+@dataclass(frozen=True)
+class ViewFeatures:
+    """Features of two views of some test images.
+
+    Attributes:
+        rows: int (images,), which test images.
+        first, second: float32 (images, dim).
+    """
+
+    rows: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -19,6 +34,7 @@ class FrozenFeatures:
         train, test: float32 (examples, dim).
         train_labels, test_labels: feature name -> int32, (examples,) or (examples, size).
         features: feature name -> `Feature`.
+        views: features of views of some test images, if they were asked for.
     """
 
     train: np.ndarray
@@ -26,10 +42,19 @@ class FrozenFeatures:
     train_labels: Mapping[str, np.ndarray]
     test_labels: Mapping[str, np.ndarray]
     features: Mapping[str, Feature]
+    views: ViewFeatures | None = None
 
 
 class Head(Options):
     """A way to measure frozen features. Its fields are its options."""
+
+    # Whether there is anything to measure without labels.
+    needs_labels: ClassVar[bool] = True
+
+    @property
+    def num_views(self) -> int:
+        """Of how many test images the head wants features of views."""
+        return 0
 
     def check(self, num_train: int) -> None:
         """Refuse options that do not fit `num_train` training images, before anything is trained.

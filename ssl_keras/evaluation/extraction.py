@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ssl_keras.datasets.base import DataSet
+from ssl_keras.datasets.composing import compose_images
 from ssl_keras.datasets.splits import Split
-from ssl_keras.evaluation.base import FrozenFeatures
+from ssl_keras.evaluation.base import FrozenFeatures, ViewFeatures
 from ssl_keras.lazy import tf
 
 
@@ -32,6 +33,8 @@ def extract(
     data: DataSet,
     depths: Sequence[str],
     batch_size: int = 500,
+    augmenter: Any = None,
+    num_views: int = 0,
 ) -> dict[str, FrozenFeatures]:
     """The features of both splits at every depth, un-augmented, in inference mode.
 
@@ -40,6 +43,8 @@ def extract(
         data: the data set.
         depths: the names of the depths, see `depth_names`.
         batch_size: images at a time.
+        augmenter: draws the views, see `augmentations.Augmenter`.
+        num_views: of how many test images, evenly spread, features of two views are extracted too.
 
     Returns:
         depth name -> `FrozenFeatures`.
@@ -61,7 +66,39 @@ def extract(
         return [np.concatenate(part) for part in parts], together
 
     (train, train_labels), (test, test_labels) = of_split(data.train), of_split(data.test)
+    views: list[ViewFeatures | None] = [None] * len(depths)
+    if num_views:
+        views = [*_of_views(representations, data, len(depths), batch_size, augmenter, num_views)]
     return {
-        depth: FrozenFeatures(train[index], test[index], train_labels, test_labels, data.features)
+        depth: FrozenFeatures(
+            train[index], test[index], train_labels, test_labels, data.features, views[index]
+        )
         for index, depth in enumerate(depths)
     }
+
+
+def _of_views(
+    representations: Callable[[Any], Sequence[Any]],
+    data: DataSet,
+    num_depths: int,
+    batch_size: int,
+    augmenter: Any,
+    num_views: int,
+) -> Iterator[ViewFeatures]:
+    """The features of two views of `num_views` test images, for each depth."""
+    count = data.test.num_examples
+    rows = np.linspace(0, count - 1, min(num_views, count)).round().astype(np.int64)
+
+    @tf.function(reduce_retracing=True)
+    def of_batch(batch: Mapping[str, Any], step: Any) -> list[Any]:
+        views, planes, _ = augmenter.two_views(batch["image"], step, batch.get("planes"))
+        outputs = list(representations(compose_images(views, planes)))[:num_depths]
+        return [tf.stack(tf.split(output, 2)) for output in outputs]
+
+    parts: list[list[np.ndarray]] = [[] for _ in range(num_depths)]
+    for step, batch in enumerate(data.test.chosen(rows, batch_size)):
+        for part, values in zip(parts, of_batch(batch, tf.constant(step)), strict=True):
+            part.append(values.numpy())
+    for part in parts:
+        first, second = np.concatenate(part, axis=1)
+        yield ViewFeatures(rows, first, second)

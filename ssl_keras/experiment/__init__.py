@@ -5,6 +5,7 @@ results = experiment.run(config)
 """
 
 from ssl_keras.experiment.building import Experiment, build
+from ssl_keras.experiment.restoring import restore
 from ssl_keras.experiment.running import run
 
-__all__ = ["Experiment", "build", "run"]
+__all__ = ["Experiment", "build", "restore", "run"]

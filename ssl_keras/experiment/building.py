@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,16 @@ class Experiment:
     views: Mapping[str, Any]
 
     @property
+    def schedules(self) -> dict[str, Callable[[int], Any]]:
+        """What changes over the training: name -> function from the step to a value."""
+        loss, total = self.config.loss, self.total_steps
+
+        def of_loss(name: str) -> Callable[[int], Any]:
+            return lambda step: getattr(loss.at(step / total), name)
+
+        return {"learning_rate": self.schedule} | {name: of_loss(name) for name in loss.schedules}
+
+    @property
     def depths(self) -> list[str]:
         """Names of the depths that are evaluated."""
         return depth_names(self.config.network.projection_layers)
@@ -79,6 +89,7 @@ def build(config: Config, data: DataSet | None = None) -> Experiment:
             f"batch_size is {batch}, but {data.name} has {data.train.num_examples} training "
             "images: choose a smaller --batch_size."
         )
+    config.loss.check(batch, data.features)
     for head in config.heads.values():
         head.check(data.train.num_examples)
     views = config.views.resolve(data.augmentation, data.input_shape[:2], data.image_channels)
@@ -143,6 +154,7 @@ def build(config: Config, data: DataSet | None = None) -> Experiment:
         optimizer,
         config.loss,
         keras.optimizers.Adam(schedule(optimization.probe_learning_rate)),
+        total_steps=total_steps,
         jit_compile=config.run.jit == "on",
         steps_per_execution=config.run.steps_per_execution,
     )

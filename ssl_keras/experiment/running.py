@@ -16,10 +16,12 @@ from ssl_keras import environment, pictures, report, run_directory, training
 from ssl_keras.callbacks import History, NonFiniteGuard, Progress, TensorBoardScalars
 from ssl_keras.config import Config
 from ssl_keras.datasets.composing import compose_images
+from ssl_keras.evaluation import Head
 from ssl_keras.evaluation.base import FrozenFeatures
 from ssl_keras.evaluation.extraction import extract, weights_digest
 from ssl_keras.experiment import texts
 from ssl_keras.experiment.building import Experiment, build, build_networks
+from ssl_keras.experiment.measuring import MEASUREMENTS, GeometryLog, build_measure, diagnosis
 from ssl_keras.export import compare_export, export_encoder
 
 # Images on which the SavedModel is compared with the model.
@@ -50,14 +52,24 @@ def run(config: Config) -> dict[str, Any]:
         print(f"Note: {notice}.", flush=True)
 
     model, data, depths = experiment.model, experiment.data, experiment.depths
+    num_views = max((head.num_views for head in config.heads.values()), default=0)
+
+    def frozen_features(names: list[str]) -> dict[str, FrozenFeatures]:
+        return extract(
+            model.representations, data, names, augmenter=model.augmenter, num_views=num_views
+        )
+
     with _timed(times, "features of the untrained encoder"):
-        control = extract(model.representations, data, depths[:1])
+        control = frozen_features(depths[:1])
     history = History()
-    board = TensorBoardScalars(workdir / "tensorboard", experiment.schedule)
+    board = TensorBoardScalars(workdir / "tensorboard", experiment.schedules)
     _write_views(experiment, board, workdir)
+    listeners: list[Any] = [NonFiniteGuard(texts.advice(config)), history, board]
+    geometry = _geometry(experiment, board)
+    listeners += [] if geometry is None else [geometry]
     with _timed(times, "training"):
         print(f"Training: {experiment.total_steps} steps", flush=True)
-        wait = _train(experiment, [NonFiniteGuard(texts.advice(config)), history, board])
+        wait = _train(experiment, listeners)
     times["input_wait_share"] = wait
     checkpoint = tf.train.Checkpoint(model=model)
     manager = tf.train.CheckpointManager(checkpoint, str(workdir / "checkpoints"), max_to_keep=1)
@@ -66,11 +78,12 @@ def run(config: Config) -> dict[str, Any]:
     values: dict[str, float] = {}
     before = weights_digest(model.variables)
     with _timed(times, "evaluation"):
-        if data.features:
+        heads = {n: h for n, h in config.heads.items() if data.features or not h.needs_labels}
+        if heads:
             print("Evaluating frozen features", flush=True)
-            frozen = extract(model.representations, data, depths)
-            values |= _evaluate(config, frozen, "")
-            values |= _evaluate(config, control, f"{report.CONTROL}/")
+            frozen = frozen_features(depths)
+            values |= _evaluate(heads, config.run.seed, frozen, "")
+            values |= _evaluate(heads, config.run.seed, control, f"{report.CONTROL}/")
     board.scalars({f"evaluation/{k}": v for k, v in values.items()}, experiment.total_steps)
     board.on_end()
 
@@ -78,6 +91,8 @@ def run(config: Config) -> dict[str, Any]:
         "results": values,
         "training": history.records[-1],
         "history": history.records,
+        "geometry_history": [] if geometry is None else geometry.records,
+        "warning": None if geometry is None else geometry.warning,
         "steps": experiment.total_steps,
         "seed": config.run.seed,
         "setup": setup,
@@ -136,14 +151,24 @@ def _train(experiment: Experiment, listeners: list[Any]) -> float | None:
     )
 
 
+def _geometry(experiment: Experiment, board: TensorBoardScalars) -> GeometryLog | None:
+    """The listener that measures geometry while training, unless it is switched off."""
+    settings = experiment.config.run
+    if not settings.measure_images:
+        return None
+    every = settings.measure_every or max(1, experiment.total_steps // MEASUREMENTS)
+    measure = build_measure(experiment, settings.measure_images)
+    return GeometryLog(measure, board, every, diagnosis(experiment))
+
+
 def _evaluate(
-    config: Config, frozen: Mapping[str, FrozenFeatures], prefix: str
+    heads: Mapping[str, Head], seed: int, frozen: Mapping[str, FrozenFeatures], prefix: str
 ) -> dict[str, float]:
     return {
         f"{prefix}{name}/{depth}/{key}": float(value)
         for depth, features in frozen.items()
-        for name, head in config.heads.items()
-        for key, value in head.evaluate(features, config.run.seed)
+        for name, head in heads.items()
+        for key, value in head.evaluate(features, seed)
     }
 
 

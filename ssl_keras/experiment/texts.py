@@ -11,6 +11,16 @@ from typing import Any
 from ssl_keras import environment, networks, optimizers, report
 from ssl_keras.config import Config
 from ssl_keras.experiment.building import POLICIES, Experiment
+from ssl_keras.registry import plain
+
+# The measures of geometry that the closing shows; results.json has them all.
+_MEASURES = {
+    "alignment": "alignment (0: views equal)",
+    "uniformity": "uniformity (lower: spread)",
+    "effective_rank": "effective rank",
+    "mean_norm": "mean norm",
+    "mutual_information_bound": "shared by views, nats, at least",
+}
 
 
 def advice(config: Config) -> str:
@@ -30,11 +40,15 @@ def banner(experiment: Experiment) -> dict[str, str]:
     optimization = config.optimization
     base = optimization.learning_rate or config.optimizer.default_learning_rate
     rule = optimizers.rule_text(base, optimization.batch_size, optimization.learning_rate_scaling)
-    options = ", ".join(f"{name}={value:g}" for name, value in config.loss.options().items())
+    options = ", ".join(
+        f"{name}={plain(value)}"
+        for name, value in config.loss.options().items()
+        if value is not None
+    )
     devices = ", ".join(hardware["gpus"]) or f"CPU, {hardware['cores']} cores"
     stem = config.encoder.describe(data.input_shape)
     dim = networks.in_order(model.projection_head.output)[-1].shape[-1]
-    collapse = config.loss.collapse_value(optimization.batch_size, dim)
+    collapse = config.loss.at(0.0).collapse_value(optimization.batch_size, dim)
     return {
         "ssl_keras": f"{versions['ssl_keras']} (tensorflow {versions['tensorflow']}, keras "
         f"{versions['keras']}, keras-cv {versions['keras-cv']}, python {versions['python']})",
@@ -47,8 +61,8 @@ def banner(experiment: Experiment) -> dict[str, str]:
         "encoder": f"{config.network.encoder}, {model.encoder.count_params():,} parameters"
         + (f", {stem}" if stem else ""),
         "projections": f"{config.network.projection_layers} layers, dimension {dim}",
-        "loss": f"{config.objective.loss} ({options})"
-        + ("" if collapse is None else f"; {collapse:.4g} if all projections were equal"),
+        "loss": f"{config.objective.loss} ({options or 'no options'}); {collapse:.4g} if all "
+        "projections were equal",
         "compared with": config.loss.compared_with(optimization.batch_size),
         "training": f"{experiment.total_steps} steps, batch {optimization.batch_size}, "
         f"{experiment.total_steps / experiment.steps_per_epoch:.4g} epochs",
@@ -81,6 +95,16 @@ def closing(
             "(untrained: the same encoder before training)",
             report.accuracy_table(values, data.features, list(config.heads), experiment.depths),
         ]
+    if "geometry" in config.heads:
+        count = min(config.heads["geometry"].num_views, data.test.num_examples)
+        tolerances = {f"tolerance/{name}": f"tolerance ({name})" for name in data.features}
+        lines += [
+            "",
+            f"Geometry of {count} test images on the unit sphere (mean norm: before)",
+            report.measures_table(values, "geometry", _MEASURES | tolerances, experiment.depths),
+        ]
+    if results["warning"]:
+        lines += ["", f"Warning: {results['warning']}"]
     times = results["times"]
     lines += [
         f"Weights and batch-norm statistics unchanged by evaluation (SHA-256 "

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from ssl_keras.losses.align_uniform import AlignUniform
 from ssl_keras.losses.base import Loss
-from ssl_keras.losses.contrastive import NTXent
+from ssl_keras.losses.contrastive import Debiased, HardNegative, NTXent, SupCon
 from ssl_keras.losses.generalized import (
     DecoupledNTXent,
     GaussianPrior,
     HyperspherePrior,
     UniformPrior,
 )
+from ssl_keras.losses.hardness import HardContrastive, HardSimple, Simple
+from ssl_keras.losses.metric_learning import Hinge, Logistic, Margin, NPair, Triplet
 from ssl_keras.registry import Registry
 
 LOSSES: Registry[Loss] = Registry(
@@ -28,6 +31,18 @@ LOSSES: Registry[Loss] = Registry(
         "uniform_prior": UniformPrior,
         "hypersphere_prior": HyperspherePrior,
         "gaussian_prior": GaussianPrior,
+        "align_uniform": AlignUniform,
+        "simple": Simple,
+        "hard_contrastive": HardContrastive,
+        "hard_simple": HardSimple,
+        "debiased": Debiased,
+        "hard_negative": HardNegative,
+        "supcon": SupCon,
+        "n_pair": NPair,
+        "triplet": Triplet,
+        "margin": Margin,
+        "logistic": Logistic,
+        "hinge": Hinge,
     },
 )
 

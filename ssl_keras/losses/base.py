@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
+from ssl_keras import schedules
 from ssl_keras.errors import UserError
 from ssl_keras.lazy import tf
-from ssl_keras.registry import Options
+from ssl_keras.losses.pairs import Pairs, compare
+from ssl_keras.registry import Options, is_scheduled
 
 
 def gather(tensor: Any) -> Any:
@@ -22,6 +27,18 @@ def gather(tensor: Any) -> Any:
     gathered = context.all_gather(tensor, axis=0)
     gathered.set_shape([None, *tensor.shape[1:]])
     return gathered
+
+
+def compare_globally(views_1: Any, views_2: Any, both_kinds: bool = True) -> Pairs:
+    """The pairs of this replica's anchors with the views of all replicas, see `pairs.compare`."""
+    return compare(
+        views_1,
+        views_2,
+        keys_1=gather(views_1),
+        keys_2=gather(views_2),
+        first_row=first_row(tf.shape(views_1)[0]),
+        both_kinds=both_kinds,
+    )
 
 
 def first_row(batch: Any) -> Any:
@@ -40,29 +57,61 @@ class Loss(Options):
     `loss.parts(...)` returns it with its terms. `projections_*` are (batch, dim), un-normalised,
     of any float dtype; everything is computed in float32. A loss is stateless: those that draw
     random numbers take them from `seed` (an integer or a pair of int32), and the same seed gives
-    the same draws, so pass a fresh one at each step.
+    the same draws, so pass a fresh one at each step; those with a scheduled hyperparameter take
+    `progress`, the share of the training that has been done.
 
     Under `tf.distribute` every replica passes its own rows and the average over replicas of the
     returned values is the loss of the global batch: negatives and priors span all replicas.
     """
 
     @property
-    def weight(self) -> float:
-        """The factor of the distribution term in the loss (lambda)."""
-        return float(getattr(self, "distribution_weight", 1.0))
+    def weights(self) -> tuple[Any, Any]:
+        """The factors of alignment and distribution in the loss."""
+        return getattr(self, "alignment_weight", 1.0), getattr(self, "distribution_weight", 1.0)
+
+    @property
+    def schedules(self) -> dict[str, schedules.Schedule]:
+        """The hyperparameters that change over the training: name -> schedule."""
+        found = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if is_scheduled(field) and isinstance(value, str):
+                found[field.name] = schedules.parse(value)
+        return {name: schedule for name, schedule in found.items() if schedule is not None}
+
+    def at(self, progress: Any) -> Self:
+        """This loss with its scheduled hyperparameters at a progress in [0, 1] of the training."""
+        current = copy.copy(self)
+        for name, schedule in self.schedules.items():
+            object.__setattr__(current, name, schedule.at(progress))
+        return current
+
+    def check(self, num_images: int, features: Collection[str]) -> None:
+        """Refuse a global batch of `num_images`, or data with labels for these features.
+
+        Raises:
+            UserError: they do not fit this loss.
+        """
 
     def parts(
-        self, projections_1: Any, projections_2: Any, labels: Any = None, seed: Any = None
+        self,
+        projections_1: Any,
+        projections_2: Any,
+        labels: Any = None,
+        seed: Any = None,
+        progress: Any = 0.0,
     ) -> dict[str, Any]:
         """The loss and its terms: {"loss", "alignment", "distribution"}, float32 scalars.
 
-        loss = alignment + weight * distribution.
+        loss = alignment_weight * alignment + distribution_weight * distribution, with weights of 1
+        for losses that have none.
 
         Args:
             projections_1, projections_2: (batch, dim), the two views, any float dtype.
             labels: feature name -> labels, for losses that use them.
             seed: an integer or a pair of int32. Losses that draw (the prior losses) use the same
                 draws whenever it is the same, **also when it is left out**: pass the step.
+            progress: in [0, 1], for scheduled hyperparameters.
 
         Raises:
             UserError: the two batches differ in shape, or are not matrices.
@@ -74,9 +123,11 @@ class Loss(Options):
                 "projections_1 and projections_2 must have one shape (batch, dim), not "
                 f"{shapes[0]} and {shapes[1]}."
             )
-        alignment, distribution = self.terms(projections_1, projections_2, labels, seed)
+        current = self.at(progress)
+        alignment, distribution = current.terms(projections_1, projections_2, labels, seed)
+        alignment_weight, distribution_weight = current.weights
         return {
-            "loss": alignment + self.weight * distribution,
+            "loss": alignment_weight * alignment + distribution_weight * distribution,
             "alignment": alignment,
             "distribution": distribution,
         }
@@ -84,23 +135,34 @@ class Loss(Options):
     def terms(
         self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
     ) -> tuple[Any, Any]:
-        """(alignment, distribution), each a float32 scalar. Every loss implements this."""
+        """(alignment, distribution), each a float32 scalar. Every loss implements this.
+
+        Called on `at(progress)`, so every hyperparameter is a number.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not define its terms")
 
     def __call__(
-        self, projections_1: Any, projections_2: Any, labels: Any = None, seed: Any = None
+        self,
+        projections_1: Any,
+        projections_2: Any,
+        labels: Any = None,
+        seed: Any = None,
+        progress: Any = 0.0,
     ) -> Any:
-        return self.parts(projections_1, projections_2, labels, seed)["loss"]
+        return self.parts(projections_1, projections_2, labels, seed, progress)["loss"]
 
     def compared_with(self, num_images: int) -> str:
         """What each anchor is compared with in a global batch of `num_images`, for the banner."""
         return f"{2 * num_images - 2} negatives"
 
-    def collapse_value(self, num_images: int, dim: int) -> float | None:
-        """The loss when all projections are equal, or None where it has no closed form.
+    def collapse_value(self, num_images: int, dim: int) -> float:
+        """The loss when all projections are equal: what a network pays that tells nothing apart.
+
+        Of losses that draw it is the expectation; of those that do not normalise, the value where
+        all projections are zero, the least that equal ones can reach. Every loss implements this.
 
         Args:
             num_images: images in the global batch.
             dim: dimension of the projections.
         """
-        return None
+        raise NotImplementedError(f"{type(self).__name__} does not define its collapse value")

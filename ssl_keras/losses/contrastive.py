@@ -1,15 +1,27 @@
-"""Losses that contrast each anchor with the other images of the batch."""
+"""Losses that find the other view of an anchor among the views of the batch: softmax losses."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ssl_keras.errors import UserError, nearest
 from ssl_keras.lazy import tf
 from ssl_keras.losses import functional
-from ssl_keras.losses.base import Loss, first_row, gather
-from ssl_keras.registry import option
+from ssl_keras.losses.base import Loss, compare_globally, gather
+from ssl_keras.losses.pairs import Pairs, equal_rows
+from ssl_keras.registry import Scheduled, option
+
+NEGATIVES = ("both", "cross")
+DIRECTION = ("both", "one")
+
+
+def normalized_pairs(projections_1: Any, projections_2: Any, both_kinds: bool = True) -> Pairs:
+    """The pairs of normalised projections of this replica with those of all replicas."""
+    views_1, views_2 = functional.normalize(projections_1), functional.normalize(projections_2)
+    return compare_globally(views_1, views_2, both_kinds)
 
 
 @dataclass(frozen=True)
@@ -24,34 +36,189 @@ class NTXent(Loss):
     equal: log(2N - 1).
 
     Args:
-        temperature: above 0. Default 0.2: the authors' value for a two-layer head of 64
-            dimensions on CIFAR-10 (google-research/simclr, issue 166).
+        temperature: above 0, or a schedule. Default 0.2: the authors' value for a two-layer head
+            of 64 dimensions on CIFAR-10 (google-research/simclr, issue 166).
+        negatives: what k runs over. "both" kinds of views (2N - 2 negatives), or "cross": only
+            views of the other kind than the anchor (N - 1 negatives), as in the RandBit notebook
+            of Chen, Luo, Li 2021, in SimCSE (Gao et al. 2021, eq. 1) and in Wang and Liu 2021.
+        direction: which anchors are averaged. "both" views, or "one": the first views alone, as in
+            SimCSE; the loss is then not symmetric. The RandBit notebook *sums* both directions:
+            twice the value of negatives="cross", direction="both".
 
     Called with `projections_1`, `projections_2`: (batch, dim), any float dtype, un-normalised.
     Returns a float32 scalar, the mean over anchors.
 
     Raises:
-        UserError: temperature not above 0.
+        UserError: temperature not above 0, or an unknown choice.
 
     >>> loss = NTXent(temperature=0.5)
     >>> float(loss([[1.0, 0.0]], [[3.0, 4.0]]))  # one image: no negatives
     0.0
     """
 
-    temperature: float = option(0.2, above=0, help="softmax temperature")
+    temperature: Scheduled = option(0.2, above=0, help="softmax temperature")
+    negatives: str = option(
+        "both", choices=NEGATIVES, help="views that nt_xent compares an anchor with"
+    )
+    direction: str = option("both", choices=DIRECTION, help="views that are anchors of nt_xent")
 
     def terms(
         self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
     ) -> tuple[Any, Any]:
-        views_1, views_2 = functional.normalize(projections_1), functional.normalize(projections_2)
-        return functional.nt_xent_terms(
-            views_1,
-            views_2,
-            self.temperature,
-            keys_1=gather(views_1),
-            keys_2=gather(views_2),
-            first_row=first_row(tf.shape(views_1)[0]),
-        )
+        pairs = normalized_pairs(projections_1, projections_2, self.negatives == "both")
+        attraction, repulsion = functional.nt_xent_terms(pairs, self.temperature)
+        if self.direction == "one":
+            first = tf.shape(attraction)[0] // 2
+            attraction, repulsion = attraction[:first], repulsion[:first]
+        return tf.reduce_mean(attraction), tf.reduce_mean(repulsion)
 
-    def collapse_value(self, num_images: int, dim: int) -> float | None:
+    def compared_with(self, num_images: int) -> str:
+        count = (2 if self.negatives == "both" else 1) * (num_images - 1)
+        anchors = "each view" if self.direction == "both" else "each first view"
+        return f"{anchors} with {count} negatives"
+
+    def collapse_value(self, num_images: int, dim: int) -> float:
+        return math.log(2 * num_images - 1 if self.negatives == "both" else num_images)
+
+
+@dataclass(frozen=True)
+class Debiased(Loss):
+    """Debiased contrastive loss: NT-Xent, corrected for negatives of the anchor's own class.
+
+        mean_i [ -s+ / t + log( exp(s+ / t) + Ng ) ]
+        Ng = max( (sum_j exp(s_j / t) - tau_plus * M * exp(s+ / t)) / (1 - tau_plus),
+                  M * exp(-1 / t) )
+
+    with s+ the similarity to the positive, s_j those to the M = 2N - 2 negatives. Chuang et al.
+    2020, "Debiased Contrastive Learning", eq. 7 and 8; chingyaoc/DCL. tau_plus = 0 is NT-Xent.
+    Projections are normalised here. All projections equal: log(2N - 1).
+
+    Args:
+        temperature: t, above 0, or a schedule. Default 0.5, the authors' code's.
+        tau_plus: probability that a negative is of the anchor's class, in [0, 1): 1 / number of
+            classes if they are balanced. Default 0.1, the authors' code's.
+
+    Called with `projections_1`, `projections_2`: (batch, dim), any float dtype, un-normalised.
+    Returns a float32 scalar, the mean over the 2N anchors.
+
+    Raises:
+        UserError: a hyperparameter outside its range.
+
+    >>> loss = Debiased(temperature=0.5, tau_plus=0.1)
+    >>> same = [[1.0, 0.0], [1.0, 0.0]]
+    >>> round(float(loss(same, same)), 6)  # collapse: log(2N - 1)
+    1.098612
+    """
+
+    temperature: Scheduled = option(0.5, above=0, help="softmax temperature")
+    tau_plus: float = option(
+        0.1, minimum=0, below=1, help="probability that a negative is of the anchor's class"
+    )
+
+    def terms(
+        self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
+    ) -> tuple[Any, Any]:
+        pairs = normalized_pairs(projections_1, projections_2)
+        repulsion = functional.debiased_log_denominator(
+            pairs, self.temperature, self.tau_plus, float(getattr(self, "beta", 0.0))
+        )
+        attraction = -tf.reduce_mean(pairs.positives) / self.temperature
+        return attraction, tf.reduce_mean(repulsion)
+
+    def collapse_value(self, num_images: int, dim: int) -> float:
+        return math.log(2 * num_images - 1)
+
+
+@dataclass(frozen=True)
+class HardNegative(Debiased):
+    """Contrastive loss with hard negatives: the debiased loss, similar negatives weighing more.
+
+    As `Debiased`, with the sum over negatives replaced by
+
+        M * sum_j exp(beta s_j / t) exp(s_j / t) / sum_j exp(beta s_j / t)
+
+    Robinson et al. 2021, "Contrastive Learning with Hard Negative Samples", eq. 4;
+    joshr17/HCL, image/main.py (gradients flow through the weights). beta = 0 is `Debiased`, and
+    with tau_plus = 0 NT-Xent. All projections equal: log(2N - 1).
+
+    Args:
+        temperature: t, above 0, or a schedule. Default 0.5, the authors' code's.
+        tau_plus: see `Debiased`.
+        beta: concentration on hard negatives, at least 0. Default 1, the authors' code's.
+
+    Called with `projections_1`, `projections_2`: (batch, dim), any float dtype, un-normalised.
+    Returns a float32 scalar, the mean over the 2N anchors.
+
+    Raises:
+        UserError: a hyperparameter outside its range.
+
+    >>> pair = [[1.0, 0.0], [0.0, 1.0]]
+    >>> harder, plain = HardNegative(beta=2.0, tau_plus=0.0), HardNegative(beta=0.0, tau_plus=0.0)
+    >>> bool(harder(pair, [[1.0, 0.0], [1.0, 1.0]]) > plain(pair, [[1.0, 0.0], [1.0, 1.0]]))
+    True
+    """
+
+    beta: float = option(1.0, minimum=0, help="concentration on hard negatives")
+
+
+@dataclass(frozen=True)
+class SupCon(Loss):
+    """Supervised contrastive loss: every view of an image of the anchor's class is a positive.
+
+        mean_i mean_{p in P(i)} [ -sim(i, p) / t + log sum_{k != i} exp(sim(i, k) / t) ]
+
+    P(i): the 2N - 1 other views, as far as they are of the anchor's class. Khosla et al. 2020,
+    "Supervised Contrastive Learning", eq. 2. The authors' code (HobbitLong/SupContrast) multiplies
+    by t / 0.07; this has no such factor, so without labels (each image a class of its own) it
+    equals NT-Xent. Projections are normalised here. All projections equal: log(2N - 1).
+
+    Args:
+        temperature: t, above 0, or a schedule. Default 0.1, the paper's.
+        positive_feature: name of the feature whose labels say what is alike. Images with equal
+            vectors are alike if its labels are vectors.
+
+    Called with `projections_1`, `projections_2`: (batch, dim), any float dtype, un-normalised, and
+    `labels`: {feature: (batch,) or (batch, size)}, or that feature's labels alone. Returns a
+    float32 scalar, the mean over the 2N anchors. Training without those labels is refused.
+
+    Raises:
+        UserError: temperature not above 0, or labels of other features only.
+
+    >>> loss = SupCon(temperature=1.0)
+    >>> pair = [[1.0, 0.0], [0.0, 1.0]]
+    >>> round(float(loss(pair, pair, labels=[0, 0])), 4) # one class: 3 views, similarities 1, 0, 0
+    1.2181
+    """
+
+    temperature: Scheduled = option(0.1, above=0, help="softmax temperature")
+    positive_feature: str = option("class", help="feature whose labels supcon uses")
+
+    def check(self, num_images: int, features: Collection[str]) -> None:
+        if self.positive_feature not in features:
+            guess = nearest(self.positive_feature, list(features))
+            there = f"it has {', '.join(features)}" if features else "it has none"
+            hint = f"; did you mean {guess}?" if guess else ": choose another --loss."
+            raise UserError(
+                f"The loss supcon needs labels of the feature {self.positive_feature!r}, but the "
+                f"data has none ({there}){hint}"
+            )
+
+    def terms(
+        self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
+    ) -> tuple[Any, Any]:
+        same = None
+        if labels is not None:
+            if isinstance(labels, Mapping):
+                self.check(0, labels)
+                labels = labels[self.positive_feature]
+            labels = tf.convert_to_tensor(labels)
+            same = equal_rows(labels, gather(labels))
+        pairs = normalized_pairs(projections_1, projections_2)
+        attraction, repulsion = functional.supcon_terms(pairs, self.temperature, same)
+        return tf.reduce_mean(attraction), tf.reduce_mean(repulsion)
+
+    def compared_with(self, num_images: int) -> str:
+        return f"{2 * num_images - 1} views, those of equal {self.positive_feature} as positives"
+
+    def collapse_value(self, num_images: int, dim: int) -> float:
         return math.log(2 * num_images - 1)

@@ -13,9 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from ssl_keras.lazy import tf
-
-# The value of a masked logit. Finite, so that no gradient is NaN; exp of it is 0 in float32.
-MASKED = -1e9
+from ssl_keras.losses.pairs import MASKED, Pairs, compare
 
 
 def normalize(projections: Any) -> Any:
@@ -130,62 +128,157 @@ def sliced_wasserstein(projections: Any, prior_samples: Any, directions: Any) ->
     return tf.reduce_mean(tf.square(difference))
 
 
-def nt_xent_terms(
-    projections_1: Any,
-    projections_2: Any,
-    temperature: float,
-    keys_1: Any = None,
-    keys_2: Any = None,
-    first_row: Any = 0,
-) -> tuple[Any, Any]:
-    """The two terms of NT-Xent: attraction of the positives, repulsion from everything.
+def nt_xent_terms(pairs: Pairs, temperature: Any) -> tuple[Any, Any]:
+    """The two terms of NT-Xent for each anchor: attraction to its positive, repulsion from all.
 
-        attraction = - mean_i sim(i, pos(i)) / temperature
-        repulsion  =   mean_i log sum_{k != i} exp(sim(i, k) / temperature)
+        attraction = - sim(i, pos(i)) / temperature
+        repulsion  =   log sum_{k != i} exp(sim(i, k) / temperature)
 
-    Their sum is NT-Xent. k runs over the 2N - 1 other views: the positive and 2N - 2 negatives.
+    The mean of their sum is NT-Xent. k runs over the positive and the negatives of `pairs`.
 
     Source: Chen et al., "A Simple Framework for Contrastive Learning" (arXiv 2002.05709), eq. 1;
-    the split is Chen, Luo, Li 2021, eq. 2 (there multiplied by the temperature). The authors'
-    code (google-research/simclr, tf2/objective.py) *sums* the losses of the two views; this is
-    the mean over the 2N anchors, half of theirs.
+    the split is Chen, Luo, Li 2021, eq. 2 (there multiplied by the temperature).
 
     Args:
-        projections_1, projections_2: (batch, dim), the two views of this replica's images,
-            normalised by the caller.
+        pairs: of normalised projections.
         temperature: above 0.
-        keys_1, keys_2: (global batch, dim), the views of all replicas. Default: this replica's.
-        first_row: position of this replica's first image in the global batch.
 
     Returns:
-        (attraction, repulsion): float32 scalars, averaged over this replica's 2N anchors.
+        (attraction, repulsion): float32, each (anchors,).
     """
-    views_1, views_2 = tf.cast(projections_1, tf.float32), tf.cast(projections_2, tf.float32)
-    keys_1 = views_1 if keys_1 is None else tf.cast(keys_1, tf.float32)
-    keys_2 = views_2 if keys_2 is None else tf.cast(keys_2, tf.float32)
-    batch, num_keys = tf.shape(views_1)[0], tf.shape(keys_1)[0]
-    itself = tf.one_hot(tf.range(batch) + first_row, num_keys)
-
-    def log_sum(anchors: Any, own_keys: Any, other_keys: Any) -> Any:
-        same = tf.matmul(anchors, own_keys, transpose_b=True) / temperature
-        cross = tf.matmul(anchors, other_keys, transpose_b=True) / temperature
-        same = tf.where(itself > 0, MASKED, same)
-        return tf.reduce_logsumexp(tf.concat([same, cross], axis=1), axis=1)
-
-    positives = tf.reduce_sum(views_1 * views_2, axis=1)
-    attraction = -tf.reduce_mean(positives) / temperature
-    repulsion = (
-        tf.reduce_mean(log_sum(views_1, keys_1, keys_2) + log_sum(views_2, keys_2, keys_1)) / 2.0
-    )
-    return attraction, repulsion
+    logits = tf.where(pairs.is_self, MASKED, pairs.products / temperature)
+    return -pairs.positives / temperature, tf.reduce_logsumexp(logits, axis=1)
 
 
 def nt_xent(projections_1: Any, projections_2: Any, temperature: float) -> Any:
-    """NT-Xent, the mean over 2N anchors: the sum of `nt_xent_terms`, which see.
+    """NT-Xent of one device's projections, normalised by the caller: the mean over 2N anchors.
 
     >>> same = [[1.0, 0.0], [1.0, 0.0]]
     >>> round(float(nt_xent(same, same, temperature=0.5)), 6)  # collapse: log(2N - 1)
     1.098612
     """
-    attraction, repulsion = nt_xent_terms(projections_1, projections_2, temperature)
-    return attraction + repulsion
+    views_1, views_2 = tf.cast(projections_1, tf.float32), tf.cast(projections_2, tf.float32)
+    attraction, repulsion = nt_xent_terms(compare(views_1, views_2), temperature)
+    return tf.reduce_mean(attraction + repulsion)
+
+
+def debiased_log_denominator(
+    pairs: Pairs, temperature: Any, tau_plus: float, beta: float = 0.0
+) -> Any:
+    """Log of the denominator of the debiased and of the hard-negative loss, for each anchor.
+
+        S  = M * sum_j w_j exp(s_j / t),  w = softmax_j(beta s_j / t)   (beta = 0: the plain sum)
+        Ng = max( (S - tau_plus * M * exp(s+ / t)) / (1 - tau_plus),  M * exp(-1 / t) )
+        result = log( exp(s+ / t) + Ng )
+
+    with s_j over the M negatives of an anchor and s+ its similarity to the positive. Computed
+    relative to the largest logit, so that it neither overflows nor vanishes at any temperature.
+
+    Source: Chuang et al. 2020, "Debiased Contrastive Learning", eq. 7 and 8, and chingyaoc/DCL;
+    the weights are Robinson et al. 2021, "Contrastive Learning with Hard Negative Samples", eq. 4,
+    and joshr17/HCL, image/main.py: gradients flow through them, as in the authors' code.
+
+    Args:
+        pairs: of normalised projections.
+        temperature: t, above 0.
+        tau_plus: probability that a negative is of the anchor's class, in [0, 1).
+        beta: concentration on hard negatives, at least 0.
+
+    Returns:
+        float32 (anchors,).
+    """
+    logits = pairs.products / temperature
+    positive = pairs.positives / temperature
+    count = tf.cast(pairs.num_negatives, tf.float32)
+    log_count = tf.math.log(tf.maximum(count, 1.0))
+    log_sum = pairs.log_sum_negatives(logits)
+    if beta:
+        # log of M * sum_j w_j exp(l_j): the weights are those of a softmax.
+        log_sum = pairs.log_sum_negatives((1.0 + beta) * logits)
+        log_sum += log_count - pairs.log_sum_negatives(beta * logits)
+    largest = tf.stop_gradient(tf.maximum(log_sum, positive))
+    relative_positive = tf.exp(positive - largest)
+    share = (tf.exp(log_sum - largest) - tau_plus * count * relative_positive) / (1.0 - tau_plus)
+    floor = count * tf.exp(-1.0 / temperature - largest)
+    denominator = relative_positive + tf.maximum(share, floor)
+    return largest + tf.math.log(denominator)
+
+
+def supcon_terms(pairs: Pairs, temperature: Any, same_class: Any = None) -> tuple[Any, Any]:
+    """The two terms of the supervised contrastive loss for each anchor.
+
+        attraction = - mean over p in P(i) of sim(i, p) / temperature
+        repulsion  =   log sum_{k != i} exp(sim(i, k) / temperature)
+
+    P(i) are all other views of images of the anchor's class: the mean over positives stands
+    *outside* the logarithm. Source: Khosla et al. 2020, "Supervised Contrastive Learning", eq. 2
+    (L_out). The authors' code (HobbitLong/SupContrast) multiplies the loss by
+    temperature / base_temperature, with a base of 0.07; here there is no such factor.
+
+    Args:
+        pairs: of normalised projections, both kinds of views compared.
+        temperature: above 0.
+        same_class: bool (n, N), whether two images are of one class. None: no two are, and the loss
+            is NT-Xent.
+
+    Returns:
+        (attraction, repulsion): float32, each (anchors,).
+    """
+    attraction, repulsion = nt_xent_terms(pairs, temperature)
+    if same_class is not None:
+        positive = tf.tile(tf.logical_or(same_class, pairs.itself), [2, 2])
+        positive = tf.cast(tf.logical_and(positive, tf.logical_not(pairs.is_self)), tf.float32)
+        total = tf.reduce_sum(positive * pairs.products, axis=1)
+        attraction = -total / tf.reduce_sum(positive, axis=1) / temperature
+    return attraction, repulsion
+
+
+def powered_distance(projections_1: Any, projections_2: Any, alpha: float) -> Any:
+    """Mean over rows of ||z1 - z2||^alpha: Wang and Isola's alignment.
+
+    It sums over the dimensions, where `alignment` averages: for alpha = 2 it is 2 dim times
+    `alignment`. Source: Wang and Isola 2020, "Understanding Contrastive Representation Learning
+    through Alignment and Uniformity on the Hypersphere", section 4.1; SsnL/align_uniform.
+
+    Args:
+        projections_1, projections_2: (batch, dim), normalised by the caller.
+        alpha: above 0.
+
+    >>> round(float(powered_distance([[1.0, 0.0]], [[0.0, 1.0]], alpha=2.0)), 6)
+    2.0
+    """
+    difference = tf.cast(projections_1, tf.float32) - tf.cast(projections_2, tf.float32)
+    squares = tf.reduce_sum(tf.square(difference), axis=1)
+    if alpha == 2:
+        return tf.reduce_mean(squares)
+    # At a distance of 0 the gradient of small powers is infinite: there it is 0.
+    apart = squares > 1e-12
+    powers = tf.where(apart, tf.pow(tf.where(apart, squares, 1.0), alpha / 2.0), 0.0)
+    return tf.reduce_mean(powers)
+
+
+def log_mean_potential(projections: Any, t: float) -> Any:
+    """Log of the mean over distinct pairs of exp(-t ||zi - zj||^2): Wang and Isola's uniformity.
+
+    0 if all rows are equal, lower the more evenly they are spread; about -3.94 for random points
+    on the sphere in 128 dimensions, at t = 2. Wang and Liu 2021 report it with its sign changed.
+
+    Source: Wang and Isola 2020, section 4.2; SsnL/align_uniform.
+
+    Args:
+        projections: (rows, dim), normalised by the caller. With fewer than two rows the value is 0.
+        t: above 0.
+
+    >>> round(float(log_mean_potential([[1.0, 0.0], [0.0, 1.0]], t=2.0)), 6)
+    -4.0
+    """
+    rows = tf.cast(projections, tf.float32)
+    count = tf.shape(rows)[0]
+    squares = tf.reduce_sum(tf.square(rows), axis=1)
+    products = tf.matmul(rows, rows, transpose_b=True)
+    distances = tf.nn.relu(squares[:, None] + squares[None, :] - 2.0 * products)
+    itself = tf.eye(count, dtype=tf.bool)
+    # Every pair occurs twice, in the sum and in the count.
+    total = tf.reduce_logsumexp(tf.where(itself, MASKED, -t * distances))
+    number = tf.cast(count, tf.float32) * tf.cast(count - 1, tf.float32)
+    return tf.where(count > 1, total - tf.math.log(tf.maximum(number, 1.0)), 0.0)

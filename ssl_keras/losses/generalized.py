@@ -26,7 +26,7 @@ from ssl_keras import randomness
 from ssl_keras.lazy import tf
 from ssl_keras.losses import functional, priors
 from ssl_keras.losses.base import Loss, gather
-from ssl_keras.registry import option
+from ssl_keras.registry import Scheduled, option
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class DecoupledNTXent(Loss):
     1.0
     """
 
-    temperature: float = option(1.0, above=0, help="softmax temperature")
-    distribution_weight: float = option(0.1, minimum=0, help="weight of the distribution term")
+    temperature: Scheduled = option(1.0, above=0, help="softmax temperature")
+    distribution_weight: Scheduled = option(0.1, minimum=0, help="weight of the distribution term")
 
     def terms(
         self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
@@ -72,9 +72,9 @@ class DecoupledNTXent(Loss):
     def compared_with(self, num_images: int) -> str:
         return f"all {2 * num_images} views, {2 * num_images - 2} of them negatives"
 
-    def collapse_value(self, num_images: int, dim: int) -> float | None:
+    def collapse_value(self, num_images: int, dim: int) -> float:
         distribution = math.log(2 * num_images) + 1 / self.temperature - math.log(dim)
-        return self.distribution_weight * distribution
+        return float(self.distribution_weight * distribution)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class PriorLoss(Loss):
     the global batch.
     """
 
-    distribution_weight: float = option(5.0, minimum=0, help="weight of the distribution term")
+    distribution_weight: Scheduled = option(5.0, minimum=0, help="weight of the distribution term")
 
     normalizes: ClassVar[bool]
     prior: ClassVar[Callable[[Any, Any], Any]]
@@ -110,6 +110,15 @@ class PriorLoss(Loss):
 
     def compared_with(self, num_images: int) -> str:
         return f"none: {2 * num_images} views are matched with as many samples of the prior"
+
+    def second_moment(self, dim: int) -> float:
+        """The mean square of one coordinate of a sample of the prior."""
+        raise NotImplementedError(f"{type(self).__name__} does not define its second moment")
+
+    def collapse_value(self, num_images: int, dim: int) -> float:
+        # The mean square of the projections (which are 0 if they are free), and of the samples.
+        own = 1 / dim if self.normalizes else 0.0
+        return float(self.distribution_weight) * (own + self.second_moment(dim))
 
 
 def _as_float32(projections: Any) -> Any:
@@ -143,6 +152,9 @@ class UniformPrior(PriorLoss):
     normalizes = False
     prior = priors.cube
 
+    def second_moment(self, dim: int) -> float:
+        return 1 / 3
+
 
 @dataclass(frozen=True)
 class HyperspherePrior(PriorLoss):
@@ -171,6 +183,9 @@ class HyperspherePrior(PriorLoss):
     normalizes = True
     prior = priors.hypersphere
 
+    def second_moment(self, dim: int) -> float:
+        return 1 / dim
+
 
 @dataclass(frozen=True)
 class GaussianPrior(PriorLoss):
@@ -197,3 +212,6 @@ class GaussianPrior(PriorLoss):
 
     normalizes = False
     prior = priors.gaussian
+
+    def second_moment(self, dim: int) -> float:
+        return 1.0

@@ -77,7 +77,13 @@ class SimCLR(keras.Model):
         self.built = True
 
     def compile(
-        self, optimizer: Any, loss: Loss, probe_optimizer: Any = None, **arguments: Any
+        self,
+        optimizer: Any,
+        loss: Loss,
+        probe_optimizer: Any = None,
+        *,
+        total_steps: int | None = None,
+        **arguments: Any,
     ) -> None:
         """Configure training.
 
@@ -85,15 +91,24 @@ class SimCLR(keras.Model):
             optimizer: for encoder and projection head.
             loss: made by `losses.get`.
             probe_optimizer: for the linear probe. Default: Adam at 1e-3.
+            total_steps: length of the training, for losses with scheduled hyperparameters; without
+                it they keep the values of the start.
             **arguments: passed to `keras.Model.compile` (jit_compile, steps_per_execution, ...).
         """
         super().compile(optimizer=optimizer, **arguments)
         self.contrastive_loss = loss
+        self.total_steps = total_steps
         self.optimizer.build(self.learned_variables)
         self.probe_optimizer: Any = None
         if self.linear_probe is not None:
             self.probe_optimizer = probe_optimizer or keras.optimizers.Adam(1e-3)
             self.probe_optimizer.build(self.linear_probe.trainable_variables)
+
+    def progress(self, step: Any) -> Any:
+        """The share of the training that has been done before `step`."""
+        if self.total_steps is None:
+            return 0.0
+        return tf.cast(step, tf.float32) / float(self.total_steps)
 
     @property
     def learned_variables(self) -> list[Any]:
@@ -139,7 +154,9 @@ class SimCLR(keras.Model):
                 features = self.encoder(inputs, training=True)
             projections = in_order(self.projection_head(features, training=True))[-1]
             projections_1, projections_2 = tf.split(tf.cast(projections, tf.float32), 2)
-            parts = self.contrastive_loss.parts(projections_1, projections_2, labels, loss_seed)
+            parts = self.contrastive_loss.parts(
+                projections_1, projections_2, labels, loss_seed, self.progress(step)
+            )
             objective = parts["loss"] + self._kernel_penalty()
             probe_losses, probe_accuracies = self._probe(tf.stop_gradient(features), labels)
             # Gradients are summed over replicas: this division makes them averages.

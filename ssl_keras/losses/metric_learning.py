@@ -1,0 +1,225 @@
+"""The classic losses of metric learning, with the other view as the positive.
+
+An anchor is each of the 2N views; its positive is the other view of its image. Losses of which
+alignment and distribution are not separate terms report the part without negatives as
+`alignment`, and the rest of the loss as `distribution`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ssl_keras.lazy import tf
+from ssl_keras.losses import functional
+from ssl_keras.losses.base import Loss, compare_globally
+from ssl_keras.losses.contrastive import normalized_pairs
+from ssl_keras.losses.pairs import Pairs, safe_root
+from ssl_keras.registry import option
+
+MINING = ("all", "semi_hard", "hard")
+
+
+def _plain_pairs(projections_1: Any, projections_2: Any, both_kinds: bool) -> Pairs:
+    views_1, views_2 = tf.cast(projections_1, tf.float32), tf.cast(projections_2, tf.float32)
+    return compare_globally(views_1, views_2, both_kinds)
+
+
+@dataclass(frozen=True)
+class _DotProduct(Loss):
+    """Base of the losses of v_ij = f(i).f(pos(i)) - f(i).f(j), j the other images' other views."""
+
+    def compared_with(self, num_images: int) -> str:
+        return f"each view with the {num_images - 1} other images' other views"
+
+
+@dataclass(frozen=True)
+class NPair(_DotProduct):
+    """N-pair loss: a softmax over dot products of projections that are **not** normalised.
+
+        mean_i log( 1 + sum_j exp(f_i.f_j - f_i.f_pos(i)) )
+
+    with j over the N - 1 views of the other kind of other images. Sohn 2016, "Improved Deep Metric
+    Learning with Multi-class N-pair Loss Objective", eq. 5, without its penalty on the length of
+    the projections. It is NT-Xent with negatives="cross" at temperature 1, un-normalised. All
+    projections equal: log N.
+
+    Called with `projections_1`, `projections_2`: (batch, dim), any float dtype; used as they are.
+    Returns a float32 scalar, the mean over the 2N anchors.
+
+    >>> float(NPair()([[1.0, 0.0]], [[3.0, 4.0]]))  # one image: no negatives
+    0.0
+    """
+
+    def terms(
+        self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
+    ) -> tuple[Any, Any]:
+        pairs = _plain_pairs(projections_1, projections_2, both_kinds=False)
+        attraction, repulsion = functional.nt_xent_terms(pairs, 1.0)
+        return tf.reduce_mean(attraction), tf.reduce_mean(repulsion)
+
+    def collapse_value(self, num_images: int, dim: int) -> float:
+        return math.log(num_images)
+
+
+@dataclass(frozen=True)
+class Logistic(_DotProduct):
+    """Logistic loss of Arora et al.: the N-pair loss in bits.
+
+        mean_i log2( 1 + sum_j exp(-v_ij) ),  v_ij = f_i.f_pos(i) - f_i.f_j
+
+    Arora et al. 2019, "A Theoretical Analysis of Contrastive Unsupervised Representation Learning",
+    section 2, with the N - 1 other images' views of the other kind as negatives. Projections are
+    **not** normalised. All projections equal: log2(N).
+
+    Called with `projections_1`, `projections_2`: (batch, dim), any float dtype; used as they are.
+    Returns a float32 scalar, the mean over the 2N anchors.
+
+    >>> same = [[1.0, 0.0]] * 4
+    >>> round(float(Logistic()(same, same)), 5)  # log2(N)
+    2.0
+    """
+
+    def terms(
+        self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
+    ) -> tuple[Any, Any]:
+        pairs = _plain_pairs(projections_1, projections_2, both_kinds=False)
+        attraction, repulsion = functional.nt_xent_terms(pairs, 1.0)
+        return tf.reduce_mean(attraction) / math.log(2), tf.reduce_mean(repulsion) / math.log(2)
+
+    def collapse_value(self, num_images: int, dim: int) -> float:
+        return math.log2(num_images)
+
+
+@dataclass(frozen=True)
+class Hinge(_DotProduct):
+    """Hinge loss of Arora et al.: only the hardest negative counts.
+
+        mean_i max( 0, 1 + max_j(-v_ij) ),  v_ij = f_i.f_pos(i) - f_i.f_j
+
+    Arora et al. 2019, section 2, negatives as in `Logistic`. Projections are **not** normalised.
+    All projections equal: 1. `alignment` is -mean_i f_i.f_pos(i).
+
+    Called with `projections_1`, `projections_2`: (batch, dim), any float dtype; used as they are.
+    Returns a float32 scalar, the mean over the 2N anchors.
+
+    >>> float(Hinge()([[1.0, 0.0], [0.0, 1.0]], [[0.5, 0.0], [0.0, 0.5]]))  # v = 1/2
+    0.5
+    """
+
+    def terms(
+        self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
+    ) -> tuple[Any, Any]:
+        pairs = _plain_pairs(projections_1, projections_2, both_kinds=False)
+        hardest = pairs.hardest(1)[:, 0]
+        loss = tf.reduce_mean(tf.nn.relu(1.0 + hardest - pairs.positives))
+        alignment = -tf.reduce_mean(pairs.positives)
+        return alignment, loss - alignment
+
+    def collapse_value(self, num_images: int, dim: int) -> float:
+        return 1.0 if num_images > 1 else 0.0
+
+
+@dataclass(frozen=True)
+class Triplet(Loss):
+    """Triplet loss: the positive closer than a negative, by a margin.
+
+        mean over triplets of max( 0, ||f_i - f_pos(i)||^2 - ||f_i - f_j||^2 + margin )
+
+    Schroff et al. 2015, "FaceNet", eq. 3, on normalised projections. Which negatives j of an anchor
+    make triplets is `mining`: "all" 2N - 2; "hard", the nearest; or "semi_hard", the nearest of
+    those farther away than the positive, and the farthest if there is none. All projections
+    equal: margin. `alignment` is the mean squared distance to the positive.
+
+    Args:
+        margin: at least 0. Default 0.2, the paper's.
+        mining: see above. Default "semi_hard", the paper's.
+
+    Called with `projections_1`, `projections_2`: (batch, dim), any float dtype, un-normalised.
+    Returns a float32 scalar, the mean over triplets, satisfied ones included.
+
+    Raises:
+        UserError: margin below 0, or an unknown mining.
+
+    >>> loss = Triplet(margin=0.5, mining="hard")
+    >>> pair = [[1.0, 0.0], [0.0, 1.0]]
+    >>> float(loss(pair, pair))  # 0 to the positive, 2 to the nearest negative
+    0.0
+    """
+
+    margin: float = option(0.2, minimum=0, help="margin of triplet (0.2) and margin (1)")
+    mining: str = option("semi_hard", choices=MINING, help="negatives that make triplets")
+
+    def terms(
+        self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
+    ) -> tuple[Any, Any]:
+        pairs = normalized_pairs(projections_1, projections_2)
+        near, negatives = pairs.positive_distances, pairs.is_negative
+        far = pairs.squared_distances
+        alignment = tf.reduce_mean(near)
+        if self.mining == "all":
+            violations = tf.nn.relu(near[:, None] - far + self.margin)
+            loss = tf.reduce_mean(pairs.mean_negatives(violations))
+            return alignment, loss - alignment
+        # Without a negative the distance is infinite, the violation 0.
+        nearest = _least(far, negatives)
+        if self.mining == "semi_hard":
+            outside = tf.logical_and(negatives, far > near[:, None])
+            farthest = tf.reduce_max(tf.where(negatives, far, 0.0), axis=1)
+            nearest = tf.where(tf.reduce_any(outside, axis=1), _least(far, outside), farthest)
+        violation = tf.nn.relu(near - nearest + self.margin)
+        violation = tf.where(pairs.num_negatives > 0, violation, tf.zeros_like(violation))
+        return alignment, tf.reduce_mean(violation) - alignment
+
+    def compared_with(self, num_images: int) -> str:
+        count = f"{2 * num_images - 2} negatives"
+        return count if self.mining == "all" else f"one {self.mining} negative of {count}"
+
+    def collapse_value(self, num_images: int, dim: int) -> float:
+        return self.margin if num_images > 1 else 0.0
+
+
+def _least(values: Any, chosen: Any) -> Any:
+    """(rows,): the least of the chosen entries of each row; 1e9 without any."""
+    return tf.reduce_min(tf.where(chosen, values, 1e9), axis=1)
+
+
+@dataclass(frozen=True)
+class Margin(Loss):
+    """Margin loss of a pair: equal ones together, different ones at least a margin apart.
+
+        mean_i ||f_i - f_pos(i)||^2 + mean_i mean_j max( 0, margin - ||f_i - f_j|| )^2
+
+    Chopra et al. 2005, "Learning a Similarity Metric Discriminatively", and Hadsell et al. 2006,
+    eq. 4 (there with factors of one half), over the 2N - 2 negatives of each anchor. Projections
+    are **not** normalised: the margin sets their scale. The two means are `alignment` and
+    `distribution`. All projections equal: margin^2, with a gradient of 0 (no direction is better
+    than another).
+
+    Args:
+        margin: above 0, in the unit of the projections. Default 1.
+
+    Called with `projections_1`, `projections_2`: (batch, dim), any float dtype; used as they are.
+    Returns a float32 scalar.
+
+    Raises:
+        UserError: margin not above 0.
+
+    >>> loss = Margin(margin=2.0)
+    >>> float(loss([[0.0], [1.0]], [[0.0], [1.0]]))  # negatives at a distance of 1
+    1.0
+    """
+
+    margin: float = option(1.0, above=0, help="margin of triplet (0.2) and margin (1)")
+
+    def terms(
+        self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
+    ) -> tuple[Any, Any]:
+        pairs = _plain_pairs(projections_1, projections_2, both_kinds=True)
+        gaps = tf.nn.relu(self.margin - safe_root(pairs.squared_distances))
+        distribution = tf.reduce_mean(pairs.mean_negatives(tf.square(gaps)))
+        return tf.reduce_mean(pairs.positive_distances), distribution
+
+    def collapse_value(self, num_images: int, dim: int) -> float:
+        return self.margin**2

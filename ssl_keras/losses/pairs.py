@@ -1,0 +1,156 @@
+"""Each anchor of a batch against the views of the other images: what most losses are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ssl_keras.lazy import tf
+
+# The value of a masked entry. Finite, so that no gradient is NaN; exp of it is 0 in float32.
+MASKED = -1e9
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Dot products of this replica's anchors with the views of the global batch.
+
+    The anchors are the n first views, then the n second views, of this replica's images. Each is
+    compared with all N views of its own kind (the first if it is a first view), then with all N of
+    the other kind; or with the latter only. The *positive* of an anchor is the other view of its
+    image; its *negatives* are the views of other images.
+
+    Attributes:
+        positives: (2n,), products with the positive.
+        products: (2n, 2N or N), products with every view compared with, the anchor and its positive
+            among them.
+        itself: bool (n, N), whether two images are the same.
+        blocks: 2 with both kinds of views, 1 with the other kind only.
+        positive_distances: (2n,), squared distances to the positive.
+        anchor_squares, key_squares: (2n,), (2, blocks * N): squared lengths; a row of the latter
+            for the anchors of each view.
+    """
+
+    positives: Any
+    products: Any
+    itself: Any
+    blocks: int
+    positive_distances: Any
+    anchor_squares: Any
+    key_squares: Any
+
+    @property
+    def is_self(self) -> Any:
+        """bool like `products`: whether the view is the anchor itself."""
+        if self.blocks == 1:
+            return tf.zeros_like(self.products, tf.bool)
+        return tf.tile(tf.concat([self.itself, tf.zeros_like(self.itself)], axis=1), [2, 1])
+
+    @property
+    def is_negative(self) -> Any:
+        """bool like `products`: whether the view is of another image."""
+        return tf.tile(tf.logical_not(self.itself), [2, self.blocks])
+
+    @property
+    def num_negatives(self) -> Any:
+        """How many negatives each anchor has: int32 scalar."""
+        return self.blocks * (tf.shape(self.itself)[1] - 1)
+
+    @property
+    def squared_distances(self) -> Any:
+        """Like `products`: squared distances, at least 0."""
+        count = tf.shape(self.itself)[0]
+        keys = tf.repeat(self.key_squares, count, axis=0)
+        return tf.nn.relu(self.anchor_squares[:, None] + keys - 2.0 * self.products)
+
+    def log_sum_negatives(self, logits: Any) -> Any:
+        """(2n,): log of the sum over negatives of exp(logits); about `MASKED` without any.
+
+        Args:
+            logits: like `products`.
+        """
+        return tf.reduce_logsumexp(tf.where(self.is_negative, logits, MASKED), axis=1)
+
+    def mean_negatives(self, values: Any) -> Any:
+        """(2n,): mean over negatives of `values` (like `products`); 0 without any."""
+        total = tf.reduce_sum(tf.where(self.is_negative, values, 0.0), axis=1)
+        return total / tf.cast(tf.maximum(self.num_negatives, 1), tf.float32)
+
+    def hardest(self, count: Any) -> Any:
+        """(2n, count): products with the `count` most similar negatives, most similar first.
+
+        Args:
+            count: at least 1; entries beyond the number of negatives are `MASKED`.
+        """
+        candidates = tf.where(self.is_negative, self.products, MASKED)
+        return tf.math.top_k(candidates, count).values
+
+
+def compare(
+    views_1: Any,
+    views_2: Any,
+    keys_1: Any = None,
+    keys_2: Any = None,
+    first_row: Any = 0,
+    both_kinds: bool = True,
+) -> Pairs:
+    """The pairs of a batch.
+
+    Args:
+        views_1, views_2: float32 (n, dim), this replica's, normalised or not.
+        keys_1, keys_2: float32 (N, dim), the views of all replicas. Default: this replica's.
+        first_row: position of this replica's first image in the global batch.
+        both_kinds: whether anchors are compared with both kinds of views.
+    """
+    keys_1 = views_1 if keys_1 is None else keys_1
+    keys_2 = views_2 if keys_2 is None else keys_2
+    batch, num_keys = tf.shape(views_1)[0], tf.shape(keys_1)[0]
+    itself = (tf.range(batch) + first_row)[:, None] == tf.range(num_keys)[None, :]
+
+    def products(anchors: Any, own: Any, other: Any) -> Any:
+        cross = tf.matmul(anchors, other, transpose_b=True)
+        if not both_kinds:
+            return cross
+        return tf.concat([tf.matmul(anchors, own, transpose_b=True), cross], axis=1)
+
+    def squares(rows: Any) -> Any:
+        return tf.reduce_sum(tf.square(rows), axis=1)
+
+    own_then_other = [
+        tf.concat([squares(own), squares(other)], axis=0) if both_kinds else squares(other)
+        for own, other in ((keys_1, keys_2), (keys_2, keys_1))
+    ]
+    positives = tf.reduce_sum(views_1 * views_2, axis=1)
+    distances = squares(views_1 - views_2)
+    return Pairs(
+        positives=tf.concat([positives, positives], axis=0),
+        products=tf.concat(
+            [products(views_1, keys_1, keys_2), products(views_2, keys_2, keys_1)], axis=0
+        ),
+        itself=itself,
+        blocks=2 if both_kinds else 1,
+        positive_distances=tf.concat([distances, distances], axis=0),
+        anchor_squares=tf.concat([squares(views_1), squares(views_2)], axis=0),
+        key_squares=tf.stack(own_then_other),
+    )
+
+
+def safe_root(squares: Any) -> Any:
+    """Square roots with a gradient of 0, instead of an infinite one, below 1e-12."""
+    large_enough = squares > 1e-12
+    return tf.where(large_enough, tf.sqrt(tf.where(large_enough, squares, 1.0)), 0.0)
+
+
+def equal_rows(labels: Any, keys: Any) -> Any:
+    """bool (n, N): which labels are equal; of vectors of 0 and 1 all entries must be.
+
+    Args:
+        labels, keys: (n,) and (N,) integers, or (n, size) and (N, size) of 0 and 1.
+    """
+    labels, keys = tf.convert_to_tensor(labels), tf.convert_to_tensor(keys)
+    if labels.shape.rank == 1:
+        return labels[:, None] == keys[None, :]
+    ones, others = tf.cast(labels, tf.float32), tf.cast(keys, tf.float32)
+    differing = tf.matmul(ones, 1.0 - others, transpose_b=True)
+    differing += tf.matmul(1.0 - ones, others, transpose_b=True)
+    return differing < 0.5

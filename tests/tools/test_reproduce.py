@@ -1,0 +1,104 @@
+"""Sweeps: only what is missing is run, results do not depend on it, and failures are told."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ssl_keras.config import Config
+from ssl_keras.errors import UserError
+from tools.reproduce import __main__ as program
+from tools.reproduce.experiments import EXPERIMENTS, SCALES
+from tools.reproduce.sweep import Run, finish
+
+TINY: dict[str, Any] = {
+    "dataset": "plain",
+    "steps": 2,
+    "batch_size": 16,
+    "width_multiplier": 0.25,
+    "heads": "",
+    "measure_images": 0,
+}
+
+
+def comparable(results: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in results.items() if key not in ("times", "paths")}
+
+
+def test_only_missing_runs_are_run_and_repeat_their_numbers(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    runs = [Run(f"seed{seed}", {**TINY, "seed": seed}) for seed in (0, 1)]
+    first = finish(runs, tmp_path, jobs=2)
+    assert "0 of 2 runs are done" in capfd.readouterr().out
+    assert first[0]["weights_sha256"] != first[1]["weights_sha256"]
+    assert {path.name for path in tmp_path.iterdir()} == {"seed0", "seed1"}
+    assert finish(runs, tmp_path, jobs=2) == first
+    assert "2 of 2 runs are done" in capfd.readouterr().out
+    shutil.rmtree(tmp_path / "seed1")
+    again = finish(runs, tmp_path, jobs=2)
+    assert "1 of 2 runs are done" in capfd.readouterr().out
+    assert again[0] == first[0]
+    assert comparable(again[1]) == comparable(first[1])
+    # Other settings under the same name: what is there does not count.
+    assert Run("seed0", {**TINY, "steps": 3}).results(tmp_path) is None
+
+
+def test_a_run_that_fails_is_named_with_its_last_words(tmp_path: Path) -> None:
+    runs = [Run("broken", {**TINY, "source": "npz:/no/such.npz"})]
+    with pytest.raises(UserError, match=r"The run broken failed \(.*\): .*no/such.npz"):
+        finish(runs, tmp_path, jobs=1)
+
+
+@pytest.mark.parametrize("name", sorted(EXPERIMENTS))
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_cell_is_a_valid_configuration(name: str, scale: str) -> None:
+    runs = EXPERIMENTS[name].runs(scale, 2)
+    assert len({run.name for run in runs}) == len(runs) == 2 * len(EXPERIMENTS[name].cells(scale))
+    digests = {Config.make(**run.settings).digest() for run in runs}
+    assert len(digests) == len(runs)
+
+
+@pytest.mark.parametrize("name", sorted(EXPERIMENTS))
+def test_table_and_figure_follow_from_the_results(name: str, tmp_path: Path) -> None:
+    experiment = EXPERIMENTS[name]
+    generator = np.random.default_rng(0)
+    results = [
+        {
+            "results": {key: generator.random() for key in experiment.measures.values()},
+            "times": {"total": 10.0},
+        }
+        for _ in experiment.runs("laptop", 3)
+    ]
+    rows = experiment.summary("laptop", 3, results)
+    column, key = next(iter(experiment.measures.items()))
+    own = [result["results"][key] for result in results[3:6]]
+    np.testing.assert_allclose(rows[1][column], np.mean(own))
+    np.testing.assert_allclose(rows[1][f"{column}_sd"], np.std(own, ddof=1))
+    program.write(name, experiment, rows, tmp_path, "a note")
+    with (tmp_path / f"{name}.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == len(rows)
+    np.testing.assert_allclose(float(table[1][column]), np.mean(own), rtol=1e-5)
+    assert (tmp_path / f"{name}.md").read_text().count("\n| ") == len(rows) + 1
+    assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["temprature"], "Unknown experiment 'temprature'. Did you mean 'temperature'?"),
+        (["temperature", "--seeds=0"], "seeds is 0; at least 1 is needed"),
+        (["temperature", "--jobs=0"], "jobs is 0; at least 1 is needed"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    arguments: list[str], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert program.main(arguments) == 2
+    assert message in capfd.readouterr().err

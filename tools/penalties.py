@@ -1,0 +1,143 @@
+"""How the loss of a run divides its gradient among negatives, at several temperatures.
+
+    python -m tools.penalties --run=runs/mine --output=penalties.png
+
+The relative penalty r_ij of a negative is the gradient on it, relative to that on the positive
+(Wang and Liu 2021, eq. 7): a softmax over the similarities of the negatives. The picture shows,
+for the projections of test images of the run, the penalty against the similarity, and which share
+of the gradient the hardest negatives carry.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ssl_keras import startup
+from ssl_keras.errors import UserError
+
+BINS = 40
+
+
+def temperatures_of(text: str) -> list[float]:
+    """The temperatures of a comma-separated list."""
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UserError(
+            f"temperatures is {text!r}; numbers with commas are needed, such as 0.07,0.3,1."
+        ) from None
+    if not all(0 < value < float("inf") for value in values):
+        raise UserError(f"temperatures is {text!r}; all must be above 0.")
+    return sorted(values)
+
+
+def draw(run: Path, output: Path, num_images: int, temperatures: list[float]) -> None:
+    """Write the picture and print the table."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    from ssl_keras import experiment, metrics
+    from ssl_keras.evaluation.extraction import extract
+
+    restored = experiment.restore(run)
+    depth = restored.depths[-1]
+    frozen = extract(
+        restored.model.representations,
+        restored.data,
+        restored.depths,
+        augmenter=restored.model.augmenter,
+        num_views=num_images,
+    )[depth]
+    views = frozen.views
+    assert views is not None
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.6))
+    edges = np.linspace(-1, 1, BINS + 1)
+    centers = (edges[1:] + edges[:-1]) / 2
+    print("temperature  entropy (nats)  of at most  hardest 1% carry")
+    for index, temperature in enumerate(temperatures):
+        similarities, penalties = (
+            array.numpy()
+            for array in metrics.relative_penalties(views.first, views.second, temperature)
+        )
+        count = penalties.shape[1]
+        entropy = float(metrics.penalty_entropy(penalties))
+        share = float(metrics.hardest_share(penalties))
+        print(f"{temperature:>11g}  {entropy:14.3f}  {np.log(count):10.3f}  {share:16.3f}")
+        cell = np.clip(np.digitize(similarities.ravel(), edges) - 1, 0, BINS - 1)
+        number = np.bincount(cell, minlength=BINS)
+        total = np.bincount(cell, penalties.ravel(), minlength=BINS)
+        there = number > 0
+        color = plt.get_cmap("viridis")(index / max(len(temperatures) - 1, 1) * 0.85)
+        mean = count * total[there] / number[there]
+        left.semilogy(centers[there], mean, color=color, marker=".", label=f"{temperature:g}")
+        carried = np.cumsum(penalties.mean(axis=0))
+        right.plot(100 * np.arange(1, count + 1) / count, carried, color=color)
+    behind = left.twinx()
+    behind.hist(similarities.ravel(), edges, color="0.85", zorder=0)
+    behind.set_yticks([])
+    left.set_zorder(behind.get_zorder() + 1)
+    left.patch.set_visible(False)
+    left.set_ylim(bottom=1e-6)
+    left.axhline(1.0, color="0.5", linewidth=0.8, linestyle=":")
+    left.set_xlabel("cosine with the anchor (grey: how many negatives)")
+    left.set_ylabel("penalty (1: all negatives alike)")
+    left.legend(title="temperature", fontsize=8, title_fontsize=8, loc="upper left")
+    right.plot([0, 100], [0, 1], color="0.5", linewidth=0.8, linestyle=":")
+    right.set_xscale("log")
+    right.set_xlabel("hardest negatives (%)")
+    right.set_ylabel("share of the gradient")
+    config = restored.config
+    figure.suptitle(
+        f"Relative penalties on {depth} of a run with {config.objective.loss}, "
+        f"{len(views.rows)} test images, {count} negatives each",
+        fontsize=9,
+    )
+    figure.tight_layout()
+    figure.savefig(output, dpi=130)
+    plt.close(figure)
+    print(f"Written: {output}")
+
+
+def png_path(text: str) -> Path:
+    """The path of a picture to be written.
+
+    Raises:
+        UserError: it does not end in .png, or its folder does not exist.
+    """
+    path = Path(text)
+    if path.suffix.lower() != ".png" or not path.parent.is_dir():
+        raise UserError(f"output is {path}; a .png file in an existing folder is needed.")
+    return path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The program; the exit codes are those of `startup.guarded`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.penalties",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--run", required=True, type=Path, help="directory of a finished run")
+    parser.add_argument("--output", default="penalties.png", help="file of the picture")
+    parser.add_argument("--images", type=int, default=500, help="how many test images")
+    parser.add_argument("--temperatures", default="0.07,0.2,0.5,1", help="with commas between")
+    given: Any = parser.parse_args(arguments)
+
+    def body() -> None:
+        temperatures, output = temperatures_of(given.temperatures), png_path(given.output)
+        if given.images < 2:
+            raise UserError(f"images is {given.images}; at least 2 are needed.")
+        startup.start_tensorflow()
+        draw(given.run, output, given.images, temperatures)
+
+    return startup.guarded("tools.penalties", body, lambda: False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Experiments that consist of many runs: `python -m tools.reproduce NAME`."""

@@ -1,0 +1,146 @@
+"""What each experiment runs, and how its results are summed up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tools.reproduce.sweep import Run
+
+SCALES = ("smoke", "laptop", "full")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment: its runs at a scale, and the columns of its table.
+
+    Attributes:
+        question: what it asks, in a sentence.
+        cells: scale -> label of a cell -> settings; a run is made for each cell and seed.
+        measures: column -> key of results.json's "results" (or a function of all results).
+        figure: (axes, rows) -> None; draws the figure, see `summary`.
+        panels: how many axes the figure has.
+    """
+
+    question: str
+    cells: Callable[[str], dict[str, dict[str, Any]]]
+    measures: Mapping[str, str]
+    figure: Callable[[Sequence[Any], Sequence[Mapping[str, Any]]], None]
+    panels: int
+
+    def runs(self, scale: str, seeds: int) -> list[Run]:
+        """One run for each cell and seed."""
+        return [
+            Run(f"{label}-seed{seed}", {**settings, "seed": seed})
+            for label, settings in self.cells(scale).items()
+            for seed in range(seeds)
+        ]
+
+    def summary(
+        self, scale: str, seeds: int, results: Sequence[Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """One row for each cell: {"cell", "seeds", the settings, and COLUMN, COLUMN_sd}."""
+        rows = []
+        for index, (label, settings) in enumerate(self.cells(scale).items()):
+            own = results[index * seeds : (index + 1) * seeds]
+            row: dict[str, Any] = {"cell": label, "seeds": seeds, **settings}
+            for column, key in self.measures.items():
+                values = [result["results"][key] for result in own]
+                row[column] = float(np.mean(values))
+                row[f"{column}_sd"] = float(np.std(values, ddof=1)) if seeds > 1 else 0.0
+            row["seconds"] = float(np.mean([result["times"]["total"] for result in own]))
+            rows.append(row)
+        return rows
+
+
+TEMPERATURES = (0.07, 0.3, 0.7, 1.0)
+# Wang and Liu 2021, table 2, CIFAR-10: temperature -> (accuracy, uniformity with its sign
+# changed, tolerance).
+PUBLISHED = {
+    "nt_xent": {
+        0.07: (0.7975, 3.86, 0.04),
+        0.3: (0.8327, 3.60, 0.178),
+        0.7: (0.8269, 3.17, 0.333),
+        1.0: (0.8221, 2.96, 0.372),
+    },
+    "hard_contrastive": {
+        0.07: (0.792, 3.88, 0.034),
+        0.3: (0.8363, 3.89, 0.027),
+        0.7: (0.8419, 3.87, 0.030),
+        1.0: (0.8419, 3.86, 0.030),
+    },
+}
+
+
+def _temperature_cells(scale: str) -> dict[str, dict[str, Any]]:
+    base: dict[str, Any] = {
+        "smoke": {"dataset": "plain", "steps": 10, "batch_size": 64, "width_multiplier": 0.25},
+        "laptop": {"dataset": "plain", "epochs": 50, "batch_size": 250},
+        "full": {
+            "dataset": "plain",
+            "source": "cifar10",
+            "encoder": "resnet18",
+            "batch_size": 512,
+            "epochs": 200,
+            "projection_dim": 128,
+        },
+    }[scale]
+    temperatures = TEMPERATURES[::3] if scale == "smoke" else TEMPERATURES
+    cells = {
+        f"{loss}-{temperature:g}": {**base, "loss": loss, "temperature": temperature}
+        for loss in ("nt_xent", "hard_contrastive")
+        for temperature in temperatures
+    }
+    cells |= {loss: {**base, "loss": loss} for loss in ("simple", "hard_simple")}
+    return cells
+
+
+def _temperature_figure(axes: Sequence[Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    panels = (
+        ("uniformity", "−uniformity of the projections"),
+        ("tolerance", "tolerance of the projections"),
+        ("accuracy", "class, linear on the features"),
+    )
+    for axis, (column, label) in zip(axes, panels, strict=True):
+        sign = -1 if column == "uniformity" else 1
+        for loss, color in (("nt_xent", "tab:blue"), ("hard_contrastive", "tab:orange")):
+            own = [row for row in rows if row["loss"] == loss]
+            axis.errorbar(
+                [row["temperature"] for row in own],
+                [sign * row[column] for row in own],
+                [row[f"{column}_sd"] for row in own],
+                color=color,
+                marker="o",
+                markersize=3,
+                capsize=2,
+                label=loss,
+            )
+        for loss, style in (("simple", ":"), ("hard_simple", "--")):
+            value = next(row[column] for row in rows if row["loss"] == loss)
+            axis.axhline(sign * value, color="0.5", linestyle=style, label=loss)
+        axis.set_xlabel("temperature")
+        axis.set_title(label, fontsize=9)
+    axes[0].legend(fontsize=7)
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "temperature": Experiment(
+        question="How do uniformity and tolerance depend on the temperature, and what do hard "
+        "negatives change? (Wang and Liu 2021, table 2 and figures 4 to 8)",
+        cells=_temperature_cells,
+        measures={
+            "uniformity": "geometry/projection_2/uniformity",
+            "tolerance": "geometry/projection_2/tolerance/class",
+            "hardest_percent_share": "geometry/projection_2/hardest_percent_share",
+            "effective_rank": "geometry/projection_2/effective_rank",
+            "accuracy": "linear/features/class/accuracy",
+            "knn": "knn/features/class/accuracy",
+            "untrained": "random_encoder/linear/features/class/accuracy",
+        },
+        figure=_temperature_figure,
+        panels=3,
+    ),
+}
