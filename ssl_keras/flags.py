@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from absl import flags as absl_flags
@@ -57,14 +57,19 @@ class _BooleanParser(absl_flags.BooleanParser):
             raise ValueError(f"it must be true or false, not {argument!r}.") from None
 
 
-def define() -> absl_flags.FlagValues:
+def define(keys: Collection[str] | None = None) -> absl_flags.FlagValues:
     """One flag for every setting, in the groups of the configuration.
+
+    Args:
+        keys: the groups whose settings are wanted. Default: all.
 
     They live in a set of their own, not in `absl.flags.FLAGS`, so that a program (or a test) can
     parse as often as it likes and libraries' flags do not mix with ours.
     """
     flag_values = absl_flags.FlagValues()
     for key, title, fields in configuration.groups():
+        if keys is not None and key not in keys:
+            continue
         for field in fields:
             _define_one(flag_values, title, field, field.default, _help(field), check=True)
         if key in configuration.REGISTRIES:
@@ -97,6 +102,8 @@ def _shortened(defaults: str, uses: list[tuple[str, dataclasses.Field]]) -> str:
 
 def _help(field: dataclasses.Field) -> str:
     choices = field.metadata["choices"]
+    if is_scheduled(field):
+        return f"{field.metadata['help']}; a number, {schedules.SYNTAX}"
     return field.metadata["help"] + (f": {', '.join(choices)}" if choices else "")
 
 
@@ -152,6 +159,18 @@ def parse(arguments: Sequence[str], flag_values: absl_flags.FlagValues) -> Confi
     Raises:
         UserError: one sentence on what is wrong with the arguments.
     """
+    return Config.make(**values(arguments, flag_values))
+
+
+def values(arguments: Sequence[str], flag_values: absl_flags.FlagValues) -> dict[str, Any]:
+    """The settings that the command line gives, by name, defaults included.
+
+    Args:
+        arguments, flag_values: see `parse`.
+
+    Raises:
+        UserError: one sentence on what is wrong with the arguments.
+    """
     try:
         rest = flag_values(list(arguments))[1:]
     except absl_flags.UnrecognizedFlagError as error:
@@ -162,17 +181,12 @@ def parse(arguments: Sequence[str], flag_values: absl_flags.FlagValues) -> Confi
         raise UserError(_one_line(str(error))) from None
     if rest:
         raise UserError(f"Unexpected argument {rest[0]!r}: every setting is a --flag=value.")
-    return to_config(flag_values)
+    found = {n: flag_values[n].value for n in configuration.all_fields() if n in flag_values}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def to_config(flag_values: absl_flags.FlagValues) -> Config:
-    """The configuration of parsed flags; flags that were left open take their defaults."""
-    values = {name: flag_values[name].value for name in configuration.all_fields()}
-    return Config.make(**{name: value for name, value in values.items() if value is not None})
 
 
 def help_text(program: str, example: str, flag_values: absl_flags.FlagValues) -> str:
@@ -181,6 +195,8 @@ def help_text(program: str, example: str, flag_values: absl_flags.FlagValues) ->
     by_module = flag_values.flags_by_module_dict()
     titles = [title for _, title, _ in configuration.groups()] + ["Other"]
     for title in titles:
+        if title not in by_module:
+            continue
         lines.append(f"{title}:")
         for flag in by_module[title]:
             default = "" if flag.default is None else f" [{plain(flag.default)}]"

@@ -94,7 +94,7 @@ def uniformity(representations: Any, t: float = 2.0) -> Any:
 def tolerance(representations: Any, labels: Any, printed: bool = False) -> Any:
     """How close images of one class are: mean cosine of pairs of different images of equal label.
 
-    Wang and Liu 2021, section 4.2. The formula that they print averages over *all* pairs, those of
+    Wang and Liu 2021. The formula that they print averages over *all* pairs, those of
     different classes counting 0, and cannot give the values that they print (0.37 with ten
     classes); `printed=True` computes it.
 
@@ -117,12 +117,15 @@ def effective_rank(representations: Any) -> Any:
     """How many directions representations use: exp of the entropy of their singular values.
 
     Between 1 (all on one line) and min(images, dim). Roy and Vetterli 2007; as a measure of
-    representations Garrido et al. 2023 (RankMe). Not centred. Computed in float64.
+    representations Garrido et al. 2023 (RankMe). Not centred. Computed in float64. NaN if a
+    representation is not finite.
 
     Args:
         representations: (images, dim).
     """
     rows = tf.cast(representations, tf.float64)
+    finite = tf.reduce_all(tf.math.is_finite(rows))
+    rows = tf.where(finite, rows, 0.0)
     images, dim = rows.shape
     wide = images is not None and images < dim
     gram = tf.matmul(rows, rows, transpose_a=not wide, transpose_b=wide)
@@ -130,7 +133,7 @@ def effective_rank(representations: Any) -> Any:
     shares = values / tf.maximum(tf.reduce_sum(values), 1e-30)
     # Zero representations have no direction: all shares are 0, the rank is 1.
     entropy = -tf.reduce_sum(tf.math.xlogy(shares, shares))
-    return tf.cast(tf.exp(entropy), tf.float32)
+    return tf.cast(tf.where(finite, tf.exp(entropy), float("nan")), tf.float32)
 
 
 def mean_norm(representations: Any) -> Any:
@@ -165,7 +168,7 @@ def relative_penalties(
         r_ij = exp(s_ij / t) / sum_{k != i} exp(s_ik / t)
 
     The gradient on the negative j relative to that on the positive; sums to 1 over the negatives.
-    Wang and Liu 2021, eq. 7. The lower the temperature, the more the hardest negatives get.
+    Wang and Liu 2021. The lower the temperature, the more the hardest negatives get.
 
     Args:
         representations_1, representations_2: (images, dim), the two views, normalised here.
@@ -183,7 +186,7 @@ def relative_penalties(
 def penalty_entropy(penalties: Any) -> Any:
     """Mean entropy, in nats, of relative penalties (anchors, negatives); at most log(negatives).
 
-    It falls with the temperature: the loss becomes aware of hardness (Wang and Liu 2021, 3.2).
+    It falls with the temperature: the loss becomes aware of hardness (Wang and Liu 2021).
     """
     return -tf.reduce_mean(tf.reduce_sum(tf.math.xlogy(penalties, penalties), axis=1))
 
@@ -275,13 +278,15 @@ def mean_classifier_loss(representations: Any, labels: Any, num_classes: int) ->
 
         mean over classes c, c' of mean over images x of c of log2(1 + exp(-f(x).(mu_c - mu_c')))
 
-    mu_c is the mean representation of class c. The L_sup^mu of Arora et al. 2019, section 3, with
-    the logistic loss: the quantity that they bound by the unsupervised loss.
+    mu_c is the mean representation of class c, of an image's own class without that image:
+    otherwise every image would speak for itself, and what knows nothing would look good. The
+    L_sup^mu of Arora et al. 2019 with the logistic loss: the quantity that they bound by the
+    unsupervised loss. 1 if nothing is told apart.
 
     Args:
         representations: (images, dim), used as they are.
         labels: (images,), integers.
-        num_classes: classes; those without an image are left out.
+        num_classes: classes; those with fewer than two images are left out.
 
     Returns:
         float32 scalar; NaN if there are fewer than two classes.
@@ -292,10 +297,13 @@ def mean_classifier_loss(representations: Any, labels: Any, num_classes: int) ->
     means = tf.matmul(members, rows, transpose_a=True) / tf.maximum(counts, 1.0)[:, None]
     scores = tf.matmul(rows, means, transpose_b=True)
     own = tf.reduce_sum(members * scores, axis=1, keepdims=True)
+    own_count = tf.reduce_sum(members * counts, axis=1, keepdims=True)
+    squares = tf.reduce_sum(tf.square(rows), axis=1, keepdims=True)
+    own = (own_count * own - squares) / tf.maximum(own_count - 1.0, 1.0)
     losses = tf.math.softplus(scores - own) / math.log(2)
     # First over the images of each class, then over ordered pairs of different classes.
     by_class = tf.matmul(members, losses, transpose_a=True) / tf.maximum(counts, 1.0)[:, None]
-    there = counts > 0
+    there = counts > 1
     tasks = tf.logical_and(there[:, None], there[None, :])
     tasks = tf.logical_and(tasks, tf.logical_not(tf.eye(num_classes, dtype=tf.bool)))
     tasks = tf.cast(tasks, tf.float32)

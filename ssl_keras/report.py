@@ -42,6 +42,10 @@ def accuracy_table(
         features: the declared features.
         heads: the heads, in order.
         depths: the depths, in order; the control has the first one only.
+
+    Returns:
+        The table, or nothing if there is no accuracy. After the sign ± stands half the width of the
+        95% interval.
     """
     header = ["feature", "head", "chance", "untrained", *depths]
     rows = [header]
@@ -54,14 +58,21 @@ def accuracy_table(
             }
         for measure, (label, chance) in measures.items():
             for head in heads:
-                control = values.get(f"{CONTROL}/{head}/{depths[0]}/{name}/{measure}")
-                row = [label, head, f"{chance:.3f}"]
-                row.append("" if control is None else f"{control:.3f}")
-                found = [values.get(f"{head}/{depth}/{name}/{measure}") for depth in depths]
-                row += ["" if value is None else f"{value:.3f}" for value in found]
-                if any(row[3:]):
-                    rows.append(row)
-    return _aligned(rows, left=2)
+                keys = [f"{CONTROL}/{head}/{depths[0]}/{name}/{measure}"]
+                keys += [f"{head}/{depth}/{name}/{measure}" for depth in depths]
+                cells = [_with_interval(values, key) for key in keys]
+                if any(cells):
+                    rows.append([label, head, f"{chance:.3f}", *cells])
+    return _aligned(rows, left=2) if len(rows) > 1 else ""
+
+
+def _with_interval(values: Mapping[str, float], key: str) -> str:
+    if key not in values:
+        return ""
+    low, high = values.get(f"{key}_low"), values.get(f"{key}_high")
+    if low is None or high is None:
+        return f"{values[key]:.3f}"
+    return f"{values[key]:.3f} ±{(high - low) / 2:.3f}".replace("±0.", "±.")
 
 
 def measures_table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ NAMES = (
     "tensorboard",
     "checkpoints",
     "saved_model",
+    "evaluations",
 )
 
 
@@ -106,12 +108,21 @@ def _first_free(base: Path, overwrite: bool) -> Path:
 
 
 def _clear(workdir: Path) -> None:
-    for name in NAMES:
+    # The mark goes last: an interrupted clearing leaves a directory that is still known as a run.
+    for name in sorted(NAMES, key=lambda name: name == "flags.txt"):
         path = workdir / name
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         elif path.exists() or path.is_symlink():
             path.unlink()
+
+
+def evaluation_path(workdir: Path, settings: Any) -> Path:
+    """Where an evaluation with these settings is kept; the same settings have the same place."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+    directory = workdir / "evaluations"
+    directory.mkdir(exist_ok=True)
+    return directory / f"{'-'.join(settings['heads'])}-{digest}.json"
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -92,6 +92,11 @@ class TestTolerance:
         # Printed: each image has 2 others of its class among 11.
         np.testing.assert_allclose(metrics.tolerance(x, labels, printed=True), 2 / 11, rtol=1e-6)
 
+    def test_labels_in_a_column_are_labels(self) -> None:
+        x, labels = draw(6, 3), np.array([0, 1, 2, 3, 1, 2])
+        column = metrics.tolerance(x, labels[:, None])
+        np.testing.assert_allclose(column, metrics.tolerance(x, labels), rtol=1e-6)
+
     def test_vectors_and_labels_without_a_pair(self) -> None:
         x = draw(4, 3)
         bits = np.array([[0, 1], [0, 1], [1, 1], [0, 0]])
@@ -105,6 +110,11 @@ class TestEffectiveRank:
         np.testing.assert_allclose(metrics.effective_rank(np.eye(6)), 6.0, rtol=1e-5)
         np.testing.assert_allclose(metrics.effective_rank(np.ones((9, 5))), 1.0, rtol=1e-5)
         assert float(metrics.effective_rank(np.zeros((9, 5)))) == 1.0
+
+    def test_of_what_is_not_finite_is_nan(self) -> None:
+        rows = draw(9, 5)
+        rows[3, 2] = np.inf
+        assert math.isnan(float(metrics.effective_rank(rows)))
 
     def test_equals_the_definition_for_both_shapes(self) -> None:
         for shape in ((40, 7), (7, 40)):
@@ -203,16 +213,30 @@ def test_a_sample_of_a_prior_is_nearest_to_that_prior() -> None:
 
 def test_mean_classifier_loss_equals_the_loop_over_tasks() -> None:
     x, labels = draw(20, 3), np.array([0, 1, 3, 3, 1] * 4)
-    means = {c: x[labels == c].mean(axis=0) for c in (0, 1, 3)}
+    labels[7] = 2  # a class of one image has no mean without that image
     losses = []
-    for own in means:
-        for other in means:
+    for own in (0, 1, 3):
+        for other in (0, 1, 3):
             if own != other:
-                scores = x[labels == own] @ (means[own] - means[other])
-                losses.append(np.mean(np.log2(1 + np.exp(-scores))))
+                of_images = []
+                for i in np.flatnonzero(labels == own):
+                    others = [j for j in np.flatnonzero(labels == own) if j != i]
+                    difference = x[others].mean(axis=0) - x[labels == other].mean(axis=0)
+                    of_images.append(np.log2(1 + np.exp(-float(x[i] @ difference))))
+                losses.append(np.mean(of_images))
     found = metrics.mean_classifier_loss(x, labels, 5)
     np.testing.assert_allclose(found, np.mean(losses), rtol=1e-5)
     assert math.isnan(float(metrics.mean_classifier_loss(x, np.zeros(20, int), 5)))
+
+
+def test_mean_classifier_of_representations_that_know_nothing_is_not_below_one() -> None:
+    labels = np.arange(128) % 10
+    for norm in (0.3, 1.0, 2.0):
+        losses = [
+            float(metrics.mean_classifier_loss(norm * draw(128, 64, seed=seed), labels, 10))
+            for seed in range(5)
+        ]
+        assert np.mean(losses) > 0.99
 
 
 def test_pairwise_logistic_loss_equals_the_loop() -> None:

@@ -31,6 +31,31 @@ def test_table() -> None:
     assert len({len(line) for line in table.splitlines()[:2]}) == 1
 
 
+def test_intervals_stand_after_the_accuracy() -> None:
+    values = {
+        "linear/features/class/accuracy": 0.9,
+        "linear/features/class/accuracy_low": 0.88,
+        "linear/features/class/accuracy_high": 0.92,
+    }
+    table = report.accuracy_table(values, FEATURES, ["linear"], ["features"])
+    assert "0.900 ±.020" in table
+    assert report.accuracy_table({}, FEATURES, ["linear"], ["features"]) == ""
+
+
+def test_measures_have_a_row_each_and_absent_ones_none() -> None:
+    values = {
+        "geometry/features/alignment": 0.5,
+        "geometry/projection_1/alignment": 0.25,
+        "random_encoder/geometry/features/alignment": 1.0,
+    }
+    labels = {"alignment": "how close", "uniformity": "how spread"}
+    table = report.measures_table(values, "geometry", labels, ["features", "projection_1"])
+    lines = table.splitlines()
+    assert lines[0].split() == ["untrained", "features", "projection_1"]
+    assert lines[2].split() == ["how", "close", "1.000", "0.500", "0.250"]
+    assert len(lines) == 3
+
+
 def test_features_in_one_line() -> None:
     assert report.describe_features(FEATURES) == (
         "class (10 classes, chance 0.1), bits (2, chance 0.5 each, 0.25 all right)"

@@ -3,9 +3,9 @@
     python -m tools.limits --output=limits.png
 
 1. Temperature to 0: temperature * NT-Xent is a triplet loss, the mean of
-   max(hardest negative's similarity - positive's, 0) (Wang and Liu 2021, section 3.1).
+   max(hardest negative's similarity - positive's, 0) (Wang and Liu 2021).
 2. Temperature to infinity: temperature * (NT-Xent - log(2N - 1)) is (2N - 2) / (2N - 1) times the
-   simple loss (the same section).
+   simple loss (the same paper).
 3. More and more negatives: NT-Xent - log(2N - 2) is alignment plus a uniformity
    (Wang and Isola 2020, theorem 1).
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_keras import startup
+from ssl_keras.errors import UserError
 from tools.penalties import png_path
 
 TEMPERATURES = (0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
@@ -126,6 +127,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     def body() -> None:
         output = png_path(given.output)
+        if given.seed < 0:
+            raise UserError(f"seed is {given.seed}; at least 0 is needed.")
         startup.start_tensorflow()
         draw(output, num_images=64, dim=8, seed=given.seed)
 

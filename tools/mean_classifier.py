@@ -32,7 +32,7 @@ def curves(run: Path, feature: str) -> tuple[list[int], list[float], list[float]
         UserError: the run did not measure them.
     """
     _, results = run_directory.read(run)
-    records = [r for r in results["geometry_history"] if SUPERVISED + feature in r]
+    records = [r for r in results.get("geometry_history", []) if SUPERVISED + feature in r]
     if not records:
         raise UserError(
             f"The run {run} did not measure the mean classifier of the feature {feature!r}: it "

@@ -3,7 +3,7 @@
     python -m tools.penalties --run=runs/mine --output=penalties.png
 
 The relative penalty r_ij of a negative is the gradient on it, relative to that on the positive
-(Wang and Liu 2021, eq. 7): a softmax over the similarities of the negatives. The picture shows,
+(Wang and Liu 2021): a softmax over the similarities of the negatives. The picture shows,
 for the projections of test images of the run, the penalty against the similarity, and which share
 of the gradient the hardest negatives carry.
 """
@@ -43,19 +43,14 @@ def draw(run: Path, output: Path, num_images: int, temperatures: list[float]) ->
     import numpy as np
 
     from ssl_keras import experiment, metrics
-    from ssl_keras.evaluation.extraction import extract
+    from ssl_keras.evaluation.extraction import extract_views
 
     restored = experiment.restore(run)
     depth = restored.depths[-1]
-    frozen = extract(
-        restored.model.representations,
-        restored.data,
-        restored.depths,
-        augmenter=restored.model.augmenter,
-        num_views=num_images,
+    model = restored.model
+    views = extract_views(
+        model.representations, restored.data, restored.depths, model.augmenter, num_images
     )[depth]
-    views = frozen.views
-    assert views is not None
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.6))
     edges = np.linspace(-1, 1, BINS + 1)
     centers = (edges[1:] + edges[:-1]) / 2

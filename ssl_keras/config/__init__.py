@@ -4,6 +4,12 @@ Every value has one definition: a field here, or a field of an entry of a dictio
 data set, ...). `flags` derives the command line from the same fields.
 """
 
-from ssl_keras.config.configuration import REGISTRIES, Config, all_fields, groups
+from ssl_keras.config.configuration import (
+    REGISTRIES,
+    Config,
+    all_fields,
+    groups,
+    make_heads,
+)
 
-__all__ = ["REGISTRIES", "Config", "all_fields", "groups"]
+__all__ = ["REGISTRIES", "Config", "all_fields", "groups", "make_heads"]

@@ -101,7 +101,7 @@ class Config:
             "loss": _entry(LOSSES, groups["objective"].loss, values),
             "encoder": _entry(ENCODERS, groups["network"].encoder, values),
             "optimizer": _entry(OPTIMIZERS, groups["optimization"].optimizer, values),
-            "heads": _heads(groups["evaluation"].heads, values),
+            "heads": make_heads({**values, "heads": groups["evaluation"].heads}),
         }
         data = groups["data"]
         source = entries["recipe"].source_name(data.source)
@@ -215,7 +215,16 @@ def _entry(registry: Registry, name: str, values: Mapping[str, Any]) -> Any:
     return registry.get(name, **_given(registry, values))
 
 
-def _heads(names: str, values: Mapping[str, Any]) -> dict[str, Head]:
+def make_heads(values: Mapping[str, Any]) -> dict[str, Head]:
+    """The heads of a comma-separated list, with their options.
+
+    Args:
+        values: "heads" (default: that of a run), and options of heads; others are left alone.
+
+    Raises:
+        UserError: an unknown head, an option of a head that is not among them, or a bad value.
+    """
+    names = values.get("heads", EvaluationConfig().heads)
     chosen = [name.strip() for name in names.split(",") if name.strip()]
     given = _given(HEADS, values)
     heads = {}

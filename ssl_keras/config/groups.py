@@ -98,7 +98,7 @@ class EvaluationConfig(Options):
     """Evaluation"""
 
     heads: str = option(
-        "linear,knn,geometry",
+        "linear,knn,geometry,bits",
         help=f"heads on frozen features, comma-separated: {', '.join(HEADS)}; or empty",
     )
 

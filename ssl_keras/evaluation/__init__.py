@@ -6,11 +6,22 @@
 from __future__ import annotations
 
 from ssl_keras.evaluation.base import FrozenFeatures, Head
+from ssl_keras.evaluation.bits import Bits
 from ssl_keras.evaluation.geometry import Geometry
 from ssl_keras.evaluation.knn import KNN
 from ssl_keras.evaluation.linear import Linear
+from ssl_keras.evaluation.mean_classifier import MeanClassifier
 from ssl_keras.registry import Registry
 
 __all__ = ["HEADS", "FrozenFeatures", "Head"]
 
-HEADS: Registry[Head] = Registry("head", {"linear": Linear, "knn": KNN, "geometry": Geometry})
+HEADS: Registry[Head] = Registry(
+    "head",
+    {
+        "linear": Linear,
+        "knn": KNN,
+        "geometry": Geometry,
+        "mean_classifier": MeanClassifier,
+        "bits": Bits,
+    },
+)

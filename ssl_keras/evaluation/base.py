@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -35,6 +35,7 @@ class FrozenFeatures:
         train_labels, test_labels: feature name -> int32, (examples,) or (examples, size).
         features: feature name -> `Feature`.
         views: features of views of some test images, if they were asked for.
+        cache: what heads have computed from these features and other heads may use.
     """
 
     train: np.ndarray
@@ -43,6 +44,7 @@ class FrozenFeatures:
     test_labels: Mapping[str, np.ndarray]
     features: Mapping[str, Feature]
     views: ViewFeatures | None = None
+    cache: dict[str, Any] = field(default_factory=dict)
 
 
 class Head(Options):
@@ -76,19 +78,57 @@ class Head(Options):
         raise NotImplementedError(f"{type(self).__name__} does not evaluate")
 
 
-def accuracies(feature: Feature, labels: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
-    """The accuracies of predicted labels.
+def measured(
+    feature: Feature,
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    seed: int,
+    scores: np.ndarray | None = None,
+) -> dict[str, float]:
+    """How good predicted labels are.
 
     Args:
         feature: what is predicted.
         labels, predictions: integers (examples,) for a class, 0 and 1 (examples, size) for vectors.
+        seed: chooses the bootstrap samples.
+        scores: (examples, size), higher where the entry of a vector is more likely 1.
 
     Returns:
-        {"accuracy"}, and for vectors (where "accuracy" is the mean over entries) also
-        {"all_right"}, the share of images of which every entry is right.
+        {"accuracy"}, for vectors the mean over entries, and then also {"all_right"}, the share of
+        images of which every entry is right; each with the ends of its 95% interval, as
+        "accuracy_low" and "accuracy_high". With scores, for presence vectors, also
+        {"mean_average_precision"}: the area under precision against recall, the mean over classes
+        that occur.
     """
-    right = predictions == labels
-    result = {"accuracy": float(np.mean(right))}
+    right = np.asarray(predictions == labels, np.float64)
+    samples = {"accuracy": right.mean(axis=1) if feature.is_vector else right}
     if feature.is_vector:
-        result["all_right"] = float(np.mean(np.all(right, axis=1)))
+        samples["all_right"] = right.min(axis=1)
+    result: dict[str, float] = {}
+    for name, values in samples.items():
+        low, high = bootstrap_interval(values, seed)
+        result |= {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
+    if feature.kind == "presence" and scores is not None:
+        from sklearn.metrics import average_precision_score
+
+        there = labels.any(axis=0)
+        result["mean_average_precision"] = float(
+            average_precision_score(labels[:, there], scores[:, there], average="macro")
+        )
     return result
+
+
+def bootstrap_interval(
+    values: np.ndarray, seed: int, replicates: int = 1000
+) -> tuple[float, float]:
+    """The 2.5% and 97.5% quantiles of the mean of `values` (examples,) over bootstrap samples.
+
+    It covers the choice of the test images, not that of the training images or the seed.
+    """
+    # How often each distinct value is drawn: there are few of them, however many examples.
+    distinct, counts = np.unique(values, return_counts=True)
+    drawn = np.random.default_rng(seed).multinomial(
+        len(values), counts / len(values), size=replicates
+    )
+    low, high = np.quantile(drawn @ distinct / len(values), (0.025, 0.975))
+    return float(low), float(high)

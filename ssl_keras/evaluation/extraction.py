@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from ssl_keras.datasets.base import DataSet
 from ssl_keras.datasets.composing import compose_images
 from ssl_keras.datasets.splits import Split
+from ssl_keras.errors import UserError
 from ssl_keras.evaluation.base import FrozenFeatures, ViewFeatures
 from ssl_keras.lazy import tf
 
@@ -63,12 +64,19 @@ def extract(
             for name, found in labels.items():
                 found.append(batch["labels"][name].numpy())
         together = {name: np.concatenate(found) for name, found in labels.items()}
-        return [np.concatenate(part) for part in parts], together
+        features = [np.concatenate(part) for part in parts]
+        if not all(np.isfinite(part).all() for part in features):
+            raise UserError(
+                "The features of the model are not finite numbers: the training has diverged; "
+                "lower --learning_rate."
+            )
+        return features, together
 
     (train, train_labels), (test, test_labels) = of_split(data.train), of_split(data.test)
     views: list[ViewFeatures | None] = [None] * len(depths)
     if num_views:
-        views = [*_of_views(representations, data, len(depths), batch_size, augmenter, num_views)]
+        found = extract_views(representations, data, depths, augmenter, num_views, batch_size)
+        views = list(found.values())
     return {
         depth: FrozenFeatures(
             train[index], test[index], train_labels, test_labels, data.features, views[index]
@@ -77,28 +85,29 @@ def extract(
     }
 
 
-def _of_views(
+def extract_views(
     representations: Callable[[Any], Sequence[Any]],
     data: DataSet,
-    num_depths: int,
-    batch_size: int,
+    depths: Sequence[str],
     augmenter: Any,
     num_views: int,
-) -> Iterator[ViewFeatures]:
-    """The features of two views of `num_views` test images, for each depth."""
+    batch_size: int = 500,
+) -> dict[str, ViewFeatures]:
+    """The features of two views of `num_views` test images at every depth, see `extract`."""
     count = data.test.num_examples
     rows = np.linspace(0, count - 1, min(num_views, count)).round().astype(np.int64)
 
     @tf.function(reduce_retracing=True)
     def of_batch(batch: Mapping[str, Any], step: Any) -> list[Any]:
         views, planes, _ = augmenter.two_views(batch["image"], step, batch.get("planes"))
-        outputs = list(representations(compose_images(views, planes)))[:num_depths]
+        outputs = list(representations(compose_images(views, planes)))[: len(depths)]
         return [tf.stack(tf.split(output, 2)) for output in outputs]
 
-    parts: list[list[np.ndarray]] = [[] for _ in range(num_depths)]
+    parts: list[list[np.ndarray]] = [[] for _ in depths]
     for step, batch in enumerate(data.test.chosen(rows, batch_size)):
         for part, values in zip(parts, of_batch(batch, tf.constant(step)), strict=True):
             part.append(values.numpy())
-    for part in parts:
-        first, second = np.concatenate(part, axis=1)
-        yield ViewFeatures(rows, first, second)
+    return {
+        depth: ViewFeatures(rows, *np.concatenate(part, axis=1))
+        for depth, part in zip(depths, parts, strict=True)
+    }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ssl_keras.errors import UserError
-from ssl_keras.evaluation.base import FrozenFeatures, Head, accuracies
+from ssl_keras.evaluation.base import FrozenFeatures, Head, measured
 from ssl_keras.lazy import tf
 from ssl_keras.registry import option
 
@@ -44,12 +44,13 @@ class KNN(Head):
                 votes = np.zeros((len(frozen.test), feature.size))
                 rows = np.repeat(np.arange(len(votes)), self.knn_k)
                 np.add.at(votes, (rows, labels[neighbours].ravel()), weights.ravel())
-                predictions = votes.argmax(axis=1)
+                predictions, scores = votes.argmax(axis=1), None
             else:
                 signs = 2.0 * labels[neighbours] - 1.0
-                predictions = (weights[:, :, None] * signs).sum(axis=1) > 0
-            scores = accuracies(feature, frozen.test_labels[name], predictions)
-            for key, value in scores.items():
+                scores = (weights[:, :, None] * signs).sum(axis=1)
+                predictions = scores > 0
+            found = measured(feature, frozen.test_labels[name], predictions, seed, scores)
+            for key, value in found.items():
                 yield f"{name}/{key}", value
 
     def neighbours(self, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ssl_keras.evaluation.base import FrozenFeatures, Head, accuracies
+from ssl_keras.evaluation.base import FrozenFeatures, Head, measured
 from ssl_keras.registry import option
 
 # Weights of the penalty that are tried, strongest first: each fit starts from the one before.
@@ -36,46 +36,74 @@ class Linear(Head):
     )
 
     def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
-        train, test = standardize(frozen.train, frozen.test)
-        order = np.random.default_rng(seed).permutation(len(train))[:SEARCH_EXAMPLES]
-        held_out = max(1, round(_VALIDATION_SHARE * len(order)))
-        validation, fitting = np.sort(order[:held_out]), np.sort(order[held_out:])
         for name, feature in frozen.features.items():
-            targets = one_hot(frozen.train_labels[name], feature.kind, feature.size)
-            scores: list[float] = []
-            tried: list[np.ndarray] = []
-            for l2 in L2_GRID:
-                tried.append(
-                    fit(
-                        train[fitting],
-                        targets[fitting],
-                        feature.kind,
-                        l2,
-                        start=tried[-1] if tried else None,
-                        max_iterations=self.linear_max_iterations,
-                    )
-                )
-                logits = predict(tried[-1], train[validation])
-                scores.append(cross_entropy(logits, targets[validation], feature.kind)[0])
-                # Weaker penalties only overfit more once the score has risen twice in a row.
-                if len(scores) > 2 and scores[-1] > scores[-2] > scores[-3]:
-                    break
-            chosen = int(np.argmin(scores))
-            best = L2_GRID[chosen]
-            weights = fit(
-                train,
-                targets,
-                feature.kind,
-                best,
-                start=tried[chosen],
-                max_iterations=self.linear_max_iterations,
-            )
-            logits = predict(weights, test)
-            predictions = np.argmax(logits, axis=1) if feature.kind == "class" else logits > 0
-            scores_test = accuracies(feature, frozen.test_labels[name], predictions)
-            for key, value in scores_test.items():
+            found = probe(frozen, name, seed, self.linear_max_iterations)
+            is_class = feature.kind == "class"
+            predictions = np.argmax(found.logits, axis=1) if is_class else found.logits > 0
+            labels = frozen.test_labels[name]
+            for key, value in measured(feature, labels, predictions, seed, found.logits).items():
                 yield f"{name}/{key}", value
-            yield f"{name}/l2", best
+            yield f"{name}/l2", found.l2
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A fitted regression.
+
+    Attributes:
+        logits: (test examples, size).
+        l2: the weight of the penalty that was chosen.
+    """
+
+    logits: np.ndarray
+    l2: float
+
+
+def probe(frozen: FrozenFeatures, name: str, seed: int, max_iterations: int = 1000) -> Probe:
+    """The regression of the feature `name`, its l2 chosen on a part of the training split.
+
+    Kept in the cache of `frozen`: heads that need the same regression fit it once.
+    """
+    key = f"linear/{name}/{seed}/{max_iterations}"
+    if key in frozen.cache:
+        return frozen.cache[key]
+    feature = frozen.features[name]
+    if "standardized" not in frozen.cache:
+        frozen.cache["standardized"] = standardize(frozen.train, frozen.test)
+    train, test = frozen.cache["standardized"]
+    order = np.random.default_rng(seed).permutation(len(train))[:SEARCH_EXAMPLES]
+    held_out = max(1, round(_VALIDATION_SHARE * len(order)))
+    validation, fitting = np.sort(order[:held_out]), np.sort(order[held_out:])
+    targets = one_hot(frozen.train_labels[name], feature.kind, feature.size)
+    scores: list[float] = []
+    tried: list[np.ndarray] = []
+    for l2 in L2_GRID:
+        start = tried[-1] if tried else None
+        weights = fit(
+            train[fitting],
+            targets[fitting],
+            feature.kind,
+            l2,
+            start=start,
+            max_iterations=max_iterations,
+        )
+        tried.append(weights)
+        logits = predict(weights, train[validation])
+        scores.append(cross_entropy(logits, targets[validation], feature.kind)[0])
+        # Weaker penalties only overfit more once the score has risen twice in a row.
+        if len(scores) > 2 and scores[-1] > scores[-2] > scores[-3]:
+            break
+    chosen = int(np.argmin(scores))
+    weights = fit(
+        train,
+        targets,
+        feature.kind,
+        L2_GRID[chosen],
+        start=tried[chosen],
+        max_iterations=max_iterations,
+    )
+    frozen.cache[key] = Probe(predict(weights, test), L2_GRID[chosen])
+    return frozen.cache[key]
 
 
 def standardize(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

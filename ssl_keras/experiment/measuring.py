@@ -6,13 +6,17 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from ssl_keras import metrics, randomness
 from ssl_keras.callbacks import Listener, TensorBoardScalars
 from ssl_keras.datasets.composing import compose_images
+from ssl_keras.errors import UserError
 from ssl_keras.evaluation.geometry import TEMPERATURE, describe
 from ssl_keras.experiment.building import Experiment
+from ssl_keras.losses import Loss
+from ssl_keras.losses.pairs import compare
 
 # Measurements in a run, unless --measure_every says otherwise.
 MEASUREMENTS = 50
@@ -20,6 +24,9 @@ MEASUREMENTS = 50
 # -0.05 their mean squared distance is about 0.025.
 COLLAPSED_UNIFORMITY = -0.05
 COLLAPSED_RANK = 1.1
+# The share of the way from the loss of equal projections to that of well spread ones with equal
+# views, within which the loss counts as that of equal projections.
+AT_CHANCE = 0.02
 
 
 def build_measure(experiment: Experiment, num_images: int) -> Callable[[int], dict[str, Any]]:
@@ -63,10 +70,9 @@ def build_measure(experiment: Experiment, num_images: int) -> Callable[[int], di
                 seed=key,
             )
             found |= {f"{depth}/{name}": value for name, value in measures.items()}
-        similarities, _ = metrics.relative_penalties(first, second, temperature)
-        units = [metrics.normalize(view) for view in (first, second)]
-        found["positives"] = tf.reduce_sum(units[0] * units[1], axis=1)
-        found["negatives"] = similarities
+        pairs = compare(*(metrics.normalize(view) for view in tf.split(outputs[-1], 3)[1:]))
+        found["positives"] = pairs.positives[:num_images]
+        found["negatives"] = pairs.hardest(pairs.num_negatives)
         return found
 
     return lambda step: {
@@ -82,6 +88,7 @@ class GeometryLog(Listener):
         board: where scalars go.
         every: least steps between measurements; they are made when metrics are logged.
         diagnose: (step, training values, measures) -> a warning, or None.
+        advice: what the user may change if numbers are not finite.
     """
 
     def __init__(
@@ -90,8 +97,10 @@ class GeometryLog(Listener):
         board: TensorBoardScalars,
         every: int,
         diagnose: Callable[[int, Mapping[str, float], Mapping[str, float]], str | None],
+        advice: str,
     ):
-        self.measure, self.board, self.every, self.diagnose = measure, board, every, diagnose
+        self.measure, self.board, self.every = measure, board, every
+        self.diagnose, self.advice = diagnose, advice
         self.records: list[dict[str, float]] = []
         self.warning: str | None = None
         self.next = 0
@@ -105,7 +114,12 @@ class GeometryLog(Listener):
         self.next = step + self.every
         found = self.measure(step)
         histograms = {name: found.pop(name) for name in ("positives", "negatives")}
-        measures = {name: float(v) for name, v in found.items() if not math.isnan(v)}
+        if not math.isfinite(found["projections/mean_norm"]):
+            raise UserError(
+                f"The projections are not finite numbers at step {step}: training was stopped. "
+                f"{self.advice}"
+            )
+        measures = {name: float(v) for name, v in found.items() if math.isfinite(v)}
         self.records.append({"step": step, **measures})
         self.board.scalars({f"geometry/{name}": v for name, v in measures.items()}, step)
         for name, similarities in histograms.items():
@@ -116,11 +130,11 @@ class GeometryLog(Listener):
 
 
 def diagnosis(experiment: Experiment) -> Callable[..., str | None]:
-    """The `diagnose` of `GeometryLog` for a run: says whether projections have collapsed, and why.
+    """The `diagnose` of `GeometryLog` for a run: recognises a collapse and names the likely cause.
 
-    Signs: uniformity above -0.05 (all projections point the same way), an effective rank below
-    1.1, a loss within 1% of its value at collapse. Any of them counts after a tenth of the
-    training.
+    The projections have collapsed if their uniformity is above -0.05 (all point the same way) or
+    their effective rank below 1.1. The loss may also be that of equal projections while they are
+    not: then nothing has been learnt that lowers it. Both count after a tenth of the training.
     """
     config, model = experiment.config, experiment.model
     batch = config.optimization.batch_size
@@ -131,8 +145,6 @@ def diagnosis(experiment: Experiment) -> Callable[..., str | None]:
     ) -> str | None:
         if step < experiment.total_steps / 10:
             return None
-        loss = config.loss.at(step / experiment.total_steps)
-        chance = loss.collapse_value(batch, dim)
         uniformity = measures["projections/uniformity"]
         rank = measures["projections/effective_rank"]
         signs = []
@@ -140,11 +152,22 @@ def diagnosis(experiment: Experiment) -> Callable[..., str | None]:
             signs.append(f"uniformity {uniformity:.3f}")
         if rank < COLLAPSED_RANK:
             signs.append(f"effective rank {rank:.2f} of {dim}")
-        if abs(values["loss"] - chance) <= 0.01 * max(abs(chance), 0.1):
+        what = "the projections have collapsed" if signs else "nothing lowers the loss"
+        current = config.loss.at(step / experiment.total_steps)
+        chance = current.collapse_value(batch, dim)
+        # A loss without a distribution term is at its best where all projections are equal.
+        if abs(chance - values["loss"]) <= max(AT_CHANCE * _room(current), 1e-3):
             signs.append(f"loss {values['loss']:.4g}, that of equal projections")
         if not signs:
             return None
-        return f"the projections have collapsed at step {step} ({', '.join(signs)}). {_cause()}"
+        return f"{what} at step {step} ({', '.join(signs)}). {_cause()}"
+
+    def _room(loss: Loss) -> float:
+        """How much lower than with equal projections the loss of random points is, whose views
+        are equal."""
+        count = min(batch, 512)
+        points = np.random.default_rng(0).normal(size=(count, dim)).astype(np.float32)
+        return loss.collapse_value(count, dim) - float(loss(points, points, seed=0))
 
     def _cause() -> str:
         weight_name = next(

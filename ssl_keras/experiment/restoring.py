@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -22,6 +24,16 @@ def restore(workdir: Path | str) -> Experiment:
     workdir = Path(workdir)
     config, results = run_directory.read(workdir)
     experiment = build(config)
+    load_weights(experiment, workdir, results)
+    return experiment
+
+
+def load_weights(experiment: Experiment, workdir: Path, results: Mapping[str, Any]) -> None:
+    """Give a newly built experiment the final weights of its run.
+
+    Raises:
+        UserError: see `restore`.
+    """
     latest = tf.train.latest_checkpoint(str(workdir / "checkpoints"))
     if latest is None:
         raise UserError(f"The run {workdir} has no checkpoint: repeat it.")
@@ -35,4 +47,3 @@ def restore(workdir: Path | str) -> Experiment:
             f"The weights of {latest} are not those that the results of the run were measured on: "
             "repeat the run."
         )
-    return experiment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,10 @@ from ssl_keras import environment, pictures, report, run_directory, training
 from ssl_keras.callbacks import History, NonFiniteGuard, Progress, TensorBoardScalars
 from ssl_keras.config import Config
 from ssl_keras.datasets.composing import compose_images
-from ssl_keras.evaluation import Head
-from ssl_keras.evaluation.base import FrozenFeatures
-from ssl_keras.evaluation.extraction import extract, weights_digest
+from ssl_keras.evaluation.extraction import weights_digest
 from ssl_keras.experiment import texts
 from ssl_keras.experiment.building import Experiment, build, build_networks
+from ssl_keras.experiment.evaluating import frozen_features, measure, protocols
 from ssl_keras.experiment.measuring import MEASUREMENTS, GeometryLog, build_measure, diagnosis
 from ssl_keras.export import compare_export, export_encoder
 
@@ -52,15 +51,8 @@ def run(config: Config) -> dict[str, Any]:
         print(f"Note: {notice}.", flush=True)
 
     model, data, depths = experiment.model, experiment.data, experiment.depths
-    num_views = max((head.num_views for head in config.heads.values()), default=0)
-
-    def frozen_features(names: list[str]) -> dict[str, FrozenFeatures]:
-        return extract(
-            model.representations, data, names, augmenter=model.augmenter, num_views=num_views
-        )
-
     with _timed(times, "features of the untrained encoder"):
-        control = frozen_features(depths[:1])
+        control = frozen_features(experiment, config.heads, depths[:1])
     history = History()
     board = TensorBoardScalars(workdir / "tensorboard", experiment.schedules)
     _write_views(experiment, board, workdir)
@@ -78,12 +70,10 @@ def run(config: Config) -> dict[str, Any]:
     values: dict[str, float] = {}
     before = weights_digest(model.variables)
     with _timed(times, "evaluation"):
-        heads = {n: h for n, h in config.heads.items() if data.features or not h.needs_labels}
-        if heads:
+        if any(data.features or not head.needs_labels for head in config.heads.values()):
             print("Evaluating frozen features", flush=True)
-            frozen = frozen_features(depths)
-            values |= _evaluate(heads, config.run.seed, frozen, "")
-            values |= _evaluate(heads, config.run.seed, control, f"{report.CONTROL}/")
+            frozen = frozen_features(experiment, config.heads, depths)
+            values |= measure(config.heads, config.run.seed, frozen, control)
     board.scalars({f"evaluation/{k}": v for k, v in values.items()}, experiment.total_steps)
     board.on_end()
 
@@ -104,9 +94,7 @@ def run(config: Config) -> dict[str, Any]:
             "test_images": data.test.num_examples,
             "features": {name: dataclasses.asdict(f) for name, f in data.features.items()},
         },
-        "protocol": {
-            name: " ".join(str(type(head).__doc__).split()) for name, head in config.heads.items()
-        },
+        "protocol": protocols(config.heads),
         "config": config.determining(),
         "versions": environment.versions(),
         "hardware": environment.hardware(),
@@ -158,18 +146,8 @@ def _geometry(experiment: Experiment, board: TensorBoardScalars) -> GeometryLog 
         return None
     every = settings.measure_every or max(1, experiment.total_steps // MEASUREMENTS)
     measure = build_measure(experiment, settings.measure_images)
-    return GeometryLog(measure, board, every, diagnosis(experiment))
-
-
-def _evaluate(
-    heads: Mapping[str, Head], seed: int, frozen: Mapping[str, FrozenFeatures], prefix: str
-) -> dict[str, float]:
-    return {
-        f"{prefix}{name}/{depth}/{key}": float(value)
-        for depth, features in frozen.items()
-        for name, head in heads.items()
-        for key, value in head.evaluate(features, seed)
-    }
+    advice = texts.advice(experiment.config)
+    return GeometryLog(measure, board, every, diagnosis(experiment), advice)
 
 
 def _export(experiment: Experiment, directory: Path) -> float:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ssl_keras import environment, networks, optimizers, report
 from ssl_keras.config import Config
+from ssl_keras.datasets import DataSet
+from ssl_keras.evaluation import Head
 from ssl_keras.experiment.building import POLICIES, Experiment
 from ssl_keras.registry import plain
 
@@ -21,6 +23,9 @@ _MEASURES = {
     "mean_norm": "mean norm",
     "mutual_information_bound": "shared by views, nats, at least",
 }
+
+
+_BITS = {"bits/recovered": "bits recovered", "bits/information": "information, in bits"}
 
 
 def advice(config: Config) -> str:
@@ -83,28 +88,51 @@ def _views(experiment: Experiment) -> str:
     return ", ".join(part for part in parts if part) or "both are the image itself"
 
 
+def tables(
+    data: DataSet, heads: Mapping[str, Head], depths: Sequence[str], values: Mapping[str, float]
+) -> list[str]:
+    """What the heads have found, as tables, an empty line after each.
+
+    Args:
+        data: the data set.
+        heads: the heads, by name.
+        depths: the depths that were evaluated.
+        values: see `evaluating.measure`.
+    """
+    lines: list[str] = []
+    accuracies = report.accuracy_table(values, data.features, list(heads), depths)
+    if accuracies:
+        lines += [
+            f"Test accuracy on {data.test.num_examples} images, frozen features "
+            "(untrained: the same encoder before training)",
+            accuracies,
+            "",
+        ]
+    if "bits" in heads and data.num_bits:
+        lines += [
+            f"How many of the {data.num_bits} bits the features hold (test images)",
+            report.measures_table(values, "bits", _BITS, depths),
+            "",
+        ]
+    if "geometry" in heads:
+        count = min(heads["geometry"].num_views, data.test.num_examples)
+        tolerances = {f"tolerance/{name}": f"tolerance ({name})" for name in data.features}
+        lines += [
+            f"Geometry of {count} test images on the unit sphere (mean norm: before)",
+            report.measures_table(values, "geometry", _MEASURES | tolerances, depths),
+            "",
+        ]
+    return lines
+
+
 def closing(
     experiment: Experiment, workdir: Path, values: Mapping[str, float], results: Mapping[str, Any]
 ) -> str:
     """The table and the next commands to try."""
-    config, data = experiment.config, experiment.data
-    lines = []
-    if config.heads and data.features:
-        lines += [
-            f"Test accuracy on {data.test.num_examples} images, frozen features "
-            "(untrained: the same encoder before training)",
-            report.accuracy_table(values, data.features, list(config.heads), experiment.depths),
-        ]
-    if "geometry" in config.heads:
-        count = min(config.heads["geometry"].num_views, data.test.num_examples)
-        tolerances = {f"tolerance/{name}": f"tolerance ({name})" for name in data.features}
-        lines += [
-            "",
-            f"Geometry of {count} test images on the unit sphere (mean norm: before)",
-            report.measures_table(values, "geometry", _MEASURES | tolerances, experiment.depths),
-        ]
+    config = experiment.config
+    lines = tables(experiment.data, config.heads, experiment.depths, values)
     if results["warning"]:
-        lines += ["", f"Warning: {results['warning']}"]
+        lines += [f"Warning: {results['warning']}", ""]
     times = results["times"]
     lines += [
         f"Weights and batch-norm statistics unchanged by evaluation (SHA-256 "

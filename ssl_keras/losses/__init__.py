@@ -23,6 +23,8 @@ from ssl_keras.losses.hardness import HardContrastive, HardSimple, Simple
 from ssl_keras.losses.metric_learning import Hinge, Logistic, Margin, NPair, Triplet
 from ssl_keras.registry import Registry
 
+__all__ = ["LOSSES", "Loss", "get"]
+
 LOSSES: Registry[Loss] = Registry(
     "loss",
     {

@@ -159,7 +159,8 @@ class Loss(Options):
         """The loss when all projections are equal: what a network pays that tells nothing apart.
 
         Of losses that draw it is the expectation; of those that do not normalise, the value where
-        all projections are zero, the least that equal ones can reach. Every loss implements this.
+        all projections are zero, the least that equal ones can reach. Every loss implements this,
+        for numbers: call it on `at(progress)` if a hyperparameter is scheduled.
 
         Args:
             num_images: images in the global batch.

@@ -115,12 +115,17 @@ class Debiased(Loss):
         0.1, minimum=0, below=1, help="probability that a negative is of the anchor's class"
     )
 
+    @property
+    def concentration(self) -> float:
+        """How much more similar negatives weigh: beta of the hard-negative loss."""
+        return 0.0
+
     def terms(
         self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
     ) -> tuple[Any, Any]:
         pairs = normalized_pairs(projections_1, projections_2)
         repulsion = functional.debiased_log_denominator(
-            pairs, self.temperature, self.tau_plus, float(getattr(self, "beta", 0.0))
+            pairs, self.temperature, self.tau_plus, self.concentration
         )
         attraction = -tf.reduce_mean(pairs.positives) / self.temperature
         return attraction, tf.reduce_mean(repulsion)
@@ -159,6 +164,10 @@ class HardNegative(Debiased):
     """
 
     beta: float = option(1.0, minimum=0, help="concentration on hard negatives")
+
+    @property
+    def concentration(self) -> float:
+        return self.beta
 
 
 @dataclass(frozen=True)
@@ -212,6 +221,12 @@ class SupCon(Loss):
                 self.check(0, labels)
                 labels = labels[self.positive_feature]
             labels = tf.convert_to_tensor(labels)
+            images = projections_1.shape[0] if hasattr(projections_1, "shape") else None
+            if None not in (images, labels.shape[0]) and labels.shape[0] != images:
+                raise UserError(
+                    f"supcon needs one label for each image, but {labels.shape[0]} labels came "
+                    f"with {images} images."
+                )
             same = equal_rows(labels, gather(labels))
         pairs = normalized_pairs(projections_1, projections_2)
         attraction, repulsion = functional.supcon_terms(pairs, self.temperature, same)

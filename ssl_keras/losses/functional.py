@@ -19,8 +19,9 @@ from ssl_keras.losses.pairs import MASKED, Pairs, compare
 def normalize(projections: Any) -> Any:
     """Rows scaled to unit length, in float32.
 
-    A row shorter than 1e-6 becomes zero and receives no gradient: its direction is undefined, and
-    the gradient next to it would overflow in low precision.
+    A row shorter than 1e-6 becomes zero and receives no gradient: its direction is undefined. The
+    gradient grows with 1 / length, so for rows shorter than about 1e-3 it may exceed float16 (what
+    loss scaling then skips); in float32 and bfloat16 it stays finite.
 
     Args:
         projections: (batch, dim), any float dtype.

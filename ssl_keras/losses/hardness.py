@@ -27,10 +27,11 @@ class Simple(Loss):
         mean_i [ -s+ + distribution_weight * mean_j s_j ]
 
     with s+ the similarity to the positive, s_j those to the 2N - 2 negatives. Wang and Liu 2021,
-    eq. 5, with a mean over negatives where the paper has a sum: their lambda is
-    distribution_weight / (2N - 2). With a weight of 1 it is the limit of NT-Xent at an infinite
-    temperature: temperature * (NT-Xent - log(2N - 1)) -> (2N - 2) / (2N - 1) times this loss.
-    Projections are normalised here. All projections equal: distribution_weight - 1.
+    with two departures: a mean over negatives where the paper has a sum, and both kinds of views
+    as negatives where it has those of the other kind. To convert, their lambda is
+    distribution_weight / (number of negatives). With a weight of 1 it is the limit of NT-Xent at an
+    infinite temperature: temperature * (NT-Xent - log(2N - 1)) -> (2N - 2) / (2N - 1) times this
+    loss. Projections are normalised here. All projections equal: distribution_weight - 1.
 
     Args:
         distribution_weight: at least 0, or a schedule. Default 1, the value of that limit.
@@ -89,7 +90,7 @@ class _Hardest(Loss):
         """How many of `count` negatives are kept: at least 1, and not more than there are."""
         if self.num_negatives is not None:
             return max(1, min(self.num_negatives, count))
-        return max(1, round((0.1 if self.quantile is None else self.quantile) * count))
+        return max(1, math.floor((0.1 if self.quantile is None else self.quantile) * count + 0.5))
 
     def hardest(self, pairs: Pairs) -> Any:
         """Similarities of the hardest negatives of each anchor: (anchors, kept)."""
@@ -101,7 +102,8 @@ class _Hardest(Loss):
             kept = tf.minimum(self.num_negatives, count)
         else:
             share = 0.1 if self.quantile is None else self.quantile
-            kept = tf.cast(tf.round(share * tf.cast(count, tf.float32)), tf.int32)
+            # In the precision of Python, so that both count alike.
+            kept = tf.cast(tf.floor(share * tf.cast(count, tf.float64) + 0.5), tf.int32)
         return pairs.hardest(tf.maximum(kept, 1))
 
     def compared_with(self, num_images: int) -> str:
@@ -114,9 +116,10 @@ class HardContrastive(_Hardest):
 
         mean_i [ -s+ / t + log( exp(s+ / t) + sum_{j in H(i)} exp(s_j / t) ) ]
 
-    H(i): the K negatives of the 2N - 2 that are most similar to the anchor. Wang and Liu 2021,
-    eq. 9 (negatives above the upper quantile of their similarity). With all negatives it is
-    NT-Xent. Projections are normalised here. All projections equal: log(K + 1).
+    H(i): the K negatives of the 2N - 2 that are most similar to the anchor. Wang and Liu 2021
+    (negatives above the upper quantile of their similarity; theirs are of the other kind of views
+    only, N - 1). With all negatives it is NT-Xent. Projections are normalised here. All projections
+    equal: log(K + 1).
 
     Args:
         temperature: t, above 0, or a schedule. Default 0.2, that of `NTXent`.
@@ -157,8 +160,8 @@ class HardSimple(_Hardest):
 
         mean_i [ -s+ + distribution_weight * mean_{j in H(i)} s_j ]
 
-    As `Simple`, H(i) as in `HardContrastive`. Wang and Liu 2021, section 3.3, with a mean where
-    the paper has a sum. All projections equal: distribution_weight - 1.
+    As `Simple`, H(i) as in `HardContrastive`. Wang and Liu 2021, with a mean where the paper has a
+    sum. All projections equal: distribution_weight - 1.
 
     Args:
         distribution_weight: at least 0, or a schedule.

@@ -13,7 +13,7 @@ from typing import Any
 
 from ssl_keras.lazy import tf
 from ssl_keras.losses import functional
-from ssl_keras.losses.base import Loss, compare_globally
+from ssl_keras.losses.base import Loss, compare_globally, gather
 from ssl_keras.losses.contrastive import normalized_pairs
 from ssl_keras.losses.pairs import Pairs, safe_root
 from ssl_keras.registry import option
@@ -21,9 +21,9 @@ from ssl_keras.registry import option
 MINING = ("all", "semi_hard", "hard")
 
 
-def _plain_pairs(projections_1: Any, projections_2: Any, both_kinds: bool) -> Pairs:
+def _plain_pairs(projections_1: Any, projections_2: Any) -> Pairs:
     views_1, views_2 = tf.cast(projections_1, tf.float32), tf.cast(projections_2, tf.float32)
-    return compare_globally(views_1, views_2, both_kinds)
+    return compare_globally(views_1, views_2, both_kinds=False)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class NPair(_DotProduct):
     def terms(
         self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
     ) -> tuple[Any, Any]:
-        pairs = _plain_pairs(projections_1, projections_2, both_kinds=False)
+        pairs = _plain_pairs(projections_1, projections_2)
         attraction, repulsion = functional.nt_xent_terms(pairs, 1.0)
         return tf.reduce_mean(attraction), tf.reduce_mean(repulsion)
 
@@ -84,7 +84,7 @@ class Logistic(_DotProduct):
     def terms(
         self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
     ) -> tuple[Any, Any]:
-        pairs = _plain_pairs(projections_1, projections_2, both_kinds=False)
+        pairs = _plain_pairs(projections_1, projections_2)
         attraction, repulsion = functional.nt_xent_terms(pairs, 1.0)
         return tf.reduce_mean(attraction) / math.log(2), tf.reduce_mean(repulsion) / math.log(2)
 
@@ -111,7 +111,7 @@ class Hinge(_DotProduct):
     def terms(
         self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
     ) -> tuple[Any, Any]:
-        pairs = _plain_pairs(projections_1, projections_2, both_kinds=False)
+        pairs = _plain_pairs(projections_1, projections_2)
         hardest = pairs.hardest(1)[:, 0]
         loss = tf.reduce_mean(tf.nn.relu(1.0 + hardest - pairs.positives))
         alignment = -tf.reduce_mean(pairs.positives)
@@ -191,11 +191,11 @@ class Margin(Loss):
 
         mean_i ||f_i - f_pos(i)||^2 + mean_i mean_j max( 0, margin - ||f_i - f_j|| )^2
 
-    Chopra et al. 2005, "Learning a Similarity Metric Discriminatively", and Hadsell et al. 2006,
-    eq. 4 (there with factors of one half), over the 2N - 2 negatives of each anchor. Projections
-    are **not** normalised: the margin sets their scale. The two means are `alignment` and
-    `distribution`. All projections equal: margin^2, with a gradient of 0 (no direction is better
-    than another).
+    Hadsell, Chopra, LeCun 2006, "Dimensionality Reduction by Learning an Invariant Mapping", eq. 4
+    (there with factors of one half), after Chopra et al. 2005, over the 2N - 2 negatives of each
+    anchor. Projections are **not** normalised: the margin sets their scale. The two means are
+    `alignment` and `distribution`. All projections equal: margin^2, with a gradient of 0 (no
+    direction is better than another).
 
     Args:
         margin: above 0, in the unit of the projections. Default 1.
@@ -216,7 +216,10 @@ class Margin(Loss):
     def terms(
         self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
     ) -> tuple[Any, Any]:
-        pairs = _plain_pairs(projections_1, projections_2, both_kinds=True)
+        # Distances do not depend on the origin, but rounding does: take the mean of all views.
+        views = [tf.cast(z, tf.float32) for z in (projections_1, projections_2)]
+        center = tf.stop_gradient(tf.reduce_mean(gather(tf.concat(views, axis=0)), axis=0))
+        pairs = compare_globally(views[0] - center, views[1] - center)
         gaps = tf.nn.relu(self.margin - safe_root(pairs.squared_distances))
         distribution = tf.reduce_mean(pairs.mean_negatives(tf.square(gaps)))
         return tf.reduce_mean(pairs.positive_distances), distribution

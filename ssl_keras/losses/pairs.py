@@ -142,15 +142,16 @@ def safe_root(squares: Any) -> Any:
 
 
 def equal_rows(labels: Any, keys: Any) -> Any:
-    """bool (n, N): which labels are equal; of vectors of 0 and 1 all entries must be.
+    """bool (n, N): which labels are equal; of vectors all entries must be.
 
     Args:
-        labels, keys: (n,) and (N,) integers, or (n, size) and (N, size) of 0 and 1.
+        labels, keys: (n,) and (N,) integers, or (n, size) and (N, size).
     """
     labels, keys = tf.convert_to_tensor(labels), tf.convert_to_tensor(keys)
     if labels.shape.rank == 1:
         return labels[:, None] == keys[None, :]
-    ones, others = tf.cast(labels, tf.float32), tf.cast(keys, tf.float32)
-    differing = tf.matmul(ones, 1.0 - others, transpose_b=True)
-    differing += tf.matmul(1.0 - ones, others, transpose_b=True)
-    return differing < 0.5
+    # Exact for integers below a million; compared pair by pair the labels would take n N size.
+    ours, theirs = tf.cast(labels, tf.float64), tf.cast(keys, tf.float64)
+    squares = tf.reduce_sum(tf.square(ours), axis=1)[:, None]
+    squares += tf.reduce_sum(tf.square(theirs), axis=1)[None, :]
+    return squares - 2.0 * tf.matmul(ours, theirs, transpose_b=True) < 0.5

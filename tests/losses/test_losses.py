@@ -32,6 +32,24 @@ def views(batch: int, dim: int) -> tuple[np.ndarray, np.ndarray]:
     return draw(batch, dim), draw(batch, dim, seed=1)
 
 
+def labels_of(batch: int) -> dict[str, np.ndarray]:
+    """Labels with pairs of one class, for the losses that use them."""
+    return {"class": LABELS["class"][:batch]}
+
+
+# Options beside the defaults that the ladder runs too.
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    *((name, {}) for name in NAMES),
+    ("nt_xent", {"negatives": "cross"}),
+    ("decoupled_nt_xent", {"temperature": "linear:0.5:2"}),
+    ("align_uniform", {"alpha": 1.0, "t": 3.0, "alignment_weight": 3.0}),
+    ("hard_contrastive", {"num_negatives": 2}),
+    ("hard_simple", {"quantile": 0.5}),
+    ("triplet", {"mining": "all"}),
+    ("triplet", {"mining": "hard"}),
+]
+
+
 def soft(name: str) -> dict[str, float]:
     """Options at which the loss is smooth enough for finite differences."""
     return {"temperature": 0.5} if hasattr(losses.get(name), "temperature") else {}
@@ -233,19 +251,32 @@ def test_parts_add_up_with_the_weight(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_swapping_the_views_changes_nothing(name: str) -> None:
+@pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
+def test_swapping_the_views_changes_nothing(name: str, options: dict[str, Any]) -> None:
     z1, z2 = views(6, 4)
-    loss = losses.get(name)
-    np.testing.assert_allclose(loss(z1, z2, seed=3), loss(z2, z1, seed=3), rtol=1e-5)
+    loss, labels = losses.get(name, **options), labels_of(6)
+    np.testing.assert_allclose(
+        loss(z1, z2, labels, seed=3), loss(z2, z1, labels, seed=3), rtol=1e-5
+    )
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_order_of_the_batch_changes_nothing(name: str) -> None:
+@pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
+def test_the_order_of_the_batch_changes_nothing(name: str, options: dict[str, Any]) -> None:
     z1, z2 = views(6, 4)
     order = np.array([3, 1, 5, 0, 2, 4])
-    loss = losses.get(name)
-    np.testing.assert_allclose(loss(z1, z2, seed=3), loss(z1[order], z2[order], seed=3), rtol=1e-5)
+    loss, labels = losses.get(name, **options), labels_of(6)
+    ordered = {"class": labels["class"][order]}
+    np.testing.assert_allclose(
+        loss(z1, z2, labels, seed=3), loss(z1[order], z2[order], ordered, seed=3), rtol=1e-5
+    )
+
+
+def test_labels_matter_to_the_losses_that_use_them() -> None:
+    z1, z2 = views(6, 4)
+    for name in NAMES:
+        loss = losses.get(name)
+        plain, labelled = loss(z1, z2, seed=3), loss(z1, z2, labels_of(6), seed=3)
+        assert (float(plain) != float(labelled)) == (name == "supcon")
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in DRAWING])
@@ -253,8 +284,9 @@ def test_rotating_both_views_changes_nothing(name: str) -> None:
     z1, z2 = views(6, 4)
     rotation = priors.random_directions(randomness.as_key(1), 4).numpy()
     loss = losses.get(name)
+    labels = labels_of(6)
     np.testing.assert_allclose(
-        loss(z1, z2), loss(z1 @ rotation, z2 @ rotation), rtol=1e-4, atol=1e-6
+        loss(z1, z2, labels), loss(z1 @ rotation, z2 @ rotation, labels), rtol=1e-4, atol=1e-6
     )
 
 
@@ -262,7 +294,9 @@ def test_rotating_both_views_changes_nothing(name: str) -> None:
 def test_scaling_matters_only_without_normalization(name: str) -> None:
     z1, z2 = views(6, 4)
     loss = losses.get(name)
-    plain, scaled = float(loss(z1, z2, seed=3)), float(loss(7 * z1, 0.2 * z2, seed=3))
+    labels = labels_of(6)
+    plain = float(loss(z1, z2, labels, seed=3))
+    scaled = float(loss(7 * z1, 0.2 * z2, labels, seed=3))
     assert math.isclose(plain, scaled, rel_tol=1e-5, abs_tol=1e-6) == (name in NORMALIZING)
 
 
@@ -286,17 +320,17 @@ def test_gradient_equals_finite_differences(name: str) -> None:
     t1, t2 = tf.constant(z1), tf.constant(z2)
     with tf.GradientTape() as tape:
         tape.watch([t1, t2])
-        value = loss(t1, t2, seed=3)
+        value = loss(t1, t2, labels_of(4), seed=3)
     g1, g2 = tape.gradient(value, [t1, t2])
     step = 3e-3
-    up = float(loss(z1 + step * d1, z2 + step * d2, seed=3))
-    down = float(loss(z1 - step * d1, z2 - step * d2, seed=3))
+    up = float(loss(z1 + step * d1, z2 + step * d2, labels_of(4), seed=3))
+    down = float(loss(z1 - step * d1, z2 - step * d2, labels_of(4), seed=3))
     slope = float(np.sum(g1 * d1) + np.sum(g2 * d2))
     np.testing.assert_allclose(slope, (up - down) / (2 * step), rtol=1e-2, atol=2e-4)
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("case", ["identical views", "zero vectors", "ties", "two images"])
+@pytest.mark.parametrize("case", ["identical views", "zero vectors", "ties", "two images", "long"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_gradients_are_finite(name: str, case: str, dtype: str) -> None:
     z = {
@@ -304,23 +338,27 @@ def test_gradients_are_finite(name: str, case: str, dtype: str) -> None:
         "zero vectors": np.zeros((5, 4), np.float32),
         "ties": np.tile(draw(1, 4), (5, 1)),
         "two images": draw(2, 4),
+        "long": 1e3 * draw(5, 4),
     }[case]
     options = {"temperature": 0.01} if hasattr(losses.get(name), "temperature") else {}
     labels = {"class": LABELS["class"][: len(z)]}
     projections = tf.Variable(tf.cast(z, dtype))
+    others = tf.Variable(tf.cast(z[::-1] if case in ("two images", "long") else z, dtype))
     with tf.GradientTape() as tape:
-        value = losses.get(name, **options)(projections, projections, labels=labels, seed=0)
+        value = losses.get(name, **options)(projections, others, labels=labels, seed=0)
     assert value.dtype == tf.float32
     assert np.isfinite(value)
-    assert np.all(np.isfinite(tf.cast(tape.gradient(value, projections), tf.float32)))
+    for gradient in tape.gradient(value, [projections, others]):
+        assert np.all(np.isfinite(tf.cast(gradient, tf.float32)))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_low_precision_input_is_computed_in_float32(name: str) -> None:
     z1, z2 = (tf.cast(z, tf.bfloat16) for z in views(6, 4))
     loss = losses.get(name)
-    exact = loss(tf.cast(z1, tf.float32), tf.cast(z2, tf.float32), seed=3)
-    np.testing.assert_array_equal(loss(z1, z2, seed=3), exact)
+    labels = labels_of(6)
+    exact = loss(tf.cast(z1, tf.float32), tf.cast(z2, tf.float32), labels, seed=3)
+    np.testing.assert_array_equal(loss(z1, z2, labels, seed=3), exact)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -349,17 +387,20 @@ def test_graph_with_unknown_batch_size_equals_eager(name: str) -> None:
 def test_compiled_by_xla_equals_eager(name: str) -> None:
     loss = losses.get(name)
     z1, z2 = views(6, 4)
-    compiled = tf.function(lambda a, b: loss(a, b, seed=3), jit_compile=True)
-    np.testing.assert_allclose(compiled(z1, z2), loss(z1, z2, seed=3), rtol=1e-4, atol=1e-6)
+    labels = labels_of(6)
+    compiled = tf.function(lambda a, b: loss(a, b, labels, seed=3), jit_compile=True)
+    np.testing.assert_allclose(compiled(z1, z2), loss(z1, z2, labels, seed=3), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("name", "options"), [*VARIANTS, ("nt_xent", {"direction": "one"})], ids=str
+)
 def test_replicas_give_the_loss_and_gradient_of_the_global_batch(
-    name: str, two_replicas: Any
+    name: str, options: dict[str, Any], two_replicas: Any
 ) -> None:
     strategy, replicas = two_replicas, 2
     z1, z2 = views(8, 4)
-    loss = losses.get(name)
+    loss = losses.get(name, **options)
     t1, t2 = tf.constant(z1), tf.constant(z2)
     with tf.GradientTape() as tape:
         tape.watch([t1, t2])
@@ -509,8 +550,6 @@ class TestIdentities:
     def test_low_temperature_gives_the_triplet_form(self) -> None:
         # t * NT-Xent -> mean of max(largest negative similarity - positive similarity, 0).
         z1, z2 = views(8, 5)
-        hardest = -float(losses.get("hard_simple", num_negatives=1, distribution_weight=0)(z1, z2))
-        assert -1 <= hardest <= 1
         expected = np.mean(
             [
                 max(max(float(anchor @ other) for other in others) - float(anchor @ positive), 0)
@@ -607,3 +646,34 @@ def test_one_direction_has_its_own_anchors() -> None:
         (float(loss(z1, z2)) + float(loss(z2, z1))) / 2, other(z1, z2), rtol=1e-5
     )
     assert float(loss(z1, z2)) != float(loss(z2, z1))
+
+
+def test_margin_keeps_its_digits_far_from_the_origin() -> None:
+    z1, z2 = views(8, 4)
+    loss = losses.get("margin")
+    near = float(loss(0.3 * z1, 0.3 * z2))
+    offset = 1000.0 * np.ones(4, np.float32)
+    np.testing.assert_allclose(loss(0.3 * z1 + offset, 0.3 * z2 + offset), near, rtol=1e-3)
+
+
+def test_hardest_share_is_counted_alike_in_graph_and_in_python() -> None:
+    loss = losses.get("hard_contrastive", quantile=0.575)
+    spec = tf.TensorSpec((None, 4), tf.float32)
+    in_graph = tf.function(lambda a, b: loss(a, b), input_signature=[spec, spec])
+    for batch in (2, 11, 26, 51):
+        z1, z2 = views(batch, 4)
+        np.testing.assert_allclose(in_graph(z1, z2), loss(z1, z2), rtol=1e-5)
+
+
+def test_other_numbers_of_labels_than_images_are_refused() -> None:
+    with pytest.raises(UserError, match="one label for each image, but 3 labels came with 6"):
+        losses.get("supcon")(*views(6, 4), labels=[0, 1, 0])
+
+
+def test_labels_in_a_column_and_vectors_of_numbers() -> None:
+    z1, z2 = views(6, 4)
+    labels = np.array([0, 1, 2, 3, 1, 2])
+    loss = losses.get("supcon")
+    np.testing.assert_allclose(loss(z1, z2, labels[:, None]), loss(z1, z2, labels), rtol=1e-6)
+    pairs = np.stack([labels, labels + 5], axis=1)
+    np.testing.assert_allclose(loss(z1, z2, pairs), loss(z1, z2, labels), rtol=1e-6)

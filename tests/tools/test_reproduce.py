@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,9 @@ from ssl_keras.config import Config
 from ssl_keras.errors import UserError
 from tools.reproduce import __main__ as program
 from tools.reproduce.experiments import EXPERIMENTS, SCALES
-from tools.reproduce.sweep import Run, finish
+from tools.reproduce.sweep import Run, finish, shares
+
+ROOT = Path(__file__).parent.parent.parent
 
 TINY: dict[str, Any] = {
     "dataset": "plain",
@@ -37,7 +43,7 @@ def test_only_missing_runs_are_run_and_repeat_their_numbers(
     first = finish(runs, tmp_path, jobs=2)
     assert "0 of 2 runs are done" in capfd.readouterr().out
     assert first[0]["weights_sha256"] != first[1]["weights_sha256"]
-    assert {path.name for path in tmp_path.iterdir()} == {"seed0", "seed1"}
+    assert {path.name for path in tmp_path.iterdir()} == {"seed0", "seed1", ".lock"}
     assert finish(runs, tmp_path, jobs=2) == first
     assert "2 of 2 runs are done" in capfd.readouterr().out
     shutil.rmtree(tmp_path / "seed1")
@@ -53,6 +59,63 @@ def test_a_run_that_fails_is_named_with_its_last_words(tmp_path: Path) -> None:
     runs = [Run("broken", {**TINY, "source": "npz:/no/such.npz"})]
     with pytest.raises(UserError, match=r"The run broken failed \(.*\): .*no/such.npz"):
         finish(runs, tmp_path, jobs=1)
+
+
+STUB = """
+import sys, time, pathlib
+pathlib.Path(sys.argv[1]).write_text(str(__import__("os").getpid()))
+time.sleep(60)
+"""
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().split(")")[-1].split()[0]
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_runs_end_with_the_sweep_however_it_ends(how: signal.Signals, tmp_path: Path) -> None:
+    program = f"""
+import sys
+from pathlib import Path
+from tools.reproduce import sweep
+sweep.Run.command = lambda self, directory: [
+    sys.executable, "-c", {STUB!r}, str(directory / f"{{self.name}}.pid")
+]
+sweep.finish([sweep.Run(n, {TINY!r}) for n in ("a", "b", "c")], Path({str(tmp_path)!r}), 2)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    files = [tmp_path / "a.pid", tmp_path / "b.pid"]
+    deadline = time.monotonic() + 60
+    while not all(file.exists() and file.read_text() for file in files):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    # A second sweep in the same place is refused while the first one runs.
+    with pytest.raises(UserError, match="Another sweep is running in"):
+        finish([], tmp_path, 1)
+    children = [int(file.read_text()) for file in files]
+    process.send_signal(how)
+    assert process.wait(timeout=60) != 0
+    while any(alive(child) for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert not (tmp_path / "c.pid").exists()
+    finish([], tmp_path, 1)
+
+
+def test_shares_are_equal_and_a_function_of_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3, 4, 5, 6, 7})
+    assert shares(1) == [set(range(8))]
+    assert shares(3) == [{0, 1}, {2, 3}, {4, 5}]
+    assert [len(share) for share in shares(12)] == [1] * 12
+    assert set().union(*shares(12)) == set(range(8))
 
 
 @pytest.mark.parametrize("name", sorted(EXPERIMENTS))
@@ -95,6 +158,7 @@ def test_table_and_figure_follow_from_the_results(name: str, tmp_path: Path) -> 
         (["temprature"], "Unknown experiment 'temprature'. Did you mean 'temperature'?"),
         (["temperature", "--seeds=0"], "seeds is 0; at least 1 is needed"),
         (["temperature", "--jobs=0"], "jobs is 0; at least 1 is needed"),
+        (["temperature", "--output=README.md"], "output README.md cannot be made"),
     ],
 )
 def test_mistakes_are_one_sentence(

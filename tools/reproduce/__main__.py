@@ -42,14 +42,38 @@ def write(
     lines.append("| " + " | ".join(["run", *experiment.measures, "time"]) + " |")
     lines.append("|---" * (len(experiment.measures) + 2) + "|")
     for row in rows:
-        cells = [f"{row[c]:.3f} ± {row[f'{c}_sd']:.3f}" for c in experiment.measures]
+        cells = [_cell(row, column) for column in experiment.measures]
         lines.append("| " + " | ".join([row["cell"], *cells, f"{row['seconds']:.0f} s"]) + " |")
+    if experiment.published:
+        lines += ["", f"In brackets: published values ({experiment.published_on})."]
     (output / f"{name}.md").write_text("\n".join(lines) + "\n")
     figure, axes = plt.subplots(1, experiment.panels, figsize=(3.8 * experiment.panels, 3.3))
     experiment.figure(list(axes) if experiment.panels > 1 else [axes], rows)
     figure.tight_layout()
     figure.savefig(output / f"{name}.png", dpi=130)
     plt.close(figure)
+
+
+def _cell(row: Mapping[str, Any], column: str) -> str:
+    text = f"{row[column]:.3f}"
+    if f"{column}_sd" in row:
+        text += f" ± {row[f'{column}_sd']:.3f}"
+    if f"{column}_published" in row:
+        text += f" ({row[f'{column}_published']:.3f})"
+    return text
+
+
+def _note(name: str, scale: str, seeds: int, results: Sequence[Mapping[str, Any]]) -> str:
+    """How the numbers came about, read from the results."""
+    cores = sorted({result["hardware"]["cores"] for result in results})
+    processors = sorted({result["hardware"]["processor"] for result in results})
+    commits = sorted({str(result["versions"].get("commit"))[:10] for result in results})
+    spread = "mean ± standard deviation over seeds" if seeds > 1 else "one seed"
+    return (
+        f"Made by `python -m tools.reproduce {name} --scale={scale} --seeds={seeds}`: {spread}; "
+        f"{' or '.join(map(str, cores))} core(s) of {', '.join(processors)} for each run; commit "
+        f"{', '.join(commits)}."
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -73,17 +97,17 @@ def main(arguments: list[str] | None = None) -> int:
         for option in ("seeds", "jobs"):
             if getattr(given, option) < 1:
                 raise UserError(f"{option} is {getattr(given, option)}; at least 1 is needed.")
+        try:
+            given.output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"output {given.output} cannot be made ({error.strerror}): choose another folder."
+            ) from error
         experiment = EXPERIMENTS[given.name]
         runs = experiment.runs(given.scale, given.seeds)
         results = finish(runs, given.runs / given.scale / given.name, given.jobs)
-        given.output.mkdir(parents=True, exist_ok=True)
         rows = experiment.summary(given.scale, given.seeds, results)
-        hardware = results[0]["hardware"]
-        note = (
-            f"Made by `python -m tools.reproduce {given.name} --scale={given.scale} "
-            f"--seeds={given.seeds}`: mean ± standard deviation over seeds; "
-            f"{hardware['cores']} core(s) of {hardware['processor']} for each run."
-        )
+        note = _note(given.name, given.scale, given.seeds, results)
         write(given.name, experiment, rows, given.output, note)
         print((given.output / f"{given.name}.md").read_text())
         print(f"Written: {given.output / given.name}.csv, .md, .png")

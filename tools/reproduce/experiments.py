@@ -20,7 +20,9 @@ class Experiment:
     Attributes:
         question: what it asks, in a sentence.
         cells: scale -> label of a cell -> settings; a run is made for each cell and seed.
-        measures: column -> key of results.json's "results" (or a function of all results).
+        measures: column -> key of results.json's "results".
+        published: label of a cell -> column -> the value of the paper, on its own data.
+        published_on: what data that was.
         figure: (axes, rows) -> None; draws the figure, see `summary`.
         panels: how many axes the figure has.
     """
@@ -28,6 +30,8 @@ class Experiment:
     question: str
     cells: Callable[[str], dict[str, dict[str, Any]]]
     measures: Mapping[str, str]
+    published: Mapping[str, Mapping[str, float]]
+    published_on: str
     figure: Callable[[Sequence[Any], Sequence[Mapping[str, Any]]], None]
     panels: int
 
@@ -42,7 +46,8 @@ class Experiment:
     def summary(
         self, scale: str, seeds: int, results: Sequence[Mapping[str, Any]]
     ) -> list[dict[str, Any]]:
-        """One row for each cell: {"cell", "seeds", the settings, and COLUMN, COLUMN_sd}."""
+        """One row for each cell: {"cell", "seeds", the settings, COLUMN and, of several seeds,
+        COLUMN_sd; and COLUMN_published}."""
         rows = []
         for index, (label, settings) in enumerate(self.cells(scale).items()):
             own = results[index * seeds : (index + 1) * seeds]
@@ -50,28 +55,30 @@ class Experiment:
             for column, key in self.measures.items():
                 values = [result["results"][key] for result in own]
                 row[column] = float(np.mean(values))
-                row[f"{column}_sd"] = float(np.std(values, ddof=1)) if seeds > 1 else 0.0
+                if seeds > 1:
+                    row[f"{column}_sd"] = float(np.std(values, ddof=1))
+                if column in self.published.get(label, {}):
+                    row[f"{column}_published"] = self.published[label][column]
             row["seconds"] = float(np.mean([result["times"]["total"] for result in own]))
             rows.append(row)
         return rows
 
 
 TEMPERATURES = (0.07, 0.3, 0.7, 1.0)
-# Wang and Liu 2021, table 2, CIFAR-10: temperature -> (accuracy, uniformity with its sign
-# changed, tolerance).
-PUBLISHED = {
-    "nt_xent": {
-        0.07: (0.7975, 3.86, 0.04),
-        0.3: (0.8327, 3.60, 0.178),
-        0.7: (0.8269, 3.17, 0.333),
-        1.0: (0.8221, 2.96, 0.372),
-    },
-    "hard_contrastive": {
-        0.07: (0.792, 3.88, 0.034),
-        0.3: (0.8363, 3.89, 0.027),
-        0.7: (0.8419, 3.87, 0.030),
-        1.0: (0.8419, 3.86, 0.030),
-    },
+# Wang and Liu 2021, CIFAR-10: accuracy, uniformity (theirs has the other sign), tolerance.
+_PUBLISHED_TEMPERATURE = {
+    cell: dict(zip(("accuracy", "uniformity", "tolerance"), numbers, strict=True))
+    for cell, numbers in {
+        "nt_xent-0.07": (0.7975, -3.86, 0.04),
+        "nt_xent-0.3": (0.8327, -3.60, 0.178),
+        "nt_xent-0.7": (0.8269, -3.17, 0.333),
+        "nt_xent-1": (0.8221, -2.96, 0.372),
+        "hard_contrastive-0.07": (0.792, -3.88, 0.034),
+        "hard_contrastive-0.3": (0.8363, -3.89, 0.027),
+        "hard_contrastive-0.7": (0.8419, -3.87, 0.030),
+        "hard_contrastive-1": (0.8419, -3.86, 0.030),
+        "simple": (0.7483, -1.68, 0.61),
+    }.items()
 }
 
 
@@ -88,6 +95,7 @@ def _temperature_cells(scale: str) -> dict[str, dict[str, Any]]:
             "projection_dim": 128,
         },
     }[scale]
+    base |= {"heads": "linear,knn,geometry"}
     temperatures = TEMPERATURES[::3] if scale == "smoke" else TEMPERATURES
     cells = {
         f"{loss}-{temperature:g}": {**base, "loss": loss, "temperature": temperature}
@@ -111,12 +119,22 @@ def _temperature_figure(axes: Sequence[Any], rows: Sequence[Mapping[str, Any]]) 
             axis.errorbar(
                 [row["temperature"] for row in own],
                 [sign * row[column] for row in own],
-                [row[f"{column}_sd"] for row in own],
+                [row.get(f"{column}_sd", 0.0) for row in own],
                 color=color,
                 marker="o",
                 markersize=3,
                 capsize=2,
                 label=loss,
+            )
+            axis.plot(
+                [row["temperature"] for row in own if f"{column}_published" in row],
+                [sign * row[f"{column}_published"] for row in own if f"{column}_published" in row],
+                color=color,
+                linestyle="none",
+                marker="x",
+                markersize=5,
+                alpha=0.5,
+                label=f"{loss}, CIFAR-10 (paper)",
             )
         for loss, style in (("simple", ":"), ("hard_simple", "--")):
             value = next(row[column] for row in rows if row["loss"] == loss)
@@ -129,7 +147,7 @@ def _temperature_figure(axes: Sequence[Any], rows: Sequence[Mapping[str, Any]]) 
 EXPERIMENTS: dict[str, Experiment] = {
     "temperature": Experiment(
         question="How do uniformity and tolerance depend on the temperature, and what do hard "
-        "negatives change? (Wang and Liu 2021, table 2 and figures 4 to 8)",
+        "negatives change? (Wang and Liu 2021)",
         cells=_temperature_cells,
         measures={
             "uniformity": "geometry/projection_2/uniformity",
@@ -140,6 +158,8 @@ EXPERIMENTS: dict[str, Experiment] = {
             "knn": "knn/features/class/accuracy",
             "untrained": "random_encoder/linear/features/class/accuracy",
         },
+        published=_PUBLISHED_TEMPERATURE,
+        published_on="CIFAR-10, Wang and Liu 2021",
         figure=_temperature_figure,
         panels=3,
     ),

@@ -1,0 +1,52 @@
+"""Evaluate a finished run with other heads: `python -m ssl_keras.evaluate --run=DIR`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ssl_keras import config as configuration
+from ssl_keras import flags, startup
+from ssl_keras.errors import UserError
+
+PROGRAM = "python -m ssl_keras.evaluate"
+EXAMPLE = f"{PROGRAM} --run=runs/mine --heads=linear,mean_classifier,bits"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Evaluate one run; the exit codes are those of `startup.guarded`."""
+    arguments = list(sys.argv if arguments is None else arguments)
+    flag_values = flags.define(("evaluation",))
+    flags.define_extra(flag_values, "run", "", "directory of the finished run")
+    flags.define_extra(flag_values, "seed", 0, "seed of whatever is random in the heads")
+    flags.define_extra(flag_values, "repeats", 1, "times everything is measured, with other seeds")
+    if flags.wants_help(arguments):
+        print(flags.help_text(PROGRAM, EXAMPLE, flag_values))
+        return startup.OK
+
+    def body() -> None:
+        values = flags.values(arguments, flag_values)
+        heads = configuration.make_heads(values)
+        given: dict[str, Any] = {n: flag_values[n].value for n in ("run", "seed", "repeats")}
+        run, seed, repeats = given["run"], given["seed"], given["repeats"]
+        if not run:
+            raise UserError("Which run? Give its directory: --run=DIR.")
+        if not heads:
+            raise UserError("heads is empty: name at least one head.")
+        if repeats < 1 or seed < 0:
+            raise UserError("repeats must be at least 1, and seed at least 0.")
+        if flag_values["only_check_args"].value:
+            print("The flags are valid.")
+            return
+        startup.start_tensorflow()
+        from ssl_keras import experiment
+
+        experiment.evaluate(Path(run), heads, seed, repeats)
+
+    return startup.guarded("ssl_keras.evaluate", body, lambda: flags.verbose(flag_values))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
