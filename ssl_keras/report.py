@@ -60,13 +60,14 @@ def accuracy_table(
             for head in heads:
                 keys = [f"{CONTROL}/{head}/{depths[0]}/{name}/{measure}"]
                 keys += [f"{head}/{depth}/{name}/{measure}" for depth in depths]
-                cells = [_with_interval(values, key) for key in keys]
+                cells = [with_interval(values, key) for key in keys]
                 if any(cells):
                     rows.append([label, head, f"{chance:.3f}", *cells])
-    return _aligned(rows, left=2) if len(rows) > 1 else ""
+    return aligned(rows, left=2) if len(rows) > 1 else ""
 
 
-def _with_interval(values: Mapping[str, float], key: str) -> str:
+def with_interval(values: Mapping[str, float], key: str) -> str:
+    """A value as text, with half the width of its 95% interval if it has one; or nothing."""
     if key not in values:
         return ""
     low, high = values.get(f"{key}_low"), values.get(f"{key}_high")
@@ -93,10 +94,10 @@ def measures_table(
         found = [values.get(key) for key in keys]
         if any(value is not None for value in found):
             rows.append([label, *("" if value is None else f"{value:.3f}" for value in found)])
-    return _aligned(rows, left=1)
+    return aligned(rows, left=1)
 
 
-def _aligned(rows: Sequence[Sequence[str]], left: int) -> str:
+def aligned(rows: Sequence[Sequence[str]], left: int) -> str:
     """Rows as lines, a rule below the first; the first `left` columns are aligned to the left."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 import subprocess
@@ -81,3 +82,37 @@ def test_every_setting_is_in_the_readme() -> None:
     from ssl_keras.config import all_fields
 
     assert {name for name in all_fields() if f"--{name}" not in README} == set()
+
+
+def test_nothing_is_left_to_fill_in() -> None:
+    for path in (ROOT / "README.md", ROOT / "flags" / "README.md", ROOT / "CONTRIBUTING.md"):
+        assert "@@" not in path.read_text()
+        assert "TODO" not in path.read_text()
+
+
+def commands_of_other_programs() -> list[str]:
+    """The README's commands of programs with flags of their own."""
+    lines = (line.split(" #")[0].strip() for line in README.replace("`", "\n").splitlines())
+    return sorted({line for line in lines if re.match(r"python -m (ssl_keras\.ev|tools\.)", line)})
+
+
+@pytest.mark.parametrize("command", commands_of_other_programs())
+def test_every_program_of_the_readme_knows_its_flags(
+    command: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = shlex.split(command)
+    if words[2] == "tools.show_views":
+        return
+    main = importlib.import_module(
+        "tools.reproduce.__main__" if words[2] == "tools.reproduce" else words[2]
+    ).main
+    program = ["program"] if words[2].startswith("ssl_keras") else []
+    try:
+        code = main([*program, "--help"])
+    except SystemExit as end:
+        code = end.code
+    assert code == 0
+    text = capfd.readouterr().out
+    for word in words[3:]:
+        if word.startswith("--"):
+            assert word.split("=")[0] in text

@@ -64,7 +64,7 @@ class NPair(_DotProduct):
 
 
 @dataclass(frozen=True)
-class Logistic(_DotProduct):
+class Logistic(NPair):
     """Logistic loss of Arora et al.: the N-pair loss in bits.
 
         mean_i log2( 1 + sum_j exp(-v_ij) ),  v_ij = f_i.f_pos(i) - f_i.f_j
@@ -84,9 +84,8 @@ class Logistic(_DotProduct):
     def terms(
         self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
     ) -> tuple[Any, Any]:
-        pairs = _plain_pairs(projections_1, projections_2)
-        attraction, repulsion = functional.nt_xent_terms(pairs, 1.0)
-        return tf.reduce_mean(attraction) / math.log(2), tf.reduce_mean(repulsion) / math.log(2)
+        attraction, repulsion = super().terms(projections_1, projections_2, labels, seed)
+        return attraction / math.log(2), repulsion / math.log(2)
 
     def collapse_value(self, num_images: int, dim: int) -> float:
         return math.log2(num_images)

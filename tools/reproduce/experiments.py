@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ssl_keras.losses import LOSSES
 from tools.reproduce.sweep import Run
 
 SCALES = ("smoke", "laptop", "full")
@@ -144,7 +145,86 @@ def _temperature_figure(axes: Sequence[Any], rows: Sequence[Mapping[str, Any]]) 
     axes[0].legend(fontsize=7)
 
 
+def _objective_cells(scale: str) -> dict[str, dict[str, Any]]:
+    sizes: dict[str, dict[str, Any]] = {
+        "smoke": {"steps": 10, "batch_size": 64, "width_multiplier": 0.25},
+        "laptop": {"epochs": 100, "batch_size": 250},
+        "full": {
+            "source": "cifar10",
+            "encoder": "resnet18",
+            "batch_size": 512,
+            "epochs": 200,
+        },
+    }
+    base = {
+        **sizes[scale],
+        "dataset": "bit_concat",
+        "num_bits": 2,
+        "heads": "linear,knn,geometry",
+    }
+    names = ("nt_xent", "supcon", "margin") if scale == "smoke" else tuple(LOSSES)
+    cells = {name: {**base, "loss": name} for name in names}
+    for name in {"hard_contrastive", "hard_simple"} & set(cells):
+        cells[name]["quantile"] = 0.1
+    return cells
+
+
+def _objective_figure(axes: Sequence[Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    ordered = sorted(rows, key=lambda row: row["accuracy"])
+    places = range(len(ordered))
+    panels = (
+        (("accuracy", "knn"), "class on the features"),
+        (("bits_all_right", "bits_all_right_projections"), "both bits right, linear"),
+    )
+    labels = {
+        "accuracy": "linear",
+        "knn": "nearest neighbours",
+        "bits_all_right": "features",
+        "bits_all_right_projections": "projections",
+    }
+    for axis, (columns, title) in zip(axes, panels, strict=True):
+        for column, color in zip(columns, ("tab:blue", "tab:orange"), strict=True):
+            axis.errorbar(
+                [row[column] for row in ordered],
+                places,
+                xerr=[row.get(f"{column}_sd", 0.0) for row in ordered],
+                linestyle="none",
+                marker="o",
+                markersize=4,
+                capsize=2,
+                color=color,
+                label=labels[column],
+            )
+        axis.set_title(title, fontsize=9)
+        axis.grid(axis="y", alpha=0.3)
+        axis.set_yticks(list(places), [row["loss"] for row in ordered], fontsize=8)
+    axes[0].axvline(np.mean([row["untrained"] for row in rows]), color="0.5", linestyle="--")
+    axes[0].plot([], [], color="0.5", linestyle="--", label="untrained, linear")
+    axes[1].axvline(0.25, color="0.5", linestyle=":", label="chance")
+    axes[1].set_yticklabels([])
+    axes[0].legend(fontsize=7, loc="upper left")
+    axes[1].legend(fontsize=7, loc="center left")
+
+
 EXPERIMENTS: dict[str, Experiment] = {
+    "objectives": Experiment(
+        question="Which objective learns the class of the digit beside two easy bits?",
+        cells=_objective_cells,
+        measures={
+            "accuracy": "linear/features/class/accuracy",
+            "knn": "knn/features/class/accuracy",
+            "accuracy_projections": "linear/projection_2/class/accuracy",
+            "bits_all_right": "linear/features/bits/all_right",
+            "bits_all_right_projections": "linear/projection_2/bits/all_right",
+            "uniformity": "geometry/projection_2/uniformity",
+            "effective_rank": "geometry/projection_2/effective_rank",
+            "untrained": "random_encoder/linear/features/class/accuracy",
+        },
+        published={},
+        published_on="",
+        figure=_objective_figure,
+        panels=2,
+    ),
     "temperature": Experiment(
         question="How do uniformity and tolerance depend on the temperature, and what do hard "
         "negatives change? (Wang and Liu 2021)",
