@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Evaluate one run; the exit codes are those of `startup.guarded`."""
     arguments = list(sys.argv if arguments is None else arguments)
     flag_values = flags.define(("evaluation",))
-    flags.define_extra(flag_values, "run", "", "directory of the finished run")
+    flags.define_extra(flag_values, "run", "", "directory of the finished run; needed")
     flags.define_extra(flag_values, "seed", 0, "seed of whatever is random in the heads")
     flags.define_extra(flag_values, "repeats", 1, "times everything is measured, with other seeds")
     if flags.wants_help(arguments):

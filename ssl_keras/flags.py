@@ -77,8 +77,11 @@ def define(keys: Collection[str] | None = None) -> absl_flags.FlagValues:
             for name, uses in registry.fields().items():
                 if name in flag_values:
                     continue
-                defaults = ", ".join(f"{entry}: {plain(use.default)}" for entry, use in uses)
-                text = f"{_help(uses[0][1])} ({_shortened(defaults, uses)})"
+                text = _help(uses[0][1])
+                # An option without a default of its own tells in its help what leaving it out does.
+                if any(use.default is not None for _, use in uses):
+                    defaults = ", ".join(f"{entry}: {plain(use.default)}" for entry, use in uses)
+                    text += f" ({_shortened(defaults, uses)})"
                 _define_one(flag_values, title, uses[0][1], None, text, check=len(uses) == 1)
     flags: list[absl_flags.Flag] = [
         absl_flags.BooleanFlag("only_check_args", False, "check the flags, say so, and stop"),

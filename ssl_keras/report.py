@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from ssl_keras.datasets.base import Feature
 
+# What stands before the names of the controls: the encoder before training, and labels that say
+# nothing.
 CONTROL = "random_encoder"
+SHUFFLED = "shuffled_labels"
 
 
 def banner(lines: Mapping[str, str]) -> str:
@@ -38,16 +41,17 @@ def accuracy_table(
     """Test accuracy for every declared feature and head, at every depth, against chance.
 
     Args:
-        values: "head/depth/feature/measure" -> value, and the same under "random_encoder/".
+        values: "head/depth/feature/measure" -> value, and the same under "random_encoder/" and
+            "shuffled_labels/".
         features: the declared features.
         heads: the heads, in order.
-        depths: the depths, in order; the control has the first one only.
+        depths: the depths, in order; the controls have the first one only.
 
     Returns:
         The table, or nothing if there is no accuracy. After the sign ± stands half the width of the
         95% interval.
     """
-    header = ["feature", "head", "chance", "untrained", *depths]
+    header = ["feature", "head", "chance", "shuffled", "untrained", *depths]
     rows = [header]
     for name, feature in features.items():
         measures = {"accuracy": (name, feature.chance)}
@@ -61,8 +65,10 @@ def accuracy_table(
                 keys = [f"{CONTROL}/{head}/{depths[0]}/{name}/{measure}"]
                 keys += [f"{head}/{depth}/{name}/{measure}" for depth in depths]
                 cells = [with_interval(values, key) for key in keys]
+                shuffled = values.get(f"{SHUFFLED}/{head}/{depths[0]}/{name}/{measure}")
                 if any(cells):
-                    rows.append([label, head, f"{chance:.3f}", *cells])
+                    text = "" if shuffled is None else f"{shuffled:.3f}"
+                    rows.append([label, head, f"{chance:.3f}", text, *cells])
     return aligned(rows, left=2) if len(rows) > 1 else ""
 
 

@@ -37,6 +37,18 @@ def test_the_heads_of_the_run_give_its_numbers_again(
         assert title in output
 
 
+def test_labels_that_say_nothing_give_chance(finished: tuple[Path, dict[str, Any]]) -> None:
+    _, results = finished
+    for head in ("linear", "knn"):
+        values = results["results"]
+        assert abs(values[f"shuffled_labels/{head}/features/class/accuracy"] - 0.1) < 0.04
+    shuffled = [key for key in values if key.startswith("shuffled_labels")]
+    assert {tuple(key.split("/")[1:4:2]) for key in shuffled} == {
+        ("linear", "class"),
+        ("knn", "class"),
+    }
+
+
 def test_other_heads_are_kept_beside_and_repeats_give_a_spread(
     finished: tuple[Path, dict[str, Any]],
 ) -> None:

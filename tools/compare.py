@@ -17,7 +17,7 @@ from typing import Any
 from ssl_keras import run_directory, startup
 from ssl_keras.errors import UserError
 from ssl_keras.registry import plain
-from ssl_keras.report import CONTROL, aligned, with_interval
+from ssl_keras.report import CONTROL, SHUFFLED, aligned, with_interval
 from tools.penalties import png_path
 
 
@@ -51,7 +51,7 @@ def accuracy_keys(results: Sequence[Mapping[str, float]]) -> list[str]:
         for key in values
         if key.rsplit("/", 1)[-1] in ("accuracy", "all_right")
     )
-    return sorted(keys, key=lambda key: key.startswith(CONTROL))
+    return sorted(keys, key=lambda key: key.startswith((CONTROL, SHUFFLED)))
 
 
 def draw(
@@ -135,7 +135,7 @@ def compare(paths: Sequence[Path], output: Path | None) -> None:
         rows = [[key, *(with_interval(r["results"], key) for r in results)] for key in keys]
         print(aligned([["", *names], *rows], left=1))
     if output is not None:
-        trained = [key for key in keys if not key.startswith(CONTROL)]
+        trained = [key for key in keys if not key.startswith((CONTROL, SHUFFLED))]
         linear = [key for key in trained if key.startswith("linear/")]
         draw(names, results, linear or trained, output)
         print(f"Written: {output}")

@@ -10,6 +10,7 @@ from ssl_keras.evaluation.bits import Bits
 from ssl_keras.evaluation.geometry import Geometry
 from ssl_keras.evaluation.knn import KNN
 from ssl_keras.evaluation.linear import Linear
+from ssl_keras.evaluation.linear_sgd import LinearSGD
 from ssl_keras.evaluation.mean_classifier import MeanClassifier
 from ssl_keras.registry import Registry
 
@@ -21,6 +22,7 @@ HEADS: Registry[Head] = Registry(
         "linear": Linear,
         "knn": KNN,
         "geometry": Geometry,
+        "linear_sgd": LinearSGD,
         "mean_classifier": MeanClassifier,
         "bits": Bits,
     },

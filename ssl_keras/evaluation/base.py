@@ -58,6 +58,11 @@ class Head(Options):
         """Of how many test images the head wants features of views."""
         return 0
 
+    @property
+    def least_train(self) -> int:
+        """How many training images the head needs."""
+        return 1
+
     def check(self, num_train: int) -> None:
         """Refuse options that do not fit `num_train` training images, before anything is trained.
 

@@ -28,6 +28,10 @@ class KNN(Head):
     knn_k: int = option(20, minimum=1, help="neighbours of the knn head")
     knn_temperature: float = option(0.07, above=0, help="temperature of the votes of the knn head")
 
+    @property
+    def least_train(self) -> int:
+        return self.knn_k
+
     def check(self, num_train: int) -> None:
         if self.knn_k > num_train:
             raise UserError(

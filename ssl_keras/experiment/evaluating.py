@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,9 @@ from ssl_keras.evaluation.extraction import extract, weights_digest
 from ssl_keras.experiment import texts
 from ssl_keras.experiment.building import Experiment, build
 from ssl_keras.experiment.restoring import load_weights
+
+# Most training images of the control with shuffled labels.
+SHUFFLED_EXAMPLES = 2000
 
 
 def frozen_features(
@@ -37,19 +41,59 @@ def measure(
     frozen: Mapping[str, FrozenFeatures],
     control: Mapping[str, FrozenFeatures],
 ) -> dict[str, float]:
-    """What every head says of features and of the control.
+    """What every head says of features and of two controls.
+
+    Args:
+        heads: the heads, by name.
+        seed: chooses whatever is random in them.
+        frozen: depth -> features.
+        control: the features of the untrained encoder.
 
     Returns:
-        "head/depth/measure" -> value, and "random_encoder/head/depth/measure" of the control.
+        "head/depth/measure" -> value; "random_encoder/head/depth/measure" of the untrained encoder;
+        and "shuffled_labels/head/depth/measure", at the first depth, with classes of training images
+        that say nothing: what is above chance there, leaks.
     """
+    first = next(iter(frozen), None)
+    learning = {name: head for name, head in heads.items() if head.needs_labels}
+    shuffled = {}
+    if first is not None and learning:
+        count = max(SHUFFLED_EXAMPLES, *(head.least_train for head in learning.values()))
+        shuffled = {first: with_shuffled_labels(frozen[first], count, seed)}
     return {
         f"{prefix}{name}/{depth}/{key}": float(value)
-        for prefix, depths in (("", frozen), (f"{report.CONTROL}/", control))
+        for prefix, depths, chosen in (
+            ("", frozen, heads),
+            (f"{report.CONTROL}/", control, heads),
+            (f"{report.SHUFFLED}/", shuffled, learning),
+        )
         for depth, features in depths.items()
-        for name, head in heads.items()
+        for name, head in chosen.items()
         if features.features or not head.needs_labels
         for key, value in head.evaluate(features, seed)
     }
+
+
+def with_shuffled_labels(frozen: FrozenFeatures, count: int, seed: int) -> FrozenFeatures:
+    """The same features, with the classes of `count` training images dealt out among them anew.
+
+    Vectors are left out: where features form few clusters, as with a few bits, a decision that knows
+    nothing is right or wrong for whole clusters at once, and one shuffle says nothing.
+    """
+    generator = np.random.default_rng([seed, 1])
+    rows = generator.permutation(len(frozen.train))[:count]
+    labels = {
+        name: generator.permutation(values[rows], axis=0)
+        for name, values in frozen.train_labels.items()
+    }
+    return dataclasses.replace(
+        frozen,
+        train=frozen.train[rows],
+        train_labels=labels,
+        features={n: feature for n, feature in frozen.features.items() if not feature.is_vector},
+        views=None,
+        cache={},
+    )
 
 
 def protocols(heads: Mapping[str, Head]) -> dict[str, str]:

@@ -66,7 +66,9 @@ class _Hardest(Loss):
     """Base of the losses that keep the hardest negatives only."""
 
     num_negatives: int | None = option(
-        None, minimum=1, help="negatives that a hard loss keeps, the most similar ones"
+        None,
+        minimum=1,
+        help="how many negatives a hard loss keeps, the most similar ones (see --quantile)",
     )
     quantile: float | None = option(
         None, above=0, maximum=1, help="share of the negatives that a hard loss keeps (0.1)"

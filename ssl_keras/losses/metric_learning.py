@@ -147,7 +147,9 @@ class Triplet(Loss):
     0.0
     """
 
-    margin: float = option(0.2, minimum=0, help="margin of triplet (0.2) and margin (1)")
+    margin: float = option(
+        0.2, minimum=0, help="distance by which negatives are to be farther away"
+    )
     mining: str = option("semi_hard", choices=MINING, help="negatives that make triplets")
 
     def terms(
@@ -210,7 +212,7 @@ class Margin(Loss):
     1.0
     """
 
-    margin: float = option(1.0, above=0, help="margin of triplet (0.2) and margin (1)")
+    margin: float = option(1.0, above=0, help="distance by which negatives are to be farther away")
 
     def terms(
         self, projections_1: Any, projections_2: Any, labels: Any, seed: Any

@@ -1,0 +1,69 @@
+"""The papers' protocol: it learns what is separable, and is what its docstring says."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ssl_keras.datasets import Feature
+from ssl_keras.evaluation import HEADS, FrozenFeatures, linear
+from ssl_keras.evaluation.linear_sgd import LinearSGD
+
+GENERATOR = np.random.default_rng(0)
+CLASS = Feature("class", "class", 3, 1 / 3, 1 / 3)
+BITS = Feature("bits", "bits", 2, 0.5, 0.25)
+
+
+def data(count: int) -> tuple[np.ndarray, np.ndarray]:
+    labels = GENERATOR.integers(0, 3, count)
+    features = 2.0 * np.eye(3, 5)[labels] + 0.3 * GENERATOR.normal(size=(count, 5))
+    return features.astype(np.float32), labels
+
+
+def test_separable_classes_and_bits_are_learnt() -> None:
+    (train, y_train), (test, y_test) = data(600), data(300)
+    frozen = FrozenFeatures(train, test, {"class": y_train}, {"class": y_test}, {"class": CLASS})
+    assert dict(HEADS.get("linear_sgd").evaluate(frozen, 0))["class/accuracy"] > 0.99
+    bits = (train[:, :2] > 1).astype(np.int32)
+    frozen = FrozenFeatures(train, train, {"bits": bits}, {"bits": bits}, {"bits": BITS})
+    values = dict(HEADS.get("linear_sgd").evaluate(frozen, 0))
+    assert values["bits/accuracy"] > 0.95
+    assert "bits/l2" not in values
+
+
+def test_it_approaches_the_unpenalised_minimum() -> None:
+    features, labels = GENERATOR.normal(size=(512, 4)), GENERATOR.integers(0, 3, 512)
+    targets = linear.one_hot(labels, "class", 3)
+    best = linear.fit(features, targets, "class", 1e-9)
+    lowest = linear.objective(best, features, targets, "class", 0.0)[0]
+    found = [
+        linear.objective(
+            LinearSGD(linear_sgd_epochs=epochs).fit(features, targets, "class", 0),
+            features,
+            targets,
+            "class",
+            0.0,
+        )[0]
+        for epochs in (1, 10, 90)
+    ]
+    assert found[0] > found[1] > found[2] >= lowest
+    np.testing.assert_allclose(found[2], lowest, rtol=1e-3)
+
+
+def test_one_step_is_a_gradient_step_with_nesterov_momentum() -> None:
+    features, targets = GENERATOR.normal(size=(64, 4)), np.eye(2)[GENERATOR.integers(0, 2, 64)]
+    head = LinearSGD(linear_sgd_epochs=1, linear_sgd_batch_size=64)
+    weights = head.fit(features, targets, "class", 0)
+    _, gradient = linear.objective(np.zeros((5, 2)), features, targets, "class", 0.0)
+    np.testing.assert_allclose(weights, -0.1 * 64 / 256 * 1.9 * gradient)
+
+
+def test_the_order_follows_the_seed() -> None:
+    features, labels = data(300)
+    targets = linear.one_hot(labels, "class", 3)
+    head = LinearSGD(linear_sgd_epochs=2)
+    np.testing.assert_array_equal(
+        head.fit(features, targets, "class", 0), head.fit(features, targets, "class", 0)
+    )
+    assert np.any(
+        head.fit(features, targets, "class", 0) != head.fit(features, targets, "class", 1)
+    )
