@@ -51,8 +51,8 @@ def measure(
 
     Returns:
         "head/depth/measure" -> value; "random_encoder/head/depth/measure" of the untrained encoder;
-        and "shuffled_labels/head/depth/measure", at the first depth, with classes of training images
-        that say nothing: what is above chance there, leaks.
+        and "shuffled_labels/head/depth/measure", at the first depth, with classes of training
+        images that say nothing: what is above chance there, leaks.
     """
     first = next(iter(frozen), None)
     learning = {name: head for name, head in heads.items() if head.needs_labels}
@@ -77,8 +77,8 @@ def measure(
 def with_shuffled_labels(frozen: FrozenFeatures, count: int, seed: int) -> FrozenFeatures:
     """The same features, with the classes of `count` training images dealt out among them anew.
 
-    Vectors are left out: where features form few clusters, as with a few bits, a decision that knows
-    nothing is right or wrong for whole clusters at once, and one shuffle says nothing.
+    Vectors are left out: where features form few clusters, as with a few bits, a decision that
+    knows nothing is right or wrong for whole clusters at once, and one shuffle says nothing.
     """
     generator = np.random.default_rng([seed, 1])
     rows = generator.permutation(len(frozen.train))[:count]
