@@ -17,7 +17,7 @@ def test_defaults_are_valid_and_complete() -> None:
     assert config.objective.loss == "uniform_prior"
     assert config.loss.options() == {"distribution_weight": config.flat()["distribution_weight"]}
     assert "temperature" not in config.flat()
-    assert set(config.heads) == {"linear", "knn", "geometry"}
+    assert set(config.heads) == {"linear", "knn", "geometry", "bits"}
 
 
 def test_options_reach_their_entries() -> None:

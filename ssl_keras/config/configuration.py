@@ -15,6 +15,7 @@ from ssl_keras.config.groups import (
     DataConfig,
     EvaluationConfig,
     LossConfig,
+    MethodConfig,
     NetworkConfig,
     OptimizationConfig,
     RunConfig,
@@ -26,6 +27,7 @@ from ssl_keras.datasets.sources import absolute
 from ssl_keras.errors import UserError, nearest
 from ssl_keras.evaluation import HEADS, Head
 from ssl_keras.losses import LOSSES, Loss
+from ssl_keras.models.methods import METHODS, Method
 from ssl_keras.networks import ENCODERS, Encoder
 from ssl_keras.optimizers import OPTIMIZERS, Optimizer
 from ssl_keras.registry import Registry
@@ -33,6 +35,7 @@ from ssl_keras.registry import Registry
 _GROUPS = {
     "data": DataConfig,
     "views": ViewsConfig,
+    "method": MethodConfig,
     "objective": LossConfig,
     "network": NetworkConfig,
     "optimization": OptimizationConfig,
@@ -40,9 +43,12 @@ _GROUPS = {
     "run": RunConfig,
 }
 
+DEFAULT_LOSS = "uniform_prior"
+
 # The dictionaries, by the group that names an entry of theirs and the field that does.
 REGISTRIES: dict[str, tuple[str, Registry]] = {
     "data": ("dataset", DATASETS),
+    "method": ("method", METHODS),
     "objective": ("loss", LOSSES),
     "network": ("encoder", ENCODERS),
     "optimization": ("optimizer", OPTIMIZERS),
@@ -55,23 +61,29 @@ class Config:
     """Everything that determines a run. Make one with `Config.make(loss="nt_xent", ...)`.
 
     Attributes:
-        data, views, objective, network, optimization, evaluation, run: groups of plain values.
-        recipe, loss, encoder, optimizer: the chosen entries, with their options.
+        data, views, training, objective, network, optimization, evaluation, run: groups of plain
+            values.
+        recipe, method, encoder, optimizer: the chosen entries, with their options.
+        loss: the contrastive loss with its options, or None if the method has none.
         heads: the chosen heads, by name.
+        notices: what the user should know of settings that are not used.
     """
 
     data: DataConfig
     views: ViewsConfig
+    training: MethodConfig
     objective: LossConfig
     network: NetworkConfig
     optimization: OptimizationConfig
     evaluation: EvaluationConfig
     run: RunConfig
     recipe: Recipe
-    loss: Loss
+    method: Method
+    loss: Loss | None
     encoder: Encoder
     optimizer: Optimizer
     heads: Mapping[str, Head]
+    notices: tuple[str, ...] = ()
 
     @classmethod
     def make(cls, **values: Any) -> Config:
@@ -96,9 +108,24 @@ class Config:
             )
             for key, group in _GROUPS.items()
         }
+        groups["training"] = groups.pop("method")
+        method = _entry(METHODS, groups["training"].method, values)
+        notices: tuple[str, ...] = ()
+        if method.contrastive:
+            name = groups["objective"].loss or DEFAULT_LOSS
+            groups["objective"] = dataclasses.replace(groups["objective"], loss=name)
+        else:
+            groups["objective"] = LossConfig()
+            groups["network"], notices = _without_contrast(groups, values)
+        if groups["network"].projection_layers is None:
+            layers = 2 if method.contrastive else 0
+            groups["network"] = dataclasses.replace(groups["network"], projection_layers=layers)
         entries: dict[str, Any] = {
             "recipe": _entry(DATASETS, groups["data"].dataset, values),
-            "loss": _entry(LOSSES, groups["objective"].loss, values),
+            "method": method,
+            "loss": _entry(LOSSES, groups["objective"].loss, values)
+            if method.contrastive
+            else None,
             "encoder": _entry(ENCODERS, groups["network"].encoder, values),
             "optimizer": _entry(OPTIMIZERS, groups["optimization"].optimizer, values),
             "heads": make_heads({**values, "heads": groups["evaluation"].heads}),
@@ -111,7 +138,7 @@ class Config:
         groups["data"] = dataclasses.replace(
             data, source=source and absolute(source), data_dir=data_dir
         )
-        config = cls(**groups, **entries)
+        config = cls(**groups, **entries, notices=notices)
         config._check()
         return config
 
@@ -123,7 +150,8 @@ class Config:
                     f"{name} has no effect with projection_layers=0: the projections are then the "
                     "features; leave one of the two out."
                 )
-        if network.projection_layers < 2 and network.projection_hidden_dim is not None:
+        layers = network.projection_layers or 0
+        if layers < 2 and network.projection_hidden_dim is not None:
             raise UserError(
                 f"projection_hidden_dim has no effect with projection_layers="
                 f"{network.projection_layers}: only 2 or more layers have hidden ones."
@@ -150,9 +178,10 @@ class Config:
         """Every value in force, named like the flags; values that were left open are absent."""
         merged: dict[str, Any] = {}
         for key in _GROUPS:
-            merged |= getattr(self, key).options()
-        for entry in (self.recipe, self.loss, self.encoder, self.optimizer, *self.heads.values()):
-            merged |= entry.options()
+            merged |= getattr(self, "training" if key == "method" else key).options()
+        entries = (self.recipe, self.method, self.loss, self.encoder, self.optimizer)
+        for entry in (*entries, *self.heads.values()):
+            merged |= {} if entry is None else entry.options()
         return {name: value for name, value in merged.items() if value is not None}
 
     def replayable(self) -> dict[str, Any]:
@@ -182,7 +211,7 @@ class Config:
 
     def run_name(self) -> str:
         """The default name of the run's directory: what it is, and its digest."""
-        parts = [self.objective.loss, self.data.dataset]
+        parts = [self.objective.loss or self.training.method, self.data.dataset]
         if self.data.source is not None:
             # Of a path its last part; what it stands for is in the digest.
             parts.append(self.data.source.rstrip("/").rsplit("/", 1)[-1][-40:])
@@ -205,6 +234,25 @@ def groups() -> Iterator[tuple[str, str, list[dataclasses.Field]]]:
     """(key, title, fields) of each group, in the order of `--help`."""
     for key, group in _GROUPS.items():
         yield key, str(group.__doc__), list(dataclasses.fields(group))
+
+
+def _without_contrast(
+    groups: Mapping[str, Any], values: Mapping[str, Any]
+) -> tuple[NetworkConfig, tuple[str, ...]]:
+    """The networks without a projection head, and what to tell of settings that are left aside.
+
+    They are not refused, so that `--method=supervised` can follow the flags of a contrastive run.
+    """
+    network = groups["network"]
+    head = [field.name for field in dataclasses.fields(network) if "projection" in field.name]
+    aside = [name for name in ("loss", *LOSSES.fields(), *head) if values.get(name)]
+    notices: tuple[str, ...] = ()
+    if aside:
+        notices = (
+            f"method={groups['training'].method} has no contrastive loss and no projection head: "
+            f"{', '.join(aside)} left aside",
+        )
+    return dataclasses.replace(network, **dict.fromkeys(head)), notices
 
 
 def _given(registry: Registry, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from ssl_keras.datasets.sources import ON_BAD_IMAGE
 from ssl_keras.datasets.sources.decoding import RESIZE
 from ssl_keras.evaluation import HEADS
 from ssl_keras.losses import LOSSES
+from ssl_keras.models.methods import METHODS
 from ssl_keras.networks import BATCH_NORM, ENCODERS
 from ssl_keras.optimizers import DECAY, OPTIMIZERS, SCALING
 from ssl_keras.registry import Options, option
@@ -44,10 +45,19 @@ class DataConfig(Options):
 
 
 @dataclass(frozen=True)
+class MethodConfig(Options):
+    """Method"""
+
+    method: str = option("simclr", choices=tuple(METHODS), help="what the encoder learns from")
+
+
+@dataclass(frozen=True)
 class LossConfig(Options):
     """Loss"""
 
-    loss: str = option("uniform_prior", choices=tuple(LOSSES), help="contrastive loss")
+    loss: str | None = option(
+        None, choices=tuple(LOSSES), help="contrastive loss of simclr (uniform_prior)"
+    )
 
 
 @dataclass(frozen=True)
@@ -55,8 +65,8 @@ class NetworkConfig(Options):
     """Networks"""
 
     encoder: str = option("convnet", choices=tuple(ENCODERS), help="encoder")
-    projection_layers: int = option(
-        2, minimum=0, maximum=10, help="layers of the projection head; 0: none"
+    projection_layers: int | None = option(
+        None, minimum=0, maximum=10, help="layers of simclr's projection head; 0: none (2)"
     )
     projection_dim: int | None = option(None, minimum=1, help="dimension of projections (64)")
     projection_hidden_dim: int | None = option(

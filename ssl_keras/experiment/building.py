@@ -11,10 +11,14 @@ import keras
 from ssl_keras import datasets, networks, optimizers
 from ssl_keras.augmentations import Mixup, build_augmenter
 from ssl_keras.config import Config
-from ssl_keras.datasets import DataSet
-from ssl_keras.errors import UserError
+from ssl_keras.datasets import DataSet, Feature
+from ssl_keras.errors import UserError, nearest
 from ssl_keras.evaluation.extraction import depth_names
+from ssl_keras.models.autoencoder import Autoencoder
+from ssl_keras.models.learner import Learner
+from ssl_keras.models.methods import Reconstruction, Supervision
 from ssl_keras.models.simclr import SimCLR
+from ssl_keras.models.supervised import Supervised
 
 POLICIES = {"off": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
 
@@ -35,7 +39,7 @@ class Experiment:
 
     config: Config
     data: DataSet
-    model: SimCLR
+    model: Learner
     steps_per_epoch: int
     total_steps: int
     peak_learning_rate: float
@@ -48,14 +52,15 @@ class Experiment:
         loss, total = self.config.loss, self.total_steps
 
         def of_loss(name: str) -> Callable[[int], Any]:
-            return lambda step: getattr(loss.at(step / total), name)
+            return lambda step: getattr(loss.at(step / total), name) if loss else None
 
-        return {"learning_rate": self.schedule} | {name: of_loss(name) for name in loss.schedules}
+        names = [] if loss is None else list(loss.schedules)
+        return {"learning_rate": self.schedule} | {name: of_loss(name) for name in names}
 
     @property
     def depths(self) -> list[str]:
         """Names of the depths that are evaluated."""
-        return depth_names(self.config.network.projection_layers)
+        return depth_names(self.config.network.projection_layers or 0)
 
 
 def build(config: Config, data: DataSet | None = None) -> Experiment:
@@ -89,17 +94,14 @@ def build(config: Config, data: DataSet | None = None) -> Experiment:
             f"batch_size is {batch}, but {data.name} has {data.train.num_examples} training "
             "images: choose a smaller --batch_size."
         )
-    config.loss.check(batch, data.features)
+    if config.loss is not None:
+        config.loss.check(batch, data.features)
     for head in config.heads.values():
         head.check(data.train.num_examples)
     views = config.views.resolve(data.augmentation, data.input_shape[:2], data.image_channels)
     keras.utils.set_random_seed(config.run.seed)
     policy = POLICIES[config.run.mixed_precision]
-    encoder, projection_head = build_networks(config, data, policy)
-    probe = None
-    if data.features:
-        sizes = {name: feature.size for name, feature in data.features.items()}
-        probe = networks.build_linear_probe(encoder.output_shape[-1], sizes)
+    encoder = build_encoder(config, data, policy)
     extra_planes = data.image_shape[2] - data.image_channels
     if config.views.planes_move is not None and not extra_planes:
         raise UserError(
@@ -118,11 +120,12 @@ def build(config: Config, data: DataSet | None = None) -> Experiment:
         mixup=Mixup(**mixup, channels=data.image_channels) if mixup else None,
         **views,
     )
-    model = SimCLR(
+    model = build_model(
+        config,
+        data,
+        policy,
         augmenter,
         encoder,
-        projection_head,
-        probe,
         features=data.features,
         seed=config.run.seed,
         kernel_l2=optimization.kernel_l2,
@@ -163,16 +166,82 @@ def build(config: Config, data: DataSet | None = None) -> Experiment:
     )
 
 
-def build_networks(config: Config, data: DataSet, policy: str) -> tuple[Any, Any]:
-    """Encoder and projection head of the configuration, with a precision policy."""
+def build_encoder(config: Config, data: DataSet, policy: str) -> Any:
+    """The encoder of the configuration, with a precision policy."""
+    return config.encoder.build(data.input_shape, policy, config.views.dropout())
+
+
+def build_head(config: Config, encoder: Any, policy: str) -> Any:
+    """The projection head of the configuration; without layers it passes features on."""
     network = config.network
-    encoder = config.encoder.build(data.input_shape, policy, config.views.dropout())
-    head = networks.build_projection_head(
+    return networks.build_projection_head(
         encoder.output_shape[-1],
-        num_layers=network.projection_layers,
+        num_layers=network.projection_layers or 0,
         hidden_dim=network.projection_hidden_dim or 256,
         dim=network.projection_dim or 64,
         batch_norm=network.projection_batch_norm or "hidden",
         dtype=policy,
     )
-    return encoder, head
+
+
+def build_model(
+    config: Config,
+    data: DataSet,
+    policy: str,
+    augmenter: Any,
+    encoder: Any,
+    **arguments: Any,
+) -> Learner:
+    """The model of the configuration's method, with an online probe of the data's features.
+
+    Encoder, then the parts of the method, then the probe are initialised, in this order: the
+    encoder of a seed is the same for all methods.
+
+    Raises:
+        UserError: the method does not fit the data.
+    """
+    method, dim = config.method, encoder.output_shape[-1]
+
+    def probe() -> Any:
+        sizes = {name: feature.size for name, feature in data.features.items()}
+        return networks.build_linear_probe(dim, sizes) if sizes else None
+
+    if isinstance(method, Supervision):
+        learned = _learned(method, data)
+        sizes = {name: feature.size for name, feature in learned.items()}
+        classifier = networks.build_linear_probe(dim, sizes)
+        return Supervised(augmenter, encoder, classifier, probe(), learned=learned, **arguments)
+    if isinstance(method, Reconstruction):
+        planes = data.input_shape[2] - data.image_channels
+        if method.planes_weight is not None and not planes:
+            raise UserError(
+                f"planes_weight has no effect on {data.name}, which has no planes: leave it out."
+            )
+        balance = planes / data.image_channels
+        return Autoencoder(
+            augmenter,
+            encoder,
+            networks.build_decoder(dim, data.input_shape, policy),
+            probe(),
+            image_channels=data.image_channels,
+            planes_weight=balance if method.planes_weight is None else method.planes_weight,
+            **arguments,
+        )
+    head = build_head(config, encoder, policy)
+    return SimCLR(augmenter, encoder, head, probe(), **arguments)
+
+
+def _learned(method: Supervision, data: DataSet) -> dict[str, Feature]:
+    """The feature that the supervised baseline learns."""
+    if not data.features:
+        raise UserError(f"method=supervised needs labels, but {data.name} has none.")
+    name = method.supervised_feature
+    if name is None:
+        name = "class" if "class" in data.features else next(iter(data.features))
+    if name not in data.features:
+        guess = nearest(name, list(data.features))
+        hint = f"; did you mean {guess}?" if guess else "."
+        raise UserError(
+            f"supervised_feature is {name!r}, but {data.name} has {', '.join(data.features)}{hint}"
+        )
+    return {name: data.features[name]}

@@ -41,8 +41,9 @@ def build_measure(experiment: Experiment, num_images: int) -> Callable[[int], di
         num_images: how many images, at least 2.
 
     Returns:
-        step -> {"features/NAME" and "projections/NAME": scalar}, with the names of
-        `evaluation.geometry.describe`, and {"positives", "negatives"}: similarities of projections.
+        step -> {"features/NAME" and, of contrastive methods, "projections/NAME": scalar}, with the
+        names of `evaluation.geometry.describe`, and {"positives", "negatives"}: similarities of
+        projections, or of features without them.
     """
     data, model, config = experiment.data, experiment.model, experiment.config
     num_images = min(num_images, data.train.num_examples)
@@ -55,10 +56,13 @@ def build_measure(experiment: Experiment, num_images: int) -> Callable[[int], di
     @tf.function
     def measure(step: Any) -> dict[str, Any]:
         outputs = model.representations(inputs)
-        loss = model.contrastive_loss.at(model.progress(step))
+        loss = config.loss and config.loss.at(model.progress(step))
         temperature = getattr(loss, "temperature", TEMPERATURE)
         found: dict[str, Any] = {}
-        for depth, output in (("features", outputs[0]), ("projections", outputs[-1])):
+        depths = {"features": outputs[0]}
+        if config.method.contrastive:
+            depths["projections"] = outputs[-1]
+        for depth, output in depths.items():
             images, first, second = tf.split(output, 3)
             measures = describe(
                 images,
@@ -114,9 +118,9 @@ class GeometryLog(Listener):
         self.next = step + self.every
         found = self.measure(step)
         histograms = {name: found.pop(name) for name in ("positives", "negatives")}
-        if not math.isfinite(found["projections/mean_norm"]):
+        if not all(math.isfinite(v) for name, v in found.items() if name.endswith("mean_norm")):
             raise UserError(
-                f"The projections are not finite numbers at step {step}: training was stopped. "
+                f"The representations are not finite numbers at step {step}: training was stopped. "
                 f"{self.advice}"
             )
         measures = {name: float(v) for name, v in found.items() if math.isfinite(v)}
@@ -143,7 +147,7 @@ def diagnosis(experiment: Experiment) -> Callable[..., str | None]:
     def diagnose(
         step: int, values: Mapping[str, float], measures: Mapping[str, float]
     ) -> str | None:
-        if step < experiment.total_steps / 10:
+        if step < experiment.total_steps / 10 or config.loss is None:
             return None
         uniformity = measures["projections/uniformity"]
         rank = measures["projections/effective_rank"]
@@ -170,6 +174,8 @@ def diagnosis(experiment: Experiment) -> Callable[..., str | None]:
         return loss.collapse_value(count, dim) - float(loss(points, points, seed=0))
 
     def _cause() -> str:
+        if config.loss is None:
+            return ""
         weight_name = next(
             (n for n in ("distribution_weight", "uniformity_weight") if hasattr(config.loss, n)),
             None,

@@ -18,10 +18,11 @@ from ssl_keras.config import Config
 from ssl_keras.datasets.composing import compose_images
 from ssl_keras.evaluation.extraction import weights_digest
 from ssl_keras.experiment import texts
-from ssl_keras.experiment.building import Experiment, build, build_networks
+from ssl_keras.experiment.building import Experiment, build, build_encoder, build_head
 from ssl_keras.experiment.evaluating import frozen_features, measure, protocols
 from ssl_keras.experiment.measuring import MEASUREMENTS, GeometryLog, build_measure, diagnosis
 from ssl_keras.export import compare_export, export_encoder
+from ssl_keras.models.simclr import SimCLR
 
 # Images on which the SavedModel is compared with the model.
 _COMPARED_IMAGES = 16
@@ -47,7 +48,7 @@ def run(config: Config) -> dict[str, Any]:
     workdir = run_directory.claim(config)
     setup = texts.banner(experiment)
     print(report.banner({**setup, "workdir": str(workdir)}) + "\n", flush=True)
-    for notice in experiment.data.notices:
+    for notice in (*config.notices, *experiment.data.notices):
         print(f"Note: {notice}.", flush=True)
 
     model, data, depths = experiment.model, experiment.data, experiment.depths
@@ -125,6 +126,8 @@ def _train(experiment: Experiment, listeners: list[Any]) -> float | None:
     batch = config.optimization.batch_size
     shown = {"loss": "loss", "alignment": "align", "distribution": "distr"}
     shown |= {"contrastive_accuracy": "contrastive"}
+    shown |= {"image_error": "image", "planes_error": "planes"}
+    shown |= {f"supervised/{name}/accuracy": f"learned {name}" for name in experiment.data.features}
     shown |= {f"linear_probe/{name}/accuracy": name for name in experiment.data.features}
     batches = experiment.data.train.training_batches(
         batch, seed=config.run.seed, num_steps=experiment.total_steps
@@ -153,12 +156,14 @@ def _geometry(experiment: Experiment, board: TensorBoardScalars) -> GeometryLog 
 def _export(experiment: Experiment, directory: Path) -> float:
     """Export in float32 and compare with the features of the model."""
     config, model = experiment.config, experiment.model
-    encoder, head = model.encoder, model.projection_head
+    encoder = model.encoder
     if config.run.mixed_precision != "off":
-        encoder, head = build_networks(config, experiment.data, "float32")
+        encoder = build_encoder(config, experiment.data, "float32")
         encoder.set_weights(model.encoder.get_weights())
+    head = build_head(config, encoder, "float32")
+    if isinstance(model, SimCLR):
         head.set_weights(model.projection_head.get_weights())
-    export_encoder(encoder, head, config.network.projection_layers, directory)
+    export_encoder(encoder, head, config.network.projection_layers or 0, directory)
     batch = next(iter(experiment.data.test.batches(_COMPARED_IMAGES)))
     images = experiment.data.inputs(batch)
     return compare_export(directory, images, encoder(images, training=False))

@@ -13,6 +13,9 @@ from ssl_keras.config import Config
 from ssl_keras.datasets import DataSet
 from ssl_keras.evaluation import Head
 from ssl_keras.experiment.building import POLICIES, Experiment
+from ssl_keras.models.autoencoder import Autoencoder
+from ssl_keras.models.simclr import SimCLR
+from ssl_keras.models.supervised import Supervised
 from ssl_keras.registry import plain
 
 # The measures of geometry that the closing shows; results.json has them all.
@@ -31,7 +34,7 @@ _BITS = {"bits/recovered": "bits recovered", "bits/information": "information, i
 def advice(config: Config) -> str:
     """What to change when the loss is not finite, given what can be changed."""
     changes = ["lower --learning_rate"]
-    if "temperature" in config.loss.options():
+    if config.loss is not None and "temperature" in config.loss.options():
         changes.append("raise --temperature")
     if config.run.mixed_precision != "off":
         changes.append("use --mixed_precision=off")
@@ -45,15 +48,8 @@ def banner(experiment: Experiment) -> dict[str, str]:
     optimization = config.optimization
     base = optimization.learning_rate or config.optimizer.default_learning_rate
     rule = optimizers.rule_text(base, optimization.batch_size, optimization.learning_rate_scaling)
-    options = ", ".join(
-        f"{name}={plain(value)}"
-        for name, value in config.loss.options().items()
-        if value is not None
-    )
     devices = ", ".join(hardware["gpus"]) or f"CPU, {hardware['cores']} cores"
     stem = config.encoder.describe(data.input_shape)
-    dim = networks.in_order(model.projection_head.output)[-1].shape[-1]
-    collapse = config.loss.at(0.0).collapse_value(optimization.batch_size, dim)
     return {
         "ssl_keras": f"{versions['ssl_keras']} (tensorflow {versions['tensorflow']}, keras "
         f"{versions['keras']}, keras-cv {versions['keras-cv']}, python {versions['python']})",
@@ -65,15 +61,37 @@ def banner(experiment: Experiment) -> dict[str, str]:
         "views": _views(experiment),
         "encoder": f"{config.network.encoder}, {model.encoder.count_params():,} parameters"
         + (f", {stem}" if stem else ""),
-        "projections": f"{config.network.projection_layers} layers, dimension {dim}",
-        "loss": f"{config.objective.loss} ({options or 'no options'}); {collapse:.4g} if all "
-        "projections were equal",
-        "compared with": config.loss.compared_with(optimization.batch_size),
+        **_method(experiment),
         "training": f"{experiment.total_steps} steps, batch {optimization.batch_size}, "
         f"{experiment.total_steps / experiment.steps_per_epoch:.4g} epochs",
         "learning rate": f"{experiment.peak_learning_rate:.4g} = {rule} ({optimization.optimizer}, "
         f"{optimization.learning_rate_decay} decay, {optimization.warmup_epochs:g} warm-up epochs)",
         "seed": str(config.run.seed),
+    }
+
+
+def _method(experiment: Experiment) -> dict[str, str]:
+    """What the encoder learns from."""
+    config, model = experiment.config, experiment.model
+    if isinstance(model, Supervised):
+        return {"method": f"supervised: learns {', '.join(model.learned)}"}
+    if isinstance(model, Autoencoder):
+        text = "autoencoder: mean squared error of the image"
+        if "planes_error" in model.trackers:
+            text += f" + {model.planes_weight:g} * that of the planes"
+        return {"method": text, "decoder": f"{model.decoder.count_params():,} parameters"}
+    assert isinstance(model, SimCLR)
+    assert config.loss is not None
+    batch = config.optimization.batch_size
+    dim = networks.in_order(model.projection_head.output)[-1].shape[-1]
+    collapse = config.loss.at(0.0).collapse_value(batch, dim)
+    given = {n: value for n, value in config.loss.options().items() if value is not None}
+    options = ", ".join(f"{name}={plain(value)}" for name, value in given.items())
+    return {
+        "projections": f"{config.network.projection_layers} layers, dimension {dim}",
+        "loss": f"{config.objective.loss} ({options or 'no options'}); {collapse:.4g} if all "
+        "projections were equal",
+        "compared with": config.loss.compared_with(batch),
     }
 
 
@@ -146,6 +164,8 @@ def closing(
         f"  {_program('tensorboard')} --logdir {workdir}",
     ]
     command = f"  {_program('python')} -m ssl_keras.train"
+    if config.loss is None:
+        return "\n".join([*lines, f"{command} --loss=nt_xent"])
     num_bits = config.flat().get("num_bits")
     if num_bits is not None and num_bits < 16:
         more = max(1, 2 * num_bits)
