@@ -74,7 +74,7 @@ def test_the_autoencoder_learns_to_reconstruct(bit_data: DataSet) -> None:
     after = model.errors(images, model.reconstruct(images))
     assert model.reconstruct(images).shape == images.shape == (64, 28, 28, 4)
     for name in ("loss", "image_error", "planes_error"):
-        assert float(after[name]) < 0.8 * float(before[name])
+        assert float(after[name]) < 0.9 * float(before[name])
     # Far better than the mean of the planes, which pays their variance.
     assert float(after["planes_error"]) < 0.4 * float(tf.math.reduce_variance(images[..., 1:]))
 
