@@ -68,7 +68,8 @@ def test_output_reads_as_promised(smoke: tuple[Path, str]) -> None:
         assert label in output
     header = next(line for line in output.splitlines() if line.startswith("feature  "))
     assert header.split() == [
-        "feature", "head", "chance", "untrained", "features", "projection_1", "projection_2",
+        "feature", "head", "chance", "shuffled", "untrained", "features", "projection_1",
+        "projection_2",
     ]  # fmt: skip
 
 
@@ -78,10 +79,11 @@ def test_results_are_those_of_the_table(smoke: tuple[Path, str]) -> None:
     row = next(
         line for line in output.splitlines() if line.startswith("class") and "linear" in line
     )
-    shown = [float(cell) for cell in row.split()[2:]]
+    shown = [float(cell) for cell in row.split()[2:] if "±" not in cell]
     values = results["results"]
     expected = [
         0.1,
+        values["shuffled_labels/linear/features/class/accuracy"],
         values["random_encoder/linear/features/class/accuracy"],
         *(
             values[f"linear/{depth}/class/accuracy"]
