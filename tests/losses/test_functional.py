@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from ssl_keras import randomness
-from ssl_keras.losses import functional
-from ssl_keras.losses.pairs import compare, priors
+from ssl_keras.losses import functional, priors
+from ssl_keras.losses.pairs import compare
 from tests import oracles
 
 BATCHES, DIMS, TEMPERATURES = (1, 2, 5), (1, 3, 16), (0.05, 0.1, 1.0, 10.0)
