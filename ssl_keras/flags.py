@@ -19,8 +19,6 @@ from ssl_keras.config import Config
 from ssl_keras.errors import UserError, nearest
 from ssl_keras.registry import is_scheduled, plain, python_type, validated, wanted
 
-_TYPE_NAMES = {float: "number", int: "whole number", str: "text", bool: "true or false"}
-
 
 class _Parser(absl_flags.ArgumentParser):
     """Reads one value of a field. Bounds that differ between entries are checked later."""
@@ -28,7 +26,7 @@ class _Parser(absl_flags.ArgumentParser):
     def __init__(self, field: dataclasses.Field, check: bool):
         super().__init__()
         self.field, self.check = field, check
-        self.syntactic_help = f"a {_TYPE_NAMES[python_type(field)]}"
+        self.syntactic_help = wanted(field)
 
     def parse(self, argument: Any) -> Any:
         value = argument
@@ -44,7 +42,7 @@ class _Parser(absl_flags.ArgumentParser):
         return validated(self.field, value) if self.check else value
 
     def flag_type(self) -> str:
-        return _TYPE_NAMES[python_type(self.field)]
+        return wanted(self.field)
 
 
 class _BooleanParser(absl_flags.BooleanParser):

@@ -8,7 +8,6 @@ those of linear evaluation as bars, and the online probes over the training.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from ssl_keras import run_directory, startup
 from ssl_keras.errors import UserError
 from ssl_keras.registry import plain
 from ssl_keras.report import CONTROL, SHUFFLED, aligned, with_interval
-from tools.penalties import png_path
+from tools.common import build_parser, png_path, save
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:
@@ -109,9 +108,7 @@ def draw(
     right.set_ylim(0, 1.02)
     if right.lines:
         right.legend(fontsize=7, loc="lower right")
-    figure.tight_layout()
-    figure.savefig(output, dpi=120)
-    plt.close(figure)
+    save(figure, output, dpi=120)
 
 
 def compare(paths: Sequence[Path], output: Path | None) -> None:
@@ -138,16 +135,11 @@ def compare(paths: Sequence[Path], output: Path | None) -> None:
         trained = [key for key in keys if not key.startswith((CONTROL, SHUFFLED))]
         linear = [key for key in trained if key.startswith("linear/")]
         draw(names, results, linear or trained, output)
-        print(f"Written: {output}")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.compare",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_parser("compare", __doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="finished runs")
     parser.add_argument("--output", help="file of the picture (none)")
     given: Any = parser.parse_args(arguments)

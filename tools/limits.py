@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any
 
 from ssl_keras import startup
 from ssl_keras.errors import UserError
-from tools.penalties import png_path
+from tools.common import build_parser, png_path, save
 
 TEMPERATURES = (0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
 BATCHES = (8, 16, 32, 64, 128, 256, 512, 1024)
@@ -108,19 +107,12 @@ def draw(output: Path, num_images: int, dim: int, seed: int) -> None:
     axes[2].set_xlabel("images N")
     axes[2].set_title("NT-Xent − log(2N−2) − (alignment + uniformity)", fontsize=9)
     figure.suptitle(f"{num_images} images, {dim} dimensions; right: temperature 0.5", fontsize=9)
-    figure.tight_layout()
-    figure.savefig(output, dpi=130)
-    plt.close(figure)
-    print(f"Written: {output}")
+    save(figure, output)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.limits",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_parser("limits", __doc__)
     parser.add_argument("--output", default="limits.png", help="file of the picture")
     parser.add_argument("--seed", type=int, default=0, help="seed of the points")
     given: Any = parser.parse_args(arguments)

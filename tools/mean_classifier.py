@@ -13,14 +13,13 @@ training, on the projections of the same training images.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
 from ssl_keras import run_directory, startup
 from ssl_keras.errors import UserError
-from tools.penalties import png_path
+from tools.common import build_parser, png_path, save
 
 SUPERVISED, UNSUPERVISED = "projections/mean_classifier_loss/", "projections/pairwise_logistic_loss"
 
@@ -75,19 +74,12 @@ def draw(run: Path, feature: str, output: Path) -> None:
     axis.set_ylabel("logistic loss (bits; 1: nothing told apart)")
     axis.set_ylim(bottom=0)
     axis.legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(output, dpi=130)
-    plt.close(figure)
-    print(f"Written: {output}")
+    save(figure, output)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.mean_classifier",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_parser("mean_classifier", __doc__)
     parser.add_argument("--run", required=True, type=Path, help="directory of a finished run")
     parser.add_argument("--feature", default="class", help="feature whose classes are told apart")
     parser.add_argument("--output", default="mean_classifier.png", help="file of the picture")

@@ -10,13 +10,13 @@ of the gradient the hardest negatives carry.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
 from ssl_keras import startup
 from ssl_keras.errors import UserError
+from tools.common import build_parser, png_path, save
 
 BINS = 40
 
@@ -93,31 +93,12 @@ def draw(run: Path, output: Path, num_images: int, temperatures: list[float]) ->
         f"{len(views.rows)} test images, {count} negatives each",
         fontsize=9,
     )
-    figure.tight_layout()
-    figure.savefig(output, dpi=130)
-    plt.close(figure)
-    print(f"Written: {output}")
-
-
-def png_path(text: str) -> Path:
-    """The path of a picture to be written.
-
-    Raises:
-        UserError: it does not end in .png, or its folder does not exist.
-    """
-    path = Path(text)
-    if path.suffix.lower() != ".png" or not path.parent.is_dir():
-        raise UserError(f"output is {path}; a .png file in an existing folder is needed.")
-    return path
+    save(figure, output)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.penalties",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_parser("penalties", __doc__)
     parser.add_argument("--run", required=True, type=Path, help="directory of a finished run")
     parser.add_argument("--output", default="penalties.png", help="file of the picture")
     parser.add_argument("--images", type=int, default=500, help="how many test images")

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from ssl_keras import startup
 from ssl_keras.datasets.sources import ON_BAD_IMAGE
 from ssl_keras.datasets.sources.decoding import RESIZE
 from ssl_keras.errors import UserError
+from tools.common import build_parser
 
 
 def write(source: str, name: str, data_dir: str, **options: Any) -> None:
@@ -79,11 +79,7 @@ def write(source: str, name: str, data_dir: str, **options: Any) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.prepare_tfds",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_parser("prepare_tfds", __doc__)
     parser.add_argument("--source", required=True, help="as --source of ssl_keras.train")
     parser.add_argument("--name", required=True, help="name of the data set to write")
     parser.add_argument("--data_dir", required=True, help="folder to write it to")

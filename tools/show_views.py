@@ -20,6 +20,7 @@ from typing import Any
 from ssl_keras import flags, startup
 from ssl_keras.config import Config
 from ssl_keras.errors import UserError
+from tools.common import png_path
 
 PROGRAM = "python -m tools.show_views"
 
@@ -127,12 +128,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def body() -> None:
         config = flags.parse(given, flag_values)
-        output = Path(flag_values["output"].value)
+        output = png_path(str(flag_values["output"].value))
         numbers = [flag_values[name].value for name in ("show_images", "show_pairs")]
         if min(numbers) < 1:
             raise UserError("show_images and show_pairs must be at least 1.")
-        if output.suffix.lower() != ".png" or not output.parent.is_dir():
-            raise UserError(f"output is {output}; a .png file in an existing folder is needed.")
         startup.start_tensorflow()
         draw(config, output, *numbers)
 

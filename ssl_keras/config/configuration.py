@@ -35,7 +35,7 @@ from ssl_keras.registry import Registry
 _GROUPS = {
     "data": DataConfig,
     "views": ViewsConfig,
-    "method": MethodConfig,
+    "training": MethodConfig,
     "objective": LossConfig,
     "network": NetworkConfig,
     "optimization": OptimizationConfig,
@@ -48,7 +48,7 @@ DEFAULT_LOSS = "uniform_prior"
 # The dictionaries, by the group that names an entry of theirs and the field that does.
 REGISTRIES: dict[str, tuple[str, Registry]] = {
     "data": ("dataset", DATASETS),
-    "method": ("method", METHODS),
+    "training": ("method", METHODS),
     "objective": ("loss", LOSSES),
     "network": ("encoder", ENCODERS),
     "optimization": ("optimizer", OPTIMIZERS),
@@ -108,7 +108,6 @@ class Config:
             )
             for key, group in _GROUPS.items()
         }
-        groups["training"] = groups.pop("method")
         method = _entry(METHODS, groups["training"].method, values)
         notices: tuple[str, ...] = ()
         if method.contrastive:
@@ -178,7 +177,7 @@ class Config:
         """Every value in force, named like the flags; values that were left open are absent."""
         merged: dict[str, Any] = {}
         for key in _GROUPS:
-            merged |= getattr(self, "training" if key == "method" else key).options()
+            merged |= getattr(self, key).options()
         entries = (self.recipe, self.method, self.loss, self.encoder, self.optimizer)
         for entry in (*entries, *self.heads.values()):
             merged |= {} if entry is None else entry.options()

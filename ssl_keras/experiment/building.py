@@ -58,6 +58,11 @@ class Experiment:
         return {"learning_rate": self.schedule} | {name: of_loss(name) for name in names}
 
     @property
+    def projection_dim(self) -> int:
+        """Dimension of what the contrastive loss compares."""
+        return int(networks.in_order(self.model.projection_head.output)[-1].shape[-1])
+
+    @property
     def depths(self) -> list[str]:
         """Names of the depths that are evaluated."""
         return depth_names(self.config.network.projection_layers or 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -140,14 +141,19 @@ def diagnosis(experiment: Experiment) -> Callable[..., str | None]:
     their effective rank below 1.1. The loss may also be that of equal projections while they are
     not: then nothing has been learnt that lowers it. Both count after a tenth of the training.
     """
-    config, model = experiment.config, experiment.model
-    batch = config.optimization.batch_size
-    dim = int(model.representations(tf.zeros((1, *experiment.data.input_shape)))[-1].shape[-1])
+    config = experiment.config
+    if config.loss is None:
+        return lambda *_: None
+    contrastive_loss, batch, dim = (
+        config.loss,
+        config.optimization.batch_size,
+        experiment.projection_dim,
+    )
 
     def diagnose(
         step: int, values: Mapping[str, float], measures: Mapping[str, float]
     ) -> str | None:
-        if step < experiment.total_steps / 10 or config.loss is None:
+        if step < experiment.total_steps / 10:
             return None
         uniformity = measures["projections/uniformity"]
         rank = measures["projections/effective_rank"]
@@ -157,7 +163,7 @@ def diagnosis(experiment: Experiment) -> Callable[..., str | None]:
         if rank < COLLAPSED_RANK:
             signs.append(f"effective rank {rank:.2f} of {dim}")
         what = "the projections have collapsed" if signs else "nothing lowers the loss"
-        current = config.loss.at(step / experiment.total_steps)
+        current = contrastive_loss.at(step / experiment.total_steps)
         chance = current.collapse_value(batch, dim)
         # A loss without a distribution term is at its best where all projections are equal.
         if abs(chance - values["loss"]) <= max(AT_CHANCE * _room(current), 1e-3):
@@ -166,6 +172,7 @@ def diagnosis(experiment: Experiment) -> Callable[..., str | None]:
             return None
         return f"{what} at step {step} ({', '.join(signs)}). {_cause()}"
 
+    @functools.cache  # without a schedule it is one loss for the whole training
     def _room(loss: Loss) -> float:
         """How much lower than with equal projections the loss of random points is, whose views
         are equal."""
@@ -174,13 +181,15 @@ def diagnosis(experiment: Experiment) -> Callable[..., str | None]:
         return loss.collapse_value(count, dim) - float(loss(points, points, seed=0))
 
     def _cause() -> str:
-        if config.loss is None:
-            return ""
         weight_name = next(
-            (n for n in ("distribution_weight", "uniformity_weight") if hasattr(config.loss, n)),
+            (
+                n
+                for n in ("distribution_weight", "uniformity_weight")
+                if hasattr(contrastive_loss, n)
+            ),
             None,
         )
-        if weight_name and not float(config.loss.at(0.5).weights[1]):
+        if weight_name and not float(contrastive_loss.at(0.5).weights[1]):
             return f"The likely cause: {weight_name} is 0, so nothing keeps images apart."
         usual = config.optimizer.default_learning_rate
         if experiment.peak_learning_rate > 10 * usual:
@@ -188,12 +197,12 @@ def diagnosis(experiment: Experiment) -> Callable[..., str | None]:
                 f"The likely cause: a learning rate of {experiment.peak_learning_rate:g}, where "
                 f"{usual:g} is usual."
             )
-        if getattr(config.loss, "mining", None) == "hard":
+        if getattr(contrastive_loss, "mining", None) == "hard":
             return "The likely cause: mining=hard from the start; try semi_hard."
         changes = ["a lower --learning_rate"]
         if weight_name:
             changes.append(f"a higher --{weight_name}")
-        if hasattr(config.loss, "temperature"):
+        if hasattr(contrastive_loss, "temperature"):
             changes.append("a lower --temperature")
         return f"No single cause is evident; try {' or '.join(changes)}."
 

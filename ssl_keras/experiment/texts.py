@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ssl_keras import environment, networks, optimizers, report
+from ssl_keras import environment, optimizers, report
 from ssl_keras.config import Config
 from ssl_keras.datasets import DataSet
 from ssl_keras.evaluation import Head
@@ -83,7 +83,7 @@ def _method(experiment: Experiment) -> dict[str, str]:
     assert isinstance(model, SimCLR)
     assert config.loss is not None
     batch = config.optimization.batch_size
-    dim = networks.in_order(model.projection_head.output)[-1].shape[-1]
+    dim = experiment.projection_dim
     collapse = config.loss.at(0.0).collapse_value(batch, dim)
     given = {n: value for n, value in config.loss.options().items() if value is not None}
     options = ", ".join(f"{name}={plain(value)}" for name, value in given.items())

@@ -9,7 +9,6 @@ else.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 from ssl_keras import startup
 from ssl_keras.errors import UserError, unknown_name
 from ssl_keras.registry import plain
+from tools.common import build_parser
 from tools.reproduce.experiments import EXPERIMENTS, SCALES, Experiment
 from tools.reproduce.sweep import finish
 
@@ -78,11 +78,7 @@ def _note(name: str, scale: str, seeds: int, results: Sequence[Mapping[str, Any]
 
 def main(arguments: list[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.reproduce",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_parser("reproduce", __doc__)
     parser.add_argument("name", help=f"one of {', '.join(EXPERIMENTS)}")
     parser.add_argument("--scale", choices=SCALES, default="laptop", help="size of the runs")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each cell")

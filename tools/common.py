@@ -1,0 +1,40 @@
+"""What the tools share: their command lines, and the pictures they write."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ssl_keras.errors import UserError
+
+
+def build_parser(name: str, description: str | None) -> argparse.ArgumentParser:
+    """The parser of the tool `name`; its docstring is the help, as it is written."""
+    return argparse.ArgumentParser(
+        prog=f"python -m tools.{name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def png_path(text: str) -> Path:
+    """The path of a picture to be written.
+
+    Raises:
+        UserError: it does not end in .png, or its folder does not exist.
+    """
+    path = Path(text)
+    if path.suffix.lower() != ".png" or not path.parent.is_dir():
+        raise UserError(f"output is {path}; a .png file in an existing folder is needed.")
+    return path
+
+
+def save(figure: Any, output: Path, dpi: int = 130) -> None:
+    """Write a figure of matplotlib, close it, and say so."""
+    import matplotlib.pyplot as plt
+
+    figure.tight_layout()
+    figure.savefig(output, dpi=dpi)
+    plt.close(figure)
+    print(f"Written: {output}")
