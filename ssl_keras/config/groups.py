@@ -34,6 +34,9 @@ class DataConfig(Options):
         maximum=3,
         help="first channels that are the picture, 1 or 3; others are extra planes (3 if there)",
     )
+    max_train_images: int | None = option(
+        None, minimum=2, help="train on no more images than these, chosen by the seed (all)"
+    )
     resize: str = option(
         "squash", choices=RESIZE, help="scale image files whole, or their largest centred square"
     )

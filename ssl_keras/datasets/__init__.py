@@ -60,6 +60,7 @@ def load(
     resize: str = "squash",
     image_channels: int | None = None,
     view_size: int | None = None,
+    max_train_images: int | None = None,
     **options: Any,
 ) -> DataSet:
     """The data set called `name`, made from `source`.
@@ -74,6 +75,7 @@ def load(
         data_dir, download, image_size, on_bad_image, resize, image_channels: see
             `sources.load_source`.
         view_size: side of what the encoder sees, see `DataSet`; at most that of the images.
+        max_train_images: train on no more images than these, chosen by `seed`. Default: all.
         **options: the options of the data set (the fields of its class).
 
     Raises:
@@ -108,6 +110,8 @@ def load(
                 "or a larger --image_size."
             )
         data = dataclasses.replace(data, view_size=(view_size, view_size))
+    if max_train_images is not None:
+        data = dataclasses.replace(data, train=data.train.at_most(max_train_images, seed))
     pixels = int(np.prod(data.image_shape))
     if (data.train.num_examples + data.test.num_examples) * pixels > IN_MEMORY_BYTES:
         return data

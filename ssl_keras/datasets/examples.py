@@ -80,6 +80,26 @@ class ArrayExamples(Examples):
         return indices.map(gather, num_parallel_calls=1, deterministic=True)
 
 
+class ChosenExamples(Examples):
+    """Some of other examples. Their "index" stays what it was there.
+
+    Args:
+        examples: the others.
+        rows: int (count,), which of them.
+    """
+
+    def __init__(self, examples: Examples, rows: np.ndarray):
+        self.examples, self.rows = examples, np.asarray(rows, np.int64)
+        self.count = len(rows)
+        self.image_shape, self.labelled = examples.image_shape, examples.labelled
+        self.labels = None if examples.labels is None else examples.labels[rows]
+
+    def batched(self, indices: Any, batch_size: int) -> Any:
+        rows = tf.constant(self.rows)
+        original = indices.map(lambda index: tf.gather(rows, index))
+        return self.examples.batched(original, batch_size)
+
+
 @dataclass
 class EncodedExamples(Examples):
     """Examples that are read and decoded when they are asked for, in parallel.

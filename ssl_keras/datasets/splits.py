@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ssl_keras.datasets.composing import compose_images
-from ssl_keras.datasets.examples import ArrayExamples, Examples
+from ssl_keras.datasets.examples import ArrayExamples, ChosenExamples, Examples
 from ssl_keras.errors import UserError
 from ssl_keras.lazy import tf
 
@@ -85,6 +85,16 @@ class Split:
             return {"image": image, "labels": batch["labels"]}
 
         return self.batches(128).map(whole).unbatch()
+
+    def at_most(self, count: int, seed: int) -> Split:
+        """The same split with no more than `count` examples, chosen by `seed`, in their order.
+
+        Fewer examples of the same seed are among more of them.
+        """
+        if count >= self.num_examples:
+            return self
+        order = np.random.default_rng([seed, 2]).permutation(self.num_examples)
+        return Split(ChosenExamples(self.examples, np.sort(order[:count])), self.compose)
 
     def in_memory(self) -> MemorySplit:
         """The same split with everything composed once and kept as arrays."""

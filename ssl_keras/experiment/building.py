@@ -90,6 +90,7 @@ def build(config: Config, data: DataSet | None = None) -> Experiment:
             resize=config.data.resize,
             image_channels=config.data.image_channels,
             view_size=config.views.view_size,
+            max_train_images=config.data.max_train_images,
             **config.recipe.options(),
         )
     optimization = config.optimization

@@ -161,3 +161,30 @@ def test_batch_larger_than_the_data_is_refused() -> None:
 def test_compose_without_planes_scales_to_one() -> None:
     images = np.array([[[[0], [255]]]], np.uint8)
     np.testing.assert_allclose(compose_images(images), [[[[0.0], [1.0]]]])
+
+
+def test_fewer_training_images_are_some_of_all_with_their_labels_and_bits(
+    bit_data: DataSet, data_dir: str
+) -> None:
+    def few(count: int, seed: int = 0) -> MemorySplit:
+        return datasets.load(
+            "bit_concat", data_dir=data_dir, num_bits=3, seed=seed, max_train_images=count
+        ).train
+
+    everything = bit_data.train
+    where = {image.tobytes(): row for row, image in enumerate(everything.images)}
+    more, rows = few(90), []
+    assert more.num_examples == 90
+    for row, image in enumerate(more.images):
+        rows.append(where[image.tobytes()])
+        assert more.labels["class"][row] == everything.labels["class"][rows[-1]]
+        np.testing.assert_array_equal(more.labels["bits"][row], everything.labels["bits"][rows[-1]])
+        np.testing.assert_array_equal(more.planes[row], everything.planes[rows[-1]])
+    assert len(set(rows)) == 90
+    own = {image.tobytes() for image in few(40).images}
+    assert len(own) == 40
+    assert own < {image.tobytes() for image in more.images}
+    assert own != {image.tobytes() for image in few(40, seed=1).images}
+    assert few(10**6).num_examples == everything.num_examples
+    loaded = datasets.load("bit_concat", data_dir=data_dir, num_bits=3, max_train_images=40)
+    np.testing.assert_array_equal(loaded.test.images, bit_data.test.images)

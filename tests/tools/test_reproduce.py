@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 import signal
 import subprocess
@@ -131,38 +132,47 @@ def test_every_cell_is_a_valid_configuration(name: str, scale: str) -> None:
 def test_table_and_figure_follow_from_the_results(name: str, tmp_path: Path) -> None:
     experiment = EXPERIMENTS[name]
     generator = np.random.default_rng(0)
+    features = ["class", "digit"] if experiment.by_feature else ["class"]
     results = [
         {
-            "results": {key: generator.random() for key in experiment.measures.values()},
+            "results": {
+                key.format(feature=feature): generator.random()
+                for key in experiment.measures.values()
+                for feature in features
+            },
+            "data": {"features": {feature: {"chance": 0.1} for feature in features}},
             "times": {"total": 10.0},
         }
         for _ in experiment.runs("laptop", 3)
     ]
     rows = experiment.summary("laptop", 3, results)
     column, key = next(iter(experiment.measures.items()))
-    own = [result["results"][key] for result in results[3:6]]
-    np.testing.assert_allclose(rows[1][column], np.mean(own))
-    np.testing.assert_allclose(rows[1][f"{column}_sd"], np.std(own, ddof=1))
+    for row, feature in zip(rows[: len(features)], features, strict=True):
+        own = [result["results"][key.format(feature=feature)] for result in results[:3]]
+        np.testing.assert_allclose(row[column], np.mean(own))
+        np.testing.assert_allclose(row[f"{column}_sd"], np.std(own, ddof=1))
     program.write(name, experiment, rows, tmp_path, "a note")
     with (tmp_path / f"{name}.csv").open() as file:
         table = list(csv.DictReader(file))
-    assert len(table) == len(rows)
-    np.testing.assert_allclose(float(table[1][column]), np.mean(own), rtol=1e-5)
-    assert (tmp_path / f"{name}.md").read_text().count("\n| ") == len(rows) + 1
-    assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+    assert len(table) == len(rows) == len(features) * len(experiment.cells("laptop"))
+    np.testing.assert_allclose(float(table[0][column]), rows[0][column], rtol=1e-5)
+    lines = [line for line in (tmp_path / f"{name}.md").read_text().splitlines() if "|" in line]
+    assert len(lines) == 2 + len(rows)
+    assert len({line.count("|") for line in lines}) == 1
+    # A measure that one cell lacks is left out; one that none has is a mistake.
+    gone = key.format(feature=features[0])
+    del results[0]["results"][gone]
+    assert column not in experiment.summary("laptop", 3, results)[0]
+    for result in results:
+        result["results"] = {n: v for n, v in result["results"].items() if n != gone}
+    if len(features) == 1:
+        with pytest.raises(KeyError, match=re.escape(gone)):
+            experiment.summary("laptop", 3, results)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["temprature"], "Unknown experiment 'temprature'. Did you mean 'temperature'?"),
-        (["temperature", "--seeds=0"], "seeds is 0; at least 1 is needed"),
-        (["temperature", "--jobs=0"], "jobs is 0; at least 1 is needed"),
-        (["temperature", "--output=README.md"], "output README.md cannot be made"),
-    ],
-)
-def test_mistakes_are_one_sentence(
-    arguments: list[str], message: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert program.main(arguments) == 2
-    assert message in capfd.readouterr().err
+def test_data_set_cells_are_the_flagfiles() -> None:
+    settings = EXPERIMENTS["data_sets"].cells("laptop")["overlay"]
+    text = (ROOT / "flags" / "overlay.flags").read_text()
+    for name, value in settings.items():
+        assert f"--{name}={value}\n" in text
+    assert Config.make(**settings).data.dataset == "overlay"

@@ -39,11 +39,14 @@ def write(
         for row in rows:
             writer.writerow({key: plain(value) for key, value in row.items()})
     lines = [experiment.question, "", note, ""]
-    lines.append("| " + " | ".join(["run", *experiment.measures, "time"]) + " |")
-    lines.append("|---" * (len(experiment.measures) + 2) + "|")
+    by_feature = experiment.by_feature
+    shown = [*experiment.measures, *(["chance"] if by_feature else [])]
+    header = ["run", *(["feature"] if by_feature else []), *shown, "time"]
+    lines += ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     for row in rows:
-        cells = [_cell(row, column) for column in experiment.measures]
-        lines.append("| " + " | ".join([row["cell"], *cells, f"{row['seconds']:.0f} s"]) + " |")
+        names = [row["cell"], *([row["feature"]] if by_feature else [])]
+        cells = [*names, *(_cell(row, column) for column in shown), f"{row['seconds']:.0f} s"]
+        lines.append("| " + " | ".join(cells) + " |")
     if experiment.published:
         lines += ["", f"In brackets: published values ({experiment.published_on})."]
     (output / f"{name}.md").write_text("\n".join(lines) + "\n")
@@ -55,6 +58,8 @@ def write(
 
 
 def _cell(row: Mapping[str, Any], column: str) -> str:
+    if column not in row:
+        return ""
     text = f"{row[column]:.3f}"
     if f"{column}_sd" in row:
         text += f" ± {row[f'{column}_sd']:.3f}"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ssl_keras import flags
 from ssl_keras.losses import LOSSES
 from tools.reproduce.sweep import Run
 
@@ -21,7 +24,8 @@ class Experiment:
     Attributes:
         question: what it asks, in a sentence.
         cells: scale -> label of a cell -> settings; a run is made for each cell and seed.
-        measures: column -> key of results.json's "results".
+        measures: column -> key of results.json's "results". Where keys hold "{feature}", each
+            cell has a row for each feature that its data set declares.
         published: label of a cell -> column -> the value of the paper, on its own data.
         published_on: what data that was.
         figure: (axes, rows) -> None; draws the figure, see `summary`.
@@ -47,22 +51,59 @@ class Experiment:
     def summary(
         self, scale: str, seeds: int, results: Sequence[Mapping[str, Any]]
     ) -> list[dict[str, Any]]:
-        """One row for each cell: {"cell", "seeds", the settings, COLUMN and, of several seeds,
-        COLUMN_sd; and COLUMN_published}."""
+        """One row for each cell, or for each cell and feature: {"cell", "feature" if so, "seeds",
+        the settings, COLUMN and, of several seeds, COLUMN_sd; COLUMN_published; "seconds"}.
+
+        A measure that a cell does not have is left out of its row.
+
+        Raises:
+            KeyError: no cell has a measure: its key is wrong.
+        """
         rows = []
         for index, (label, settings) in enumerate(self.cells(scale).items()):
             own = results[index * seeds : (index + 1) * seeds]
-            row: dict[str, Any] = {"cell": label, "seeds": seeds, **settings}
-            for column, key in self.measures.items():
-                values = [result["results"][key] for result in own]
-                row[column] = float(np.mean(values))
-                if seeds > 1:
-                    row[f"{column}_sd"] = float(np.std(values, ddof=1))
-                if column in self.published.get(label, {}):
-                    row[f"{column}_published"] = self.published[label][column]
-            row["seconds"] = float(np.mean([result["times"]["total"] for result in own]))
-            rows.append(row)
+            for feature in self._features(own[0]):
+                row: dict[str, Any] = {"cell": label}
+                row |= {} if feature is None else {"feature": feature}
+                row |= {"seeds": seeds, **settings}
+                for column, key in self.measures.items():
+                    name = key.format(feature=feature)
+                    values = [r["results"][name] for r in own if name in r["results"]]
+                    if len(values) == len(own):
+                        row |= _summed_up(column, values)
+                    if column in self.published.get(label, {}):
+                        row[f"{column}_published"] = self.published[label][column]
+                if feature is not None:
+                    row["chance"] = own[0]["data"]["features"][feature]["chance"]
+                row["seconds"] = float(np.mean([result["times"]["total"] for result in own]))
+                rows.append(row)
+        for column, key in self.measures.items():
+            if not any(column in row for row in rows):
+                raise KeyError(f"no run has measured {key}")
         return rows
+
+    @property
+    def by_feature(self) -> bool:
+        """Whether there is a row for each feature."""
+        return any("{feature}" in key for key in self.measures.values())
+
+    def _features(self, result: Mapping[str, Any]) -> list[str | None]:
+        return list(result["data"]["features"]) if self.by_feature else [None]
+
+
+def _summed_up(column: str, values: Sequence[float]) -> dict[str, float]:
+    found = {column: float(np.mean(values))}
+    if len(values) > 1:
+        found[f"{column}_sd"] = float(np.std(values, ddof=1))
+    return found
+
+
+def flagfile_settings(name: str) -> dict[str, Any]:
+    """The settings that flags/NAME.flags gives, without the defaults."""
+    path = Path(__file__).parents[2] / "flags" / f"{name}.flags"
+    given = flags.values(["reproduce", f"--flagfile={path}"], flags.define())
+    defaults = flags.values(["reproduce"], flags.define())
+    return {n: value for n, value in given.items() if defaults.get(n) != value}
 
 
 TEMPERATURES = (0.07, 0.3, 0.7, 1.0)
@@ -145,6 +186,66 @@ def _temperature_figure(axes: Sequence[Any], rows: Sequence[Mapping[str, Any]]) 
     axes[0].legend(fontsize=7)
 
 
+FASHION_MNIST = "idx:/usr/share/datasets/fashion-mnist"
+
+
+def _fashion_cells(scale: str) -> dict[str, dict[str, Any]]:
+    """The objectives' cells on Fashion-MNIST: without bits, with more of each image cut away."""
+    sizes: dict[str, dict[str, Any]] = {
+        "smoke": {},
+        "laptop": {"max_train_images": 5000, "epochs": 40},
+        "full": {"epochs": 50},
+    }
+    cells = _objective_cells("smoke" if scale == "smoke" else "laptop")
+    changes = {"source": FASHION_MNIST, "num_bits": 0, "crop_area_min": 0.2, "flip": True}
+    changes |= {"heads": "linear,knn"}
+    return {name: {**cell, **changes, **sizes[scale]} for name, cell in cells.items()}
+
+
+def _data_set_cells(scale: str) -> dict[str, dict[str, Any]]:
+    changes = {"steps": 10, "batch_size": 64, "width_multiplier": 0.25} if scale == "smoke" else {}
+    names = ("photos", "overlay", "multi_digit", "fashion_mnist")
+    return {name: {**flagfile_settings(name), **changes} for name in names}
+
+
+def _data_set_figure(axes: Sequence[Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    places = np.arange(len(rows))[::-1]
+    labels = [f"{row['cell']}: {row['feature']}" for row in rows]
+    for axis, columns, title in (
+        (axes[0], ("linear", "untrained_linear"), "linear evaluation"),
+        (axes[1], ("knn", "untrained_knn"), "nearest neighbours"),
+    ):
+        for column, color, name, shift in zip(
+            columns, ("tab:blue", "0.6"), ("trained", "untrained"), (0.15, -0.15), strict=True
+        ):
+            axis.errorbar(
+                [row.get(column, math.nan) for row in rows],
+                places + shift,
+                xerr=[row.get(f"{column}_sd", 0.0) for row in rows],
+                linestyle="none",
+                marker="o",
+                markersize=4,
+                capsize=2,
+                color=color,
+                label=name,
+            )
+        axis.plot(
+            [row["chance"] for row in rows],
+            places,
+            linestyle="none",
+            marker="|",
+            markersize=12,
+            color="tab:red",
+            label="chance",
+        )
+        axis.set_title(title, fontsize=9)
+        axis.set_xlim(0, 1.02)
+        axis.set_yticks(places, labels, fontsize=8)
+        axis.grid(axis="y", alpha=0.3)
+    axes[1].set_yticklabels([])
+    axes[0].legend(fontsize=7)
+
+
 def _objective_cells(scale: str) -> dict[str, dict[str, Any]]:
     sizes: dict[str, dict[str, Any]] = {
         "smoke": {"steps": 10, "batch_size": 64, "width_multiplier": 0.25},
@@ -167,6 +268,32 @@ def _objective_cells(scale: str) -> dict[str, dict[str, Any]]:
     for name in {"hard_contrastive", "hard_simple"} & set(cells):
         cells[name]["quantile"] = 0.1
     return cells
+
+
+def _fashion_figure(axes: Sequence[Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    ordered = sorted(rows, key=lambda row: row["accuracy"])
+    for column, color, label in (
+        ("accuracy", "tab:blue", "linear"),
+        ("knn", "tab:orange", "nearest neighbours"),
+    ):
+        axes[0].errorbar(
+            [row[column] for row in ordered],
+            range(len(ordered)),
+            xerr=[row.get(f"{column}_sd", 0.0) for row in ordered],
+            linestyle="none",
+            marker="o",
+            markersize=4,
+            capsize=2,
+            color=color,
+            label=label,
+        )
+    axes[0].set_yticks(range(len(ordered)), [row["loss"] for row in ordered], fontsize=8)
+    axes[0].grid(axis="y", alpha=0.3)
+    for column, color in (("untrained", "tab:blue"), ("untrained_knn", "tab:orange")):
+        mean = np.mean([row[column] for row in rows])
+        axes[0].axvline(mean, color=color, linestyle="--", label=f"untrained, {mean:.3f}")
+    axes[0].set_title("class on the features", fontsize=9)
+    axes[0].legend(fontsize=7)
 
 
 def _objective_figure(axes: Sequence[Any], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -207,6 +334,35 @@ def _objective_figure(axes: Sequence[Any], rows: Sequence[Mapping[str, Any]]) ->
 
 
 EXPERIMENTS: dict[str, Experiment] = {
+    "data_sets": Experiment(
+        question="What does NT-Xent learn on each data set, with the flagfile of its name?",
+        cells=_data_set_cells,
+        measures={
+            "linear": "linear/features/{feature}/accuracy",
+            "knn": "knn/features/{feature}/accuracy",
+            "untrained_linear": "random_encoder/linear/features/{feature}/accuracy",
+            "untrained_knn": "random_encoder/knn/features/{feature}/accuracy",
+        },
+        published={},
+        published_on="",
+        figure=_data_set_figure,
+        panels=2,
+    ),
+    "fashion_mnist": Experiment(
+        question="Which objective learns the class of Fashion-MNIST, without a rival?",
+        cells=_fashion_cells,
+        measures={
+            "accuracy": "linear/features/class/accuracy",
+            "knn": "knn/features/class/accuracy",
+            "accuracy_projections": "linear/projection_2/class/accuracy",
+            "untrained": "random_encoder/linear/features/class/accuracy",
+            "untrained_knn": "random_encoder/knn/features/class/accuracy",
+        },
+        published={},
+        published_on="",
+        figure=_fashion_figure,
+        panels=1,
+    ),
     "objectives": Experiment(
         question="Which objective learns the class of the digit beside two easy bits?",
         cells=_objective_cells,
