@@ -1,25 +1,50 @@
-"""Evaluate a finished run with other heads: `python -m ssl_keras.evaluate --run=DIR`."""
+"""Evaluate a finished run or a SavedModel: `python -m ssl_keras.evaluate --run=DIR`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ssl_keras import config as configuration
-from ssl_keras import flags, startup
+from ssl_keras import flags, run_directory, startup
 from ssl_keras.errors import UserError
 
 PROGRAM = "python -m ssl_keras.evaluate"
 EXAMPLE = f"{PROGRAM} --run=runs/mine --heads=linear,mean_classifier,bits"
 
 
+# The groups of settings that say which data a SavedModel is evaluated on.
+_DATA = ("data", "views")
+
+
+def _data(
+    flag_values: Any, values: Mapping[str, Any], directory: Path
+) -> configuration.Config | None:
+    """The configuration of the data, if any of its flags is given.
+
+    Raises:
+        UserError: they are given for a run, whose data are known, or contradict each other.
+    """
+    names = [n for n, (key, _) in configuration.all_fields().items() if key in _DATA]
+    given = [name for name in names if flag_values[name].present]
+    if not given:
+        return None
+    if not run_directory.is_saved_model(directory):
+        raise UserError(
+            f"{given[0]} is for a SavedModel; the data of a run are those it was trained on: leave "
+            "it out."
+        )
+    chosen = {name: values[name] for name in names if name in values}
+    return configuration.Config.make(**chosen, seed=flag_values["seed"].value)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Evaluate one run; the exit codes are those of `startup.guarded`."""
     arguments = list(sys.argv if arguments is None else arguments)
-    flag_values = flags.define(("evaluation",))
-    flags.define_extra(flag_values, "run", "", "directory of the finished run; needed")
+    flag_values = flags.define(("evaluation", *_DATA))
+    flags.define_extra(flag_values, "run", "", "directory of the run or SavedModel; needed")
     flags.define_extra(flag_values, "seed", 0, "seed of whatever is random in the heads")
     flags.define_extra(flag_values, "repeats", 1, "times everything is measured, with other seeds")
     if flags.wants_help(arguments):
@@ -37,13 +62,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UserError("heads is empty: name at least one head.")
         if repeats < 1 or seed < 0:
             raise UserError("repeats must be at least 1, and seed at least 0.")
+        data = _data(flag_values, values, Path(run))
         if flag_values["only_check_args"].value:
             print("The flags are valid.")
             return
         startup.start_tensorflow()
         from ssl_keras import experiment
 
-        experiment.evaluate(Path(run), heads, seed, repeats)
+        experiment.evaluate(Path(run), heads, seed, repeats, data)
 
     return startup.guarded("ssl_keras.evaluate", body, lambda: flags.verbose(flag_values))
 

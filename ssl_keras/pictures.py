@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import numpy as np
 
 
@@ -19,7 +22,7 @@ def view_grid(
         (rows, columns, 3) in [0, 1]: rows of images, first views, second views, and bit stripes
         (white is 1), with grey borders.
     """
-    count, height, width = images.shape[:3]
+    _, height, width = images.shape[:3]
     border = 2
     strips = []
     for row in (images, views_1, views_2):
@@ -30,14 +33,9 @@ def view_grid(
             np.pad(cells, ((0, 0), (border, 0), (border, 0), (0, 0)), constant_values=0.5)
         )
     if planes is not None and planes.shape[1]:
-        size = max(4, height // 8)
         # Stripes from left to right: least significant bit first.
-        edges = np.linspace(0, width, planes.shape[1] + 1).round().astype(int)
-        cells = np.zeros((count, size, width, 3))
         top = max(float(np.abs(planes).max()), 1e-12)
-        for bit in range(planes.shape[1]):
-            value = (planes[:, bit] / top)[:, None, None, None]
-            cells[:, :, edges[bit] : max(edges[bit + 1] - 1, edges[bit] + 1)] = value * 0.85 + 0.1
+        cells = _stripes(planes / top, max(4, height // 8), width)
         strips.append(
             np.pad(cells, ((0, 0), (border, 0), (border, 0), (0, 0)), constant_values=0.5)
         )
@@ -46,6 +44,80 @@ def view_grid(
     return np.pad(grid, ((0, border), (0, border), (0, 0)), constant_values=0.5).astype(np.float32)
 
 
+def labelled_rows(
+    rows: Mapping[str, np.ndarray], image_channels: int = 3, pixels: int = 64
+) -> np.ndarray:
+    """Rows of images with the name of each row at its left.
+
+    Args:
+        rows: name -> (count, height, width, channels) in [0, 1]; the number of images may differ.
+            Up to `image_channels` channels are the picture (3: colours; fewer: the first one);
+            those after it are planes that are constant over space, drawn as stripes below it.
+        image_channels: see `rows`.
+        pixels: least height of an image in the result.
+
+    Returns:
+        (height, width, 3) in [0, 1].
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    strips = []
+    for images in rows.values():
+        planes = images[..., image_channels:].mean(axis=(1, 2))
+        factor = max(1, round(pixels / images.shape[1]))
+        picture = enlarge_all(images[..., :image_channels], factor)
+        strips.append(_strip(picture, planes if planes.shape[1] else None))
+    font = ImageFont.load_default(13)
+    margin = 10 + max(int(font.getlength(name)) for name in rows)
+    width = margin + max(strip.shape[1] for strip in strips)
+    parts = []
+    for name, strip in zip(rows, strips, strict=True):
+        label = Image.new("L", (margin, strip.shape[0]), 255)
+        ImageDraw.Draw(label).text((4, strip.shape[0] // 2), name, fill=0, font=font, anchor="lm")
+        text = np.repeat(np.asarray(label, np.float32)[..., None] / 255.0, 3, axis=2)
+        row = np.concatenate([text, strip], axis=1)
+        parts.append(np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=1.0))
+    return np.concatenate(parts, axis=0).astype(np.float32)
+
+
+def _strip(images: np.ndarray, planes: np.ndarray | None, border: int = 2) -> np.ndarray:
+    """Images beside each other with white borders, stripes of their planes below each."""
+    images = np.clip(images, 0, 1)
+    images = images if images.shape[3] == 3 else np.repeat(images[..., :1], 3, axis=3)
+    if planes is not None:
+        stripes = _stripes(planes, max(4, images.shape[1] // 8), images.shape[2])
+        images = np.concatenate([images, stripes], axis=1)
+    cells = np.pad(images, ((0, 0), (border,) * 2, (border,) * 2, (0, 0)), constant_values=1.0)
+    return np.concatenate(list(cells), axis=1)
+
+
+def _stripes(planes: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Vertical stripes (count, height, width, 3), one for each plane, the first at the left.
+
+    White is 1 (or the largest value, if that is above 1), almost black 0.
+    """
+    count, num_planes = planes.shape
+    edges = np.linspace(0, width, num_planes + 1).round().astype(int)
+    cells = np.zeros((count, height, width, 3))
+    shown = np.clip(planes / max(1.0, float(planes.max())), 0, 1)
+    for plane in range(num_planes):
+        end = max(edges[plane + 1] - 1, edges[plane] + 1)
+        cells[:, :, edges[plane] : end] = shown[:, plane, None, None, None] * 0.85 + 0.1
+    return cells
+
+
+def enlarge_all(images: np.ndarray, factor: int) -> np.ndarray:
+    """Every pixel of every image `factor` times as high and wide."""
+    return np.repeat(np.repeat(images, factor, axis=1), factor, axis=2)
+
+
+def write_png(path: Path, picture: np.ndarray) -> None:
+    """Write a picture (height, width, 3) in [0, 1]."""
+    from PIL import Image
+
+    Image.fromarray(np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)).save(path)
+
+
 def enlarge(picture: np.ndarray, factor: int) -> np.ndarray:
     """Every pixel `factor` times as high and wide."""
-    return np.repeat(np.repeat(picture, factor, axis=0), factor, axis=1)
+    return enlarge_all(picture[None], factor)[0]

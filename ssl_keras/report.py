@@ -10,6 +10,8 @@ from ssl_keras.datasets.base import Feature
 # nothing.
 CONTROL = "random_encoder"
 SHUFFLED = "shuffled_labels"
+# The linear classifier that learns beside the encoder, from its augmented views.
+ONLINE = "online_probe"
 
 
 def banner(lines: Mapping[str, str]) -> str:
@@ -37,6 +39,7 @@ def accuracy_table(
     features: Mapping[str, Feature],
     heads: Sequence[str],
     depths: Sequence[str],
+    baselines: Sequence[str] = (),
 ) -> str:
     """Test accuracy for every declared feature and head, at every depth, against chance.
 
@@ -45,13 +48,14 @@ def accuracy_table(
             "shuffled_labels/".
         features: the declared features.
         heads: the heads, in order.
-        depths: the depths, in order; the controls have the first one only.
+        depths: the depths, in order; controls and baselines have the first one only.
+        baselines: the methods that were trained beside the run.
 
     Returns:
         The table, or nothing if there is no accuracy. After the sign ± stands half the width of the
         95% interval.
     """
-    header = ["feature", "head", "chance", "shuffled", "untrained", *depths]
+    header = ["feature", "head", "chance", "shuffled", "untrained", *depths, *baselines]
     rows = [header]
     for name, feature in features.items():
         measures = {"accuracy": (name, feature.chance)}
@@ -62,14 +66,20 @@ def accuracy_table(
             }
         for measure, (label, chance) in measures.items():
             for head in heads:
-                keys = [f"{CONTROL}/{head}/{depths[0]}/{name}/{measure}"]
-                keys += [f"{head}/{depth}/{name}/{measure}" for depth in depths]
+                keys = _columns(head, f"{name}/{measure}", depths, baselines)
                 cells = [with_interval(values, key) for key in keys]
                 shuffled = values.get(f"{SHUFFLED}/{head}/{depths[0]}/{name}/{measure}")
                 if any(cells):
                     text = "" if shuffled is None else f"{shuffled:.3f}"
                     rows.append([label, head, f"{chance:.3f}", text, *cells])
     return aligned(rows, left=2) if len(rows) > 1 else ""
+
+
+def _columns(head: str, measure: str, depths: Sequence[str], baselines: Sequence[str]) -> list[str]:
+    """Keys of a measure: of the untrained encoder, at every depth, and of the baselines."""
+    keys = [f"{CONTROL}/{head}/{depths[0]}/{measure}"]
+    keys += [f"{head}/{depth}/{measure}" for depth in depths]
+    return keys + [f"{baseline}/{head}/{depths[0]}/{measure}" for baseline in baselines]
 
 
 def with_interval(values: Mapping[str, float], key: str) -> str:
@@ -83,7 +93,11 @@ def with_interval(values: Mapping[str, float], key: str) -> str:
 
 
 def measures_table(
-    values: Mapping[str, float], head: str, measures: Mapping[str, str], depths: Sequence[str]
+    values: Mapping[str, float],
+    head: str,
+    measures: Mapping[str, str],
+    depths: Sequence[str],
+    baselines: Sequence[str] = (),
 ) -> str:
     """Measures that are no accuracies, at every depth.
 
@@ -91,16 +105,17 @@ def measures_table(
         values: as in `accuracy_table`.
         head: the head that made them.
         measures: name of the measure -> its label, in order; those without a value are left out.
-        depths: the depths, in order.
+        depths, baselines: as in `accuracy_table`.
+
+    Returns:
+        The table, or nothing if there is no value.
     """
-    rows = [["", "untrained", *depths]]
+    rows = [["", "untrained", *depths, *baselines]]
     for measure, label in measures.items():
-        keys = [f"{CONTROL}/{head}/{depths[0]}/{measure}"]
-        keys += [f"{head}/{depth}/{measure}" for depth in depths]
-        found = [values.get(key) for key in keys]
+        found = [values.get(key) for key in _columns(head, measure, depths, baselines)]
         if any(value is not None for value in found):
             rows.append([label, *("" if value is None else f"{value:.3f}" for value in found)])
-    return aligned(rows, left=1)
+    return aligned(rows, left=1) if len(rows) > 1 else ""
 
 
 def aligned(rows: Sequence[Sequence[str]], left: int) -> str:

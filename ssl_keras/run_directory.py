@@ -26,6 +26,8 @@ NAMES = (
     "checkpoints",
     "saved_model",
     "evaluations",
+    "pictures",
+    "baselines",
 )
 
 
@@ -117,10 +119,26 @@ def _clear(workdir: Path) -> None:
             path.unlink()
 
 
-def evaluation_path(workdir: Path, settings: Any) -> Path:
-    """Where an evaluation with these settings is kept; the same settings have the same place."""
+def holds(directory: Path, config: Config) -> bool:
+    """Whether `directory` is a finished run of exactly this configuration."""
+    try:
+        _, results = read(directory)
+    except UserError:
+        return False
+    wanted = json.loads(json.dumps(config.determining()))
+    finished = results["saved_model_relative_difference"] is not None
+    return bool(finished and results["config"] == wanted)
+
+
+def is_saved_model(directory: Path) -> bool:
+    """Whether `directory` is a SavedModel."""
+    return (directory / "saved_model.pb").is_file()
+
+
+def evaluation_path(directory: Path, settings: Any) -> Path:
+    """Where in `directory` an evaluation with these settings is kept; the same settings have the
+    same place."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
-    directory = workdir / "evaluations"
     directory.mkdir(exist_ok=True)
     return directory / f"{'-'.join(settings['heads'])}-{digest}.json"
 

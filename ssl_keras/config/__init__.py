@@ -8,8 +8,9 @@ from ssl_keras.config.configuration import (
     REGISTRIES,
     Config,
     all_fields,
+    baselines,
     groups,
     make_heads,
 )
 
-__all__ = ["REGISTRIES", "Config", "all_fields", "groups", "make_heads"]
+__all__ = ["REGISTRIES", "Config", "all_fields", "baselines", "groups", "make_heads"]

@@ -25,7 +25,7 @@ from ssl_keras.datasets import DATASETS
 from ssl_keras.datasets.base import Recipe
 from ssl_keras.datasets.sources import absolute
 from ssl_keras.errors import UserError, nearest
-from ssl_keras.evaluation import HEADS, Head
+from ssl_keras.evaluation import HEADS, Baseline, Head
 from ssl_keras.losses import LOSSES, Loss
 from ssl_keras.models.methods import METHODS, Method
 from ssl_keras.networks import ENCODERS, Encoder
@@ -162,6 +162,8 @@ class Config:
                 f"warmup_epochs is {self.optimization.warmup_epochs:g}, but there are only "
                 f"{self.optimization.epochs} epochs: warm up for less, or train for more."
             )
+        for method in self.baselines:
+            self.baseline(method)
         if self.run.measure_images == 1:
             raise UserError(
                 "measure_images is 1, but geometry is about pairs: give at least 2, or 0 for none."
@@ -172,6 +174,29 @@ class Config:
             raise UserError(
                 "mixed_precision=float16 with jit=on is not supported: choose bfloat16, or jit=off."
             )
+
+    @property
+    def baselines(self) -> list[str]:
+        """The methods that are trained beside the run."""
+        return baselines(self.heads)
+
+    def baseline(self, method: str) -> Config:
+        """The same run with a baseline's method, and without heads.
+
+        Raises:
+            UserError: that is the method of the run itself.
+        """
+        if self.training.method == method:
+            raise UserError(
+                f"The head {method!r} trains the method of the run itself: leave it out of --heads."
+            )
+        options = {n for head in self.heads.values() for n in head.options()}
+        kept = {n: value for n, value in self.replayable().items() if n not in options}
+        return Config.make(**{**kept, "method": method, "heads": ""})
+
+    def in_directory(self, workdir: Path) -> Config:
+        """The same run, written to `workdir`, whatever run is there."""
+        return Config.make(**{**self.flat(), "workdir": str(workdir), "overwrite": True})
 
     def flat(self) -> dict[str, Any]:
         """Every value in force, named like the flags; values that were left open are absent."""
@@ -260,6 +285,11 @@ def _given(registry: Registry, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _entry(registry: Registry, name: str, values: Mapping[str, Any]) -> Any:
     return registry.get(name, **_given(registry, values))
+
+
+def baselines(heads: Mapping[str, Head]) -> list[str]:
+    """The methods of the baselines among the heads."""
+    return [head.method for head in heads.values() if isinstance(head, Baseline)]
 
 
 def make_heads(values: Mapping[str, Any]) -> dict[str, Head]:

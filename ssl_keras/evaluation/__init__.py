@@ -1,20 +1,24 @@
 """Evaluation heads: frozen features in, (name, value) pairs out. Selected by name.
 
-`HEADS` is the dictionary behind `--heads`. A head knows nothing of models or trainers.
+`HEADS` is the dictionary behind `--heads`. A head knows nothing of models or trainers; a `Baseline`
+names a method that is trained beside the run, to which the other heads are applied too.
 """
 
 from __future__ import annotations
 
 from ssl_keras.evaluation.base import FrozenFeatures, Head
+from ssl_keras.evaluation.baselines import AutoencoderBaseline, Baseline, SupervisedBaseline
 from ssl_keras.evaluation.bits import Bits
+from ssl_keras.evaluation.decoder import Decoder
 from ssl_keras.evaluation.geometry import Geometry
 from ssl_keras.evaluation.knn import KNN
 from ssl_keras.evaluation.linear import Linear
 from ssl_keras.evaluation.linear_sgd import LinearSGD
 from ssl_keras.evaluation.mean_classifier import MeanClassifier
+from ssl_keras.evaluation.retrieval import Retrieval
 from ssl_keras.registry import Registry
 
-__all__ = ["HEADS", "FrozenFeatures", "Head"]
+__all__ = ["HEADS", "Baseline", "FrozenFeatures", "Head"]
 
 HEADS: Registry[Head] = Registry(
     "head",
@@ -25,5 +29,9 @@ HEADS: Registry[Head] = Registry(
         "linear_sgd": LinearSGD,
         "mean_classifier": MeanClassifier,
         "bits": Bits,
+        "retrieval": Retrieval,
+        "decoder": Decoder,
+        "supervised": SupervisedBaseline,
+        "autoencoder": AutoencoderBaseline,
     },
 )

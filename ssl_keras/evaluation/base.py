@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -27,6 +27,21 @@ class ViewFeatures:
 
 
 @dataclass(frozen=True)
+class Inputs:
+    """The un-augmented inputs that features are of.
+
+    Attributes:
+        train, test: rows (integers) -> float32 (rows, height, width, channels): the image in
+            [0, 1], and added planes.
+        image_channels: how many of the first channels are the image.
+    """
+
+    train: Callable[[np.ndarray], np.ndarray]
+    test: Callable[[np.ndarray], np.ndarray]
+    image_channels: int
+
+
+@dataclass(frozen=True)
 class FrozenFeatures:
     """Features of one depth of a frozen network, with the labels of every declared feature.
 
@@ -35,6 +50,7 @@ class FrozenFeatures:
         train_labels, test_labels: feature name -> int32, (examples,) or (examples, size).
         features: feature name -> `Feature`.
         views: features of views of some test images, if they were asked for.
+        inputs: the images that the features are of, if they can be had.
         cache: what heads have computed from these features and other heads may use.
     """
 
@@ -44,6 +60,7 @@ class FrozenFeatures:
     test_labels: Mapping[str, np.ndarray]
     features: Mapping[str, Feature]
     views: ViewFeatures | None = None
+    inputs: Inputs | None = None
     cache: dict[str, Any] = field(default_factory=dict)
 
 
@@ -82,29 +99,46 @@ class Head(Options):
         """
         raise NotImplementedError(f"{type(self).__name__} does not evaluate")
 
+    def draw(
+        self, subjects: Mapping[str, FrozenFeatures], seed: int
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Show what was measured.
+
+        Args:
+            subjects: what is shown side by side: a name for people, such as "features" or
+                "supervised features", -> what `evaluate` has measured before.
+            seed: as in `evaluate`.
+
+        Yields:
+            (name, picture): (height, width, 3) in [0, 1].
+        """
+        yield from ()
+
+
+def spread(count: int, wanted: int) -> np.ndarray:
+    """`wanted` of the numbers below `count`, evenly spread, first and last among them; or all."""
+    return np.linspace(0, count - 1, min(wanted, count)).round().astype(np.int64)
+
 
 def measured(
-    feature: Feature,
-    labels: np.ndarray,
-    predictions: np.ndarray,
-    seed: int,
-    scores: np.ndarray | None = None,
+    feature: Feature, labels: np.ndarray, scores: np.ndarray, seed: int
 ) -> dict[str, float]:
-    """How good predicted labels are.
+    """How good the decisions of a classifier are.
 
     Args:
         feature: what is predicted.
-        labels, predictions: integers (examples,) for a class, 0 and 1 (examples, size) for vectors.
+        labels: integers (examples,) for a class, 0 and 1 (examples, size) for vectors.
+        scores: (examples, size). The class with the highest one is predicted, the first of equal
+            ones; of a vector the entries with a score above 0.
         seed: chooses the bootstrap samples.
-        scores: (examples, size), higher where the entry of a vector is more likely 1.
 
     Returns:
         {"accuracy"}, for vectors the mean over entries, and then also {"all_right"}, the share of
         images of which every entry is right; each with the ends of its 95% interval, as
-        "accuracy_low" and "accuracy_high". With scores, for presence vectors, also
-        {"mean_average_precision"}: the area under precision against recall, the mean over classes
-        that occur.
+        "accuracy_low" and "accuracy_high". For presence vectors also {"mean_average_precision"}:
+        the area under precision against recall, the mean over classes that occur.
     """
+    predictions = scores > 0 if feature.is_vector else scores.argmax(axis=1)
     right = np.asarray(predictions == labels, np.float64)
     samples = {"accuracy": right.mean(axis=1) if feature.is_vector else right}
     if feature.is_vector:
@@ -113,7 +147,7 @@ def measured(
     for name, values in samples.items():
         low, high = bootstrap_interval(values, seed)
         result |= {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
-    if feature.kind == "presence" and scores is not None:
+    if feature.kind == "presence":
         from sklearn.metrics import average_precision_score
 
         there = labels.any(axis=0)

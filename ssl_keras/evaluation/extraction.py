@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,11 @@ from ssl_keras.datasets.base import DataSet
 from ssl_keras.datasets.composing import compose_images
 from ssl_keras.datasets.splits import Split
 from ssl_keras.errors import UserError
-from ssl_keras.evaluation.base import FrozenFeatures, ViewFeatures
+from ssl_keras.evaluation.base import FrozenFeatures, Inputs, ViewFeatures, spread
 from ssl_keras.lazy import tf
+
+# Features of a split that take more are kept in a file.
+IN_MEMORY_BYTES = 2**30
 
 
 def depth_names(num_layers: int) -> list[str]:
@@ -56,21 +60,25 @@ def extract(
         return list(representations(data.inputs(batch)))[: len(depths)]
 
     def of_split(split: Split) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
-        parts: list[list[np.ndarray]] = [[] for _ in depths]
+        features: list[np.ndarray] = []
         labels: dict[str, list[np.ndarray]] = {name: [] for name in data.features}
+        done = 0
         for batch in split.batches(batch_size):
-            for part, values in zip(parts, of_batch(batch), strict=True):
-                part.append(values.numpy())
-            for name, found in labels.items():
-                found.append(batch["labels"][name].numpy())
-        together = {name: np.concatenate(found) for name, found in labels.items()}
-        features = [np.concatenate(part) for part in parts]
-        if not all(np.isfinite(part).all() for part in features):
-            raise UserError(
-                "The features of the model are not finite numbers: the training has diverged; "
-                "lower --learning_rate."
-            )
-        return features, together
+            found = [values.numpy() for values in of_batch(batch)]
+            if not all(np.isfinite(values).all() for values in found):
+                raise UserError(
+                    "The features of the model are not finite numbers: the training has diverged; "
+                    "lower --learning_rate."
+                )
+            features = features or [
+                _array((split.num_examples, *values.shape[1:])) for values in found
+            ]
+            for whole, values in zip(features, found, strict=True):
+                whole[done : done + len(values)] = values
+            done += len(found[0])
+            for name, parts in labels.items():
+                parts.append(batch["labels"][name].numpy())
+        return features, {name: np.concatenate(parts) for name, parts in labels.items()}
 
     (train, train_labels), (test, test_labels) = of_split(data.train), of_split(data.test)
     views: list[ViewFeatures | None] = [None] * len(depths)
@@ -79,10 +87,36 @@ def extract(
         views = list(found.values())
     return {
         depth: FrozenFeatures(
-            train[index], test[index], train_labels, test_labels, data.features, views[index]
+            train[index],
+            test[index],
+            train_labels,
+            test_labels,
+            data.features,
+            views[index],
+            inputs_of(data),
         )
         for index, depth in enumerate(depths)
     }
+
+
+def _array(shape: tuple[int, ...]) -> np.ndarray:
+    """A float32 array to be filled: in memory, or of a file that ends with it if it is large."""
+    if 4 * int(np.prod(shape)) <= IN_MEMORY_BYTES:
+        return np.empty(shape, np.float32)
+    return np.memmap(tempfile.TemporaryFile(), np.float32, "w+", shape=shape)
+
+
+def inputs_of(data: DataSet, batch_size: int = 500) -> Inputs:
+    """The un-augmented inputs of both splits, made when they are asked for."""
+
+    def of_split(split: Split) -> Callable[[np.ndarray], np.ndarray]:
+        def images(rows: np.ndarray) -> np.ndarray:
+            batches = split.chosen(np.asarray(rows), batch_size)
+            return np.concatenate([data.inputs(batch).numpy() for batch in batches])
+
+        return images
+
+    return Inputs(of_split(data.train), of_split(data.test), data.image_channels)
 
 
 def extract_views(
@@ -94,8 +128,7 @@ def extract_views(
     batch_size: int = 500,
 ) -> dict[str, ViewFeatures]:
     """The features of two views of `num_views` test images at every depth, see `extract`."""
-    count = data.test.num_examples
-    rows = np.linspace(0, count - 1, min(num_views, count)).round().astype(np.int64)
+    rows = spread(data.test.num_examples, num_views)
 
     @tf.function(reduce_retracing=True)
     def of_batch(batch: Mapping[str, Any], step: Any) -> list[Any]:

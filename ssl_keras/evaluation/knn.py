@@ -41,42 +41,45 @@ class KNN(Head):
 
     def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
         self.check(len(frozen.train))
-        neighbours, weights = self.neighbours(frozen.train, frozen.test)
+        neighbours, cosines = nearest(frozen.train, frozen.test, self.knn_k)
+        # Relative to the nearest neighbour: the same votes, without overflow.
+        weights = np.exp((cosines - cosines[:, :1]) / self.knn_temperature)
         for name, feature in frozen.features.items():
             labels = frozen.train_labels[name]
             if feature.kind == "class":
-                votes = np.zeros((len(frozen.test), feature.size))
-                rows = np.repeat(np.arange(len(votes)), self.knn_k)
-                np.add.at(votes, (rows, labels[neighbours].ravel()), weights.ravel())
-                predictions, scores = votes.argmax(axis=1), None
+                scores = np.zeros((len(frozen.test), feature.size))
+                rows = np.repeat(np.arange(len(scores)), self.knn_k)
+                np.add.at(scores, (rows, labels[neighbours].ravel()), weights.ravel())
             else:
                 signs = 2.0 * labels[neighbours] - 1.0
                 scores = (weights[:, :, None] * signs).sum(axis=1)
-                predictions = scores > 0
-            found = measured(feature, frozen.test_labels[name], predictions, seed, scores)
+            found = measured(feature, frozen.test_labels[name], scores, seed)
             for key, value in found.items():
                 yield f"{name}/{key}", value
 
-    def neighbours(self, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The k nearest training rows of each test row: (indices, weights), (test rows, k).
 
-        Nearest first; equal similarities in the order of the training rows.
-        """
-        keys, queries = _unit_rows(train), _unit_rows(test)
-        block = max(1, _BLOCK_ELEMENTS // len(keys))
-        indices = np.empty((len(queries), self.knn_k), np.int64)
-        weights = np.empty((len(queries), self.knn_k), np.float64)
-        all_keys = tf.constant(keys)
-        for first in range(0, len(queries), block):
-            similarities = tf.matmul(queries[first : first + block], all_keys, transpose_b=True)
-            top = tf.math.top_k(similarities, self.knn_k)  # of equal ones the first row
-            cosines = top.values.numpy().astype(np.float64)
-            indices[first : first + block] = top.indices.numpy()
-            # Relative to the nearest neighbour: the same votes, without overflow.
-            weights[first : first + block] = np.exp(
-                (cosines - cosines[:, :1]) / self.knn_temperature
-            )
-        return indices, weights
+def nearest(train: np.ndarray, test: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The training rows that are most similar to each test row by cosine.
+
+    Nearest first; equal similarities in the order of the training rows. In blocks of test rows.
+
+    Args:
+        train, test: (rows, dim).
+        count: how many, at most the training rows.
+
+    Returns:
+        (indices, cosines): (test rows, count), int64 and float64.
+    """
+    keys, queries = tf.constant(_unit_rows(train)), _unit_rows(test)
+    block = max(1, _BLOCK_ELEMENTS // len(train))
+    indices = np.empty((len(queries), count), np.int64)
+    cosines = np.empty((len(queries), count), np.float64)
+    for first in range(0, len(queries), block):
+        similarities = tf.matmul(queries[first : first + block], keys, transpose_b=True)
+        top = tf.math.top_k(similarities, count)  # of equal ones the first row
+        indices[first : first + block] = top.indices.numpy()
+        cosines[first : first + block] = top.values.numpy()
+    return indices, cosines
 
 
 def _unit_rows(features: np.ndarray) -> np.ndarray:

@@ -38,10 +38,8 @@ class Linear(Head):
     def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
         for name, feature in frozen.features.items():
             found = probe(frozen, name, seed, self.linear_max_iterations)
-            is_class = feature.kind == "class"
-            predictions = np.argmax(found.logits, axis=1) if is_class else found.logits > 0
-            labels = frozen.test_labels[name]
-            for key, value in measured(feature, labels, predictions, seed, found.logits).items():
+            accuracies = measured(feature, frozen.test_labels[name], found.logits, seed)
+            for key, value in accuracies.items():
                 yield f"{name}/{key}", value
             yield f"{name}/l2", found.l2
 

@@ -35,10 +35,8 @@ class LinearSGD(Head):
             targets = one_hot(frozen.train_labels[name], feature.kind, feature.size)
             weights = self.fit(frozen.train, targets, feature.kind, seed)
             logits = predict(weights, np.asarray(frozen.test, np.float64))
-            is_class = feature.kind == "class"
-            predictions = np.argmax(logits, axis=1) if is_class else logits > 0
-            labels = frozen.test_labels[name]
-            for key, value in measured(feature, labels, predictions, seed, logits).items():
+            found = measured(feature, frozen.test_labels[name], logits, seed)
+            for key, value in found.items():
                 yield f"{name}/{key}", value
 
     def fit(self, features: np.ndarray, targets: np.ndarray, kind: str, seed: int) -> np.ndarray:

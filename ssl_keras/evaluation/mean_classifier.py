@@ -45,13 +45,13 @@ class MeanClassifier(Head):
                     for means in [class_means(frozen.train, labels[:, entry], 2)]
                 ]
                 scores = np.stack(decisions, axis=1)
-                found = measured(feature, expected, scores > 0, seed, scores)
+                found = measured(feature, expected, scores, seed)
                 for key, value in found.items():
                     yield f"{name}/{key}", value
                 continue
             means = class_means(frozen.train, labels, feature.size)
             scores = test @ means.T
-            found = measured(feature, expected, scores.argmax(axis=1), seed)
+            found = measured(feature, expected, scores, seed)
             for key, value in found.items():
                 yield f"{name}/{key}", value
             yield f"{name}/avg_2_accuracy", average_of_pairs(scores, expected)

@@ -10,9 +10,10 @@ import keras
 
 from ssl_keras import datasets, networks, optimizers
 from ssl_keras.augmentations import Mixup, build_augmenter
-from ssl_keras.config import Config
+from ssl_keras.config import Config, baselines
 from ssl_keras.datasets import DataSet, Feature
 from ssl_keras.errors import UserError, nearest
+from ssl_keras.evaluation import Head
 from ssl_keras.evaluation.extraction import depth_names
 from ssl_keras.models.autoencoder import Autoencoder
 from ssl_keras.models.learner import Learner
@@ -79,20 +80,7 @@ def build(config: Config, data: DataSet | None = None) -> Experiment:
         UserError: the configuration does not fit the data.
     """
     if data is None:
-        data = datasets.load(
-            config.data.dataset,
-            source=config.data.source,
-            seed=config.run.seed,
-            data_dir=config.data.data_dir,
-            download=config.data.download,
-            image_size=config.data.image_size,
-            on_bad_image=config.data.on_bad_image,
-            resize=config.data.resize,
-            image_channels=config.data.image_channels,
-            view_size=config.views.view_size,
-            max_train_images=config.data.max_train_images,
-            **config.recipe.options(),
-        )
+        data = load_data(config)
     optimization = config.optimization
     batch = optimization.batch_size
     if batch > data.train.num_examples:
@@ -102,30 +90,11 @@ def build(config: Config, data: DataSet | None = None) -> Experiment:
         )
     if config.loss is not None:
         config.loss.check(batch, data.features)
-    for head in config.heads.values():
-        head.check(data.train.num_examples)
-    views = config.views.resolve(data.augmentation, data.input_shape[:2], data.image_channels)
+    check_heads(config.heads, config, data)
+    augmenter, views = build_views(config, data)
     keras.utils.set_random_seed(config.run.seed)
     policy = POLICIES[config.run.mixed_precision]
     encoder = build_encoder(config, data, policy)
-    extra_planes = data.image_shape[2] - data.image_channels
-    if config.views.planes_move is not None and not extra_planes:
-        raise UserError(
-            f"planes_move has no effect on {data.name}, which has no extra planes: leave it out."
-        )
-    mixup = config.views.mixup()
-    if mixup and mixup["planes"] and not (data.num_bits or extra_planes):
-        raise UserError(
-            f"mixup_planes has no effect on {data.name}, which has no planes: leave it out."
-        )
-    augmenter = build_augmenter(
-        channels=data.image_channels,
-        size=data.view_size,
-        planes_move=config.views.planes_move is not False,
-        seed=config.run.seed,
-        mixup=Mixup(**mixup, channels=data.image_channels) if mixup else None,
-        **views,
-    )
     model = build_model(
         config,
         data,
@@ -172,6 +141,70 @@ def build(config: Config, data: DataSet | None = None) -> Experiment:
     )
 
 
+def check_heads(heads: Mapping[str, Head], config: Config, data: DataSet) -> None:
+    """Refuse heads that do not fit a run, before anything is trained.
+
+    Raises:
+        UserError: they do not fit.
+    """
+    for head in heads.values():
+        head.check(data.train.num_examples)
+    for name in baselines(heads):
+        method = config.baseline(name).method
+        if isinstance(method, Supervision):
+            learned_features(method, data)
+
+
+def load_data(config: Config) -> DataSet:
+    """The data set of the configuration.
+
+    Raises:
+        UserError: it cannot be had.
+    """
+    return datasets.load(
+        config.data.dataset,
+        source=config.data.source,
+        seed=config.run.seed,
+        data_dir=config.data.data_dir,
+        download=config.data.download,
+        image_size=config.data.image_size,
+        on_bad_image=config.data.on_bad_image,
+        resize=config.data.resize,
+        image_channels=config.data.image_channels,
+        view_size=config.views.view_size,
+        max_train_images=config.data.max_train_images,
+        **config.recipe.options(),
+    )
+
+
+def build_views(config: Config, data: DataSet) -> tuple[Any, dict[str, Any]]:
+    """What draws the views of the configuration, and the arguments of `build_augmenter` in force.
+
+    Raises:
+        UserError: an operation was asked for that these images cannot undergo.
+    """
+    views = config.views.resolve(data.augmentation, data.input_shape[:2], data.image_channels)
+    extra_planes = data.image_shape[2] - data.image_channels
+    if config.views.planes_move is not None and not extra_planes:
+        raise UserError(
+            f"planes_move has no effect on {data.name}, which has no extra planes: leave it out."
+        )
+    mixup = config.views.mixup()
+    if mixup and mixup["planes"] and not (data.num_bits or extra_planes):
+        raise UserError(
+            f"mixup_planes has no effect on {data.name}, which has no planes: leave it out."
+        )
+    augmenter = build_augmenter(
+        channels=data.image_channels,
+        size=data.view_size,
+        planes_move=config.views.planes_move is not False,
+        seed=config.run.seed,
+        mixup=Mixup(**mixup, channels=data.image_channels) if mixup else None,
+        **views,
+    )
+    return augmenter, views
+
+
 def build_encoder(config: Config, data: DataSet, policy: str) -> Any:
     """The encoder of the configuration, with a precision policy."""
     return config.encoder.build(data.input_shape, policy, config.views.dropout())
@@ -213,7 +246,7 @@ def build_model(
         return networks.build_linear_probe(dim, sizes) if sizes else None
 
     if isinstance(method, Supervision):
-        learned = _learned(method, data)
+        learned = learned_features(method, data)
         sizes = {name: feature.size for name, feature in learned.items()}
         classifier = networks.build_linear_probe(dim, sizes)
         return Supervised(augmenter, encoder, classifier, probe(), learned=learned, **arguments)
@@ -237,7 +270,7 @@ def build_model(
     return SimCLR(augmenter, encoder, head, probe(), **arguments)
 
 
-def _learned(method: Supervision, data: DataSet) -> dict[str, Feature]:
+def learned_features(method: Supervision, data: DataSet) -> dict[str, Feature]:
     """The feature that the supervised baseline learns."""
     if not data.features:
         raise UserError(f"method=supervised needs labels, but {data.name} has none.")

@@ -4,74 +4,135 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ssl_keras import environment, report, run_directory
-from ssl_keras.evaluation import Head
-from ssl_keras.evaluation.base import FrozenFeatures
-from ssl_keras.evaluation.extraction import extract, weights_digest
+from ssl_keras import config as configuration
+from ssl_keras import environment, pictures, report, run_directory
+from ssl_keras.config import Config
+from ssl_keras.datasets import DataSet
+from ssl_keras.evaluation import Baseline, Head
+from ssl_keras.evaluation.base import FrozenFeatures, measured
+from ssl_keras.evaluation.decoder import reconstruction_errors
+from ssl_keras.evaluation.extraction import extract, inputs_of, weights_digest
 from ssl_keras.experiment import texts
-from ssl_keras.experiment.building import Experiment, build
-from ssl_keras.experiment.restoring import load_weights
+from ssl_keras.experiment.building import Experiment, build, check_heads
+from ssl_keras.experiment.fitting import finish, fit
+from ssl_keras.experiment.restoring import Frozen, load_saved_model, load_weights
+from ssl_keras.models.autoencoder import Autoencoder
 
 # Most training images of the control with shuffled labels.
 SHUFFLED_EXAMPLES = 2000
 
 
-def frozen_features(
-    experiment: Experiment, heads: Mapping[str, Head], depths: Sequence[str]
-) -> dict[str, FrozenFeatures]:
-    """Features at `depths`, with those of views if a head wants them."""
-    return extract(
-        experiment.model.representations,
-        experiment.data,
+@dataclass(frozen=True)
+class Subject:
+    """What the heads measure of one encoder.
+
+    Attributes:
+        depths: name of the depth -> features.
+        values: what is known of it without heads: "name/depth/measure" -> value.
+    """
+
+    depths: Mapping[str, FrozenFeatures]
+    values: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+def subject_of(frozen: Frozen, heads: Mapping[str, Head], depths: Sequence[str]) -> Subject:
+    """The features of an encoder at `depths`, with those of views if a head wants them."""
+    features = extract(
+        frozen.representations,
+        frozen.data,
         depths,
-        augmenter=experiment.model.augmenter,
+        augmenter=frozen.augmenter,
         num_views=max((head.num_views for head in heads.values()), default=0),
     )
+    return Subject(features)
+
+
+def trained_subject(experiment: Experiment, heads: Mapping[str, Head], seed: int) -> Subject:
+    """The `Subject` of a trained model, with what its own parts say on frozen features.
+
+    These are the online probe, which has learnt from augmented views during the training, and
+    the reconstructions of an autoencoder.
+    """
+    model, data = experiment.model, experiment.data
+    subject = subject_of(Frozen.of(experiment), heads, experiment.depths)
+    features = subject.depths["features"]
+    values: dict[str, float] = {}
+    if model.linear_probe is not None:
+        logits = model.linear_probe(features.test, training=False)
+        for name, feature in data.features.items():
+            found = measured(feature, features.test_labels[name], logits[name].numpy(), seed)
+            values |= {f"{report.ONLINE}/features/{name}/{k}": v for k, v in found.items()}
+    if isinstance(model, Autoencoder):
+        counts = (data.train.num_examples, data.test.num_examples)
+        errors = reconstruction_errors(model.reconstruct, inputs_of(data), *counts)
+        values |= {f"reconstruction/features/{name}": value for name, value in errors.items()}
+    return dataclasses.replace(subject, values=values)
+
+
+def control_subject(config: Config, data: DataSet, heads: Mapping[str, Head]) -> Subject:
+    """The first depth of the encoder of a configuration as it is before training."""
+    experiment = build(config, data)
+    return subject_of(Frozen.of(experiment), heads, experiment.depths[:1])
 
 
 def measure(
-    heads: Mapping[str, Head],
-    seed: int,
-    frozen: Mapping[str, FrozenFeatures],
-    control: Mapping[str, FrozenFeatures],
+    heads: Mapping[str, Head], seed: int, subjects: Mapping[str, Subject]
 ) -> dict[str, float]:
-    """What every head says of features and of two controls.
+    """What every head says of every encoder.
 
     Args:
         heads: the heads, by name.
         seed: chooses whatever is random in them.
-        frozen: depth -> features.
-        control: the features of the untrained encoder.
+        subjects: "" is the model that was trained; others are controls and baselines, by name.
 
     Returns:
-        "head/depth/measure" -> value; "random_encoder/head/depth/measure" of the untrained encoder;
-        and "shuffled_labels/head/depth/measure", at the first depth, with classes of training
-        images that say nothing: what is above chance there, leaks.
+        "head/depth/measure" -> value; the same below the names of the other encoders, as in
+        "random_encoder/head/depth/measure"; and "shuffled_labels/head/depth/measure", of the model
+        at its first depth with classes of training images that say nothing: what is above chance
+        there, leaks.
     """
+    frozen = subjects[""].depths
     first = next(iter(frozen), None)
     learning = {name: head for name, head in heads.items() if head.needs_labels}
-    shuffled = {}
+    compared = [(name, subject, heads) for name, subject in subjects.items()]
     if first is not None and learning:
         count = max(SHUFFLED_EXAMPLES, *(head.least_train for head in learning.values()))
-        shuffled = {first: with_shuffled_labels(frozen[first], count, seed)}
-    return {
-        f"{prefix}{name}/{depth}/{key}": float(value)
-        for prefix, depths, chosen in (
-            ("", frozen, heads),
-            (f"{report.CONTROL}/", control, heads),
-            (f"{report.SHUFFLED}/", shuffled, learning),
-        )
-        for depth, features in depths.items()
-        for name, head in chosen.items()
-        if features.features or not head.needs_labels
-        for key, value in head.evaluate(features, seed)
+        shuffled = Subject({first: with_shuffled_labels(frozen[first], count, seed)})
+        compared.append((report.SHUFFLED, shuffled, learning))
+    found: dict[str, float] = {}
+    for subject_name, subject, chosen in compared:
+        prefix = subject_name and f"{subject_name}/"
+        found |= {f"{prefix}{name}": value for name, value in subject.values.items()}
+        found |= {
+            f"{prefix}{name}/{depth}/{key}": float(value)
+            for depth, features in subject.depths.items()
+            for name, head in chosen.items()
+            if features.features or not head.needs_labels
+            for key, value in head.evaluate(features, seed)
+        }
+    return found
+
+
+def draw(
+    heads: Mapping[str, Head], seed: int, subjects: Mapping[str, Subject]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """("head/name", picture) of what `measure` has found before, of the same subjects."""
+    spoken = {"": "", report.CONTROL: "untrained "}
+    shown = {
+        f"{spoken.get(name, f'{name} ')}{depth}": features
+        for name, subject in subjects.items()
+        for depth, features in subject.depths.items()
     }
+    for name, head in heads.items():
+        for title, picture in head.draw(shown, seed):
+            yield f"{name}/{title}", picture
 
 
 def with_shuffled_labels(frozen: FrozenFeatures, count: int, seed: int) -> FrozenFeatures:
@@ -92,6 +153,7 @@ def with_shuffled_labels(frozen: FrozenFeatures, count: int, seed: int) -> Froze
         train_labels=labels,
         features={n: feature for n, feature in frozen.features.items() if not feature.is_vector},
         views=None,
+        inputs=None,
         cache={},
     )
 
@@ -101,57 +163,122 @@ def protocols(heads: Mapping[str, Head]) -> dict[str, str]:
     return {name: " ".join(str(type(head).__doc__).split()) for name, head in heads.items()}
 
 
+def write_pictures(
+    directory: Path, drawn: Iterator[tuple[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """Write pictures as PNG; returns them by name."""
+    found = dict(drawn)
+    for name, picture in found.items():
+        directory.mkdir(exist_ok=True)
+        pictures.write_png(directory / f"{name.replace('/', '-').replace(' ', '_')}.png", picture)
+    return found
+
+
 def evaluate(
-    workdir: Path | str, heads: Mapping[str, Head], seed: int = 0, repeats: int = 1
+    directory: Path | str,
+    heads: Mapping[str, Head],
+    seed: int = 0,
+    repeats: int = 1,
+    config: Config | None = None,
 ) -> dict[str, Any]:
-    """Evaluate a finished run with other heads; print the tables and keep the numbers.
+    """Evaluate a finished run, or a SavedModel, with other heads; print the tables, keep all.
 
     Args:
-        workdir: directory of the run.
+        directory: of the run, or of the SavedModel. For a run, baselines that it has not trained
+            yet are trained.
         heads: the heads, by name.
         seed: chooses whatever is random in them; repetition r has seed + r.
         repeats: how often everything is measured; values are then means, with their standard
             deviations as "NAME_sd".
+        config: the data of a SavedModel that does not lie in the directory of its run.
 
     Returns:
-        What is written to `evaluations/` in the run's directory.
+        What is written to `evaluations/` in the run's directory, or beside the SavedModel to
+        `NAME-evaluations/`; pictures lie beside it.
 
     Raises:
-        UserError: it is not a finished run, or a head does not fit its data.
+        UserError: it is neither, its data is not what it was trained on, or a head does not fit.
     """
     start = time.perf_counter()
-    workdir = Path(workdir)
-    config, results = run_directory.read(workdir)
-    experiment = build(config)
-    for head in heads.values():
-        head.check(experiment.data.train.num_examples)
-    control = frozen_features(experiment, heads, experiment.depths[:1])
-    load_weights(experiment, workdir, results)
-    frozen = frozen_features(experiment, heads, experiment.depths)
-    found = [measure(heads, seed + repeat, frozen, control) for repeat in range(repeats)]
+    directory = Path(directory)
+    if run_directory.is_saved_model(directory):
+        frozen, subjects = _of_saved_model(directory, heads, config)
+        place = directory.with_name(f"{directory.name}-evaluations")
+    else:
+        frozen, subjects = _of_run(directory, heads, seed)
+        place = directory / "evaluations"
+    before = weights_digest(frozen.variables)
+    found = [measure(heads, seed + repeat, subjects) for repeat in range(repeats)]
     values = {name: float(np.mean([each[name] for each in found])) for name in found[0]}
     if repeats > 1:
         deviations = {name: np.std([each[name] for each in found], ddof=1) for name in found[0]}
         values |= {f"{name}_sd": float(value) for name, value in deviations.items()}
-    if weights_digest(experiment.model.variables) != results["weights_sha256"]:
+    if weights_digest(frozen.variables) != before:
         raise RuntimeError("evaluation changed the weights or batch-norm statistics")
     options = {name: head.options() for name, head in heads.items()}
+    settings = {"heads": options, "seed": seed, "repeats": repeats}
     record: dict[str, Any] = {
         "results": values,
-        "heads": options,
-        "seed": seed,
-        "repeats": repeats,
-        "weights_sha256": results["weights_sha256"],
+        **settings,
+        "data": frozen.data.name,
+        "weights_sha256": before,
         "protocol": protocols(heads),
         "versions": environment.versions(),
         "hardware": environment.hardware(),
         "times": {"total": time.perf_counter() - start},
     }
-    path = run_directory.evaluation_path(
-        workdir, {"heads": options, "seed": seed, "repeats": repeats}
-    )
+    path = run_directory.evaluation_path(place, settings)
     run_directory.write_json(path, record)
-    for line in texts.tables(experiment.data, heads, experiment.depths, values):
+    drawn = write_pictures(path.with_suffix(""), draw(heads, seed, subjects))
+    depths = list(subjects[""].depths)
+    for line in texts.tables(frozen.data, heads, depths, values):
         print(line)
     print(f"Weights and batch-norm statistics unchanged. Written: {path}", flush=True)
+    if drawn:
+        print(f"Pictures: {path.with_suffix('')}", flush=True)
     return record
+
+
+def _of_run(
+    workdir: Path, heads: Mapping[str, Head], seed: int
+) -> tuple[Frozen, dict[str, Subject]]:
+    config, results = run_directory.read(workdir)
+    experiment = build(config)
+    check_heads(heads, config, experiment.data)
+    load_weights(experiment, workdir, results)
+    subjects = {
+        "": trained_subject(experiment, heads, seed),
+        report.CONTROL: control_subject(config, experiment.data, heads),
+        **baseline_subjects(experiment, heads, workdir, seed),
+    }
+    return Frozen.of(experiment), subjects
+
+
+def _of_saved_model(
+    directory: Path, heads: Mapping[str, Head], config: Config | None
+) -> tuple[Frozen, dict[str, Subject]]:
+    frozen = load_saved_model(directory, config)
+    for head in heads.values():
+        head.check(frozen.data.train.num_examples)
+    return frozen, {"": subject_of(frozen, heads, frozen.depths)}
+
+
+def baseline_subjects(
+    experiment: Experiment, heads: Mapping[str, Head], workdir: Path, seed: int
+) -> dict[str, Subject]:
+    """The baselines among the heads, trained where they are not yet: method -> `Subject`.
+
+    Each is a run of its own in `baselines/METHOD` of the run's directory.
+    """
+    found = {}
+    others = {name: head for name, head in heads.items() if not isinstance(head, Baseline)}
+    for method in configuration.baselines(heads):
+        directory = workdir / "baselines" / method
+        config = experiment.config.baseline(method)
+        if not run_directory.holds(directory, config):
+            print(f"\nBaseline: {method}", flush=True)
+            finish(fit(config.in_directory(directory), experiment.data, brief=True))
+        baseline = build(config, experiment.data)
+        load_weights(baseline, directory, run_directory.read(directory)[1])
+        found[method] = trained_subject(baseline, others, seed)
+    return found

@@ -1,17 +1,52 @@
-"""A finished run, as it was at its end."""
+"""A finished run, or an exported encoder, as it was at its end."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from ssl_keras import run_directory
+from ssl_keras.config import Config
+from ssl_keras.datasets import DataSet
 from ssl_keras.errors import UserError
 from ssl_keras.evaluation.extraction import weights_digest
-from ssl_keras.experiment.building import Experiment, build
+from ssl_keras.experiment.building import Experiment, build, build_views, load_data
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What the heads need of an encoder.
+
+    Attributes:
+        data: the data that it is evaluated on.
+        depths: names of the depths.
+        representations: composed images -> one tensor (batch, dim) for each depth, in inference
+            mode.
+        augmenter: draws views.
+        variables: everything that evaluation must not change.
+    """
+
+    data: DataSet
+    depths: Sequence[str]
+    representations: Callable[[Any], Sequence[Any]]
+    augmenter: Any
+    variables: Sequence[Any]
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> Frozen:
+        """The encoder of an experiment, as it is now."""
+        model = experiment.model
+        return cls(
+            experiment.data,
+            experiment.depths,
+            model.representations,
+            model.augmenter,
+            model.variables,
+        )
 
 
 def restore(workdir: Path | str) -> Experiment:
@@ -47,3 +82,64 @@ def load_weights(experiment: Experiment, workdir: Path, results: Mapping[str, An
             f"The weights of {latest} are not those that the results of the run were measured on: "
             "repeat the run."
         )
+
+
+def load_saved_model(directory: Path, config: Config | None = None) -> Frozen:
+    """A SavedModel as an encoder to be evaluated.
+
+    Its signature `representations`, or `serving_default`, takes float32 images (batch, height,
+    width, channels) with values in [0, 1] and returns features (batch, dim) by name.
+
+    Args:
+        directory: of the SavedModel.
+        config: says which data it is evaluated on. Default: those of the run in whose directory it
+            lies.
+
+    Raises:
+        UserError: it cannot be read, has no such signature, takes other images than the data
+            gives, or lies in no run and there is no configuration.
+    """
+    if config is None:
+        if not run_directory.is_run(directory.parent):
+            raise UserError(
+                f"The SavedModel {directory} does not lie in the directory of its run: say which "
+                "data to evaluate it on, with --dataset, --source and the like."
+            )
+        config, _ = run_directory.read(directory.parent)
+    try:
+        loaded = tf.saved_model.load(str(directory))
+    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"The SavedModel {directory} cannot be read: {reason}") from error
+    signatures = loaded.signatures
+    name = next((n for n in ("representations", "serving_default") if n in signatures), None)
+    if name is None:
+        raise UserError(
+            f"The SavedModel {directory} has no signature representations or serving_default; it "
+            f"has {', '.join(signatures) or 'none'}."
+        )
+    function = signatures[name]
+    (argument, wanted), *more = function.structured_input_signature[1].items()
+    outputs = [key for key, spec in function.structured_outputs.items() if len(spec.shape) == 2]
+    if more or len(wanted.shape) != 4 or not outputs:
+        raise UserError(
+            f"The signature {name} of {directory} does not take images (batch, height, width, "
+            "channels) alone and return features (batch, dim): it cannot be evaluated."
+        )
+    data = load_data(config)
+    if not wanted.shape[1:].is_compatible_with(data.input_shape):
+        sizes = ["x".join(map(str, shape)) for shape in (wanted.shape[1:], data.input_shape)]
+        raise UserError(
+            f"The SavedModel {directory} takes images of {sizes[0]}, but {data.name} gives "
+            f"{sizes[1]} (height, width, channels and planes): change --dataset, --source, "
+            "--image_size or --num_bits."
+        )
+    order = ["features", *sorted(set(outputs) - {"features"})]
+    depths = [key for key in order if key in outputs]
+
+    def representations(images: Any) -> list[Any]:
+        found = function(**{argument: tf.cast(images, wanted.dtype)})
+        return [tf.cast(found[key], tf.float32) for key in depths]
+
+    variables = getattr(loaded, "variables", [])
+    return Frozen(data, depths, representations, build_views(config, data)[0], list(variables))

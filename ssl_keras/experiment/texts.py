@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_keras import environment, optimizers, report
-from ssl_keras.config import Config
+from ssl_keras.config import Config, baselines
 from ssl_keras.datasets import DataSet
 from ssl_keras.evaluation import Head
 from ssl_keras.experiment.building import POLICIES, Experiment
@@ -26,8 +26,12 @@ _MEASURES = {
     "mean_norm": "mean norm",
     "mutual_information_bound": "shared by views, nats, at least",
 }
-
-
+_RECONSTRUCTION = {
+    "image_error": "image, squared error",
+    "image_explained": "image, share explained",
+    "planes_error": "planes, squared error",
+    "planes_explained": "planes, share explained",
+}
 _BITS = {"bits/recovered": "bits recovered", "bits/information": "information, in bits"}
 
 
@@ -117,38 +121,39 @@ def tables(
         depths: the depths that were evaluated.
         values: see `evaluating.measure`.
     """
+    others = baselines(heads)
+    rows = [*heads, report.ONLINE]
+    accuracies = report.accuracy_table(values, data.features, rows, depths, others)
     lines: list[str] = []
-    accuracies = report.accuracy_table(values, data.features, list(heads), depths)
     if accuracies:
-        lines += [
-            f"Test accuracy on {data.test.num_examples} images, frozen features "
-            "(untrained: the same encoder before training)",
-            accuracies,
-            "",
-        ]
-    if "bits" in heads and data.num_bits:
-        lines += [
-            f"How many of the {data.num_bits} bits the features hold (test images)",
-            report.measures_table(values, "bits", _BITS, depths),
-            "",
-        ]
-    if "geometry" in heads:
-        count = min(heads["geometry"].num_views, data.test.num_examples)
-        tolerances = {f"tolerance/{name}": f"tolerance ({name})" for name in data.features}
-        lines += [
-            f"Geometry of {count} test images on the unit sphere (mean norm: before)",
-            report.measures_table(values, "geometry", _MEASURES | tolerances, depths),
-            "",
-        ]
+        title = (
+            f"Test accuracy on {data.test.num_examples} images, frozen features (untrained: the "
+            "same encoder before training)"
+        )
+        lines += [title, accuracies, ""]
+    viewed = min(heads["geometry"].num_views, data.test.num_examples) if "geometry" in heads else 0
+    tolerances = {f"tolerance/{name}": f"tolerance ({name})" for name in data.features}
+    precisions = {f"{name}/precision": name for name in data.features}
+    for head, title, measures in (
+        ("bits", f"How many of the {data.num_bits} bits the features hold (test images)", _BITS),
+        ("retrieval", "Share of the nearest training images with the same label", precisions),
+        ("decoder", "Reconstruction of test images from frozen features", _RECONSTRUCTION),
+        ("reconstruction", "Reconstruction of test images by the autoencoder", _RECONSTRUCTION),
+        (
+            "geometry",
+            f"Geometry of {viewed} test images on the unit sphere (mean norm: before)",
+            _MEASURES | tolerances,
+        ),
+    ):
+        if table := report.measures_table(values, head, measures, depths, others):
+            lines += [title, table, ""]
     return lines
 
 
-def closing(
-    experiment: Experiment, workdir: Path, values: Mapping[str, float], results: Mapping[str, Any]
-) -> str:
+def closing(experiment: Experiment, workdir: Path, results: Mapping[str, Any]) -> str:
     """The table and the next commands to try."""
     config = experiment.config
-    lines = tables(experiment.data, config.heads, experiment.depths, values)
+    lines = tables(experiment.data, config.heads, experiment.depths, results["results"])
     if results["warning"]:
         lines += [f"Warning: {results['warning']}", ""]
     times = results["times"]
@@ -158,7 +163,7 @@ def closing(
         f"SavedModel reloaded: relative difference "
         f"{results['saved_model_relative_difference']:.1g}.",
         f"Time: {times['total']:.0f} s ({times['training']:.0f} s training, "
-        f"{times['evaluation']:.0f} s evaluation; {_wait(times['input_wait_share'])}).",
+        f"{times.get('evaluation', 0):.0f} s evaluation; {_wait(times['input_wait_share'])}).",
         "",
         "Next:",
         f"  {_program('tensorboard')} --logdir {workdir}",

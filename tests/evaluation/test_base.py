@@ -39,8 +39,8 @@ def test_intervals_cover_the_truth_about_95_times_in_100() -> None:
 def test_vectors_are_measured_by_entry_and_as_a_whole() -> None:
     feature = Feature("bits", "bits", 2, 0.5, 0.25)
     labels = np.array([[0, 1], [1, 1], [0, 0], [1, 0]])
-    predictions = np.array([[0, 1], [1, 0], [0, 0], [0, 1]])
-    found = measured(feature, labels, predictions, 0)
+    scores = np.array([[0, 1], [3, -1], [-2, 0], [-1, 1]])
+    found = measured(feature, labels, scores, 0)
     assert (found["accuracy"], found["all_right"]) == (5 / 8, 0.5)
     assert found["accuracy_low"] <= 5 / 8 <= found["accuracy_high"]
     assert set(found) == {n + s for n in ("accuracy", "all_right") for s in ("", "_low", "_high")}
@@ -53,6 +53,14 @@ def test_average_precision_equals_the_definition() -> None:
     # Class 0, from the highest score: 1, 0, 1, 0, 1. Class 1: 0, 1, 1, ... Class 2 never occurs.
     first = (1 / 1 + 2 / 3 + 3 / 5) / 3
     second = (1 / 2 + 2 / 3) / 2
-    found = measured(feature, labels, scores > 2, 0, scores)
+    found = measured(feature, labels, scores, 0)
     np.testing.assert_allclose(found["mean_average_precision"], (first + second) / 2)
-    assert "mean_average_precision" not in measured(feature, labels, scores > 2, 0)
+    bits = Feature("bits", "bits", 3, 0.5, 0.25)
+    assert "mean_average_precision" not in measured(bits, labels, scores, 0)
+
+
+def test_of_equal_scores_the_first_class_is_predicted() -> None:
+    feature = Feature("class", "class", 3, 1 / 3, 1 / 3)
+    scores = np.array([[0.0, 2, 2], [1, 1, 1], [0, 1, 3]])
+    assert measured(feature, np.array([1, 0, 2]), scores, 0)["accuracy"] == 1.0
+    assert measured(feature, np.array([2, 1, 2]), scores, 0)["accuracy"] == 1 / 3

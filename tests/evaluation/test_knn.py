@@ -10,7 +10,7 @@ import pytest
 from ssl_keras.datasets import Feature
 from ssl_keras.errors import UserError
 from ssl_keras.evaluation import FrozenFeatures, knn
-from ssl_keras.evaluation.knn import KNN
+from ssl_keras.evaluation.knn import KNN, nearest
 
 FEATURES = {
     "class": Feature("class", "class", 4, 0.25, 0.25),
@@ -65,23 +65,23 @@ def test_equals_the_loop(k: int, temperature: float) -> None:
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     frozen, head = sample(), KNN(knn_k=7)
-    whole = head.neighbours(frozen.train, frozen.test)
+    whole = nearest(frozen.train, frozen.test, head.knn_k)
     monkeypatch.setattr(knn, "_BLOCK_ELEMENTS", 200)
-    blocked = head.neighbours(frozen.train, frozen.test)
+    blocked = nearest(frozen.train, frozen.test, head.knn_k)
     np.testing.assert_array_equal(whole[0], blocked[0])
     np.testing.assert_allclose(whole[1], blocked[1], rtol=1e-4)
 
 
 def test_equal_similarities_go_to_the_first_training_image() -> None:
     train = np.ones((4, 2), np.float32)
-    indices, weights = KNN(knn_k=3).neighbours(train, train[:1])
+    indices, weights = nearest(train, train[:1], 3)
     np.testing.assert_array_equal(indices, [[0, 1, 2]])
     np.testing.assert_allclose(weights, 1.0)
 
 
 def test_zero_features_are_similar_to_nothing() -> None:
     train = np.array([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0]], np.float32)
-    indices, _ = KNN(knn_k=1).neighbours(train, np.array([[2.0, 0.0]], np.float32))
+    indices, _ = nearest(train, np.array([[2.0, 0.0]], np.float32), 1)
     assert indices[0, 0] == 1
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
-import json
 import os
 import signal
 import subprocess
@@ -41,13 +40,10 @@ class Run:
 
     def results(self, directory: Path) -> dict[str, Any] | None:
         """What it has measured, or None if it is not done with exactly these settings."""
-        try:
-            _, results = run_directory.read(directory / self.name)
-        except UserError:
+        workdir = directory / self.name
+        if not run_directory.holds(workdir, self.config(directory)):
             return None
-        wanted = json.loads(json.dumps(self.config(directory).determining()))
-        finished = results["saved_model_relative_difference"] is not None
-        return results if finished and results["config"] == wanted else None
+        return run_directory.read(workdir)[1]
 
     def command(self, directory: Path) -> list[str]:
         """The command that makes it; its flags go to a file beside the directory."""
