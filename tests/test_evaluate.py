@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from ssl_keras import evaluate, experiment
 from ssl_keras.config import Config, make_heads
+from ssl_keras.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +72,60 @@ def test_other_heads_are_kept_beside_and_repeats_give_a_spread(
     ]
     np.testing.assert_allclose(record["results"][name], np.mean(single))
     np.testing.assert_allclose(record["results"][f"{name}_sd"], np.std(single, ddof=1))
+
+
+def test_the_saved_model_of_a_run_gives_its_numbers_again(
+    finished: tuple[Path, dict[str, Any]],
+) -> None:
+    workdir, results = finished
+    heads = make_heads({"heads": "linear,knn"})
+    record = experiment.evaluate(workdir / "saved_model", heads)
+    (path,) = (workdir / "saved_model-evaluations").glob("linear-knn-*.json")
+    assert json.loads(path.read_text())["results"] == record["results"]
+    keys = [k for k in record["results"] if k.startswith(("linear/", "knn/", "shuffled_labels/"))]
+    assert {key.split("/")[1] for key in keys} >= {"features", "projection_1", "projection_2"}
+    for key in keys:
+        np.testing.assert_allclose(record["results"][key], results["results"][key], atol=2e-3)
+
+
+def test_a_saved_model_elsewhere_is_evaluated_on_the_data_it_is_given(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "model"
+    shutil.copytree(finished[0] / "saved_model", copy)
+    command = ["evaluate", f"--run={copy}", "--heads=knn"]
+    assert evaluate.main(command) == 2
+    assert "does not lie in the directory of its run: say which data" in capfd.readouterr().err
+    assert evaluate.main([*command, "--dataset=plain"]) == 2
+    error = capfd.readouterr().err
+    assert "takes images of 28x28x3, but mnist_5k gives 28x28x1" in error
+    assert evaluate.main([*command, "--dataset=bit_concat", "--num_bits=2"]) == 0
+    (path,) = (tmp_path / "model-evaluations").glob("knn-*.json")
+    found = json.loads(path.read_text())["results"]
+    name = "knn/features/class/accuracy"
+    np.testing.assert_allclose(found[name], finished[1]["results"][name], atol=2e-3)
+    (copy / "saved_model.pb").write_bytes(b"nothing of the kind")
+    assert evaluate.main([*command, "--dataset=bit_concat"]) == 2
+    assert f"The SavedModel {copy} cannot be read" in capfd.readouterr().err
+
+
+def test_a_foreign_saved_model_without_images_or_features_is_refused(tmp_path: Path) -> None:
+    module = tf.Module()
+    function = tf.function(lambda x: {"y": 2.0 * x})
+    signature = function.get_concrete_function(tf.TensorSpec((None, 3), tf.float32))
+    tf.saved_model.save(module, str(tmp_path / "a"), signatures=signature)
+    with pytest.raises(UserError, match="does not take images"):
+        experiment.evaluate(tmp_path / "a", make_heads({}), config=Config.make())
+    tf.saved_model.save(module, str(tmp_path / "b"))
+    with pytest.raises(UserError, match="has no signature representations or serving_default"):
+        experiment.evaluate(tmp_path / "b", make_heads({}), config=Config.make())
+
+
+def test_data_flags_are_for_saved_models(
+    finished: tuple[Path, dict[str, Any]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate.main(["evaluate", f"--run={finished[0]}", "--num_bits=3"]) == 2
+    assert "num_bits is for a SavedModel" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,8 @@ class FrozenFeatures:
         train_labels, test_labels: feature name -> int32, (examples,) or (examples, size).
         features: feature name -> `Feature`.
         views: features of views of some test images, if they were asked for.
+        train_views: float32 (copies, examples, dim), features of augmented training images, if
+            they were asked for.
         inputs: the images that the features are of, if they can be had.
         cache: what heads have computed from these features and other heads may use.
     """
@@ -60,6 +62,7 @@ class FrozenFeatures:
     test_labels: Mapping[str, np.ndarray]
     features: Mapping[str, Feature]
     views: ViewFeatures | None = None
+    train_views: np.ndarray | None = None
     inputs: Inputs | None = None
     cache: dict[str, Any] = field(default_factory=dict)
 
@@ -73,6 +76,11 @@ class Head(Options):
     @property
     def num_views(self) -> int:
         """Of how many test images the head wants features of views."""
+        return 0
+
+    @property
+    def num_train_views(self) -> int:
+        """Of how many views of every training image the head wants features."""
         return 0
 
     @property

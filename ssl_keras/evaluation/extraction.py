@@ -40,6 +40,7 @@ def extract(
     batch_size: int = 500,
     augmenter: Any = None,
     num_views: int = 0,
+    num_train_views: int = 0,
 ) -> dict[str, FrozenFeatures]:
     """The features of both splits at every depth, un-augmented, in inference mode.
 
@@ -50,6 +51,7 @@ def extract(
         batch_size: images at a time.
         augmenter: draws the views, see `augmentations.Augmenter`.
         num_views: of how many test images, evenly spread, features of two views are extracted too.
+        num_train_views: how many views of every training image are extracted too.
 
     Returns:
         depth name -> `FrozenFeatures`.
@@ -85,6 +87,10 @@ def extract(
     if num_views:
         found = extract_views(representations, data, depths, augmenter, num_views, batch_size)
         views = list(found.values())
+    train_views: list[np.ndarray | None] = [None] * len(depths)
+    if num_train_views:
+        drawn = _train_views(representations, data, len(depths), augmenter, num_train_views)
+        train_views = list(drawn)
     return {
         depth: FrozenFeatures(
             train[index],
@@ -93,6 +99,7 @@ def extract(
             test_labels,
             data.features,
             views[index],
+            train_views[index],
             inputs_of(data),
         )
         for index, depth in enumerate(depths)
@@ -130,12 +137,7 @@ def extract_views(
     """The features of two views of `num_views` test images at every depth, see `extract`."""
     rows = spread(data.test.num_examples, num_views)
 
-    @tf.function(reduce_retracing=True)
-    def of_batch(batch: Mapping[str, Any], step: Any) -> list[Any]:
-        views, planes, _ = augmenter.two_views(batch["image"], step, batch.get("planes"))
-        outputs = list(representations(compose_images(views, planes)))[: len(depths)]
-        return [tf.stack(tf.split(output, 2)) for output in outputs]
-
+    of_batch = _of_two_views(representations, len(depths), augmenter)
     parts: list[list[np.ndarray]] = [[] for _ in depths]
     for step, batch in enumerate(data.test.chosen(rows, batch_size)):
         for part, values in zip(parts, of_batch(batch, tf.constant(step)), strict=True):
@@ -144,3 +146,43 @@ def extract_views(
         depth: ViewFeatures(rows, *np.concatenate(part, axis=1))
         for depth, part in zip(depths, parts, strict=True)
     }
+
+
+def _of_two_views(
+    representations: Callable[[Any], Sequence[Any]], num_depths: int, augmenter: Any
+) -> Callable[[Mapping[str, Any], Any], list[Any]]:
+    """(batch, number of the draws) -> (2, batch, dim) for each depth."""
+
+    @tf.function(reduce_retracing=True)
+    def of_batch(batch: Mapping[str, Any], step: Any) -> list[Any]:
+        views, planes, _ = augmenter.two_views(batch["image"], step, batch.get("planes"))
+        outputs = list(representations(compose_images(views, planes)))[:num_depths]
+        return [tf.stack(tf.split(output, 2)) for output in outputs]
+
+    return of_batch
+
+
+def _train_views(
+    representations: Callable[[Any], Sequence[Any]],
+    data: DataSet,
+    num_depths: int,
+    augmenter: Any,
+    count: int,
+    batch_size: int = 500,
+) -> list[np.ndarray]:
+    """Features of `count` views of every training image: (count, examples, dim) for each depth."""
+    of_batch = _of_two_views(representations, num_depths, augmenter)
+    found: list[np.ndarray] = []
+    step = 0
+    for first in range(0, count, 2):
+        done = 0
+        for batch in data.train.batches(batch_size):
+            outputs = [values.numpy() for values in of_batch(batch, tf.constant(step))]
+            found = found or [
+                _array((count, data.train.num_examples, values.shape[2])) for values in outputs
+            ]
+            end = done + outputs[0].shape[1]
+            for whole, values in zip(found, outputs, strict=True):
+                whole[first : first + 2, done:end] = values[: count - first]
+            step, done = step + 1, end
+    return found

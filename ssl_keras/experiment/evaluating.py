@@ -50,6 +50,7 @@ def subject_of(frozen: Frozen, heads: Mapping[str, Head], depths: Sequence[str])
         depths,
         augmenter=frozen.augmenter,
         num_views=max((head.num_views for head in heads.values()), default=0),
+        num_train_views=max((head.num_train_views for head in heads.values()), default=0),
     )
     return Subject(features)
 
@@ -153,6 +154,7 @@ def with_shuffled_labels(frozen: FrozenFeatures, count: int, seed: int) -> Froze
         train_labels=labels,
         features={n: feature for n, feature in frozen.features.items() if not feature.is_vector},
         views=None,
+        train_views=None,
         inputs=None,
         cache={},
     )

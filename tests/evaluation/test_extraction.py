@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from ssl_keras import networks
+from ssl_keras.augmentations import build_augmenter
 from ssl_keras.datasets import DataSet, compose_images
+from ssl_keras.evaluation import extraction
 from ssl_keras.evaluation.extraction import depth_names, extract, weights_digest
+from ssl_keras.evaluation.knn import KNN
 
 
 def test_depth_names() -> None:
@@ -48,3 +54,47 @@ def test_digest_sees_weights_and_statistics() -> None:
     kernel = encoder.trainable_variables[0]
     kernel.assign(kernel + 1e-3)
     assert weights_digest(encoder.variables) != moved
+
+
+def test_views_of_training_images_are_those_of_the_augmenter(bit_data: DataSet) -> None:
+    few = dataclasses.replace(bit_data, train=bit_data.train.at_most(30, 0).in_memory())
+    augmenter = build_augmenter(channels=1, crop_area_min=0.5, seed=3)
+
+    def representations(images: tf.Tensor) -> list[tf.Tensor]:
+        return [tf.reduce_sum(images, axis=(1, 2))]
+
+    found = extract(representations, few, ["features"], 20, augmenter=augmenter, num_train_views=3)[
+        "features"
+    ].train_views
+    assert found is not None
+    assert found.shape == (3, 30, 4)
+    # All in one batch of the extraction, so the draws are those of one batch.
+    for first, step in ((0, 0), (2, 1)):
+        views, planes, _ = augmenter.two_views(few.train.images, step, few.train.planes)
+        sums = tf.reduce_sum(compose_images(views, planes), axis=(1, 2)).numpy()
+        np.testing.assert_allclose(found[first], sums[:30], rtol=1e-4)
+    assert np.abs(found[0, :, 0] - found[1, :, 0]).max() > 1
+    np.testing.assert_allclose(found[0, :, 1:], found[2, :, 1:])
+
+
+def test_large_features_are_kept_in_a_file(
+    bit_data: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def representations(images: tf.Tensor) -> list[tf.Tensor]:
+        return [tf.reduce_sum(images, axis=(1, 2))]
+
+    small = extract(representations, bit_data, ["features"])["features"]
+    monkeypatch.setattr(extraction, "IN_MEMORY_BYTES", 1000)
+    large = extract(representations, bit_data, ["features"])["features"]
+    assert isinstance(large.train, np.memmap)
+    assert not isinstance(small.train, np.memmap)
+    np.testing.assert_array_equal(large.train, small.train)
+    assert dict(KNN().evaluate(large, 0)) == dict(KNN().evaluate(small, 0))
+
+
+def test_inputs_are_the_composed_images(bit_data: DataSet) -> None:
+    inputs = extraction.inputs_of(bit_data, batch_size=3)
+    rows = np.array([7, 0, 999, 3])
+    expected = compose_images(bit_data.test.images[rows], bit_data.test.planes[rows])
+    np.testing.assert_array_equal(inputs.test(rows), expected)
+    assert inputs.image_channels == 1

@@ -37,7 +37,7 @@ def test_it_approaches_the_unpenalised_minimum() -> None:
     lowest = linear.objective(best, features, targets, "class", 0.0)[0]
     found = [
         linear.objective(
-            LinearSGD(linear_sgd_epochs=epochs).fit(features, targets, "class", 0),
+            LinearSGD(linear_sgd_epochs=epochs).fit([features], targets, "class", 0),
             features,
             targets,
             "class",
@@ -52,9 +52,50 @@ def test_it_approaches_the_unpenalised_minimum() -> None:
 def test_one_step_is_a_gradient_step_with_nesterov_momentum() -> None:
     features, targets = GENERATOR.normal(size=(64, 4)), np.eye(2)[GENERATOR.integers(0, 2, 64)]
     head = LinearSGD(linear_sgd_epochs=1, linear_sgd_batch_size=64)
-    weights = head.fit(features, targets, "class", 0)
+    weights = head.fit([features], targets, "class", 0)
     _, gradient = linear.objective(np.zeros((5, 2)), features, targets, "class", 0.0)
     np.testing.assert_allclose(weights, -0.1 * 64 / 256 * 1.9 * gradient)
+
+
+def test_one_step_of_lars_is_the_formula() -> None:
+    features, targets = GENERATOR.normal(size=(64, 4)), np.eye(2)[GENERATOR.integers(0, 2, 64)]
+    options = {"linear_sgd_optimizer": "lars", "linear_sgd_batch_size": 64}
+    rate, momentum = 0.1 * 64 / 256, 0.9
+
+    def gradient_at(weights: np.ndarray) -> np.ndarray:
+        return linear.objective(weights, features, targets, "class", 0.0)[1]
+
+    # Weights of 0 have no length: the first step is not scaled.
+    first = -rate * gradient_at(np.zeros((5, 2)))
+    one = LinearSGD(**options, linear_sgd_epochs=1).fit([features], targets, "class", 0)
+    np.testing.assert_allclose(one, first)
+    gradient = gradient_at(first)
+    trust = 0.001 * np.linalg.norm(first[:-1]) / np.linalg.norm(gradient[:-1])
+    scaled = gradient * np.array([trust] * 4 + [1.0])[:, None]
+    # Two epochs: the cosine is at a half in the second step.
+    second = first - (momentum * rate * gradient_at(np.zeros((5, 2))) + rate / 2 * scaled)
+    two = LinearSGD(**options, linear_sgd_epochs=2).fit([features], targets, "class", 0)
+    np.testing.assert_allclose(two, second, rtol=1e-6)
+
+
+def test_views_are_used_in_turn() -> None:
+    (first, labels), (second, _) = data(256), data(256)
+    targets = linear.one_hot(labels, "class", 3)
+    head = LinearSGD(linear_sgd_epochs=2, linear_sgd_batch_size=256, linear_sgd_views=2)
+    once = LinearSGD(linear_sgd_epochs=1, linear_sgd_batch_size=256)
+    expected = once.fit([first], targets, "class", 0)  # at the same rate: one step of it
+    velocity = linear.objective(np.zeros((6, 3)), first, targets, "class", 0.0)[1]
+    gradient = linear.objective(expected, second, targets, "class", 0.0)[1]
+    step = gradient + 0.9 * (0.9 * velocity + gradient)
+    np.testing.assert_allclose(
+        head.fit([first, second], targets, "class", 0), expected - 0.05 * step, rtol=1e-6
+    )
+    declared, labelled = {"class": CLASS}, {"class": labels}
+    frozen = FrozenFeatures(first, first, labelled, labelled, declared)
+    both = FrozenFeatures(
+        first, first, labelled, labelled, declared, train_views=np.stack([first, first])
+    )
+    assert dict(head.evaluate(both, 0)) == dict(head.evaluate(frozen, 0))
 
 
 def test_the_order_follows_the_seed() -> None:
@@ -62,8 +103,8 @@ def test_the_order_follows_the_seed() -> None:
     targets = linear.one_hot(labels, "class", 3)
     head = LinearSGD(linear_sgd_epochs=2)
     np.testing.assert_array_equal(
-        head.fit(features, targets, "class", 0), head.fit(features, targets, "class", 0)
+        head.fit([features], targets, "class", 0), head.fit([features], targets, "class", 0)
     )
     assert np.any(
-        head.fit(features, targets, "class", 0) != head.fit(features, targets, "class", 1)
+        head.fit([features], targets, "class", 0) != head.fit([features], targets, "class", 1)
     )

@@ -127,7 +127,7 @@ _PUBLISHED_TEMPERATURE = {
 def _temperature_cells(scale: str) -> dict[str, dict[str, Any]]:
     base: dict[str, Any] = {
         "smoke": {"dataset": "plain", "steps": 10, "batch_size": 64, "width_multiplier": 0.25},
-        "laptop": {"dataset": "plain", "epochs": 50, "batch_size": 250},
+        "laptop": {"dataset": "plain", "epochs": 30, "batch_size": 250},
         "full": {
             "dataset": "plain",
             "source": "cifar10",
@@ -193,7 +193,7 @@ def _fashion_cells(scale: str) -> dict[str, dict[str, Any]]:
     """The objectives' cells on Fashion-MNIST: without bits, with more of each image cut away."""
     sizes: dict[str, dict[str, Any]] = {
         "smoke": {},
-        "laptop": {"epochs": 40},
+        "laptop": {"epochs": 20},
         "full": {"epochs": 50},
     }
     cells = _objective_cells("smoke" if scale == "smoke" else "laptop")
