@@ -206,6 +206,52 @@ def _fashion_cells(scale: str) -> dict[str, dict[str, Any]]:
     }
 
 
+def _baseline_cells(scale: str) -> dict[str, dict[str, Any]]:
+    """Data beside bits, each run with both baselines."""
+    base: dict[str, Any] = {
+        "smoke": {"steps": 10, "batch_size": 64, "width_multiplier": 0.25},
+        "laptop": {"epochs": 50, "batch_size": 250},
+        "full": {"source": "cifar10", "encoder": "resnet18", "batch_size": 512, "epochs": 200},
+    }[scale]
+    base |= {"loss": "nt_xent", "heads": "linear,knn,bits,supervised,autoencoder"}
+    return {f"{bits} bits": {**base, "num_bits": bits} for bits in (0, 10)}
+
+
+_SUBJECTS = {
+    "untrained": "random_encoder/",
+    "simclr": "",
+    "supervised": "supervised/",
+    "autoencoder": "autoencoder/",
+}
+
+
+def _baseline_figure(axes: Sequence[Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    panels = (
+        ("", "class, linear on the features", None),
+        ("_information", "information on the bits, in bits", 10),
+    )
+    for axis, (suffix, title, top) in zip(axes, panels, strict=True):
+        width = 0.8 / len(_SUBJECTS)
+        for index, subject in enumerate(_SUBJECTS):
+            column = f"{subject}{suffix}"
+            axis.bar(
+                np.arange(len(rows)) + (index - (len(_SUBJECTS) - 1) / 2) * width,
+                [row.get(column, math.nan) for row in rows],
+                width,
+                yerr=[row.get(f"{column}_sd", 0.0) for row in rows],
+                color=("0.7", "tab:blue", "tab:green", "tab:orange")[index],
+                error_kw={"linewidth": 1},
+                label=subject,
+            )
+        axis.set_xticks(range(len(rows)), [row["cell"] for row in rows])
+        axis.set_title(title, fontsize=9)
+        if top is not None:
+            axis.axhline(top, color="0.5", linestyle=":")
+    axes[0].axhline(0.1, color="tab:red", linestyle=":", label="chance")
+    axes[0].set_ylim(0, 1)
+    axes[0].legend(fontsize=7, loc="lower left")
+
+
 def _data_set_cells(scale: str) -> dict[str, dict[str, Any]]:
     changes = {"steps": 10, "batch_size": 64, "width_multiplier": 0.25} if scale == "smoke" else {}
     names = ("photos", "overlay", "multi_digit", "fashion_mnist")
@@ -350,6 +396,31 @@ def _objective_figure(axes: Sequence[Any], rows: Sequence[Mapping[str, Any]]) ->
 
 
 EXPERIMENTS: dict[str, Experiment] = {
+    "baselines": Experiment(
+        question="Do a supervised encoder and an autoencoder suffer from easy bits as SimCLR does?",
+        cells=_baseline_cells,
+        measures={
+            **{
+                subject: f"{prefix}linear/features/class/accuracy"
+                for subject, prefix in _SUBJECTS.items()
+            },
+            **{
+                f"{subject}_knn": f"{prefix}knn/features/class/accuracy"
+                for subject, prefix in _SUBJECTS.items()
+            },
+            **{
+                f"{subject}_information": f"{prefix}bits/features/bits/information"
+                for subject, prefix in _SUBJECTS.items()
+            },
+            "image_explained": "autoencoder/reconstruction/features/image_explained",
+            "train_image_explained": "autoencoder/reconstruction/features/train_image_explained",
+            "planes_explained": "autoencoder/reconstruction/features/planes_explained",
+        },
+        published={},
+        published_on="",
+        figure=_baseline_figure,
+        panels=2,
+    ),
     "data_sets": Experiment(
         question="What does NT-Xent learn on each data set, with the flagfile of its name?",
         cells=_data_set_cells,
