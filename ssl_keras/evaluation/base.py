@@ -83,6 +83,11 @@ class Head(Options):
         raise NotImplementedError(f"{type(self).__name__} does not evaluate")
 
 
+def decisions(feature: Feature, logits: np.ndarray) -> np.ndarray:
+    """The labels that logits (examples, size) stand for, as `measured` takes them."""
+    return logits > 0 if feature.is_vector else np.argmax(logits, axis=1)
+
+
 def measured(
     feature: Feature,
     labels: np.ndarray,

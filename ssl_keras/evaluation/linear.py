@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ssl_keras.evaluation.base import FrozenFeatures, Head, measured
+from ssl_keras.evaluation.base import FrozenFeatures, Head, decisions, measured
 from ssl_keras.registry import option
 
 # Weights of the penalty that are tried, strongest first: each fit starts from the one before.
@@ -38,8 +38,7 @@ class Linear(Head):
     def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
         for name, feature in frozen.features.items():
             found = probe(frozen, name, seed, self.linear_max_iterations)
-            is_class = feature.kind == "class"
-            predictions = np.argmax(found.logits, axis=1) if is_class else found.logits > 0
+            predictions = decisions(feature, found.logits)
             labels = frozen.test_labels[name]
             for key, value in measured(feature, labels, predictions, seed, found.logits).items():
                 yield f"{name}/{key}", value

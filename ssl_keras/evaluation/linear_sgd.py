@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ssl_keras.evaluation.base import FrozenFeatures, Head, measured
+from ssl_keras.evaluation.base import FrozenFeatures, Head, decisions, measured
 from ssl_keras.evaluation.linear import cross_entropy, one_hot, predict
 from ssl_keras.registry import option
 
@@ -35,8 +35,7 @@ class LinearSGD(Head):
             targets = one_hot(frozen.train_labels[name], feature.kind, feature.size)
             weights = self.fit(frozen.train, targets, feature.kind, seed)
             logits = predict(weights, np.asarray(frozen.test, np.float64))
-            is_class = feature.kind == "class"
-            predictions = np.argmax(logits, axis=1) if is_class else logits > 0
+            predictions = decisions(feature, logits)
             labels = frozen.test_labels[name]
             for key, value in measured(feature, labels, predictions, seed, logits).items():
                 yield f"{name}/{key}", value

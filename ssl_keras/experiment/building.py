@@ -11,7 +11,7 @@ import keras
 from ssl_keras import datasets, networks, optimizers
 from ssl_keras.augmentations import Mixup, build_augmenter
 from ssl_keras.config import Config
-from ssl_keras.datasets import DataSet, Feature
+from ssl_keras.datasets import DataSet
 from ssl_keras.errors import UserError, nearest
 from ssl_keras.evaluation.extraction import depth_names
 from ssl_keras.models.autoencoder import Autoencoder
@@ -118,19 +118,11 @@ def build(config: Config, data: DataSet | None = None) -> Experiment:
         raise UserError(
             f"mixup_planes has no effect on {data.name}, which has no planes: leave it out."
         )
-    augmenter = build_augmenter(
-        channels=data.image_channels,
-        size=data.view_size,
-        planes_move=config.views.planes_move is not False,
-        seed=config.run.seed,
-        mixup=Mixup(**mixup, channels=data.image_channels) if mixup else None,
-        **views,
-    )
     model = build_model(
         config,
         data,
         policy,
-        augmenter,
+        augmenter_of(config, data, views, config.run.seed),
         encoder,
         features=data.features,
         seed=config.run.seed,
@@ -169,6 +161,19 @@ def build(config: Config, data: DataSet | None = None) -> Experiment:
     )
     return Experiment(
         config, data, model, steps_per_epoch, total_steps, peak, schedule(peak), views
+    )
+
+
+def augmenter_of(config: Config, data: DataSet, views: Mapping[str, Any], seed: int) -> Any:
+    """What draws the views of the configuration, by `seed`; `views` as in `Experiment`."""
+    mixup = config.views.mixup()
+    return build_augmenter(
+        channels=data.image_channels,
+        size=data.view_size,
+        planes_move=config.views.planes_move is not False,
+        seed=seed,
+        mixup=Mixup(**mixup, channels=data.image_channels) if mixup else None,
+        **views,
     )
 
 
@@ -213,7 +218,10 @@ def build_model(
         return networks.build_linear_probe(dim, sizes) if sizes else None
 
     if isinstance(method, Supervision):
-        learned = _learned(method, data)
+        name = learned_feature(
+            method.supervised_feature, data, "method=supervised", "supervised_feature"
+        )
+        learned = {name: data.features[name]}
         sizes = {name: feature.size for name, feature in learned.items()}
         classifier = networks.build_linear_probe(dim, sizes)
         return Supervised(augmenter, encoder, classifier, probe(), learned=learned, **arguments)
@@ -237,17 +245,25 @@ def build_model(
     return SimCLR(augmenter, encoder, head, probe(), **arguments)
 
 
-def _learned(method: Supervision, data: DataSet) -> dict[str, Feature]:
-    """The feature that the supervised baseline learns."""
+def learned_feature(name: str | None, data: DataSet, learner: str, setting: str) -> str:
+    """The name of the feature that a classifier learns: what was given, or "class", or the first.
+
+    Args:
+        name: what was given, or None.
+        data: the data set.
+        learner, setting: what needs labels and what gave the name, for messages.
+
+    Raises:
+        UserError: there are no labels, or none of this name.
+    """
     if not data.features:
-        raise UserError(f"method=supervised needs labels, but {data.name} has none.")
-    name = method.supervised_feature
+        raise UserError(f"{learner} needs labels, but {data.name} has none.")
     if name is None:
-        name = "class" if "class" in data.features else next(iter(data.features))
+        return "class" if "class" in data.features else next(iter(data.features))
     if name not in data.features:
         guess = nearest(name, list(data.features))
         hint = f"; did you mean {guess}?" if guess else "."
         raise UserError(
-            f"supervised_feature is {name!r}, but {data.name} has {', '.join(data.features)}{hint}"
+            f"{setting} is {name!r}, but {data.name} has {', '.join(data.features)}{hint}"
         )
-    return {name: data.features[name]}
+    return name

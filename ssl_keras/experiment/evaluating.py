@@ -101,6 +101,16 @@ def protocols(heads: Mapping[str, Head]) -> dict[str, str]:
     return {name: " ".join(str(type(head).__doc__).split()) for name, head in heads.items()}
 
 
+def averaged(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The means of repeated measurements; of more than one also the standard deviations, as
+    "NAME_sd"."""
+    columns = {name: [each[name] for each in found] for name in found[0]}
+    values = {name: float(np.mean(column)) for name, column in columns.items()}
+    if len(found) > 1:
+        values |= {f"{name}_sd": float(np.std(c, ddof=1)) for name, c in columns.items()}
+    return values
+
+
 def evaluate(
     workdir: Path | str, heads: Mapping[str, Head], seed: int = 0, repeats: int = 1
 ) -> dict[str, Any]:
@@ -129,10 +139,7 @@ def evaluate(
     load_weights(experiment, workdir, results)
     frozen = frozen_features(experiment, heads, experiment.depths)
     found = [measure(heads, seed + repeat, frozen, control) for repeat in range(repeats)]
-    values = {name: float(np.mean([each[name] for each in found])) for name in found[0]}
-    if repeats > 1:
-        deviations = {name: np.std([each[name] for each in found], ddof=1) for name in found[0]}
-        values |= {f"{name}_sd": float(value) for name, value in deviations.items()}
+    values = averaged(found)
     if weights_digest(experiment.model.variables) != results["weights_sha256"]:
         raise RuntimeError("evaluation changed the weights or batch-norm statistics")
     options = {name: head.options() for name, head in heads.items()}
