@@ -87,7 +87,7 @@ def finetuning_table(values: Mapping[str, float], feature: Feature) -> str:
         The table. After the sign ± stands half the width of the 95% interval; of repetitions, also
         the standard deviations.
     """
-    starts = {"pretrained": "the run", "scratch": "before training"}
+    starts = {"pretrained": "the run", "scratch": "before training", "gain": "gain"}
     protocols = {"linear": "linear, frozen", "finetuned": "fine-tuned"}
     spread = any(key.endswith("_sd") for key in values)
     rows = [["feature", "weights of", "chance"]]
@@ -95,7 +95,7 @@ def finetuning_table(values: Mapping[str, float], feature: Feature) -> str:
         rows[0] += [title, "sd"] if spread else [title]
     for measure, (label, chance) in _accuracies(feature).items():
         for start, title in starts.items():
-            row = [label, title, f"{chance:.3f}"]
+            row = [label, title, "" if start == "gain" else f"{chance:.3f}"]
             for protocol in protocols:
                 key = f"{start}/{protocol}/{feature.name}/{measure}"
                 row += [with_interval(values, key)]

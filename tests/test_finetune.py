@@ -99,14 +99,20 @@ def test_what_is_kept(
     assert 75 <= record["labelled"]["images"] <= 85
     assert record["labelled"]["of"] == 4000
     assert (record["seeds"], record["steps"], record["batch_size"]) == ([5, 6], 12, 32)
-    for start in ("pretrained", "scratch"):
-        for protocol in ("linear", "finetuned"):
+    for protocol in ("linear", "finetuned"):
+        for start in ("pretrained", "scratch"):
             name = f"{start}/{protocol}/class/accuracy"
             values = [found[name] for found in record["repetitions"]]
             np.testing.assert_allclose(record["results"][name], np.mean(values))
             np.testing.assert_allclose(record["results"][f"{name}_sd"], np.std(values, ddof=1))
             low, high = (record["results"][f"{name}_{end}"] for end in ("low", "high"))
             assert low < record["results"][name] < high
+        names = [
+            f"{start}/{protocol}/class/accuracy" for start in ("gain", "pretrained", "scratch")
+        ]
+        for found in record["repetitions"]:
+            gain, pretrained, scratch = (found[name] for name in names)
+            assert gain == pretrained - scratch
     assert contents(run) == before
 
 
@@ -133,7 +139,7 @@ def test_a_repetition_is_the_command_with_the_next_seed(
     assert json.loads(path.read_text())["results"] == finetuned[1]["repetitions"][1]
     output = capfd.readouterr().out
     assert "80 labelled of 4000 training images" in output
-    for title in ("the run ", "before training ", "linear, frozen", "fine-tuned"):
+    for title in ("the run ", "before training ", "gain ", "linear, frozen", "fine-tuned"):
         assert title in output
     shutil.rmtree(path.with_suffix(""))
     path.unlink()

@@ -69,7 +69,8 @@ def finetune(workdir: Path | str, options: FinetuningConfig) -> dict[str, Any]:
     Returns:
         What is written to `finetuned/` in the run's directory: under "results",
         "pretrained/finetuned/FEATURE/MEASURE", and the same with "scratch" for the control and with
-        "linear" for linear evaluation. The model of the first repetition lies beside it.
+        "linear" for linear evaluation; under "gain" the difference, of each repetition, which is
+        surer than the parts. The model of the first repetition lies beside it.
 
     Raises:
         UserError: it is not a finished run, or the settings do not fit its data.
@@ -113,7 +114,7 @@ def finetune(workdir: Path | str, options: FinetuningConfig) -> dict[str, Any]:
             if title == "pretrained" and seed == options.seed:
                 with run_directory.whole_directory(path.with_suffix("")) as directory:
                     difference = trial.export(learner, subset, directory)
-        found.append(values)
+        found.append(values | _gains(values))
 
     record: dict[str, Any] = {
         "results": averaged(found),
@@ -311,6 +312,16 @@ def _labels_of_run(config: Config) -> str:
         method = config.training.method
         return f"method={method}" if method == "supervised" else ""
     return f"loss={config.objective.loss}" if "positive_feature" in config.loss.options() else ""
+
+
+def _gains(values: dict[str, float]) -> dict[str, float]:
+    """How much better the run is than the control, in every measure that has an interval."""
+    measures = [
+        key.removeprefix("scratch/")
+        for key in values
+        if key.startswith("scratch/") and f"{key}_low" in values
+    ]
+    return {f"gain/{m}": values[f"pretrained/{m}"] - values[f"scratch/{m}"] for m in measures}
 
 
 def _per_class(feature: Feature, labels: np.ndarray) -> list[int] | None:
