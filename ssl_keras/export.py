@@ -1,7 +1,8 @@
-"""The trained encoder as a SavedModel that plain TensorFlow can load."""
+"""Trained networks as SavedModels that plain TensorFlow can load."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ def export_encoder(encoder: Any, projection_head: Any, num_layers: int, director
         num_layers: layers of the projection head.
         directory: is created.
     """
-    signature = [tf.TensorSpec((None, *encoder.input_shape[1:]), tf.float32, name="images")]
     names = depth_names(num_layers)
 
     def features(images: Any) -> dict[str, Any]:
@@ -38,21 +38,49 @@ def export_encoder(encoder: Any, projection_head: Any, num_layers: int, director
         outputs = [first, *in_order(projection_head(first, training=False))]
         return dict(zip(names, outputs, strict=False))
 
+    endpoints = {"serving_default": features, "representations": representations}
+    _write(directory, [encoder, projection_head], endpoints)
+
+
+def export_classifier(network: Any, classifier: Any, feature: str, directory: Path) -> None:
+    """Write a network and its classifier to `directory`, for inference in float32.
+
+    One signature, `serving_default`, from images as in `export_encoder` -> {"logits"}.
+
+    Args:
+        network: float32 `keras.Model` from composed images.
+        classifier: float32 `keras.Model` from its output to {feature name: logits}.
+        feature: the name of the feature.
+        directory: is created.
+    """
+
+    def logits(images: Any) -> dict[str, Any]:
+        return {"logits": classifier(network(images, training=False), training=False)[feature]}
+
+    _write(directory, [network, classifier], {"serving_default": logits})
+
+
+def _write(
+    directory: Path, networks: Sequence[Any], endpoints: Mapping[str, Callable[[Any], Any]]
+) -> None:
+    """Write networks, of which the first takes the images, with functions of the images."""
+    signature = [tf.TensorSpec((None, *networks[0].input_shape[1:]), tf.float32, name="images")]
     archive = keras.export.ExportArchive()
-    archive.track(encoder)
-    archive.track(projection_head)
-    archive.add_endpoint("serving_default", features, input_signature=signature)
-    archive.add_endpoint("representations", representations, input_signature=signature)
+    for network in networks:
+        archive.track(network)
+    for name, function in endpoints.items():
+        archive.add_endpoint(name, function, input_signature=signature)
     archive.write_out(str(directory), verbose=False)
 
 
-def compare_export(directory: Path, images: Any, expected: Any) -> float:
-    """Load a SavedModel and compare its features.
+def compare_export(directory: Path, images: Any, expected: Any, output: str = "features") -> float:
+    """Load a SavedModel and compare what it gives.
 
     Args:
-        directory: what `export_encoder` wrote.
+        directory: what `export_encoder` or `export_classifier` wrote.
         images: composed images.
-        expected: features (batch, dim) of the model that was exported.
+        expected: features (batch, dim) of the model that was exported, or its logits.
+        output: the name of what is compared.
 
     Returns:
         The largest absolute difference, relative to the largest expected magnitude.
@@ -61,14 +89,14 @@ def compare_export(directory: Path, images: Any, expected: Any) -> float:
         RuntimeError: the difference is above 1e-4.
     """
     loaded = tf.saved_model.load(str(directory))
-    found = loaded.signatures["serving_default"](images=tf.convert_to_tensor(images))["features"]
+    found = loaded.signatures["serving_default"](images=tf.convert_to_tensor(images))[output]
     expected = np.asarray(expected)
     if not np.isfinite(expected).all():
-        raise RuntimeError("the features of the model are not finite numbers")
+        raise RuntimeError(f"the {output} of the model are not finite numbers")
     difference = float(np.abs(found.numpy() - expected).max() / max(np.abs(expected).max(), 1e-12))
     if not difference <= 1e-4:
         raise RuntimeError(
-            f"The SavedModel in {directory} gives other features than the model (relative "
+            f"The SavedModel in {directory} gives other {output} than the model (relative "
             f"difference {difference:.2g})"
         )
     return difference

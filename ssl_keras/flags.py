@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, TypeVar
 
 from absl import flags as absl_flags
 
@@ -17,7 +17,9 @@ from ssl_keras import config as configuration
 from ssl_keras import schedules
 from ssl_keras.config import Config
 from ssl_keras.errors import UserError, nearest
-from ssl_keras.registry import is_scheduled, plain, python_type, validated, wanted
+from ssl_keras.registry import Options, is_scheduled, plain, python_type, validated, wanted
+
+Chosen = TypeVar("Chosen", bound=Options)
 
 
 class _Parser(absl_flags.ArgumentParser):
@@ -126,6 +128,12 @@ def _define_one(
     absl_flags.DEFINE_flag(flag, flag_values, module_name=title)
 
 
+def define_options(flag_values: absl_flags.FlagValues, kind: type[Options]) -> None:
+    """One flag for every option of one program, in a group that its docstring names."""
+    for field in dataclasses.fields(kind):
+        _define_one(flag_values, str(kind.__doc__), field, field.default, _help(field), check=True)
+
+
 def define_extra(
     flag_values: absl_flags.FlagValues, name: str, default: int | str, text: str
 ) -> None:
@@ -172,6 +180,28 @@ def values(arguments: Sequence[str], flag_values: absl_flags.FlagValues) -> dict
     Raises:
         UserError: one sentence on what is wrong with the arguments.
     """
+    _read(arguments, flag_values)
+    return _given(flag_values, configuration.all_fields())
+
+
+def options(
+    arguments: Sequence[str], flag_values: absl_flags.FlagValues, kind: type[Chosen]
+) -> Chosen:
+    """The options of one program that the command line gives.
+
+    Args:
+        arguments: see `parse`.
+        flag_values: where `define_options` has put the flags.
+        kind: the class of the options.
+
+    Raises:
+        UserError: one sentence on what is wrong with the arguments.
+    """
+    _read(arguments, flag_values)
+    return kind(**_given(flag_values, [field.name for field in dataclasses.fields(kind)]))
+
+
+def _read(arguments: Sequence[str], flag_values: absl_flags.FlagValues) -> None:
     try:
         rest = flag_values(list(arguments))[1:]
     except absl_flags.UnrecognizedFlagError as error:
@@ -182,7 +212,10 @@ def values(arguments: Sequence[str], flag_values: absl_flags.FlagValues) -> dict
         raise UserError(_one_line(str(error))) from None
     if rest:
         raise UserError(f"Unexpected argument {rest[0]!r}: every setting is a --flag=value.")
-    found = {n: flag_values[n].value for n in configuration.all_fields() if n in flag_values}
+
+
+def _given(flag_values: absl_flags.FlagValues, names: Iterable[str]) -> dict[str, Any]:
+    found = {name: flag_values[name].value for name in names if name in flag_values}
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -194,10 +227,7 @@ def help_text(program: str, example: str, flag_values: absl_flags.FlagValues) ->
     """What `--help` prints: every flag with its meaning and default, in groups."""
     lines = [f"Usage: {program} [--flag=value ...]", f"Example: {example}", ""]
     by_module = flag_values.flags_by_module_dict()
-    titles = [title for _, title, _ in configuration.groups()] + ["Other"]
-    for title in titles:
-        if title not in by_module:
-            continue
+    for title in sorted(by_module, key=lambda title: title == "Other"):
         lines.append(f"{title}:")
         for flag in by_module[title]:
             default = "" if flag.default is None else f" [{plain(flag.default)}]"

@@ -58,13 +58,7 @@ def accuracy_table(
     header = ["feature", "head", "chance", "shuffled", "untrained", *depths, *baselines]
     rows = [header]
     for name, feature in features.items():
-        measures = {"accuracy": (name, feature.chance)}
-        if feature.is_vector:
-            measures = {
-                "accuracy": (f"{name} (mean)", feature.chance),
-                "all_right": (f"{name} (all right)", feature.all_right_chance),
-            }
-        for measure, (label, chance) in measures.items():
+        for measure, (label, chance) in _accuracies(feature).items():
             for head in heads:
                 keys = _columns(head, f"{name}/{measure}", depths, baselines)
                 cells = [with_interval(values, key) for key in keys]
@@ -80,6 +74,44 @@ def _columns(head: str, measure: str, depths: Sequence[str], baselines: Sequence
     keys = [f"{CONTROL}/{head}/{depths[0]}/{measure}"]
     keys += [f"{head}/{depth}/{measure}" for depth in depths]
     return keys + [f"{baseline}/{head}/{depths[0]}/{measure}" for baseline in baselines]
+
+
+def _accuracies(feature: Feature) -> dict[str, tuple[str, float]]:
+    """What accuracy means for a feature: measure -> (label, chance)."""
+    if not feature.is_vector:
+        return {"accuracy": (feature.name, feature.chance)}
+    return {
+        "accuracy": (f"{feature.name} (mean)", feature.chance),
+        "all_right": (f"{feature.name} (all right)", feature.all_right_chance),
+    }
+
+
+def finetuning_table(values: Mapping[str, float], feature: Feature) -> str:
+    """Test accuracy after fine-tuning, and of linear evaluation before it, against chance.
+
+    Args:
+        values: "START/PROTOCOL/feature/measure" -> value, with the starts and protocols below.
+        feature: what was learned.
+
+    Returns:
+        The table. After the sign ± stands half the width of the 95% interval; of repetitions, also
+        the standard deviations.
+    """
+    starts = {"pretrained": "the run", "scratch": "before training", "gain": "gain"}
+    protocols = {"linear": "linear, frozen", "finetuned": "fine-tuned"}
+    spread = any(key.endswith("_sd") for key in values)
+    rows = [["feature", "weights of", "chance"]]
+    for title in protocols.values():
+        rows[0] += [title, "sd"] if spread else [title]
+    for measure, (label, chance) in _accuracies(feature).items():
+        for start, title in starts.items():
+            row = [label, title, "" if start == "gain" else f"{chance:.3f}"]
+            for protocol in protocols:
+                key = f"{start}/{protocol}/{feature.name}/{measure}"
+                row += [with_interval(values, key)]
+                row += [f"{values[f'{key}_sd']:.3f}"] if spread else []
+            rows.append(row)
+    return aligned(rows, left=2)
 
 
 def with_interval(values: Mapping[str, float], key: str) -> str:

@@ -6,12 +6,15 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from ssl_keras.config import Config
 from ssl_keras.errors import UserError
+from ssl_keras.registry import plain
 
 # The first line of flags.txt: a directory without it is not a run, and is never touched.
 MARK = "# A run of ssl_keras; repeat it with: python -m ssl_keras.train --flagfile=THIS_FILE"
@@ -28,6 +31,7 @@ NAMES = (
     "evaluations",
     "pictures",
     "baselines",
+    "finetuned",
 )
 
 
@@ -138,9 +142,33 @@ def is_saved_model(directory: Path) -> bool:
 def evaluation_path(directory: Path, settings: Any) -> Path:
     """Where in `directory` an evaluation with these settings is kept; the same settings have the
     same place."""
+    return _kept_path(directory, "-".join(settings["heads"]), settings)
+
+
+def finetuned_path(workdir: Path, settings: Any) -> Path:
+    """Where a fine-tuning with these settings is kept; the same settings have the same place."""
+    names = ("feature", "label_fraction", "finetune_from")
+    return _kept_path(workdir / "finetuned", "-".join(plain(settings[n]) for n in names), settings)
+
+
+def _kept_path(directory: Path, name: str, settings: Any) -> Path:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
     directory.mkdir(exist_ok=True)
-    return directory / f"{'-'.join(settings['heads'])}-{digest}.json"
+    return directory / f"{name}-{digest}.json"
+
+
+@contextmanager
+def whole_directory(path: Path) -> Iterator[Path]:
+    """A place to fill, which becomes the directory `path` in the end, or nothing does."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        yield temporary
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -93,7 +93,9 @@ def test_nothing_is_left_to_fill_in() -> None:
 def commands_of_other_programs() -> list[str]:
     """The README's commands of programs with flags of their own."""
     lines = (line.split(" #")[0].strip() for line in README.replace("`", "\n").splitlines())
-    return sorted({line for line in lines if re.match(r"python -m (ssl_keras\.ev|tools\.)", line)})
+    return sorted(
+        {line for line in lines if re.match(r"python -m (ssl_keras\.(ev|fi)|tools\.)", line)}
+    )
 
 
 @pytest.mark.parametrize("command", commands_of_other_programs())

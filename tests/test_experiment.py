@@ -66,7 +66,7 @@ def test_the_directory_holds_everything(finished: tuple[Path, dict[str, Any]]) -
             "saved_model",
             "views.png",
         }
-        == set(run_directory.NAMES) - {"evaluations"}
+        == set(run_directory.NAMES) - {"evaluations", "finetuned"}
     )
     assert json.loads((workdir / "results.json").read_text()) == results
     kept = json.loads((workdir / "config.json").read_text())

@@ -45,6 +45,7 @@ def test_a_run_is_replaced_only_when_asked_and_only_what_is_its_own(
     workdir = run_directory.claim(config(tmp_path / "run"))
     (workdir / "checkpoints").mkdir()
     (workdir / "checkpoints" / "ckpt").write_text("weights")
+    (workdir / "finetuned" / "class-0.1-features").mkdir(parents=True)
     (workdir / "notes.md").write_text("mine")
     if finished:
         (workdir / "results.json").write_text("{}")
@@ -97,3 +98,22 @@ def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         run_directory.write_json(path, {"a": object()})
     assert json.loads(path.read_text()) == {"a": 1}
+
+
+def test_a_directory_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+
+    def fill(name: str, interrupted: bool = False) -> None:
+        with run_directory.whole_directory(path) as place:
+            place.mkdir()
+            (place / name).touch()
+            if interrupted:
+                raise KeyboardInterrupt
+
+    fill("old")
+    with pytest.raises(KeyboardInterrupt):
+        fill("new", interrupted=True)
+    assert [file.name for file in path.iterdir()] == ["old"]
+    fill("new")
+    assert [file.name for file in path.iterdir()] == ["new"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model"]

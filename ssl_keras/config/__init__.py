@@ -12,5 +12,14 @@ from ssl_keras.config.configuration import (
     groups,
     make_heads,
 )
+from ssl_keras.config.finetuning import FinetuningConfig
 
-__all__ = ["REGISTRIES", "Config", "all_fields", "baselines", "groups", "make_heads"]
+__all__ = [
+    "REGISTRIES",
+    "Config",
+    "FinetuningConfig",
+    "all_fields",
+    "baselines",
+    "groups",
+    "make_heads",
+]

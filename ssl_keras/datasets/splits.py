@@ -94,7 +94,15 @@ class Split:
         if count >= self.num_examples:
             return self
         order = np.random.default_rng([seed, 2]).permutation(self.num_examples)
-        return Split(ChosenExamples(self.examples, np.sort(order[:count])), self.compose)
+        return self.only(np.sort(order[:count]))
+
+    def only(self, rows: np.ndarray) -> Split:
+        """The same split with no other examples than `rows` (indices), in their order."""
+        return Split(ChosenExamples(self.examples, rows), self.compose)
+
+    def labels_of(self, name: str) -> np.ndarray:
+        """The labels of the feature `name` of all examples, in order; may read everything."""
+        return np.concatenate([batch["labels"][name].numpy() for batch in self.batches(512)])
 
     def in_memory(self) -> MemorySplit:
         """The same split with everything composed once and kept as arrays."""
@@ -135,5 +143,32 @@ class MemorySplit(Split):
 
         super().__init__(ArrayExamples(images, None), compose)
 
+    def labels_of(self, name: str) -> np.ndarray:
+        return self.labels[name]
+
     def in_memory(self) -> MemorySplit:
         return self
+
+
+def labelled_rows(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Which examples keep their labels when only a fraction of all do.
+
+    Of each class `round(fraction * its count)` examples, at least 1; vectors, which may all differ,
+    are drawn as if they were one class. A smaller fraction of the same seed is a subset of a larger
+    one.
+
+    Args:
+        labels: integers (examples,) for a class, (examples, size) for vectors.
+        fraction: above 0, at most 1.
+        seed: chooses the examples.
+
+    Returns:
+        int (rows,), ascending.
+    """
+    classes = labels if labels.ndim == 1 else np.zeros(len(labels), np.int32)
+    chosen = []
+    for label in np.unique(classes):
+        rows = np.flatnonzero(classes == label)
+        order = np.random.default_rng([seed, 3, label]).permutation(rows)
+        chosen.append(order[: max(1, round(fraction * len(rows)))])
+    return np.sort(np.concatenate(chosen))

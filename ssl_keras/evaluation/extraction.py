@@ -57,9 +57,12 @@ def extract(
         depth name -> `FrozenFeatures`.
     """
 
-    @tf.function(reduce_retracing=True)
-    def of_batch(batch: Mapping[str, Any]) -> list[Any]:
+    @tf.function
+    def outputs(batch: Mapping[str, Any]) -> list[Any]:
         return list(representations(data.inputs(batch)))[: len(depths)]
+
+    # Traced once, for batches of any size.
+    of_batch = outputs.get_concrete_function(data.test.batches(batch_size).element_spec)
 
     def of_split(split: Split) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
         features: list[np.ndarray] = []

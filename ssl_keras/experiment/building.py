@@ -152,7 +152,7 @@ def check_heads(heads: Mapping[str, Head], config: Config, data: DataSet) -> Non
     for name in baselines(heads):
         method = config.baseline(name).method
         if isinstance(method, Supervision):
-            learned_features(method, data)
+            _learned(method, data)
 
 
 def load_data(config: Config) -> DataSet:
@@ -177,8 +177,15 @@ def load_data(config: Config) -> DataSet:
     )
 
 
-def build_views(config: Config, data: DataSet) -> tuple[Any, dict[str, Any]]:
+def build_views(
+    config: Config, data: DataSet, seed: int | None = None
+) -> tuple[Any, dict[str, Any]]:
     """What draws the views of the configuration, and the arguments of `build_augmenter` in force.
+
+    Args:
+        config: the configuration.
+        data: its data set.
+        seed: chooses the draws. Default: that of the run.
 
     Raises:
         UserError: an operation was asked for that these images cannot undergo.
@@ -198,7 +205,7 @@ def build_views(config: Config, data: DataSet) -> tuple[Any, dict[str, Any]]:
         channels=data.image_channels,
         size=data.view_size,
         planes_move=config.views.planes_move is not False,
-        seed=config.run.seed,
+        seed=config.run.seed if seed is None else seed,
         mixup=Mixup(**mixup, channels=data.image_channels) if mixup else None,
         **views,
     )
@@ -246,7 +253,7 @@ def build_model(
         return networks.build_linear_probe(dim, sizes) if sizes else None
 
     if isinstance(method, Supervision):
-        learned = learned_features(method, data)
+        learned = _learned(method, data)
         sizes = {name: feature.size for name, feature in learned.items()}
         classifier = networks.build_linear_probe(dim, sizes)
         return Supervised(augmenter, encoder, classifier, probe(), learned=learned, **arguments)
@@ -270,17 +277,33 @@ def build_model(
     return SimCLR(augmenter, encoder, head, probe(), **arguments)
 
 
-def learned_features(method: Supervision, data: DataSet) -> dict[str, Feature]:
+def _learned(method: Supervision, data: DataSet) -> dict[str, Feature]:
     """The feature that the supervised baseline learns."""
+    name = learned_feature(
+        method.supervised_feature, data, "method=supervised", "supervised_feature"
+    )
+    return {name: data.features[name]}
+
+
+def learned_feature(name: str | None, data: DataSet, learner: str, setting: str) -> str:
+    """The name of the feature that a classifier learns: what was given, or "class", or the first.
+
+    Args:
+        name: what was given, or None.
+        data: the data set.
+        learner, setting: what needs labels and what gave the name, for messages.
+
+    Raises:
+        UserError: there are no labels, or none of this name.
+    """
     if not data.features:
-        raise UserError(f"method=supervised needs labels, but {data.name} has none.")
-    name = method.supervised_feature
+        raise UserError(f"{learner} needs labels, but {data.name} has none.")
     if name is None:
-        name = "class" if "class" in data.features else next(iter(data.features))
+        return "class" if "class" in data.features else next(iter(data.features))
     if name not in data.features:
         guess = nearest(name, list(data.features))
         hint = f"; did you mean {guess}?" if guess else "."
         raise UserError(
-            f"supervised_feature is {name!r}, but {data.name} has {', '.join(data.features)}{hint}"
+            f"{setting} is {name!r}, but {data.name} has {', '.join(data.features)}{hint}"
         )
-    return {name: data.features[name]}
+    return name

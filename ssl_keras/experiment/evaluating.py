@@ -176,6 +176,16 @@ def write_pictures(
     return found
 
 
+def averaged(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The means of repeated measurements; of more than one also the standard deviations, as
+    "NAME_sd"."""
+    columns = {name: [each[name] for each in found] for name in found[0]}
+    values = {name: float(np.mean(column)) for name, column in columns.items()}
+    if len(found) > 1:
+        values |= {f"{name}_sd": float(np.std(c, ddof=1)) for name, c in columns.items()}
+    return values
+
+
 def evaluate(
     directory: Path | str,
     heads: Mapping[str, Head],
@@ -211,10 +221,7 @@ def evaluate(
         place = directory / "evaluations"
     before = weights_digest(frozen.variables)
     found = [measure(heads, seed + repeat, subjects) for repeat in range(repeats)]
-    values = {name: float(np.mean([each[name] for each in found])) for name in found[0]}
-    if repeats > 1:
-        deviations = {name: np.std([each[name] for each in found], ddof=1) for name in found[0]}
-        values |= {f"{name}_sd": float(value) for name, value in deviations.items()}
+    values = averaged(found)
     if weights_digest(frozen.variables) != before:
         raise RuntimeError("evaluation changed the weights or batch-norm statistics")
     options = {name: head.options() for name, head in heads.items()}

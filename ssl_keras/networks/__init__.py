@@ -7,13 +7,20 @@ from __future__ import annotations
 
 from ssl_keras.networks.decoders import build_decoder
 from ssl_keras.networks.encoders import Convnet, Encoder, ResNet18, ResNet34, ResNet50
-from ssl_keras.networks.heads import BATCH_NORM, build_linear_probe, build_projection_head, in_order
+from ssl_keras.networks.heads import (
+    BATCH_NORM,
+    build_backbone,
+    build_linear_probe,
+    build_projection_head,
+    in_order,
+)
 from ssl_keras.registry import Registry
 
 __all__ = [
     "BATCH_NORM",
     "ENCODERS",
     "Encoder",
+    "build_backbone",
     "build_decoder",
     "build_linear_probe",
     "build_projection_head",

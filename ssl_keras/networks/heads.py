@@ -62,19 +62,43 @@ def in_order(outputs: Mapping[str, Any]) -> list[Any]:
     return [outputs[name] for name in sorted(outputs, key=lambda name: int(name.split("_")[1]))]
 
 
-def build_linear_probe(input_dim: int, num_outputs: Mapping[str, int]) -> Any:
+def build_backbone(encoder: Any, projection_head: Any, depth: str) -> Any:
+    """The encoder and the layers of the projection head up to one of them, as one network.
+
+    Args:
+        encoder: from images to features.
+        projection_head: see `build_projection_head`.
+        depth: the last layer: "features" for none of the head, or "projection_1", ...
+
+    Returns:
+        A `keras.Model` from images to the output of that layer; the variables are those of the
+        parts.
+    """
+    if depth == "features":
+        return encoder
+    layers = keras.Model(projection_head.input, projection_head.output[depth], name=depth)
+    images = keras.Input(encoder.input_shape[1:], name="images", dtype="float32")
+    return keras.Model(images, layers(encoder(images)), name="backbone")
+
+
+def build_linear_probe(
+    input_dim: int, num_outputs: Mapping[str, int], initializer: Any = "glorot_uniform"
+) -> Any:
     """One linear classifier for each declared feature of the data set, in float32.
 
     Args:
         input_dim: dimension of the features it reads.
         num_outputs: feature name -> number of classes or bits.
+        initializer: of the kernels; biases are 0.
 
     Returns:
         A `keras.Model` from features to {feature name: logits}.
     """
     features = keras.Input((input_dim,), name="features", dtype="float32")
     logits = {
-        name: keras.layers.Dense(size, dtype="float32", name=name)(features)
+        name: keras.layers.Dense(size, kernel_initializer=initializer, dtype="float32", name=name)(
+            features
+        )
         for name, size in num_outputs.items()
     }
     return keras.Model(features, logits, name="linear_probe")

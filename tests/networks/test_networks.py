@@ -7,7 +7,13 @@ import pytest
 import tensorflow as tf
 
 from ssl_keras.errors import UserError
-from ssl_keras.networks import ENCODERS, build_linear_probe, build_projection_head, in_order
+from ssl_keras.networks import (
+    ENCODERS,
+    build_backbone,
+    build_linear_probe,
+    build_projection_head,
+    in_order,
+)
 
 
 @pytest.mark.parametrize(("channels", "parameters"), [(1, 89_504), (4, 89_504 + 3 * 288)])
@@ -112,6 +118,23 @@ def test_batch_norm_of_the_head(batch_norm: str, normalised: list[bool]) -> None
     # ReLU of a standard normal variable has the mean square 1/2.
     assert (abs(float(tf.reduce_mean(hidden**2)) - 0.5) < 0.05) == normalised[0]
     assert (abs(float(tf.reduce_mean(last**2)) - 1.0) < 0.05) == normalised[1]
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(("depth", "kernels"), [("features", 4), ("projection_1", 5)])
+def test_backbone_is_the_encoder_and_the_layers_of_the_head_up_to_one(
+    depth: str, kernels: int, training: bool
+) -> None:
+    encoder = ENCODERS.get("convnet", width_multiplier=0.25).build((28, 28, 1))
+    head = build_projection_head(32, num_layers=3, hidden_dim=16, dim=8)
+    network = build_backbone(encoder, head, depth)
+    assert sum(len(variable.shape) > 1 for variable in network.trainable_variables) == kernels
+    images = tf.random.stateless_uniform((6, 28, 28, 1), (0, 1))
+    # Batch norm in training mode moves its averages, but does not use them.
+    expected = encoder(images, training=training)
+    if depth != "features":
+        expected = head(expected, training=training)[depth]
+    np.testing.assert_allclose(network(images, training=training), expected, atol=1e-6)
 
 
 def test_probe_has_one_output_for_each_feature_in_float32() -> None:
