@@ -32,8 +32,8 @@ class Decoder(Head):
     each other: what one of them lacks, it cannot show.
     """
 
-    decoder_steps: int = option(600, minimum=1, help="training steps of the decoder head")
-    decoder_batch_size: int = option(128, minimum=1, help="batch of the decoder head")
+    decoder_steps: int = option(400, minimum=1, help="training steps of the decoder head")
+    decoder_batch_size: int = option(64, minimum=1, help="batch of the decoder head")
     decoder_images: int = option(20_000, minimum=1, help="most training images of the decoder head")
     decoder_shown: int = option(
         10, minimum=1, maximum=64, help="test images in the picture of the decoder head"

@@ -127,7 +127,7 @@ _PUBLISHED_TEMPERATURE = {
 def _temperature_cells(scale: str) -> dict[str, dict[str, Any]]:
     base: dict[str, Any] = {
         "smoke": {"dataset": "plain", "steps": 10, "batch_size": 64, "width_multiplier": 0.25},
-        "laptop": {"dataset": "plain", "epochs": 30, "batch_size": 250},
+        "laptop": {"dataset": "plain", "epochs": 20, "batch_size": 250},
         "full": {
             "dataset": "plain",
             "source": "cifar10",
@@ -193,7 +193,7 @@ def _fashion_cells(scale: str) -> dict[str, dict[str, Any]]:
     """The objectives' cells on Fashion-MNIST: without bits, with more of each image cut away."""
     sizes: dict[str, dict[str, Any]] = {
         "smoke": {},
-        "laptop": {"epochs": 20},
+        "laptop": {"epochs": 10},
         "full": {"epochs": 50},
     }
     cells = _objective_cells("smoke" if scale == "smoke" else "laptop")
@@ -210,7 +210,7 @@ def _baseline_cells(scale: str) -> dict[str, dict[str, Any]]:
     """Data beside bits, each run with both baselines."""
     base: dict[str, Any] = {
         "smoke": {"steps": 10, "batch_size": 64, "width_multiplier": 0.25},
-        "laptop": {"epochs": 50, "batch_size": 250},
+        "laptop": {"epochs": 30, "batch_size": 250},
         "full": {"source": "cifar10", "encoder": "resnet18", "batch_size": 512, "epochs": 200},
     }[scale]
     base |= {"loss": "nt_xent", "heads": "linear,knn,bits,supervised,autoencoder"}
