@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from ssl_keras import flags
 from ssl_keras.losses import LOSSES
+from tools.reproduce import figures
 from tools.reproduce.sweep import Run
 
 SCALES = ("smoke", "laptop", "full")
@@ -148,44 +148,6 @@ def _temperature_cells(scale: str) -> dict[str, dict[str, Any]]:
     return cells
 
 
-def _temperature_figure(axes: Sequence[Any], rows: Sequence[Mapping[str, Any]]) -> None:
-    panels = (
-        ("uniformity", "−uniformity of the projections"),
-        ("tolerance", "tolerance of the projections"),
-        ("accuracy", "class, linear on the features"),
-    )
-    for axis, (column, label) in zip(axes, panels, strict=True):
-        sign = -1 if column == "uniformity" else 1
-        for loss, color in (("nt_xent", "tab:blue"), ("hard_contrastive", "tab:orange")):
-            own = [row for row in rows if row["loss"] == loss]
-            axis.errorbar(
-                [row["temperature"] for row in own],
-                [sign * row[column] for row in own],
-                [row.get(f"{column}_sd", 0.0) for row in own],
-                color=color,
-                marker="o",
-                markersize=3,
-                capsize=2,
-                label=loss,
-            )
-            axis.plot(
-                [row["temperature"] for row in own if f"{column}_published" in row],
-                [sign * row[f"{column}_published"] for row in own if f"{column}_published" in row],
-                color=color,
-                linestyle="none",
-                marker="x",
-                markersize=5,
-                alpha=0.5,
-                label=f"{loss}, CIFAR-10 (paper)",
-            )
-        for loss, style in (("simple", ":"), ("hard_simple", "--")):
-            value = next(row[column] for row in rows if row["loss"] == loss)
-            axis.axhline(sign * value, color="0.5", linestyle=style, label=loss)
-        axis.set_xlabel("temperature")
-        axis.set_title(label, fontsize=9)
-    axes[0].legend(fontsize=7)
-
-
 FASHION_MNIST = "idx:/usr/share/datasets/fashion-mnist"
 
 
@@ -217,83 +179,10 @@ def _baseline_cells(scale: str) -> dict[str, dict[str, Any]]:
     return {f"{bits} bits": {**base, "num_bits": bits} for bits in (0, 10)}
 
 
-_SUBJECTS = {
-    "untrained": "random_encoder/",
-    "simclr": "",
-    "supervised": "supervised/",
-    "autoencoder": "autoencoder/",
-}
-
-
-def _baseline_figure(axes: Sequence[Any], rows: Sequence[Mapping[str, Any]]) -> None:
-    panels = (
-        ("", "class, linear on the features", None),
-        ("_information", "information on the bits, in bits", 10),
-    )
-    for axis, (suffix, title, top) in zip(axes, panels, strict=True):
-        width = 0.8 / len(_SUBJECTS)
-        for index, subject in enumerate(_SUBJECTS):
-            column = f"{subject}{suffix}"
-            axis.bar(
-                np.arange(len(rows)) + (index - (len(_SUBJECTS) - 1) / 2) * width,
-                [row.get(column, math.nan) for row in rows],
-                width,
-                yerr=[row.get(f"{column}_sd", 0.0) for row in rows],
-                color=("0.7", "tab:blue", "tab:green", "tab:orange")[index],
-                error_kw={"linewidth": 1},
-                label=subject,
-            )
-        axis.set_xticks(range(len(rows)), [row["cell"] for row in rows])
-        axis.set_title(title, fontsize=9)
-        if top is not None:
-            axis.axhline(top, color="0.5", linestyle=":")
-    axes[0].axhline(0.1, color="tab:red", linestyle=":", label="chance")
-    axes[0].set_ylim(0, 1)
-    axes[0].legend(fontsize=7, loc="lower left")
-
-
 def _data_set_cells(scale: str) -> dict[str, dict[str, Any]]:
     changes = {"steps": 10, "batch_size": 64, "width_multiplier": 0.25} if scale == "smoke" else {}
     names = ("photos", "overlay", "multi_digit", "fashion_mnist")
     return {name: {**flagfile_settings(name), **changes} for name in names}
-
-
-def _data_set_figure(axes: Sequence[Any], rows: Sequence[Mapping[str, Any]]) -> None:
-    places = np.arange(len(rows))[::-1]
-    labels = [f"{row['cell']}: {row['feature']}" for row in rows]
-    for axis, columns, title in (
-        (axes[0], ("linear", "untrained_linear"), "linear evaluation"),
-        (axes[1], ("knn", "untrained_knn"), "nearest neighbours"),
-    ):
-        for column, color, name, shift in zip(
-            columns, ("tab:blue", "0.6"), ("trained", "untrained"), (0.15, -0.15), strict=True
-        ):
-            axis.errorbar(
-                [row.get(column, math.nan) for row in rows],
-                places + shift,
-                xerr=[row.get(f"{column}_sd", 0.0) for row in rows],
-                linestyle="none",
-                marker="o",
-                markersize=4,
-                capsize=2,
-                color=color,
-                label=name,
-            )
-        axis.plot(
-            [row["chance"] for row in rows],
-            places,
-            linestyle="none",
-            marker="|",
-            markersize=12,
-            color="tab:red",
-            label="chance",
-        )
-        axis.set_title(title, fontsize=9)
-        axis.set_xlim(0, 1.02)
-        axis.set_yticks(places, labels, fontsize=8)
-        axis.grid(axis="y", alpha=0.3)
-    axes[1].set_yticklabels([])
-    axes[0].legend(fontsize=7)
 
 
 # Where the default of an option is not what the objective needs on these data.
@@ -332,69 +221,6 @@ def _objective_cells(scale: str) -> dict[str, dict[str, Any]]:
     return cells
 
 
-def _fashion_figure(axes: Sequence[Any], rows: Sequence[Mapping[str, Any]]) -> None:
-    ordered = sorted(rows, key=lambda row: row["accuracy"])
-    for column, color, label in (
-        ("accuracy", "tab:blue", "linear"),
-        ("knn", "tab:orange", "nearest neighbours"),
-    ):
-        axes[0].errorbar(
-            [row[column] for row in ordered],
-            range(len(ordered)),
-            xerr=[row.get(f"{column}_sd", 0.0) for row in ordered],
-            linestyle="none",
-            marker="o",
-            markersize=4,
-            capsize=2,
-            color=color,
-            label=label,
-        )
-    axes[0].set_yticks(range(len(ordered)), [row["loss"] for row in ordered], fontsize=8)
-    axes[0].grid(axis="y", alpha=0.3)
-    for column, color in (("untrained", "tab:blue"), ("untrained_knn", "tab:orange")):
-        mean = np.mean([row[column] for row in rows])
-        axes[0].axvline(mean, color=color, linestyle="--", label=f"untrained, {mean:.3f}")
-    axes[0].set_title("class on the features", fontsize=9)
-    axes[0].legend(fontsize=7)
-
-
-def _objective_figure(axes: Sequence[Any], rows: Sequence[Mapping[str, Any]]) -> None:
-    ordered = sorted(rows, key=lambda row: row["accuracy"])
-    places = range(len(ordered))
-    panels = (
-        (("accuracy", "knn"), "class on the features"),
-        (("bits_all_right", "bits_all_right_projections"), "both bits right, linear"),
-    )
-    labels = {
-        "accuracy": "linear",
-        "knn": "nearest neighbours",
-        "bits_all_right": "features",
-        "bits_all_right_projections": "projections",
-    }
-    for axis, (columns, title) in zip(axes, panels, strict=True):
-        for column, color in zip(columns, ("tab:blue", "tab:orange"), strict=True):
-            axis.errorbar(
-                [row[column] for row in ordered],
-                places,
-                xerr=[row.get(f"{column}_sd", 0.0) for row in ordered],
-                linestyle="none",
-                marker="o",
-                markersize=4,
-                capsize=2,
-                color=color,
-                label=labels[column],
-            )
-        axis.set_title(title, fontsize=9)
-        axis.grid(axis="y", alpha=0.3)
-        axis.set_yticks(list(places), [row["cell"] for row in ordered], fontsize=8)
-    axes[0].axvline(np.mean([row["untrained"] for row in rows]), color="0.5", linestyle="--")
-    axes[0].plot([], [], color="0.5", linestyle="--", label="untrained, linear")
-    axes[1].axvline(0.25, color="0.5", linestyle=":", label="chance")
-    axes[1].set_yticklabels([])
-    axes[0].legend(fontsize=7, loc="upper left")
-    axes[1].legend(fontsize=7, loc="center left")
-
-
 EXPERIMENTS: dict[str, Experiment] = {
     "baselines": Experiment(
         question="Do a supervised encoder and an autoencoder suffer from easy bits as SimCLR does?",
@@ -402,15 +228,15 @@ EXPERIMENTS: dict[str, Experiment] = {
         measures={
             **{
                 subject: f"{prefix}linear/features/class/accuracy"
-                for subject, prefix in _SUBJECTS.items()
+                for subject, prefix in figures.SUBJECTS.items()
             },
             **{
                 f"{subject}_knn": f"{prefix}knn/features/class/accuracy"
-                for subject, prefix in _SUBJECTS.items()
+                for subject, prefix in figures.SUBJECTS.items()
             },
             **{
                 f"{subject}_information": f"{prefix}bits/features/bits/information"
-                for subject, prefix in _SUBJECTS.items()
+                for subject, prefix in figures.SUBJECTS.items()
             },
             "image_explained": "autoencoder/reconstruction/features/image_explained",
             "train_image_explained": "autoencoder/reconstruction/features/train_image_explained",
@@ -418,7 +244,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         },
         published={},
         published_on="",
-        figure=_baseline_figure,
+        figure=figures.baselines,
         panels=2,
     ),
     "data_sets": Experiment(
@@ -432,7 +258,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         },
         published={},
         published_on="",
-        figure=_data_set_figure,
+        figure=figures.data_sets,
         panels=2,
     ),
     "fashion_mnist": Experiment(
@@ -447,7 +273,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         },
         published={},
         published_on="",
-        figure=_fashion_figure,
+        figure=figures.fashion,
         panels=1,
     ),
     "objectives": Experiment(
@@ -465,7 +291,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         },
         published={},
         published_on="",
-        figure=_objective_figure,
+        figure=figures.objectives,
         panels=2,
     ),
     "temperature": Experiment(
@@ -483,7 +309,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         },
         published=_PUBLISHED_TEMPERATURE,
         published_on="CIFAR-10, Wang and Liu 2021",
-        figure=_temperature_figure,
+        figure=figures.temperature,
         panels=3,
     ),
 }
