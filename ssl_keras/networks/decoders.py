@@ -7,13 +7,17 @@ from typing import Any
 
 from ssl_keras.lazy import keras
 
+# Most pixels of the side of the picture that a decoder starts from.
+_SMALLEST = 8
+
 
 def build_decoder(input_dim: int, shape: tuple[int, int, int], dtype: Any = "float32") -> Any:
     """A network from features to images.
 
-    A dense layer to a quarter of the height and width with 64 channels, then twice [nearest
-    upsampling; 3x3 convolution; batch norm; ReLU] with 64 and 32 channels, a 3x3 convolution to the
-    channels of the image, cropped to its size. Outputs are not bounded.
+    A dense layer to a small picture of 64 channels, at most eight pixels high and wide; then, as
+    often as it takes, [nearest upsampling by two; 3x3 convolution; batch norm; ReLU] with 64, 32,
+    16, 16, ... channels; a 3x3 convolution to the channels of the image, cropped to its size. For
+    28x28 images: 7x7, then 64 and 32 channels. Outputs are not bounded.
 
     Args:
         input_dim: dimension of the features.
@@ -25,17 +29,20 @@ def build_decoder(input_dim: int, shape: tuple[int, int, int], dtype: Any = "flo
     """
     layers = keras.layers
     height, width, channels = shape
-    rows, columns = math.ceil(height / 4), math.ceil(width / 4)
+    stages = max(1, math.ceil(math.log2(max(height, width) / _SMALLEST)))
+    rows, columns = math.ceil(height / 2**stages), math.ceil(width / 2**stages)
     features = keras.Input((input_dim,), name="features", dtype="float32")
     x = layers.Dense(rows * columns * 64, use_bias=False, dtype=dtype)(features)
     x = layers.BatchNormalization(momentum=0.9, dtype=dtype)(x)
     x = layers.ReLU(dtype=dtype)(x)
     x = layers.Reshape((rows, columns, 64), dtype=dtype)(x)
-    for filters in (64, 32):
+    for stage in range(stages):
+        filters = max(16, 64 >> stage)
         x = layers.UpSampling2D(2, dtype=dtype)(x)
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False, dtype=dtype)(x)
         x = layers.BatchNormalization(momentum=0.9, dtype=dtype)(x)
         x = layers.ReLU(dtype=dtype)(x)
     x = layers.Conv2D(channels, 3, padding="same", dtype="float32")(x)
-    x = layers.Cropping2D(((0, 4 * rows - height), (0, 4 * columns - width)), dtype="float32")(x)
+    margins = ((0, 2**stages * rows - height), (0, 2**stages * columns - width))
+    x = layers.Cropping2D(margins, dtype="float32")(x)
     return keras.Model(features, x, name="decoder")
