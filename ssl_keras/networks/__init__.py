@@ -6,7 +6,15 @@
 from __future__ import annotations
 
 from ssl_keras.networks.decoders import build_decoder
-from ssl_keras.networks.encoders import Convnet, Encoder, ResNet18, ResNet34, ResNet50
+from ssl_keras.networks.encoders import (
+    Convnet,
+    Encoder,
+    Grid,
+    ResNet18,
+    ResNet34,
+    ResNet50,
+    block_outputs,
+)
 from ssl_keras.networks.heads import BATCH_NORM, build_linear_probe, build_projection_head, in_order
 from ssl_keras.registry import Registry
 
@@ -14,6 +22,8 @@ __all__ = [
     "BATCH_NORM",
     "ENCODERS",
     "Encoder",
+    "Grid",
+    "block_outputs",
     "build_decoder",
     "build_linear_probe",
     "build_projection_head",
