@@ -15,6 +15,10 @@ from ssl_keras.registry import option
 _MAX_ITERATIONS = 200
 # Positions are told apart on a grid of at most so many cells a side.
 _CELLS = 4
+# Shares of fewer decisions say little.
+_LEAST_DECISIONS = 10
+# Least height of an image in the picture of clusters.
+_SHOWN_PIXELS = 96
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,8 @@ class LocalFeatures(Head):
         balanced_chance         1 / the number of values that occur
         accuracy_at_REGION      of balanced decisions in a region, for features other than "region"
         position_ROW_COLUMN     of balanced decisions where there is something, by the position in
-                                the image on a grid of up to 4 x 4 cells, for the same features
+                                the image on a grid of up to 4 x 4 cells, for the same features;
+                                left out where less than 10 locations show something
 
     Most locations show nothing, and decisions follow that. Balanced decisions are for the highest
     logit minus the logarithm of the value's share in training (Menon et al. 2021, arXiv
@@ -84,7 +89,7 @@ class LocalFeatures(Head):
             for value, region in enumerate(frozen.local_features["region"].values):
                 if np.any(regions == value):
                     yield f"{name}/accuracy_at_{region}", float(fair[regions == value].mean())
-            found = by_position(frozen.maps(fair), frozen.maps(labels > 0))
+            found = by_position(frozen.maps(fair), frozen.maps(labels > 0), _LEAST_DECISIONS)
             frozen.cache[f"local_features/{name}"] = found
             for row, column in np.argwhere(np.isfinite(found)):
                 yield f"{name}/position_{row}_{column}", float(found[row, column])
@@ -93,7 +98,7 @@ class LocalFeatures(Head):
         self, subjects: Mapping[str, FrozenFeatures], seed: int
     ) -> Iterator[tuple[str, np.ndarray]]:
         known = {name: own for name, own in subjects.items() if isinstance(own, FrozenLocations)}
-        known = dict(sorted(known.items(), key=lambda item: item[1].grid.stride))
+        known = dict(sorted(known.items(), key=lambda item: _order(*item)))
         first = next(iter(known.values()), None)
         if first is None or first.inputs is None:
             return
@@ -103,7 +108,7 @@ class LocalFeatures(Head):
         for name, frozen in known.items():
             found = clusters(frozen.maps(frozen.test)[shown], self.local_features_clusters, seed)
             rows[name] = pictures.painted(images, found, frozen.grid.centres(), frozen.grid.stride)
-        yield "clusters", pictures.labelled_rows(rows)
+        yield "clusters", pictures.labelled_rows(rows, pixels=_SHOWN_PIXELS)
         for feature in first.local_features:
             lines: dict[int, dict[str, np.ndarray]] = {}
             for name, frozen in known.items():
@@ -111,8 +116,19 @@ class LocalFeatures(Head):
                 if shares is not None and np.isfinite(shares).any():
                     lines.setdefault(frozen.grid.stride, {})[name] = shares
             if lines:
-                title = f"Balanced accuracy of {feature}, by position in the image"
+                chance = 1 / first.features[feature].size
+                title = (
+                    f"How often the {feature} at a location is right, by position in the image "
+                    f"(chance {chance:.2f})"
+                )
                 yield f"{feature} by position", pictures.heat_maps(list(lines.values()), title)
+
+
+def _order(name: str, frozen: FrozenLocations) -> tuple[int, int]:
+    """By block; within one, pixels and the untrained encoder first."""
+    controls = ("pixels", "untrained")
+    kind = next((i for i, word in enumerate(controls) if name.startswith(word)), len(controls))
+    return frozen.grid.stride, kind
 
 
 def balanced(logits: np.ndarray, shares: np.ndarray) -> np.ndarray:
@@ -127,14 +143,15 @@ def balanced(logits: np.ndarray, shares: np.ndarray) -> np.ndarray:
     return np.where(occurs, logits - np.log(np.where(occurs, shares, 1.0)), -np.inf)
 
 
-def by_position(right: np.ndarray, there: np.ndarray) -> np.ndarray:
+def by_position(right: np.ndarray, there: np.ndarray, least: int = 1) -> np.ndarray:
     """The share of right decisions where something is, by cells of the image.
 
     Args:
         right, there: bool (images, height, width).
+        least: of how many decisions a share is made.
 
     Returns:
-        (min(4, height), min(4, width)), not a number where there is nothing in any image.
+        (min(4, height), min(4, width)), not a number where there are fewer in all images together.
     """
     cells = [min(_CELLS, size) for size in right.shape[1:]]
     rows, columns = (
@@ -144,7 +161,7 @@ def by_position(right: np.ndarray, there: np.ndarray) -> np.ndarray:
     places = np.ix_(rows, columns)
     np.add.at(totals, places, np.sum(right & there, axis=0))
     np.add.at(counts, places, np.sum(there, axis=0))
-    return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
+    return np.where(counts >= least, totals / np.maximum(counts, 1), np.nan)
 
 
 def clusters(features: np.ndarray, count: int, seed: int) -> np.ndarray:

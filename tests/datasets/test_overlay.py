@@ -189,19 +189,21 @@ def test_locations_of_hand_made_digits() -> None:
 def test_locations_are_where_digits_are_drawn_and_survive(
     data_dir: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    digits = load(data_dir, overlay_content="digits", max_train_images=300)
-    both = load(data_dir, max_train_images=300)
+    options = {"digit_size": 8, "max_train_images": 300}
+    digits = load(data_dir, overlay_content="digits", **options)
+    both = load(data_dir, **options)
     assert both.local_features["region"].values == ("background", "digit")
     assert both.local_features["digit"].values == ("nothing", *"0123456789")
     rows = np.array([5, 299, 0])
     drawn = digits.train.images[rows][..., 0] > 127
+    assert drawn.any(axis=(1, 2)).all()
     labels = both.train.labels["digit"][rows]
     for data in (digits, both):
         found = data.locations(data.train, rows)
         np.testing.assert_array_equal(found["region"], drawn)
         np.testing.assert_array_equal(found["digit"], drawn * (labels[:, None, None] + 1))
     monkeypatch.setattr(datasets, "IN_MEMORY_BYTES", 0)
-    lazy = load(data_dir, max_train_images=300)
+    lazy = load(data_dir, **options)
     np.testing.assert_array_equal(lazy.locations(lazy.train, rows)["region"], drawn)
     assert not load(data_dir, overlay_content="background").local_features
     for name in ("plain", "bit_concat"):
@@ -210,10 +212,14 @@ def test_locations_are_where_digits_are_drawn_and_survive(
         assert not other.locations(other.test, rows)
 
 
-def test_locations_are_scaled_with_the_images(data_dir: str) -> None:
-    whole, half = load(data_dir, image_size=48), load(data_dir, image_size=48, view_size=24)
+def test_locations_are_scaled_with_the_images(
+    data_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets, "IN_MEMORY_BYTES", 0)
+    whole, half = load(data_dir, digit_size=8), load(data_dir, digit_size=8, view_size=16)
     rows = np.arange(4)
     full = whole.locations(whole.test, rows)["digit"]
-    assert full.shape == (4, 48, 48)
+    assert full.shape == (4, 32, 32)
+    assert full.any()
     # The centre of a pixel of half the size lies at the corner of the second of its two pixels.
     np.testing.assert_array_equal(half.locations(half.test, rows)["digit"], full[:, 1::2, 1::2])

@@ -140,6 +140,7 @@ def test_positions() -> None:
     assert found[0, 0] == 0.5
     assert found[3, 2] == 1.0
     assert np.isfinite(found).sum() == 2
+    assert np.argwhere(np.isfinite(by_position(right, there, least=3))).size == 0
 
 
 def test_clusters_are_found_again_and_ordered_by_size() -> None:
