@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+
+# Colours that are told apart easily, for clusters.
+COLORS = np.array(
+    [
+        (0.20, 0.40, 0.90),
+        (1.00, 0.60, 0.00),
+        (0.00, 0.65, 0.20),
+        (0.90, 0.10, 0.30),
+        (0.95, 0.90, 0.10),
+        (0.60, 0.20, 0.75),
+        (0.20, 0.85, 0.90),
+        (1.00, 0.60, 0.80),
+        (0.55, 0.35, 0.15),
+        (0.90, 0.90, 0.90),
+    ]
+)
 
 
 def view_grid(
@@ -109,6 +125,75 @@ def _stripes(planes: np.ndarray, height: int, width: int) -> np.ndarray:
 def enlarge_all(images: np.ndarray, factor: int) -> np.ndarray:
     """Every pixel of every image `factor` times as high and wide."""
     return np.repeat(np.repeat(images, factor, axis=1), factor, axis=2)
+
+
+def painted(
+    images: np.ndarray,
+    clusters: np.ndarray,
+    centres: tuple[np.ndarray, np.ndarray],
+    side: int,
+    opacity: float = 0.6,
+) -> np.ndarray:
+    """Images in grey with the colour of a cluster over each location.
+
+    Args:
+        images: (count, height, width, channels) in [0, 1].
+        clusters: int (count, rows, columns), indices of `COLORS`.
+        centres: the rows (rows,) and the columns (columns,) of pixels at which locations lie.
+        side: of the square around a centre that is painted; what is farther from all of them stays
+            grey.
+        opacity: of the colours.
+
+    Returns:
+        (count, height, width, 3) in [0, 1].
+    """
+    grey = images.mean(axis=3, keepdims=True)
+    nearest, inside = [], []
+    for own, size in zip(centres, images.shape[1:3], strict=True):
+        # Pixel p is in the square of c if c - side // 2 <= p < c - side // 2 + side.
+        index = (np.arange(size) - (own[0] - side // 2)) // side
+        inside.append((index >= 0) & (index < len(own)))
+        nearest.append(np.clip(index, 0, len(own) - 1))
+    colors = COLORS[clusters[:, nearest[0][:, None], nearest[1]]]
+    amount = opacity * (inside[0][:, None] & inside[1])[None, :, :, None]
+    return np.asarray((1 - amount) * grey + amount * colors, np.float32)
+
+
+def heat_maps(rows: Sequence[Mapping[str, np.ndarray]], title: str) -> np.ndarray:
+    """Maps of numbers as colours of one scale from 0 on, with each number in its cell.
+
+    Args:
+        rows: the maps of each row of the picture: name -> (height, width), not a number where there
+            is none. A row has a column for each of its names.
+        title: what the numbers are.
+
+    Returns:
+        (height, width, 3) in [0, 1].
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = max(len(row) for row in rows)
+    top = max(float(np.nanmax(values)) for row in rows for values in row.values())
+    figure = Figure((2.1 * columns + 1.2, 2.3 * len(rows) + 0.6), dpi=100, layout="constrained")
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for line, row in zip(axes, rows, strict=True):
+        for axis, (name, values) in zip(line, row.items(), strict=False):
+            image = axis.imshow(values, vmin=0, vmax=top, cmap="viridis")
+            axis.set_title(name, fontsize=10)
+            for (y, x), value in np.ndenumerate(values):
+                if np.isfinite(value):
+                    dark = value < 0.6 * top
+                    text = f"{value:.2f}".removeprefix("0")
+                    color = "white" if dark else "black"
+                    axis.text(x, y, text, ha="center", va="center", fontsize=10, color=color)
+    figure.suptitle(title)
+    figure.colorbar(image, ax=axes.ravel().tolist(), shrink=0.6)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba(), np.float32)[..., :3] / 255.0
 
 
 def write_png(path: Path, picture: np.ndarray) -> None:

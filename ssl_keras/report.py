@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ssl_keras.datasets.base import Feature
+from ssl_keras.datasets.base import Feature, LocalFeature
 
 # What stands before the names of the controls: the encoder before training, and labels that say
 # nothing.
@@ -148,6 +148,46 @@ def measures_table(
         if any(value is not None for value in found):
             rows.append([label, *("" if value is None else f"{value:.3f}" for value in found)])
     return aligned(rows, left=1) if len(rows) > 1 else ""
+
+
+def local_table(
+    values: Mapping[str, float],
+    local_features: Mapping[str, LocalFeature],
+    baselines: Sequence[str] = (),
+) -> str:
+    """What the head `local_features` says of every block, against pixels and chance.
+
+    Args:
+        values: as in `accuracy_table`.
+        local_features: the local features of the data.
+        baselines: as in `accuracy_table`.
+
+    Returns:
+        The table, or nothing if there is no value.
+    """
+    head = "local_features"
+    found = [key.split("/")[1] for key in values if key.startswith(f"{head}/block_")]
+    rows = [["block", "", "chance", "pixels", "untrained", "trained", *baselines]]
+    for block in dict.fromkeys(found):
+        keys = [f"{head}/{block.replace('block', 'pixels')}", f"{CONTROL}/{head}/{block}"]
+        keys += [f"{head}/{block}", *(f"{baseline}/{head}/{block}" for baseline in baselines)]
+        for name in local_features:
+            measures = {
+                "accuracy": (name, "chance"),
+                "balanced_accuracy": (f"{name}, balanced", "balanced_chance"),
+            }
+            if name != "region":
+                measures |= {
+                    f"accuracy_at_{region}": (f"{name} at {region}, balanced", "balanced_chance")
+                    for region in local_features["region"].values[1:]
+                }
+            for measure, (label, chance) in measures.items():
+                own = [values.get(f"{key}/{name}/{measure}") for key in keys]
+                cells = [values.get(f"{head}/{block}/{name}/{chance}"), *own]
+                if any(value is not None for value in own):
+                    texts = ["" if value is None else f"{value:.3f}" for value in cells]
+                    rows.append([block, label, *texts])
+    return aligned(rows, left=2) if len(rows) > 1 else ""
 
 
 def aligned(rows: Sequence[Sequence[str]], left: int) -> str:

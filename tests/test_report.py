@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ssl_keras import report
 from ssl_keras.datasets import Feature
+from ssl_keras.datasets.base import LocalFeature
 
 FEATURES = {
     "class": Feature("class", "class", 10, 0.1, 0.1),
@@ -55,6 +56,29 @@ def test_measures_have_a_row_each_and_absent_ones_none() -> None:
     assert lines[0].split() == ["untrained", "features", "projection_1"]
     assert lines[2].split() == ["how", "close", "1.000", "0.500", "0.250"]
     assert len(lines) == 3
+
+
+def test_locations_have_a_row_for_each_block_and_measure() -> None:
+    local = {
+        "region": LocalFeature("region", ("nothing", "large", "small")),
+        "digit": LocalFeature("digit", ("nothing", "0", "1")),
+    }
+    values = {
+        "local_features/block_1/region/accuracy": 0.9,
+        "local_features/block_1/region/chance": 0.8,
+        "local_features/pixels_1/region/accuracy": 0.85,
+        "random_encoder/local_features/block_1/region/accuracy": 0.7,
+        "supervised/local_features/block_1/region/accuracy": 0.95,
+        "local_features/block_2/digit/accuracy_at_small": 0.4,
+        "local_features/block_2/digit/accuracy_at_nothing": 0.6,
+        "local_features/block_2/digit/balanced_chance": 0.25,
+    }
+    rows = [line.split() for line in report.local_table(values, local, ["supervised"]).splitlines()]
+    assert rows[0] == ["block", "chance", "pixels", "untrained", "trained", "supervised"]
+    assert rows[2] == ["block_1", "region", "0.800", "0.850", "0.700", "0.900", "0.950"]
+    assert rows[3] == ["block_2", "digit", "at", "small,", "balanced", "0.250", "0.400"]
+    assert len(rows) == 4
+    assert report.local_table({}, local) == ""
 
 
 def test_features_in_one_line() -> None:

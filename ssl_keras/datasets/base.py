@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ssl_keras.datasets.composing import compose_images
+from ssl_keras.datasets.composing import compose_images, nearest_pixels
 from ssl_keras.datasets.examples import Examples
 from ssl_keras.datasets.splits import Split
 from ssl_keras.errors import UserError
@@ -62,6 +62,21 @@ def vector_feature(name: str, kind: str, labels: np.ndarray) -> Feature:
     chance = float(np.maximum(means, 1.0 - means).mean())
     _, counts = np.unique(labels, axis=0, return_counts=True)
     return Feature(name, kind, labels.shape[1], chance, float(counts.max() / len(labels)))
+
+
+@dataclass(frozen=True)
+class LocalFeature:
+    """Something that is told of every pixel of an image.
+
+    "region" says what kind of thing lies at a pixel, every other local feature which one it is.
+
+    Attributes:
+        name: key of its maps, such as "region" or "digit".
+        values: what the integers of its maps stand for; the first one, 0, for nothing.
+    """
+
+    name: str
+    values: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -125,6 +140,7 @@ class DataSet:
         augmentation: the preset of views that suits these images.
         class_names: names of the classes of the feature "class", or empty.
         notices: what the user should know.
+        local_features: name -> `LocalFeature`, what is known of every pixel; see `locations`.
     """
 
     name: str
@@ -138,6 +154,7 @@ class DataSet:
     augmentation: str = "digits"
     class_names: tuple[str, ...] = field(default=())
     notices: tuple[str, ...] = field(default=())
+    local_features: Mapping[str, LocalFeature] = field(default_factory=dict)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -148,6 +165,19 @@ class DataSet:
     def inputs(self, batch: Mapping[str, Any]) -> Any:
         """The encoder's input for an un-augmented batch: float32 (batch, *input_shape)."""
         return compose_images(batch["image"], batch.get("planes"), self.view_size)
+
+    def locations(self, split: Split, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """What is at each pixel of the encoder's un-augmented inputs.
+
+        Args:
+            split: `train` or `test`.
+            rows: which of its images.
+
+        Returns:
+            local feature name -> int16 (rows, height, width), of `input_shape`.
+        """
+        size = self.input_shape[:2]
+        return {name: nearest_pixels(maps, size) for name, maps in split.locations(rows).items()}
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ssl_keras.lazy import tf
 
 
@@ -35,3 +37,12 @@ def compose_images(images: Any, planes: Any = None, size: tuple[int, int] | None
         planes[:, None, None, :], [shape[0], shape[1], shape[2], planes.shape[-1]]
     )
     return tf.concat([images, spread], axis=-1)
+
+
+def nearest_pixels(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Maps (count, height, width) scaled to (height, width): the pixel at each new one's centre."""
+    rows, columns = (
+        ((np.arange(wanted) + 0.5) * given / wanted).astype(np.int64)
+        for wanted, given in zip(size, maps.shape[1:], strict=True)
+    )
+    return maps[:, rows[:, None], columns]

@@ -19,6 +19,7 @@ from ssl_keras.datasets.base import (
     DataSet,
     Feature,
     Ingredients,
+    LocalFeature,
     Recipe,
     class_feature,
     vector_feature,
@@ -39,7 +40,9 @@ class MultiDigit(Recipe):
 
     With `digit_sizes` two digits of these sizes at random positions; features "small_digit" and
     "large_digit" (by size; with equal sizes the first and the second). Otherwise `num_digits`
-    digits of a quarter of the canvas; feature "presence": which of the classes are there.
+    digits of a quarter of the canvas; feature "presence": which of the classes are there. Local
+    features: "region" (nothing, and digit, or large and small) and "digit" (nothing, or which
+    one), by the square of each digit; where squares overlap, the digit that is drawn later counts.
 
     Training images use digits of the digit source's training split, test images of its test split.
 
@@ -127,7 +130,15 @@ class MultiDigit(Recipe):
             image_channels=1,
             augmentation="digits",
             notices=digits.notices,
+            local_features=self._local_features(digits.num_classes),
         )
+
+    def _local_features(self, num_classes: int) -> dict[str, LocalFeature]:
+        kinds = ("large", "small") if self.digit_sizes else ("digit",)
+        return {
+            "region": LocalFeature("region", ("nothing", *kinds)),
+            "digit": LocalFeature("digit", ("nothing", *map(str, range(num_classes)))),
+        }
 
     def _features(self, plan: _Plan, num_classes: int) -> dict[str, Feature]:
         return {
@@ -154,7 +165,10 @@ class MultiDigit(Recipe):
             labels = {name: tf.gather(rows, batch["index"]) for name, rows in table.items()}
             return {"image": batch["image"], "labels": labels}
 
-        return Split(examples, compose)
+        def locate(rows: np.ndarray) -> dict[str, np.ndarray]:
+            return plan.locations(rows, canvas, bool(self.digit_sizes))
+
+        return Split(examples, compose, locate)
 
 
 @dataclass(frozen=True)
@@ -231,6 +245,18 @@ class _Plan:
         found = np.zeros((len(self.labels), num_classes), np.int32)
         found[np.arange(len(found))[:, None], self.labels] = 1
         return found
+
+    def locations(self, rows: np.ndarray, canvas: int, sizes_differ: bool) -> dict[str, np.ndarray]:
+        """What is at each pixel of some images, see `MultiDigit` and `splits.Locate`."""
+        region = np.zeros((len(rows), canvas, canvas), np.int16)
+        digit = np.zeros_like(region)
+        for place, row in enumerate(rows):
+            for column, size in enumerate(self.sizes):
+                top, left = self.tops[row, column], self.lefts[row, column]
+                square = place, slice(top, top + size), slice(left, left + size)
+                region[square] = column + 1 if sizes_differ else 1
+                digit[square] = self.labels[row, column] + 1
+        return {"region": region, "digit": digit}
 
     def example(self, canvas: int) -> Any:
         """TensorFlow function from an index to (uint8 canvas, -1)."""

@@ -20,13 +20,14 @@ from ssl_keras.datasets.base import (
     DataSet,
     Feature,
     Ingredients,
+    LocalFeature,
     Recipe,
     class_feature,
 )
 from ssl_keras.datasets.digits import DigitPool, digit_pool
 from ssl_keras.datasets.examples import Examples
 from ssl_keras.datasets.plain import source_features
-from ssl_keras.datasets.splits import Split
+from ssl_keras.datasets.splits import Locate, Split
 from ssl_keras.errors import UserError
 from ssl_keras.lazy import tf
 from ssl_keras.registry import option
@@ -76,7 +77,9 @@ def blend(background: Any, mask: Any, mode: str, alpha: float = 0.5) -> Any:
 class Overlay(Recipe):
     """Images of the source with one digit drawn on them, several times.
 
-    Features: "class" (of the background) and "digit" (0 to 9), as far as they are shown.
+    Features: "class" (of the background) and "digit" (0 to 9), as far as they are shown. Local
+    features: "region" (background, or digit where the drawn digit is brighter than 127 of 255)
+    and "digit" (nothing, or which one).
 
     Training images take their digit from a pool of `num_unique_digits` images of the digit
     source's training split, chosen by the seed; n images are the first of n + 1. Test images take
@@ -140,6 +143,7 @@ class Overlay(Recipe):
             "test": digit_pool(digits, "test", size, ingredients.seed, None),
         }
         features: dict[str, Feature] = {}
+        local: dict[str, LocalFeature] = {}
         if self.overlay_content != "digits":
             features |= source_features(source)
         assignment = {
@@ -151,10 +155,14 @@ class Overlay(Recipe):
         if self.overlay_content != "background":
             drawn = pools["train"].labels[assignment["train"]]
             features["digit"] = class_feature("digit", drawn, digits.num_classes)
+            classes = map(str, range(digits.num_classes))
+            local["region"] = LocalFeature("region", ("background", "digit"))
+            local["digit"] = LocalFeature("digit", ("nothing", *classes))
 
         def split(name: str, examples: Examples) -> Split:
             composer = self._composer(pools[name], assignment[name], places, source.image_channels)
-            return Split(examples, composer)
+            locate = located(pools[name], assignment[name], places, (height, width))
+            return Split(examples, composer, locate if local else None)
 
         shown = {"both": "digits over", "background": "no digits over", "digits": "digits without"}
         return DataSet(
@@ -167,6 +175,7 @@ class Overlay(Recipe):
             augmentation=source.augmentation,
             class_names=source.class_names,
             notices=(*source.notices, *digits.notices),
+            local_features=local,
         )
 
     def _composer(
@@ -215,3 +224,27 @@ def draw(digits: Any, canvas: tuple[int, int], places: list[tuple[int, int]]) ->
         copy = tf.pad(digits, margins)
         mask = copy if mask is None else tf.maximum(mask, copy)
     return mask
+
+
+def located(
+    pool: DigitPool,
+    assignment: np.ndarray,
+    places: list[tuple[int, int]],
+    canvas: tuple[int, int],
+) -> Locate:
+    """Says where the drawn digits are, see `Overlay`.
+
+    Args:
+        pool: the digits.
+        assignment: int (examples,), which of them each example has.
+        places, canvas: see `draw`.
+    """
+
+    def locate(rows: np.ndarray) -> dict[str, np.ndarray]:
+        members = assignment[rows]
+        mask = np.asarray(draw(tf.constant(pool.images[members]), canvas, places))[..., 0]
+        region = (mask > 127).astype(np.int16)
+        labels = (pool.labels[members] + 1).astype(np.int16)
+        return {"region": region, "digit": region * labels[:, None, None]}
+
+    return locate

@@ -16,6 +16,10 @@ from ssl_keras.lazy import tf
 # "labels", "planes" if any}). A TensorFlow function without state.
 Compose = Callable[[Mapping[str, Any]], dict[str, Any]]
 
+# From indices of examples, int (rows,), to what is at each pixel of their images: local feature
+# name -> int16 (rows, height, width).
+Locate = Callable[[np.ndarray], dict[str, np.ndarray]]
+
 
 class Split:
     """Examples and how they are composed.
@@ -23,11 +27,13 @@ class Split:
     Args:
         examples: where images and labels come from.
         compose: makes batches of the data set from batches of examples.
+        locate: tells what is at each pixel, or None. It is called by `locations` alone.
     """
 
-    def __init__(self, examples: Examples, compose: Compose):
+    def __init__(self, examples: Examples, compose: Compose, locate: Locate | None = None):
         self.examples = examples
         self.compose = compose
+        self.locate = locate
 
     @property
     def num_examples(self) -> int:
@@ -43,6 +49,10 @@ class Split:
         """Like `batches`, of the examples `rows` (indices) in their order."""
         indices = tf.data.Dataset.from_tensor_slices(np.asarray(rows, np.int64)).batch(batch_size)
         return self._composed(indices, batch_size)
+
+    def locations(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """What is at each pixel of the un-augmented images `rows` (indices), see `Locate`."""
+        return {} if self.locate is None else self.locate(np.asarray(rows, np.int64))
 
     def training_batches(
         self, batch_size: int, *, seed: int, num_steps: int, start_step: int = 0
@@ -98,7 +108,12 @@ class Split:
 
     def only(self, rows: np.ndarray) -> Split:
         """The same split with no other examples than `rows` (indices), in their order."""
-        return Split(ChosenExamples(self.examples, rows), self.compose)
+        locate = self.locate
+        return Split(
+            ChosenExamples(self.examples, rows),
+            self.compose,
+            None if locate is None else lambda wanted: locate(rows[wanted]),
+        )
 
     def labels_of(self, name: str) -> np.ndarray:
         """The labels of the feature `name` of all examples, in order; may read everything."""
@@ -111,7 +126,7 @@ class Split:
             for batch in self.batches(512)
         ]
         columns = tf.nest.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
-        return MemorySplit(columns["image"], columns["labels"], columns.get("planes"))
+        return MemorySplit(columns["image"], columns["labels"], columns.get("planes"), self.locate)
 
 
 class MemorySplit(Split):
@@ -129,6 +144,7 @@ class MemorySplit(Split):
         images: np.ndarray,
         labels: Mapping[str, np.ndarray],
         planes: np.ndarray | None = None,
+        locate: Locate | None = None,
     ):
         self.images, self.labels, self.planes = images, dict(labels), planes
         arrays: dict[str, Any] = {"labels": self.labels}
@@ -141,7 +157,7 @@ class MemorySplit(Split):
             gathered = tf.nest.map_structure(lambda column: tf.gather(column, index), columns)
             return {"image": batch["image"], **gathered}
 
-        super().__init__(ArrayExamples(images, None), compose)
+        super().__init__(ArrayExamples(images, None), compose, locate)
 
     def labels_of(self, name: str) -> np.ndarray:
         return self.labels[name]

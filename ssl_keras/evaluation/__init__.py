@@ -14,6 +14,7 @@ from ssl_keras.evaluation.geometry import Geometry
 from ssl_keras.evaluation.knn import KNN
 from ssl_keras.evaluation.linear import Linear
 from ssl_keras.evaluation.linear_sgd import LinearSGD
+from ssl_keras.evaluation.local_features import LocalFeatures
 from ssl_keras.evaluation.mean_classifier import MeanClassifier
 from ssl_keras.evaluation.retrieval import Retrieval
 from ssl_keras.registry import Registry
@@ -31,6 +32,7 @@ HEADS: Registry[Head] = Registry(
         "bits": Bits,
         "retrieval": Retrieval,
         "decoder": Decoder,
+        "local_features": LocalFeatures,
         "supervised": SupervisedBaseline,
         "autoencoder": AutoencoderBaseline,
     },

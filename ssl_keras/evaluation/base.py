@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ssl_keras.datasets.base import Feature
+from ssl_keras.datasets.base import Feature, LocalFeature
+from ssl_keras.networks import Grid
 from ssl_keras.registry import Options
 
 
@@ -67,6 +68,28 @@ class FrozenFeatures:
     cache: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class FrozenLocations(FrozenFeatures):
+    """Features of the locations of one block of a frozen encoder: an example is a location.
+
+    Training examples are some locations of some images; test examples are all locations of some
+    images, image by image and row by row. Labels say what is at the pixel at their centre.
+
+    Attributes:
+        grid: where the locations lie in the image.
+        test_rows: int (images,), which test images.
+        local_features: name -> names of the values of its labels.
+    """
+
+    grid: Grid
+    test_rows: np.ndarray
+    local_features: Mapping[str, LocalFeature]
+
+    def maps(self, values: np.ndarray) -> np.ndarray:
+        """Something of every test location (locations, ...), as (images, height, width, ...)."""
+        return values.reshape(len(self.test_rows), *self.grid.shape, *values.shape[1:])
+
+
 class Head(Options):
     """A way to measure frozen features. Its fields are its options."""
 
@@ -81,6 +104,12 @@ class Head(Options):
     @property
     def num_train_views(self) -> int:
         """Of how many views of every training image the head wants features."""
+        return 0
+
+    @property
+    def num_local_images(self) -> int:
+        """Of how many images of each split the head wants features of locations. If it is above 0,
+        the head is given `FrozenLocations` of every block, and nothing else."""
         return 0
 
     @property

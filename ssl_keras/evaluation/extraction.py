@@ -9,15 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from ssl_keras.datasets.base import DataSet
+from ssl_keras.datasets.base import DataSet, class_feature
 from ssl_keras.datasets.composing import compose_images
 from ssl_keras.datasets.splits import Split
 from ssl_keras.errors import UserError
-from ssl_keras.evaluation.base import FrozenFeatures, Inputs, ViewFeatures, spread
+from ssl_keras.evaluation.base import (
+    FrozenFeatures,
+    FrozenLocations,
+    Inputs,
+    ViewFeatures,
+    spread,
+)
 from ssl_keras.lazy import tf
+from ssl_keras.networks import Grid
 
 # Features of a split that take more are kept in a file.
 IN_MEMORY_BYTES = 2**30
+# Most locations of training images that are kept.
+TRAIN_LOCATIONS = 20_000
 
 
 def depth_names(num_layers: int) -> list[str]:
@@ -189,3 +198,126 @@ def _train_views(
                 whole[first : first + 2, done:end] = values[: count - first]
             step, done = step + 1, end
     return found
+
+
+def extract_local(
+    blocks: Callable[[Any], Sequence[Any]],
+    data: DataSet,
+    grids: Mapping[str, Grid],
+    num_images: int,
+    batch_size: int = 100,
+) -> dict[str, FrozenLocations]:
+    """Features of locations, un-augmented, in inference mode, and what lies at their centres.
+
+    Of each split at most `num_images` images, evenly spread: of test images every location, of
+    training images at most `TRAIN_LOCATIONS`, drawn at random, the same ones for every encoder.
+
+    Args:
+        blocks: composed images -> one tensor (batch, height, width, dim) for each of `grids`.
+        data: the data set.
+        grids: name of the block -> where its locations lie.
+        num_images: see above.
+        batch_size: images at a time.
+
+    Returns:
+        name of the block -> `FrozenLocations`.
+    """
+
+    @tf.function(reduce_retracing=True)
+    def of_batch(batch: Mapping[str, Any]) -> list[Any]:
+        return [tf.cast(values, tf.float32) for values in blocks(data.inputs(batch))]
+
+    def of_split(
+        split: Split, rows: np.ndarray, kept: Sequence[np.ndarray]
+    ) -> tuple[list[np.ndarray], list[dict[str, np.ndarray]]]:
+        """Features and labels of the locations `kept` of each block."""
+        features: list[np.ndarray] = []
+        done = 0
+        for batch in split.chosen(rows, batch_size):
+            found = [values.numpy() for values in of_batch(batch)]
+            features = features or [
+                _array((len(own), values.shape[3])) for own, values in zip(kept, found, strict=True)
+            ]
+            for whole, own, values in zip(features, kept, found, strict=True):
+                size = int(np.prod(values.shape[1:3]))
+                first, last = np.searchsorted(own, (done * size, (done + len(values)) * size))
+                flat = values.reshape(-1, values.shape[3])
+                whole[first:last] = flat[own[first:last] - done * size]
+            done += len(found[0])
+        maps = data.locations(split, rows)
+        labels = []
+        for own, grid in zip(kept, grids.values(), strict=True):
+            y, x = grid.centres()
+            labels.append(
+                {n: m[:, y[:, None], x].reshape(-1)[own].astype(np.int32) for n, m in maps.items()}
+            )
+        return features, labels
+
+    splits = (data.train, data.test)
+    train_rows, test_rows = (spread(split.num_examples, num_images) for split in splits)
+    sizes = [int(np.prod(grid.shape)) for grid in grids.values()]
+    generator = np.random.default_rng(0)
+    drawn = [
+        np.sort(generator.permutation(len(train_rows) * size)[:TRAIN_LOCATIONS]) for size in sizes
+    ]
+    every = [np.arange(len(test_rows) * size) for size in sizes]
+    train, train_labels = of_split(data.train, train_rows, drawn)
+    test, test_labels = of_split(data.test, test_rows, every)
+    return {
+        name: FrozenLocations(
+            train[index],
+            test[index],
+            train_labels[index],
+            test_labels[index],
+            {
+                key: class_feature(key, train_labels[index][key], len(feature.values))
+                for key, feature in data.local_features.items()
+            },
+            inputs=inputs_of(data),
+            grid=grid,
+            test_rows=test_rows,
+            local_features=data.local_features,
+        )
+        for index, (name, grid) in enumerate(grids.items())
+    }
+
+
+def extract_pixels(
+    data: DataSet, grids: Mapping[str, Grid], num_images: int
+) -> dict[str, FrozenLocations]:
+    """The control of `extract_local`: the pixels around each location, for "block_1" as "pixels_1".
+
+    Arguments as there; see `patches`.
+    """
+
+    def blocks(images: Any) -> list[Any]:
+        return [patches(images, grid) for grid in grids.values()]
+
+    named = {name.replace("block", "pixels"): grid for name, grid in grids.items()}
+    return extract_local(blocks, data, named, num_images)
+
+
+def patches(images: Any, grid: Grid) -> Any:
+    """Squares of pixels around the centres of locations, with the stride of the grid as their side.
+
+    A side of s reaches from s // 2 before the centre to (s - 1) // 2 after it. Beyond its borders
+    the image goes on with the values at its edges.
+
+    Args:
+        images: (batch, height, width, channels).
+        grid: the locations.
+
+    Returns:
+        (batch, grid height, grid width, side * side * channels).
+    """
+    side = grid.stride
+    around = np.arange(side) - side // 2
+    rows, columns = (
+        np.clip(centres[:, None] + around, 0, size - 1).ravel()
+        for centres, size in zip(grid.centres(), images.shape[1:3], strict=True)
+    )
+    found = tf.gather(tf.gather(images, rows, axis=1), columns, axis=2)
+    height, width, channels = *grid.shape, images.shape[3]
+    cells = tf.reshape(found, (-1, height, side, width, side, channels))
+    cells = tf.transpose(cells, (0, 1, 3, 2, 4, 5))
+    return tf.reshape(cells, (-1, height, width, side * side * channels))

@@ -15,15 +15,23 @@ from ssl_keras import config as configuration
 from ssl_keras import environment, pictures, report, run_directory
 from ssl_keras.config import Config
 from ssl_keras.datasets import DataSet
+from ssl_keras.errors import UserError
 from ssl_keras.evaluation import Baseline, Head
-from ssl_keras.evaluation.base import FrozenFeatures, measured
+from ssl_keras.evaluation.base import FrozenFeatures, FrozenLocations, measured
 from ssl_keras.evaluation.decoder import reconstruction_errors
-from ssl_keras.evaluation.extraction import extract, inputs_of, weights_digest
+from ssl_keras.evaluation.extraction import (
+    extract,
+    extract_local,
+    extract_pixels,
+    inputs_of,
+    weights_digest,
+)
 from ssl_keras.experiment import texts
 from ssl_keras.experiment.building import Experiment, build, check_heads
 from ssl_keras.experiment.fitting import finish, fit
 from ssl_keras.experiment.restoring import Frozen, load_saved_model, load_weights
 from ssl_keras.models.autoencoder import Autoencoder
+from ssl_keras.networks import block_outputs
 
 # Most training images of the control with shuffled labels.
 SHUFFLED_EXAMPLES = 2000
@@ -36,14 +44,23 @@ class Subject:
     Attributes:
         depths: name of the depth -> features.
         values: what is known of it without heads: "name/depth/measure" -> value.
+        local: name of the block -> features of its locations, if a head wants them.
     """
 
     depths: Mapping[str, FrozenFeatures]
     values: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    local: Mapping[str, FrozenLocations] = dataclasses.field(default_factory=dict)
+
+    def seen_by(self, head: Head) -> Mapping[str, FrozenFeatures]:
+        """What a head measures."""
+        return self.local if head.num_local_images else self.depths
 
 
-def subject_of(frozen: Frozen, heads: Mapping[str, Head], depths: Sequence[str]) -> Subject:
-    """The features of an encoder at `depths`, with those of views if a head wants them."""
+def subject_of(
+    frozen: Frozen, heads: Mapping[str, Head], depths: Sequence[str], pixels: bool = False
+) -> Subject:
+    """The features of an encoder at `depths`, with those of views and locations if a head wants
+    them; and with `pixels` those of the pixels at the locations, a control."""
     features = extract(
         frozen.representations,
         frozen.data,
@@ -52,17 +69,27 @@ def subject_of(frozen: Frozen, heads: Mapping[str, Head], depths: Sequence[str])
         num_views=max((head.num_views for head in heads.values()), default=0),
         num_train_views=max((head.num_train_views for head in heads.values()), default=0),
     )
-    return Subject(features)
+    local: dict[str, FrozenLocations] = {}
+    if num_images := max((head.num_local_images for head in heads.values()), default=0):
+        blocks = block_outputs(frozen.encoder)
+        local = extract_local(
+            lambda images: blocks(images, training=False), frozen.data, frozen.grids, num_images
+        )
+        if pixels:
+            local |= extract_pixels(frozen.data, frozen.grids, num_images)
+    return Subject(features, local=local)
 
 
-def trained_subject(experiment: Experiment, heads: Mapping[str, Head], seed: int) -> Subject:
+def trained_subject(
+    experiment: Experiment, heads: Mapping[str, Head], seed: int, pixels: bool = True
+) -> Subject:
     """The `Subject` of a trained model, with what its own parts say on frozen features.
 
     These are the online probe, which has learnt from augmented views during the training, and
-    the reconstructions of an autoencoder.
+    the reconstructions of an autoencoder. `pixels`: see `subject_of`.
     """
     model, data = experiment.model, experiment.data
-    subject = subject_of(Frozen.of(experiment), heads, experiment.depths)
+    subject = subject_of(Frozen.of(experiment), heads, experiment.depths, pixels)
     features = subject.depths["features"]
     values: dict[str, float] = {}
     if model.linear_probe is not None:
@@ -113,9 +140,10 @@ def measure(
         found |= {f"{prefix}{name}": value for name, value in subject.values.items()}
         found |= {
             f"{prefix}{name}/{depth}/{key}": float(value)
-            for depth, features in subject.depths.items()
+            for depth in (*subject.depths, *subject.local)
             for name, head in chosen.items()
-            if features.features or not head.needs_labels
+            if (features := subject.seen_by(head).get(depth))
+            and (features.features or not head.needs_labels)
             for key, value in head.evaluate(features, seed)
         }
     return found
@@ -126,12 +154,12 @@ def draw(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """("head/name", picture) of what `measure` has found before, of the same subjects."""
     spoken = {"": "", report.CONTROL: "untrained "}
-    shown = {
-        f"{spoken.get(name, f'{name} ')}{depth}": features
-        for name, subject in subjects.items()
-        for depth, features in subject.depths.items()
-    }
     for name, head in heads.items():
+        shown = {
+            f"{spoken.get(subject_name, f'{subject_name} ')}{depth}": features
+            for subject_name, subject in subjects.items()
+            for depth, features in subject.seen_by(head).items()
+        }
         for title, picture in head.draw(shown, seed):
             yield f"{name}/{title}", picture
 
@@ -267,8 +295,13 @@ def _of_saved_model(
     directory: Path, heads: Mapping[str, Head], config: Config | None
 ) -> tuple[Frozen, dict[str, Subject]]:
     frozen = load_saved_model(directory, config)
-    for head in heads.values():
+    for name, head in heads.items():
         head.check(frozen.data.train.num_examples)
+        if head.num_local_images:
+            raise UserError(
+                f"The head {name} looks into the blocks of the encoder, which a SavedModel does "
+                "not show: leave it out of --heads, or give the directory of the run."
+            )
     return frozen, {"": subject_of(frozen, heads, frozen.depths)}
 
 
@@ -289,5 +322,5 @@ def baseline_subjects(
             finish(fit(config.in_directory(directory), experiment.data, brief=True))
         baseline = build(config, experiment.data)
         load_weights(baseline, directory, run_directory.read(directory)[1])
-        found[method] = trained_subject(baseline, others, seed)
+        found[method] = trained_subject(baseline, others, seed, pixels=False)
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from ssl_keras.datasets import DataSet
 from ssl_keras.errors import UserError
 from ssl_keras.evaluation.extraction import weights_digest
 from ssl_keras.experiment.building import Experiment, build, build_views, load_data
+from ssl_keras.networks import Grid
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Frozen:
             mode.
         augmenter: draws views.
         variables: everything that evaluation must not change.
+        encoder: the encoder as a `keras.Model` with named blocks, or None if it cannot be had.
+        grids: name of the block -> where its locations lie.
     """
 
     data: DataSet
@@ -35,6 +38,8 @@ class Frozen:
     representations: Callable[[Any], Sequence[Any]]
     augmenter: Any
     variables: Sequence[Any]
+    encoder: Any = None
+    grids: Mapping[str, Grid] = field(default_factory=dict)
 
     @classmethod
     def of(cls, experiment: Experiment) -> Frozen:
@@ -46,6 +51,8 @@ class Frozen:
             model.representations,
             model.augmenter,
             model.variables,
+            model.encoder,
+            experiment.config.encoder.grids(experiment.data.input_shape),
         )
 
 

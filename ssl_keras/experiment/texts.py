@@ -147,6 +147,8 @@ def tables(
     ):
         if table := report.measures_table(values, head, measures, depths, others):
             lines += [title, table, ""]
+    if table := report.local_table(values, data.local_features, others):
+        lines += ["What is at a location, linear probe (test images)", table, ""]
     return lines
 
 

@@ -6,7 +6,15 @@
 from __future__ import annotations
 
 from ssl_keras.networks.decoders import build_decoder
-from ssl_keras.networks.encoders import Convnet, Encoder, ResNet18, ResNet34, ResNet50
+from ssl_keras.networks.encoders import (
+    Convnet,
+    Encoder,
+    Grid,
+    ResNet18,
+    ResNet34,
+    ResNet50,
+    block_outputs,
+)
 from ssl_keras.networks.heads import (
     BATCH_NORM,
     build_backbone,
@@ -20,6 +28,8 @@ __all__ = [
     "BATCH_NORM",
     "ENCODERS",
     "Encoder",
+    "Grid",
+    "block_outputs",
     "build_backbone",
     "build_decoder",
     "build_linear_probe",

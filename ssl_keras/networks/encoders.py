@@ -7,9 +7,11 @@ would otherwise put batch normalisation of frozen features into training mode.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+import numpy as np
 
 from ssl_keras.errors import UserError
 from ssl_keras.lazy import keras
@@ -17,6 +19,32 @@ from ssl_keras.registry import Options, option
 
 # Up to this side, in pixels, ResNets use the stem for small images.
 SMALL_IMAGE = 64
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the locations of a feature map lie in the image.
+
+    The receptive field of location (i, j) has its centre at pixel
+    (stride * i + offset[0], stride * j + offset[1]).
+
+    Attributes:
+        shape: (height, width), how many locations there are.
+        stride: distance of neighbours, in pixels.
+        offset: (row, column) of the centre of location (0, 0).
+    """
+
+    shape: tuple[int, int]
+    stride: int
+    offset: tuple[int, int]
+
+    def centres(self) -> tuple[np.ndarray, np.ndarray]:
+        """The rows and the columns of pixels at which centres lie: (height,), (width,)."""
+        rows, columns = (
+            self.stride * np.arange(count) + first
+            for count, first in zip(self.shape, self.offset, strict=True)
+        )
+        return rows, columns
 
 
 @dataclass(frozen=True)
@@ -49,12 +77,13 @@ class Encoder(Options):
             )
         numbers = itertools.count()
 
-        def relu(x: Any) -> Any:
-            x = keras.layers.ReLU(dtype=dtype)(x)
+        def relu(x: Any, block: int | None = None) -> Any:
+            name = None if block is None else f"block_{block}"
+            x = keras.layers.ReLU(dtype=dtype, name=None if dropout_rate > 0 else name)(x)
             if dropout_rate > 0:
                 from ssl_keras.networks.dropout import KeyedDropout
 
-                x = KeyedDropout(dropout_rate, next(numbers), dtype=dtype)(x)
+                x = KeyedDropout(dropout_rate, next(numbers), dtype=dtype, name=name)(x)
             return x
 
         images = keras.Input(input_shape, name="images", dtype="float32")
@@ -62,9 +91,28 @@ class Encoder(Options):
 
     minimum_size: ClassVar[int] = 1
 
-    def features(self, images: Any, dtype: Any, relu: Callable[[Any], Any]) -> Any:
-        """The symbolic features of symbolic `images`; `relu` is the activation to use."""
+    def features(self, images: Any, dtype: Any, relu: Callable[..., Any]) -> Any:
+        """The symbolic features of symbolic `images`.
+
+        `relu` is the activation to use; `relu(x, k)` is the one at the end of the k-th group of
+        layers, counted from 1, whose output is then found by the name "block_k".
+        """
         raise NotImplementedError(f"{type(self).__name__} does not define its layers")
+
+    def grids(self, input_shape: tuple[int, ...]) -> dict[str, Grid]:
+        """Where the outputs of the groups of layers lie in the image.
+
+        Args:
+            input_shape: (height, width, channels), as for `build`.
+
+        Returns:
+            "block_1", "block_2", ... -> `Grid`.
+        """
+        grids = self._grids(input_shape[0], input_shape[1])
+        return {f"block_{index + 1}": grid for index, grid in enumerate(grids)}
+
+    def _grids(self, height: int, width: int) -> Iterator[Grid]:
+        raise NotImplementedError(f"{type(self).__name__} does not tell where its blocks lie")
 
     def describe(self, input_shape: tuple[int, int, int]) -> str:
         """What was chosen for images of this shape, for the banner; may be empty."""
@@ -90,18 +138,24 @@ class Convnet(Encoder):
 
     minimum_size: ClassVar[int] = 15
 
-    def features(self, images: Any, dtype: Any, relu: Callable[[Any], Any]) -> Any:
+    def features(self, images: Any, dtype: Any, relu: Callable[..., Any]) -> Any:
         layers, x = keras.layers, images
-        for filters in (32, 64, 64):
+        for block, filters in enumerate((32, 64, 64)):
             x = layers.Conv2D(
                 self._width(filters), 3, strides=2, padding="valid", use_bias=False, dtype=dtype
             )(x)
             x = layers.BatchNormalization(momentum=0.9, dtype=dtype)(x)
-            x = relu(x)
+            x = relu(x, block + 1)
         x = layers.Flatten(dtype=dtype)(x)
         x = layers.Dense(self._width(128), use_bias=False, dtype=dtype)(x)
         x = layers.BatchNormalization(momentum=0.9, dtype=dtype)(x)
         return relu(x)
+
+    def _grids(self, height: int, width: int) -> Iterator[Grid]:
+        for block in range(3):
+            height, width = (height - 1) // 2, (width - 1) // 2
+            stride = 2 ** (block + 1)
+            yield Grid((height, width), stride, (stride - 1, stride - 1))
 
 
 @dataclass(frozen=True)
@@ -134,7 +188,7 @@ class ResNet(Encoder):
     def describe(self, input_shape: tuple[int, int, int]) -> str:
         return f"{self._stem(input_shape)}-image stem"
 
-    def features(self, images: Any, dtype: Any, relu: Callable[[Any], Any]) -> Any:
+    def features(self, images: Any, dtype: Any, relu: Callable[..., Any]) -> Any:
         layers = keras.layers
 
         def conv_norm(x: Any, filters: int, size: int, stride: int, last: bool = False) -> Any:
@@ -154,7 +208,7 @@ class ResNet(Encoder):
                 epsilon=1e-5, momentum=0.9, gamma_initializer=gamma, dtype=dtype
             )(x)
 
-        def block(x: Any, filters: int, stride: int) -> Any:
+        def block(x: Any, filters: int, stride: int, ends: int | None) -> Any:
             width = filters * (4 if self.bottleneck else 1)
             shortcut = x
             if stride > 1 or x.shape[-1] != width:
@@ -166,7 +220,7 @@ class ResNet(Encoder):
             else:
                 x = relu(conv_norm(x, filters, 3, stride))
                 x = conv_norm(x, width, 3, 1, last=True)
-            return relu(layers.Add(dtype=dtype)([x, shortcut]))
+            return relu(layers.Add(dtype=dtype)([x, shortcut]), ends)
 
         if self._stem(images.shape[1:]) == "small":
             x = relu(conv_norm(images, self._width(64), 3, 1))
@@ -176,8 +230,26 @@ class ResNet(Encoder):
         for group, num_blocks in enumerate(self.blocks):
             for index in range(num_blocks):
                 stride = 2 if group > 0 and index == 0 else 1
-                x = block(x, self._width(64 * 2**group), stride)
+                ends = group + 1 if index == num_blocks - 1 else None
+                x = block(x, self._width(64 * 2**group), stride, ends)
         return layers.GlobalAveragePooling2D(dtype=dtype)(x)
+
+    def _grids(self, height: int, width: int) -> Iterator[Grid]:
+        stride, offset, sizes = 1, (0, 0), (height, width)
+        if self._stem((height, width)) == "large":
+            sizes = halved(sizes)
+            # "same" pads an even number of rows at its end only, an odd one on both sides.
+            offset = (2 * (1 - sizes[0] % 2), 2 * (1 - sizes[1] % 2))
+            stride, sizes = 4, halved(sizes)
+        for group in range(len(self.blocks)):
+            if group > 0:
+                stride, sizes = 2 * stride, halved(sizes)
+            yield Grid(sizes, stride, offset)
+
+
+def halved(sizes: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) after padding on both sides and a stride of 2."""
+    return -(-sizes[0] // 2), -(-sizes[1] // 2)
 
 
 @dataclass(frozen=True)
@@ -200,3 +272,13 @@ class ResNet50(ResNet):
 
     blocks = (3, 4, 6, 3)
     bottleneck = True
+
+
+def block_outputs(encoder: Any) -> Any:
+    """A `keras.Model` from images to the outputs of the groups of layers of a built encoder.
+
+    It shares the encoder's layers and gives a list of (batch, height, width, channels), in the
+    order of `Encoder.grids`.
+    """
+    layers = [layer for layer in encoder.layers if layer.name.startswith("block_")]
+    return keras.Model(encoder.input, [layer.output for layer in layers], name="blocks")

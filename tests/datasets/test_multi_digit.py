@@ -12,6 +12,7 @@ import tensorflow as tf
 from ssl_keras import datasets
 from ssl_keras.datasets import load_source
 from ssl_keras.datasets.base import Ingredients
+from ssl_keras.datasets.multi_digit import _Plan
 from ssl_keras.errors import UserError
 
 COUNTS = {"num_train_images": 300, "num_test_images": 60}
@@ -139,6 +140,40 @@ def test_chance_levels_are_counted(data_dir: str) -> None:
     means = data.train.labels["presence"].mean(axis=0)
     np.testing.assert_allclose(feature.chance, np.maximum(means, 1 - means).mean())
     assert 0 < feature.all_right_chance < 0.1
+
+
+def test_locations_of_a_hand_made_plan() -> None:
+    plan = _Plan(
+        sizes=(3, 2),
+        pools={},
+        members=np.zeros((2, 2), np.int64),
+        labels=np.array([[9, 9], [4, 0]]),
+        tops=np.array([[0, 0], [0, 2]]),
+        lefts=np.array([[0, 0], [1, 0]]),
+    )
+    large, small = [0, 1, 1, 1], [2, 2, 1, 1]
+    region = [[large, large, small, [2, 2, 0, 0]]]
+    found = plan.locations(np.array([1]), 4, sizes_differ=True)
+    np.testing.assert_array_equal(found["region"], region)
+    np.testing.assert_array_equal(found["digit"], np.array([0, 5, 1])[region])
+    same = plan.locations(np.array([1]), 4, sizes_differ=False)
+    np.testing.assert_array_equal(same["region"], np.sign(region))
+
+
+def test_locations_lie_over_the_digits(data_dir: str, tmp_path: Path) -> None:
+    source = coded_digits(tmp_path)
+    data = load(data_dir, num_digits=3, digit_source=source, max_train_images=100)
+    assert data.local_features["region"].values == ("nothing", "digit")
+    rows = np.array([7, 99])
+    found = data.locations(data.train, rows)
+    # A digit of class c has the value 20 * (c + 1) everywhere.
+    np.testing.assert_array_equal(20 * found["digit"], data.train.images[rows][..., 0])
+    np.testing.assert_array_equal(found["region"], found["digit"] > 0)
+    sizes = load(data_dir, digit_sizes="9,30", digit_source=source, image_size=64)
+    assert sizes.local_features["region"].values == ("nothing", "large", "small")
+    counts = np.bincount(sizes.locations(sizes.test, np.arange(1))["region"].ravel())
+    assert counts[2] == 9 * 9  # the small one is drawn later
+    assert 30 * 30 - 9 * 9 <= counts[1] <= 30 * 30
 
 
 @pytest.mark.parametrize(

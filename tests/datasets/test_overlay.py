@@ -11,9 +11,9 @@ import tensorflow as tf
 from ssl_keras import datasets
 from ssl_keras.datasets import MemorySplit, load_source
 from ssl_keras.datasets.base import Source
-from ssl_keras.datasets.digits import digit_pool
+from ssl_keras.datasets.digits import DigitPool, digit_pool
 from ssl_keras.datasets.examples import ArrayExamples
-from ssl_keras.datasets.overlay import CELL_ORDER, blend, corners, draw
+from ssl_keras.datasets.overlay import CELL_ORDER, blend, corners, draw, located
 from ssl_keras.errors import UserError
 
 
@@ -174,3 +174,52 @@ def test_digits_must_be_labelled() -> None:
     images = ArrayExamples(np.zeros((3, 4, 4, 1), np.uint8), None)
     with pytest.raises(UserError, match="must be labelled"):
         digit_pool(Source("mine", images, images, 0), "train", 4, seed=0)
+
+
+def test_locations_of_hand_made_digits() -> None:
+    digits = np.array([[[[127], [128]], [[0], [255]]], [[[200], [0]], [[0], [0]]]], np.uint8)
+    pool = DigitPool(digits, np.array([0, 7]))
+    found = located(pool, np.array([1, 0, 1]), [(0, 0), (1, 2)], (3, 4))(np.array([1, 2]))
+    first = [[0, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 1]]
+    second = [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
+    np.testing.assert_array_equal(found["region"], [first, second])
+    np.testing.assert_array_equal(found["digit"], np.array([first, second]) * [[[1]], [[8]]])
+
+
+def test_locations_are_where_digits_are_drawn_and_survive(
+    data_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"digit_size": 8, "max_train_images": 300}
+    digits = load(data_dir, overlay_content="digits", **options)
+    both = load(data_dir, **options)
+    assert both.local_features["region"].values == ("background", "digit")
+    assert both.local_features["digit"].values == ("nothing", *"0123456789")
+    rows = np.array([5, 299, 0])
+    drawn = digits.train.images[rows][..., 0] > 127
+    assert drawn.any(axis=(1, 2)).all()
+    labels = both.train.labels["digit"][rows]
+    for data in (digits, both):
+        found = data.locations(data.train, rows)
+        np.testing.assert_array_equal(found["region"], drawn)
+        np.testing.assert_array_equal(found["digit"], drawn * (labels[:, None, None] + 1))
+    monkeypatch.setattr(datasets, "IN_MEMORY_BYTES", 0)
+    lazy = load(data_dir, **options)
+    np.testing.assert_array_equal(lazy.locations(lazy.train, rows)["region"], drawn)
+    assert not load(data_dir, overlay_content="background").local_features
+    for name in ("plain", "bit_concat"):
+        other = datasets.load(name, data_dir=data_dir)
+        assert not other.local_features
+        assert not other.locations(other.test, rows)
+
+
+def test_locations_are_scaled_with_the_images(
+    data_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets, "IN_MEMORY_BYTES", 0)
+    whole, half = load(data_dir, digit_size=8), load(data_dir, digit_size=8, view_size=16)
+    rows = np.arange(4)
+    full = whole.locations(whole.test, rows)["digit"]
+    assert full.shape == (4, 32, 32)
+    assert full.any()
+    # The centre of a pixel of half the size lies at the corner of the second of its two pixels.
+    np.testing.assert_array_equal(half.locations(half.test, rows)["digit"], full[:, 1::2, 1::2])
