@@ -102,11 +102,19 @@ class TensorBoardScalars(Listener):
     Args:
         directory: where the event file goes.
         schedules: name -> function from the step to a value, such as the learning rate.
+        resumed_at: the step after which training goes on: what an earlier process has written for
+            later steps does not count. None: from the beginning.
     """
 
-    def __init__(self, directory: Path, schedules: Mapping[str, Callable[[int], Any]]):
-        self.directory = str(directory)
-        self.writer = tf.summary.create_file_writer(self.directory)
+    def __init__(
+        self,
+        directory: Path,
+        schedules: Mapping[str, Callable[[int], Any]],
+        resumed_at: int | None = None,
+    ):
+        if resumed_at is not None:
+            _forget_after(directory, resumed_at)
+        self.writer = tf.summary.create_file_writer(str(directory))
         self.schedules = dict(schedules)
         self.last = (0, 0.0)
         self.input_wait: float | None = None
@@ -129,14 +137,6 @@ class TensorBoardScalars(Listener):
 
     def on_input_wait(self, share: float) -> None:
         self.input_wait = share
-
-    def forget_after(self, step: int) -> None:
-        """Tell TensorBoard that what was written for later steps does not count."""
-        log = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
-        with tf.Graph().as_default():  # the old writer, which knows this kind of event, wants one
-            writer = tf.compat.v1.summary.FileWriter(self.directory, filename_suffix=f".{step}")
-            writer.add_session_log(log, global_step=step + 1)
-            writer.close()
 
     def image(self, tag: str, picture: Any, step: int) -> None:
         """Write a picture (height, width, 3) in [0, 1]."""
@@ -161,6 +161,17 @@ class TensorBoardScalars(Listener):
 
     def on_end(self) -> None:
         self.writer.flush()
+
+
+def _forget_after(directory: Path, step: int) -> None:
+    """Tell TensorBoard, which reads files in the order of their names, that in the files so far
+    what is later than `step` does not count."""
+    log = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
+    with tf.Graph().as_default():  # the old writer, which knows this kind of event, wants one
+        # After the time and the host a zero comes before any process number.
+        writer = tf.compat.v1.summary.FileWriter(str(directory), filename_suffix=f".0.{step}")
+        writer.add_session_log(log, global_step=step + 1)
+        writer.close()
 
 
 class NonFiniteGuard(Listener):

@@ -99,7 +99,9 @@ def _fit(
     for notice in notices:
         print(f"Note: {notice}, so training goes on from the one before.", flush=True)
     history = History()
-    board = TensorBoardScalars(workdir / "tensorboard", experiment.schedules)
+    board = TensorBoardScalars(
+        workdir / "tensorboard", experiment.schedules, first_step if restored else None
+    )
     geometry = _geometry(experiment, board)
     guard = NonFiniteGuard(
         lambda: int(model.non_finite_step.numpy()), _non_finite(experiment, workdir, kept)
@@ -113,7 +115,6 @@ def _fit(
     if restored is None:
         _write_views(experiment, board, workdir)
     else:
-        board.forget_after(first_step)
         print(f"Going on after step {first_step} of {total_steps}.", flush=True)
 
     def save(step: int) -> None:
