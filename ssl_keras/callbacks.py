@@ -9,6 +9,7 @@ another process is its `state`.
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -164,14 +165,18 @@ class TensorBoardScalars(Listener):
 
 
 def _forget_after(directory: Path, step: int) -> None:
-    """Tell TensorBoard, which reads files in the order of their names, that in the files so far
-    what is later than `step` does not count."""
-    log = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
-    with tf.Graph().as_default():  # the old writer, which knows this kind of event, wants one
-        # After the time and the host a zero comes before any process number.
-        writer = tf.compat.v1.summary.FileWriter(str(directory), filename_suffix=f".0.{step}")
-        writer.add_session_log(log, global_step=step + 1)
-        writer.close()
+    """Leave out of event files what is later than `step`, and a last record that was cut off."""
+    for path in sorted(directory.glob("events.out.tfevents.*")):
+        temporary = path.with_name(f".{path.name}.tmp")
+        with tf.io.TFRecordWriter(str(temporary)) as writer:
+            try:
+                for record in tf.data.TFRecordDataset(str(path)):
+                    content = record.numpy()
+                    if tf.compat.v1.Event.FromString(content).step <= step:
+                        writer.write(content)
+            except tf.errors.DataLossError:
+                pass
+        os.replace(temporary, path)
 
 
 class NonFiniteGuard(Listener):
