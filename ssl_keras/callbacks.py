@@ -1,19 +1,22 @@
 """Listeners of a training run: progress, TensorBoard, the guard against non-finite losses.
 
 A listener implements any of `on_start(first_step, total_steps)`, `on_steps(step)` after each call
-of the runtime, `on_log(step, values)` when the metrics have been read, and `on_end()`.
+of the runtime, `on_log(step, values)` when the metrics have been read, `on_done(step)` when
+everybody has been told of a step, and `on_end()`. What it must remember when training goes on in
+another process is its `state`.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ssl_keras.errors import UserError
+from ssl_keras.errors import Interrupted, UserError
 from ssl_keras.lazy import tf
 
 
@@ -32,8 +35,18 @@ class Listener:
     def on_input_wait(self, share: float) -> None:
         """`share` of the time since the start was spent waiting for input; told before a log."""
 
+    def on_done(self, step: int) -> None:
+        """Every listener has been told of `step` and its log."""
+
     def on_end(self) -> None:
         """Training is over, whether it was completed or not."""
+
+    def state(self) -> dict[str, Any]:
+        """What another process needs to go on, as JSON."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` has returned; called before `on_start`."""
 
 
 class Progress(Listener):
@@ -90,9 +103,18 @@ class TensorBoardScalars(Listener):
     Args:
         directory: where the event file goes.
         schedules: name -> function from the step to a value, such as the learning rate.
+        resumed_at: the step after which training goes on: what an earlier process has written for
+            later steps does not count. None: from the beginning.
     """
 
-    def __init__(self, directory: Path, schedules: Mapping[str, Callable[[int], Any]]):
+    def __init__(
+        self,
+        directory: Path,
+        schedules: Mapping[str, Callable[[int], Any]],
+        resumed_at: int | None = None,
+    ):
+        if resumed_at is not None:
+            _forget_after(directory, resumed_at)
         self.writer = tf.summary.create_file_writer(str(directory))
         self.schedules = dict(schedules)
         self.last = (0, 0.0)
@@ -142,22 +164,47 @@ class TensorBoardScalars(Listener):
         self.writer.flush()
 
 
+def _forget_after(directory: Path, step: int) -> None:
+    """Leave out of event files what is later than `step`, and a last record that was cut off."""
+    for path in sorted(directory.glob("events.out.tfevents.*")):
+        temporary = path.with_name(f".{path.name}.tmp")
+        with tf.io.TFRecordWriter(str(temporary)) as writer:
+            try:
+                for record in tf.data.TFRecordDataset(str(path)):
+                    content = record.numpy()
+                    if tf.compat.v1.Event.FromString(content).step <= step:
+                        writer.write(content)
+            except tf.errors.DataLossError:
+                pass
+        os.replace(temporary, path)
+
+
 class NonFiniteGuard(Listener):
-    """Stops the run at the first log in which the loss is not a finite number.
+    """Stops the run when the loss is not a finite number.
 
     Args:
-        advice: what the user may change, ends the message.
+        first_step: returns the first step whose loss was not finite, or -1.
+        report: from that step to the end of the message.
     """
 
-    def __init__(self, advice: str):
-        self.advice = advice
+    def __init__(self, first_step: Callable[[], int], report: Callable[[int], str]):
+        self.first_step, self.report = first_step, report
+
+    def check(self) -> None:
+        """Stop if there was such a step.
+
+        Raises:
+            UserError: there was.
+        """
+        step = self.first_step()
+        if step >= 0:
+            raise UserError(
+                f"The loss was not a finite number in step {step}: training was stopped. "
+                f"{self.report(step)}"
+            )
 
     def on_log(self, step: int, values: Mapping[str, float]) -> None:
-        if not math.isfinite(values["loss"]):
-            raise UserError(
-                f"The loss is {values['loss']} in the steps up to {step}: training was stopped. "
-                f"{self.advice}"
-            )
+        self.check()
 
 
 class History(Listener):
@@ -168,3 +215,43 @@ class History(Listener):
 
     def on_log(self, step: int, values: Mapping[str, float]) -> None:
         self.records.append({"step": step, **values})
+
+    def state(self) -> dict[str, Any]:
+        return {"records": self.records}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.records = list(state["records"])
+
+
+class Saver(Listener):
+    """Keeps the state of the training from time to time, and at its end.
+
+    Args:
+        save: keeps the state after a step.
+        every: most steps between checkpoints, or None.
+        minutes: most minutes between checkpoints.
+        stop: whether the user has asked to stop; then the state is kept and training ends.
+    """
+
+    def __init__(
+        self,
+        save: Callable[[int], None],
+        every: int | None,
+        minutes: float,
+        stop: Callable[[], bool],
+    ):
+        self.save, self.every, self.minutes, self.stop = save, every, minutes, stop
+
+    def on_start(self, first_step: int, total_steps: int) -> None:
+        self.saved, self.total, self.time = first_step, total_steps, time.monotonic()
+
+    def on_done(self, step: int) -> None:
+        stopped = self.stop()
+        due = time.monotonic() - self.time >= 60 * self.minutes
+        if self.every is not None:
+            due = due or step // self.every > self.saved // self.every
+        if step > self.saved and (due or stopped or step == self.total):
+            self.save(step)
+            self.saved, self.time = step, time.monotonic()
+        if stopped and step < self.total:
+            raise Interrupted(f" after step {step} of {self.total}")

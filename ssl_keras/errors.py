@@ -6,6 +6,10 @@ import difflib
 from collections.abc import Iterable
 
 
+class Interrupted(KeyboardInterrupt):
+    """The user has stopped the program; its text says how to go on."""
+
+
 class UserError(ValueError):
     """A mistake in what the user asked for: one sentence, shown without a traceback.
 

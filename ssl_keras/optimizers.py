@@ -1,12 +1,13 @@
 """Optimizers, their learning-rate rule and schedule.
 
 `OPTIMIZERS` is the dictionary behind `--optimizer`. Weight decay is decoupled (Loshchilov and
-Hutter 2019): each step also does weight -= learning_rate * weight_decay * weight, for kernels
-only; batch-norm parameters and biases (every variable of rank 0 or 1) are left out.
+Hutter 2019; LARS couples it): each step also does weight -= learning_rate * weight_decay * weight,
+for kernels only; batch-norm parameters and biases (every variable of rank 0 or 1) are left out.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -53,7 +54,7 @@ class AdamW(Optimizer):
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum."""
 
-    momentum: float = option(0.9, minimum=0, below=1, help="momentum of sgd")
+    momentum: float = option(0.9, minimum=0, below=1, help="momentum of sgd and lars")
     default_learning_rate = 0.05
     keras_name = "SGD"
 
@@ -65,8 +66,80 @@ class Lamb(Optimizer):
     keras_name = "Lamb"
 
 
+@dataclass(frozen=True)
+class Lars(Optimizer):
+    """LARS (You et al. 2017, arXiv 1708.03888): momentum with layer-wise trust ratios, for large
+    batches.
+
+        g = gradient + weight_decay * w
+        v = momentum * v + learning_rate * trust * g,   trust = 0.001 ||w|| / ||g||
+        w = w - v
+
+    The trust is 1 where a norm is 0. Batch-norm parameters and biases have neither decay nor trust.
+    The decay is coupled: it goes through the momentum, as in google-research/simclr,
+    lars_optimizer.py. Use it with --learning_rate_scaling=linear and a warm-up; the default rate is
+    that of SimCLR for 256 images.
+    """
+
+    weight_decay: float = option(1e-6, minimum=0, help="weight decay of the kernels")
+    momentum: float = option(0.9, minimum=0, below=1, help="momentum of sgd and lars")
+    default_learning_rate = 0.3
+
+    def build(self, learning_rate: Any) -> Any:
+        return _lars_class()(learning_rate, momentum=self.momentum, coupled_decay=self.weight_decay)
+
+
+@functools.cache
+def _lars_class() -> Any:
+    class LARS(keras.optimizers.Optimizer):
+        """See `Lars`."""
+
+        def __init__(
+            self,
+            learning_rate: Any,
+            momentum: float = 0.9,
+            coupled_decay: float = 0.0,
+            trust_coefficient: float = 0.001,
+            name: str = "lars",
+            **arguments: Any,
+        ):
+            super().__init__(learning_rate=learning_rate, name=name, **arguments)
+            self.momentum, self.coupled_decay = momentum, coupled_decay
+            self.trust_coefficient = trust_coefficient
+
+        def build(self, variables: Any) -> None:
+            if self.built:
+                return
+            super().build(variables)
+            self.velocities = [
+                self.add_variable_from_reference(variable, name="velocity")
+                for variable in variables
+            ]
+
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            rate = tf.cast(learning_rate, variable.dtype)
+            slope, weights = tf.cast(gradient, variable.dtype), tf.convert_to_tensor(variable)
+            velocity = self.velocities[self._get_variable_index(variable)]
+            if len(variable.shape) > 1:
+                slope = slope + self.coupled_decay * weights
+                lengths = tf.norm(weights), tf.norm(slope)
+                trust = self.trust_coefficient * tf.math.divide_no_nan(*lengths)
+                slope = tf.where(tf.reduce_min(lengths) > 0, trust, 1.0) * slope
+            self.assign(velocity, self.momentum * velocity + rate * slope)
+            self.assign_sub(variable, velocity)
+
+        def get_config(self) -> dict[str, Any]:
+            return super().get_config() | {
+                "momentum": self.momentum,
+                "coupled_decay": self.coupled_decay,
+                "trust_coefficient": self.trust_coefficient,
+            }
+
+    return LARS
+
+
 OPTIMIZERS: Registry[Optimizer] = Registry(
-    "optimizer", {"adam": Adam, "adamw": AdamW, "sgd": SGD, "lamb": Lamb}
+    "optimizer", {"adam": Adam, "adamw": AdamW, "sgd": SGD, "lamb": Lamb, "lars": Lars}
 )
 
 

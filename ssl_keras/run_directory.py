@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,14 @@ NAMES = (
     "pictures",
     "baselines",
     "finetuned",
+    "non_finite.json",
 )
+
+
+_LOCK = ".lock"
+
+# What is made after the training, which is made again when the training goes on.
+_OUTCOMES = ("results.json", "saved_model", "pictures", "non_finite.json")
 
 
 def is_run(directory: Path) -> bool:
@@ -44,37 +53,89 @@ def is_run(directory: Path) -> bool:
         return False
 
 
+@dataclass
+class Claimed:
+    """A run directory that is ours as long as this object lives.
+
+    Attributes:
+        workdir: the directory.
+        resumes: whether it holds the beginning of this run.
+        lock: the open file whose lock keeps other processes out.
+    """
+
+    workdir: Path
+    resumes: bool
+    lock: Any
+
+    def release(self) -> None:
+        """Let other processes take the directory."""
+        self.lock.close()
+
+
 def check(config: Config) -> None:
     """Refuse an explicit --workdir that holds something else, or a run that would be lost.
 
+    The same run, unfinished, or finished and now to become longer, is no loss: it goes on.
+
     Raises:
-        UserError: it is a file, holds other things than a run, or a run without --overwrite.
+        UserError: it is a file, holds other things than a run, or another run without
+            --overwrite.
     """
     if config.run.workdir is None:
         return
     workdir = Path(config.run.workdir)
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"workdir is {workdir}, which is a file: choose a directory.")
-    if not workdir.is_dir() or not any(workdir.iterdir()):
+    if not workdir.is_dir() or {path.name for path in workdir.iterdir()} <= {_LOCK}:
         return
     if not is_run(workdir):
         raise UserError(
             f"workdir is {workdir}, which holds other things than a run: choose a new or an empty "
             "directory."
         )
-    if not config.run.overwrite:
-        state = "a finished" if (workdir / "results.json").exists() else "an unfinished"
+    if config.run.overwrite:
+        return
+    finished = (workdir / "results.json").exists()
+    state = "a finished" if finished else "an unfinished"
+    before = _configuration(workdir)
+    differing = {} if before is None else config.differences(before)
+    if before is not None and differing:
+        name, (here, there) = next(iter(differing.items()))
+        others = f" (and {len(differing) - 1} more differ)" if len(differing) > 1 else ""
+        raise UserError(
+            f"workdir is {workdir}, which holds {state} run with {name}={there}, not {here}"
+            f"{others}: to go on with it give the same flags, or choose another --workdir, or pass "
+            "--overwrite to replace it."
+        )
+    if before is None or (finished and not _longer(config, before)):
         raise UserError(
             f"workdir is {workdir}, which holds {state} run: choose another directory, or pass "
-            "--overwrite to replace it."
+            "--overwrite to replace it; python -m ssl_keras.evaluate measures it with other heads."
         )
 
 
-def claim(config: Config) -> Path:
-    """Make the directory of the run and write what determines it.
+def _configuration(workdir: Path) -> dict[str, Any] | None:
+    """What was written to config.json, or None if it cannot be read."""
+    try:
+        found = json.loads((workdir / "config.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _longer(config: Config, before: Mapping[str, Any]) -> bool:
+    here = config.replayable()
+    name = "steps" if "steps" in here else "epochs"
+    return name in before and here[name] > before[name]
+
+
+def claim(config: Config) -> Claimed:
+    """Make the directory of the run, or take the one that holds its beginning, and write what
+    determines it.
 
     Without --workdir it is `runs/NAME`, or the first of NAME-2, NAME-3, ... that nobody has
-    taken: two equal commands at the same time get one each.
+    taken or that holds an unfinished run of the same command: two equal commands at the same time
+    get one each.
 
     Raises:
         UserError: as `check`, or the directory cannot be written.
@@ -84,43 +145,72 @@ def claim(config: Config) -> Path:
         if config.run.workdir is not None:
             workdir = Path(config.run.workdir)
             workdir.mkdir(parents=True, exist_ok=True)
+            lock = _locked(workdir)
+            if lock is None:
+                raise UserError(
+                    f"workdir is {workdir}, where another process is training: wait for it, or "
+                    "choose another --workdir."
+                )
         else:
-            workdir = _first_free(Path("runs") / config.run_name(), config.run.overwrite)
+            workdir, lock = _first_free(Path("runs") / config.run_name(), config)
+        resumes = is_run(workdir) and not config.run.overwrite
         if is_run(workdir):
-            _clear(workdir)
-        (workdir / "flags.txt").write_text(f"{MARK}\n{config.flagfile_text()}")
+            _clear(workdir, NAMES if config.run.overwrite else _OUTCOMES)
         write_json(workdir / "config.json", config.replayable())
+        temporary = workdir / ".flags.txt.tmp"
+        temporary.write_text(f"{MARK}\n{config.flagfile_text()}")
+        os.replace(temporary, workdir / "flags.txt")
     except OSError as error:
         place = config.run.workdir or "runs"
         raise UserError(
             f"workdir {place} cannot be written ({error.strerror or error}): choose another "
             "--workdir."
         ) from error
-    return workdir
+    return Claimed(workdir, resumes, lock)
 
 
-def _first_free(base: Path, overwrite: bool) -> Path:
+def _first_free(base: Path, config: Config) -> tuple[Path, Any]:
     base.parent.mkdir(parents=True, exist_ok=True)
-    if overwrite and is_run(base):
-        return base
     for number in count(1):
         workdir = base if number == 1 else base.with_name(f"{base.name}-{number}")
         try:
             workdir.mkdir()
         except FileExistsError:
-            continue
-        return workdir
+            begun = is_run(workdir) and not (workdir / "results.json").exists()
+            mine = begun and config.differences(_configuration(workdir) or {}) == {}
+            if not (mine or (config.run.overwrite and number == 1 and is_run(workdir))):
+                continue
+        if (lock := _locked(workdir)) is not None:
+            return workdir, lock
     raise AssertionError("count is endless")
 
 
-def _clear(workdir: Path) -> None:
+def _locked(workdir: Path) -> Any:
+    """The open lock file of a directory, or None if another process has it."""
+    file = (workdir / _LOCK).open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+def _clear(workdir: Path, names: Collection[str]) -> None:
     # The mark goes last: an interrupted clearing leaves a directory that is still known as a run.
-    for name in sorted(NAMES, key=lambda name: name == "flags.txt"):
+    for name in sorted(names, key=lambda name: name == "flags.txt"):
         path = workdir / name
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         elif path.exists() or path.is_symlink():
             path.unlink()
+
+
+def resumable(directory: Path, config: Config) -> bool:
+    """Whether `directory` holds an unfinished run that this configuration goes on with."""
+    before = _configuration(directory) if is_run(directory) else None
+    unfinished = not (directory / "results.json").exists()
+    return before is not None and unfinished and not config.differences(before)
 
 
 def holds(directory: Path, config: Config) -> bool:

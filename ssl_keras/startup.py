@@ -96,7 +96,7 @@ def guarded(program: str, body: Callable[[], None], verbose: Callable[[], bool])
             traceback.print_exc()
         print(f"{program}: {wrapped.group(1).strip()}", file=sys.stderr)
         return MISTAKE
-    except KeyboardInterrupt:
-        print(f"{program}: interrupted.", file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        print(f"{program}: interrupted{interruption or '.'}", file=sys.stderr)
         return INTERRUPTED
     return OK

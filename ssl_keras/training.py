@@ -46,7 +46,7 @@ def train(
         model: a compiled `keras.Model` with its own `train_step`.
         batches: `tf.data.Dataset` with one batch for each of those steps.
         total_steps: the step to stop at.
-        first_step: steps done before.
+        first_step: steps done before; the metrics of the model are those since the last log.
         steps_per_execution: the value that the model was compiled with.
         log_every: steps between logs; the last step is always logged.
         listeners: told of everything, in order.
@@ -59,9 +59,11 @@ def train(
     # With one step a call, batches are fetched here, so that the wait for them can be measured.
     timed = TimedIterator(batches) if steps_per_execution == 1 else None
     iterator = iter(batches) if timed is None else timed
-    step, next_log = first_step, first_step + log_every
+    # Logs are at multiples of `log_every`, wherever training has started.
+    step, next_log = first_step, (first_step // log_every + 1) * log_every
     start, share = 0.0, None
-    model.reset_metrics()
+    if first_step == 0:
+        model.reset_metrics()
     for listener in listeners:
         listener.on_start(first_step, total_steps)
     try:
@@ -75,13 +77,15 @@ def train(
             if step >= next_log or step == total_steps:
                 values = {name: float(value) for name, value in logs.items()}
                 model.reset_metrics()
-                next_log += log_every
+                next_log = (step // log_every + 1) * log_every
                 if timed is not None and step > first_step + 1:
                     share = timed.seconds / (time.perf_counter() - start)
                 for listener in listeners:
                     if share is not None:
                         listener.on_input_wait(share)
                     listener.on_log(step, values)
+            for listener in listeners:
+                listener.on_done(step)
     finally:
         for listener in listeners:
             listener.on_end()

@@ -7,6 +7,7 @@ import math
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from ssl_keras.optimizers import (
     OPTIMIZERS,
@@ -66,7 +67,9 @@ def test_weight_decay_moves_kernels_only(name: str) -> None:
     zeros = [np.zeros(v.shape, np.float32) for v in layer.trainable_variables]
     optimizer.apply([keras.ops.convert_to_tensor(z) for z in zeros], layer.trainable_variables)
     kernel, *others = layer.trainable_variables
-    np.testing.assert_allclose(kernel.numpy(), 1 - 0.1 * 0.5, rtol=1e-5)
+    # Without a gradient the trust ratio of LARS is 0.001 / 0.5.
+    trust = 0.001 / 0.5 if name == "lars" else 1.0
+    np.testing.assert_allclose(kernel.numpy(), 1 - 0.1 * trust * 0.5, rtol=1e-6)
     for variable in others:
         np.testing.assert_array_equal(variable.numpy(), np.ones(variable.shape))
 
@@ -76,3 +79,38 @@ def test_options_reach_keras() -> None:
     assert isinstance(optimizer, keras.optimizers.SGD)
     assert optimizer.momentum == 0.5
     assert OPTIMIZERS.get("adamw").build(0.1).weight_decay == 1e-4
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_lars_equals_the_formula(decay: float) -> None:
+    generator = np.random.default_rng(0)
+    start = [generator.normal(size=shape).astype(np.float32) for shape in ((3, 4), (4,), (2, 2))]
+    start[2] *= 0  # no length: no trust ratio
+    variables = [keras.Variable(value) for value in start]
+    optimizer = OPTIMIZERS.get("lars", weight_decay=decay, momentum=0.8).build(0.5)
+    optimizer.build(variables)
+    weights = [value.astype(np.float64) for value in start]
+    velocities = [np.zeros_like(value) for value in weights]
+    for _ in range(4):
+        gradients = [generator.normal(size=w.shape).astype(np.float32) for w in weights]
+        optimizer.apply([tf.constant(g) for g in gradients], variables)
+        for w, v, g in zip(weights, velocities, gradients, strict=True):
+            slope, trust = g.astype(np.float64), 1.0
+            if w.ndim > 1:
+                slope = slope + decay * w
+                lengths = np.linalg.norm(w), np.linalg.norm(slope)
+                trust = 0.001 * lengths[0] / lengths[1] if min(lengths) > 0 else 1.0
+            v *= 0.8
+            v += 0.5 * trust * slope
+            w -= v
+    for variable, expected in zip(variables, weights, strict=True):
+        np.testing.assert_allclose(variable, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_lars_has_one_state_for_its_checkpoint_and_a_configuration() -> None:
+    optimizer = OPTIMIZERS.get("lars").build(0.5)
+    variables = [keras.Variable(np.ones((2, 3), np.float32)), keras.Variable(np.ones(3))]
+    optimizer.build(variables)
+    assert [tuple(v.shape) for v in optimizer.variables if len(v.shape)] == [(2, 3), (3,)]
+    copy = type(optimizer).from_config(optimizer.get_config())
+    assert (copy.momentum, copy.coupled_decay, copy.trust_coefficient) == (0.9, 1e-6, 0.001)

@@ -19,7 +19,7 @@ def config(workdir: Path | None = None, **values: Any) -> Config:
 
 def test_a_claimed_directory_says_what_determines_the_run(tmp_path: Path) -> None:
     made = config(tmp_path / "a" / "b", num_bits=3)
-    workdir = run_directory.claim(made)
+    workdir = run_directory.claim(made).workdir
     assert workdir == tmp_path / "a" / "b"
     assert run_directory.is_run(workdir)
     assert (workdir / "flags.txt").read_text().startswith(run_directory.MARK)
@@ -42,7 +42,9 @@ def test_a_directory_of_something_else_is_never_touched(
 def test_a_run_is_replaced_only_when_asked_and_only_what_is_its_own(
     tmp_path: Path, finished: bool
 ) -> None:
-    workdir = run_directory.claim(config(tmp_path / "run"))
+    claimed = run_directory.claim(config(tmp_path / "run"))
+    claimed.release()
+    workdir = claimed.workdir
     (workdir / "checkpoints").mkdir()
     (workdir / "checkpoints" / "ckpt").write_text("weights")
     (workdir / "finetuned" / "class-0.1-features").mkdir(parents=True)
@@ -50,11 +52,16 @@ def test_a_run_is_replaced_only_when_asked_and_only_what_is_its_own(
     if finished:
         (workdir / "results.json").write_text("{}")
     state = "a finished" if finished else "an unfinished"
-    with pytest.raises(UserError, match=f"holds {state} run: .* --overwrite"):
-        run_directory.claim(config(workdir))
+    other = rf"holds {state} run with num_bits=2, not 5: .* --overwrite"
+    with pytest.raises(UserError, match=other):
+        run_directory.claim(config(workdir, num_bits=5))
+    if finished:
+        with pytest.raises(UserError, match=r"holds a finished run: .* --overwrite"):
+            run_directory.claim(config(workdir))
     assert (workdir / "checkpoints" / "ckpt").exists()
     run_directory.claim(config(workdir, overwrite=True))
     assert sorted(path.name for path in workdir.iterdir()) == [
+        ".lock",
         "config.json",
         "flags.txt",
         "notes.md",
@@ -65,7 +72,7 @@ def test_an_empty_directory_is_used_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run_directory.claim(config(Path("."))) == Path(".")
+    assert run_directory.claim(config(Path("."))).workdir == Path(".")
     real = tmp_path / "real"
     real.mkdir()
     (tmp_path / "link").symlink_to(real)
@@ -78,10 +85,13 @@ def test_equal_commands_get_a_directory_each(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     made = config()
-    claimed = [run_directory.claim(made).name for _ in range(3)]
+    claims = [run_directory.claim(made) for _ in range(3)]
     name = made.run_name()
-    assert claimed == [name, f"{name}-2", f"{name}-3"]
-    assert run_directory.claim(config(overwrite=True)).name == name
+    assert [c.workdir.name for c in claims] == [name, f"{name}-2", f"{name}-3"]
+    for claim in claims:
+        claim.release()
+    again = run_directory.claim(config(overwrite=True))
+    assert (again.workdir.name, again.resumes) == (name, False)
 
 
 def test_a_file_is_no_directory(tmp_path: Path) -> None:

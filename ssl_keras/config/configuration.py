@@ -43,6 +43,8 @@ _GROUPS = {
     "run": RunConfig,
 }
 
+_CHECKPOINTING = ("checkpoint_every", "checkpoint_minutes", "checkpoint_keep")
+
 DEFAULT_LOSS = "uniform_prior"
 
 # The dictionaries, by the group that names an entry of theirs and the field that does.
@@ -175,6 +177,31 @@ class Config:
                 "mixed_precision=float16 with jit=on is not supported: choose bfloat16, or jit=off."
             )
 
+    def differences(self, other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+        """What speaks against going on with a training that another configuration has begun.
+
+        Heads, logging and measuring may differ, and the training may become longer.
+
+        Args:
+            other: what `replayable` has returned there.
+
+        Returns:
+            setting -> (value here, value there); None: not set.
+        """
+        free = {f.name for f in dataclasses.fields(EvaluationConfig)} | set(HEADS.fields())
+        free |= {"log_every", "measure_images", "measure_every", "data_dir", "download"}
+        free |= set(_CHECKPOINTING)
+        here = json.loads(json.dumps(self.replayable()))
+        found = {
+            name: (here.get(name), other.get(name))
+            for name in {**here, **other}
+            if name not in free and here.get(name) != other.get(name)
+        }
+        length = "epochs" if "steps" not in {**here, **other} else "steps"
+        if length in found and None not in found[length] and found[length][0] > found[length][1]:
+            del found[length]
+        return found
+
     @property
     def baselines(self) -> list[str]:
         """The methods that are trained beside the run."""
@@ -195,8 +222,8 @@ class Config:
         return Config.make(**{**kept, "method": method, "heads": ""})
 
     def in_directory(self, workdir: Path) -> Config:
-        """The same run, written to `workdir`, whatever run is there."""
-        return Config.make(**{**self.flat(), "workdir": str(workdir), "overwrite": True})
+        """The same run, written to `workdir`."""
+        return Config.make(**{**self.replayable(), "workdir": str(workdir)})
 
     def flat(self) -> dict[str, Any]:
         """Every value in force, named like the flags; values that were left open are absent."""
@@ -214,8 +241,9 @@ class Config:
         return {name: value for name, value in self.flat().items() if name not in left_out}
 
     def determining(self) -> dict[str, Any]:
-        """`replayable` without where prepared data lies: what the results depend on."""
-        left_out = ("data_dir", "download")
+        """`replayable` without where prepared data lies and how often the state of the training is
+        kept: what the results depend on."""
+        left_out = ("data_dir", "download", *_CHECKPOINTING)
         return {name: value for name, value in self.replayable().items() if name not in left_out}
 
     def flagfile_text(self) -> str:

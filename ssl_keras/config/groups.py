@@ -89,7 +89,7 @@ class OptimizationConfig(Options):
     steps: int | None = option(None, minimum=1, help="training steps; overrides --epochs")
     optimizer: str = option("adam", choices=tuple(OPTIMIZERS), help="optimizer")
     learning_rate: float | None = option(
-        None, above=0, help="base learning rate (adam, adamw, lamb 0.001; sgd 0.05)"
+        None, above=0, help="base learning rate (adam, adamw, lamb 0.001; sgd 0.05; lars 0.3)"
     )
     learning_rate_scaling: str = option(
         "none",
@@ -130,6 +130,11 @@ class RunConfig(Options):
     steps_per_execution: int = option(
         1, minimum=1, help="training steps in one call of the runtime"
     )
+    checkpoint_every: int | None = option(
+        None, minimum=1, help="steps between checkpoints (see --checkpoint_minutes)"
+    )
+    checkpoint_minutes: float = option(5.0, above=0, help="most minutes between checkpoints")
+    checkpoint_keep: int = option(2, minimum=1, help="how many checkpoints are kept")
     log_every: int | None = option(None, minimum=1, help="steps between logs (an epoch)")
     measure_images: int = option(
         128, minimum=0, help="training images whose geometry is logged; 0: none"

@@ -69,18 +69,20 @@ class Split:
                 f"The batch of {batch_size} is larger than the training data ({count} examples): "
                 "choose a smaller --batch_size."
             )
-        steps_per_epoch = count // batch_size
-
-        def indices_of(step: Any) -> Any:
-            epoch = tf.cast(step // steps_per_epoch, tf.uint32)
-            first = (step % steps_per_epoch) * batch_size
-            shuffle_key = tf.stack([tf.constant(seed, tf.uint32), epoch])
-            return tf.random.experimental.index_shuffle(
-                first + tf.range(batch_size, dtype=tf.int64), shuffle_key, count - 1
-            )
-
         steps = tf.data.Dataset.range(start_step, num_steps)
-        return self._composed(steps.map(indices_of), batch_size)
+        rows = steps.map(lambda step: self.rows_of_step(step, batch_size, seed))
+        return self._composed(rows, batch_size)
+
+    def rows_of_step(self, step: Any, batch_size: int, seed: int) -> Any:
+        """Which examples the batch of a training step has: int64 (batch_size,)."""
+        step = tf.convert_to_tensor(step, tf.int64)
+        steps_per_epoch = self.num_examples // batch_size
+        epoch = tf.cast(step // steps_per_epoch, tf.uint32)
+        first = (step % steps_per_epoch) * batch_size
+        shuffle_key = tf.stack([tf.constant(seed, tf.uint32), epoch])
+        return tf.random.experimental.index_shuffle(
+            first + tf.range(batch_size, dtype=tf.int64), shuffle_key, self.num_examples - 1
+        )
 
     def _composed(self, indices: Any, batch_size: int) -> Any:
         batches = self.examples.batched(indices, batch_size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -32,14 +31,6 @@ TRAIN_LOCATIONS = 20_000
 def depth_names(num_layers: int) -> list[str]:
     """The names of the depths that are evaluated: "features", "projection_1", ..."""
     return ["features", *(f"projection_{index + 1}" for index in range(num_layers))]
-
-
-def weights_digest(variables: Sequence[Any]) -> str:
-    """SHA-256 of the values of variables: weights and batch-norm statistics, in their order."""
-    digest = hashlib.sha256()
-    for variable in variables:
-        digest.update(np.ascontiguousarray(np.asarray(variable)).tobytes())
-    return digest.hexdigest()
 
 
 def extract(

@@ -13,19 +13,14 @@ import numpy as np
 
 from ssl_keras import config as configuration
 from ssl_keras import environment, pictures, report, run_directory
+from ssl_keras.checkpoints import weights_digest
 from ssl_keras.config import Config
 from ssl_keras.datasets import DataSet
 from ssl_keras.errors import UserError
 from ssl_keras.evaluation import Baseline, Head
 from ssl_keras.evaluation.base import FrozenFeatures, FrozenLocations, measured
 from ssl_keras.evaluation.decoder import reconstruction_errors
-from ssl_keras.evaluation.extraction import (
-    extract,
-    extract_local,
-    extract_pixels,
-    inputs_of,
-    weights_digest,
-)
+from ssl_keras.evaluation.extraction import extract, extract_local, extract_pixels, inputs_of
 from ssl_keras.experiment import texts
 from ssl_keras.experiment.building import Experiment, build, check_heads
 from ssl_keras.experiment.fitting import finish, fit

@@ -233,7 +233,10 @@ class _Trial:
             total_steps=self.total_steps,
             log_every=max(1, self.total_steps // _LOGS),
             listeners=[
-                NonFiniteGuard("To mend it: lower --learning_rate."),
+                NonFiniteGuard(
+                    lambda: int(learner.non_finite_step.numpy()),
+                    lambda _: "To mend it: lower --learning_rate.",
+                ),
                 Progress(self.batch_size, {"loss": "loss", f"supervised/{name}/accuracy": name}),
             ],
         )

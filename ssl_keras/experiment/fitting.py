@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +13,17 @@ from typing import Any
 import tensorflow as tf
 
 from ssl_keras import environment, pictures, report, run_directory, training
-from ssl_keras.callbacks import History, NonFiniteGuard, Progress, TensorBoardScalars
+from ssl_keras.callbacks import History, NonFiniteGuard, Progress, Saver, TensorBoardScalars
+from ssl_keras.checkpoints import Checkpoints, weights_digest
 from ssl_keras.config import Config
 from ssl_keras.datasets import DataSet
 from ssl_keras.datasets.composing import compose_images
-from ssl_keras.evaluation.extraction import weights_digest
+from ssl_keras.errors import Interrupted
 from ssl_keras.experiment import texts
 from ssl_keras.experiment.building import Experiment, build, build_encoder, build_head
 from ssl_keras.experiment.measuring import MEASUREMENTS, GeometryLog, build_measure, diagnosis
 from ssl_keras.export import compare_export, export_encoder
+from ssl_keras.interruption import Interruption
 from ssl_keras.models.simclr import SimCLR
 
 # Images on which the SavedModel is compared with the model.
@@ -39,7 +41,8 @@ class Trained:
         workdir: the directory of the run.
         results: what results.json will hold, the measurements excepted.
         board: TensorBoard's scalars and pictures of the run.
-        started: when the run began, by `time.perf_counter`.
+        started: when this process began with it, by `time.perf_counter`.
+        claimed: keeps other processes out of the directory.
     """
 
     experiment: Experiment
@@ -47,6 +50,7 @@ class Trained:
     results: dict[str, Any]
     board: TensorBoardScalars
     started: float
+    claimed: run_directory.Claimed
 
 
 def fit(config: Config, data: DataSet | None = None, brief: bool = False) -> Trained:
@@ -66,27 +70,77 @@ def fit(config: Config, data: DataSet | None = None, brief: bool = False) -> Tra
     run_directory.check(config)
     with timed(times, "build"):
         experiment = build(config, data)
-    workdir = run_directory.claim(config)
+    claimed = run_directory.claim(config)
+    try:
+        return _fit(experiment, claimed, times, started, brief)
+    except BaseException:
+        claimed.release()
+        raise
+
+
+def _fit(
+    experiment: Experiment,
+    claimed: run_directory.Claimed,
+    times: dict[str, Any],
+    started: float,
+    brief: bool,
+) -> Trained:
+    config, workdir = experiment.config, claimed.workdir
     setup = texts.banner(experiment)
     if not brief:
         print(report.banner({**setup, "workdir": str(workdir)}) + "\n", flush=True)
         for notice in (*config.notices, *experiment.data.notices):
             print(f"Note: {notice}.", flush=True)
 
-    model, data = experiment.model, experiment.data
+    model, data, total_steps = experiment.model, experiment.data, experiment.total_steps
+    kept = Checkpoints(workdir / "checkpoints", model.state_groups, config.run.checkpoint_keep)
+    restored = kept.restore() if claimed.resumes else None
+    first_step, before, notices = restored or (0, {}, [])
+    for notice in notices:
+        print(f"Note: {notice}, so training goes on from the one before.", flush=True)
     history = History()
-    board = TensorBoardScalars(workdir / "tensorboard", experiment.schedules)
-    _write_views(experiment, board, workdir)
-    listeners: list[Any] = [NonFiniteGuard(texts.advice(config)), history, board]
+    board = TensorBoardScalars(
+        workdir / "tensorboard", experiment.schedules, first_step if restored else None
+    )
     geometry = _geometry(experiment, board)
-    listeners += [] if geometry is None else [geometry]
-    with timed(times, "training"):
-        print(f"Training: {experiment.total_steps} steps", flush=True)
-        wait = _train(experiment, listeners)
+    guard = NonFiniteGuard(
+        lambda: int(model.non_finite_step.numpy()), _non_finite(experiment, workdir, kept)
+    )
+    remembering = {"history": history} | ({} if geometry is None else {"geometry": geometry})
+    resumed_at = [*before.get("resumed_at", []), *([first_step] if restored else [])]
+    seconds = before.get("seconds", 0.0)
+    for name, listener in remembering.items():
+        if name in before:
+            listener.restore(before[name])
+    if restored is None:
+        _write_views(experiment, board, workdir)
+    else:
+        print(f"Going on after step {first_step} of {total_steps}.", flush=True)
+
+    def save(step: int) -> None:
+        guard.check()
+        state = {name: listener.state() for name, listener in remembering.items()}
+        elapsed = seconds + time.perf_counter() - training_started
+        kept.save(step, {**state, "seconds": elapsed, "resumed_at": resumed_at})
+
+    with Interruption() as interruption:
+        saver = Saver(
+            save,
+            config.run.checkpoint_every,
+            config.run.checkpoint_minutes,
+            lambda: interruption.asked,
+        )
+        training_started = time.perf_counter()
+        print(f"Training: {total_steps - first_step} steps", flush=True)
+        listeners = [guard, *remembering.values(), board, saver]
+        try:
+            wait = _train(experiment, listeners, first_step)
+        except Interrupted as stopped:
+            how = "" if brief else f"; {texts.going_on(workdir)}"
+            raise Interrupted(f"{stopped}{how}") from None
+    times["training"] = seconds + time.perf_counter() - training_started
+    times["resumed_at"] = resumed_at
     times["input_wait_share"] = wait
-    checkpoint = tf.train.Checkpoint(model=model)
-    manager = tf.train.CheckpointManager(checkpoint, str(workdir / "checkpoints"), max_to_keep=1)
-    manager.save(checkpoint_number=experiment.total_steps)
     results: dict[str, Any] = {
         "results": {},
         "training": history.records[-1],
@@ -110,11 +164,11 @@ def fit(config: Config, data: DataSet | None = None, brief: bool = False) -> Tra
         "times": times,
         "paths": {"workdir": str(workdir), "data_dir": config.data.data_dir},
     }
-    return Trained(experiment, workdir, results, board, started)
+    return Trained(experiment, workdir, results, board, started, claimed)
 
 
 def finish(trained: Trained) -> dict[str, Any]:
-    """Write results.json, export the encoder, and write it again with the outcome.
+    """Write results.json, export the encoder, write it again with the outcome; leave the directory.
 
     Returns:
         What results.json holds.
@@ -134,6 +188,7 @@ def finish(trained: Trained) -> dict[str, Any]:
         raise RuntimeError("evaluation or export changed the weights or batch-norm statistics")
     results["times"]["total"] = time.perf_counter() - trained.started
     run_directory.write_json(workdir / "results.json", results)
+    trained.claimed.release()
     return results
 
 
@@ -144,7 +199,25 @@ def timed(times: dict[str, Any], name: str) -> Iterator[None]:
     times[name] = time.perf_counter() - start
 
 
-def _train(experiment: Experiment, listeners: list[Any]) -> float | None:
+def _non_finite(experiment: Experiment, workdir: Path, kept: Checkpoints) -> Callable[[int], str]:
+    """From a step whose loss was not finite to what the user should know; writes its batch."""
+    config, train = experiment.config, experiment.data.train
+
+    def report_on(step: int) -> str:
+        rows = train.rows_of_step(step, config.optimization.batch_size, config.run.seed)
+        path = workdir / "non_finite.json"
+        run_directory.write_json(path, {"step": step, "images": rows.numpy().tolist()})
+        steps = kept.steps()
+        last = f"that of step {steps[-1]}" if steps else "there is none"
+        return (
+            f"The last good checkpoint: {last}. The images of the batch are listed in {path}. "
+            f"{texts.advice(config)}"
+        )
+
+    return report_on
+
+
+def _train(experiment: Experiment, listeners: list[Any], first_step: int) -> float | None:
     config = experiment.config
     batch = config.optimization.batch_size
     shown = {"loss": "loss", "alignment": "align", "distribution": "distr"}
@@ -153,15 +226,20 @@ def _train(experiment: Experiment, listeners: list[Any]) -> float | None:
     shown |= {f"supervised/{name}/accuracy": f"learned {name}" for name in experiment.data.features}
     shown |= {f"linear_probe/{name}/accuracy": name for name in experiment.data.features}
     batches = experiment.data.train.training_batches(
-        batch, seed=config.run.seed, num_steps=experiment.total_steps
+        batch,
+        seed=config.run.seed,
+        num_steps=experiment.total_steps,
+        start_step=first_step,
     )
     return training.train(
         experiment.model,
         batches,
         total_steps=experiment.total_steps,
+        first_step=first_step,
         steps_per_execution=config.run.steps_per_execution,
         log_every=config.run.log_every or experiment.steps_per_epoch,
-        listeners=[*listeners, Progress(batch, shown)],
+        # The saver comes last: what it keeps is what everybody knows after the step.
+        listeners=[*listeners[:-1], Progress(batch, shown), listeners[-1]],
     )
 
 

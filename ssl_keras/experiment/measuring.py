@@ -111,7 +111,14 @@ class GeometryLog(Listener):
         self.next = 0
 
     def on_start(self, first_step: int, total_steps: int) -> None:
-        self.total, self.next = total_steps, first_step
+        self.total, self.next = total_steps, max(self.next, first_step)
+
+    def state(self) -> dict[str, Any]:
+        return {"records": self.records, "warning": self.warning, "next": self.next}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.records = list(state["records"])
+        self.warning, self.next = state["warning"], state["next"]
 
     def on_log(self, step: int, values: Mapping[str, float]) -> None:
         if step < self.next and step != self.total:

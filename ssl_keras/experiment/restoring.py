@@ -10,10 +10,10 @@ from typing import Any
 import tensorflow as tf
 
 from ssl_keras import run_directory
+from ssl_keras.checkpoints import Checkpoints, weights_digest
 from ssl_keras.config import Config
 from ssl_keras.datasets import DataSet
 from ssl_keras.errors import UserError
-from ssl_keras.evaluation.extraction import weights_digest
 from ssl_keras.experiment.building import Experiment, build, build_views, load_data
 from ssl_keras.networks import Grid
 
@@ -76,18 +76,13 @@ def load_weights(experiment: Experiment, workdir: Path, results: Mapping[str, An
     Raises:
         UserError: see `restore`.
     """
-    latest = tf.train.latest_checkpoint(str(workdir / "checkpoints"))
-    if latest is None:
+    directory = workdir / "checkpoints"
+    if Checkpoints(directory, experiment.model.state_groups).restore() is None:
         raise UserError(f"The run {workdir} has no checkpoint: repeat it.")
-    try:
-        checkpoint = tf.train.Checkpoint(model=experiment.model)
-        checkpoint.restore(latest).assert_existing_objects_matched().expect_partial()
-    except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
-        raise UserError(f"The checkpoint {latest} cannot be read: repeat the run.") from error
     if weights_digest(experiment.model.variables) != results.get("weights_sha256"):
         raise UserError(
-            f"The weights of {latest} are not those that the results of the run were measured on: "
-            "repeat the run."
+            f"The weights in {directory} are not those that the results of the run were measured "
+            "on: repeat the run."
         )
 
 

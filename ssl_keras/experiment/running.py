@@ -10,6 +10,7 @@ import numpy as np
 from ssl_keras import report
 from ssl_keras.callbacks import TensorBoardScalars
 from ssl_keras.config import Config
+from ssl_keras.errors import Interrupted
 from ssl_keras.experiment import texts
 from ssl_keras.experiment.evaluating import (
     baseline_subjects,
@@ -34,6 +35,17 @@ def run(config: Config) -> dict[str, Any]:
             after, what there is stays.
     """
     trained = fit(config)
+    try:
+        return _evaluate_and_finish(trained)
+    except KeyboardInterrupt as interruption:
+        how = texts.going_on(trained.workdir)
+        raise Interrupted(f"{interruption or ' after the training'}; {how}") from None
+    finally:
+        trained.claimed.release()
+
+
+def _evaluate_and_finish(trained: Trained) -> dict[str, Any]:
+    config = trained.experiment.config
     experiment, workdir, results = trained.experiment, trained.workdir, trained.results
     heads, seed = config.heads, config.run.seed
     data = experiment.data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,8 +71,34 @@ def banner(experiment: Experiment) -> dict[str, str]:
         f"{experiment.total_steps / experiment.steps_per_epoch:.4g} epochs",
         "learning rate": f"{experiment.peak_learning_rate:.4g} = {rule} ({optimization.optimizer}, "
         f"{optimization.learning_rate_decay} decay, {optimization.warmup_epochs:g} warm-up epochs)",
+        **_decay(experiment),
         "seed": str(config.run.seed),
     }
+
+
+def _decay(experiment: Experiment) -> dict[str, str]:
+    """What weight decay, and with LARS adaptation, leave alone, if there is any."""
+    decay = experiment.config.optimizer.weight_decay
+    if not decay:
+        return {}
+    kinds = Counter(
+        variable.path.rsplit("/", 1)[-1]
+        for variable in experiment.model.learned_variables
+        if len(variable.shape) <= 1
+    )
+    left_out = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    what = (
+        "decay and trust ratio leave"
+        if experiment.config.optimization.optimizer == "lars"
+        else "it leaves"
+    )
+    return {"weight decay": f"{decay:g} of the kernels; {what} out {left_out or 'nothing'}"}
+
+
+def going_on(workdir: Path) -> str:
+    """How to go on with a run that was interrupted."""
+    command = f"{_program('python')} -m ssl_keras.train --flagfile={workdir / 'flags.txt'}"
+    return f"the same command goes on, or: {command} --workdir={workdir}"
 
 
 def _method(experiment: Experiment) -> dict[str, str]:

@@ -86,6 +86,14 @@ class Learner(keras.Model):
         self.step = self.add_weight(
             shape=(), dtype="int64", initializer="zeros", trainable=False, name="step"
         )
+        # Not one of Keras' variables, so that it is no part of the weights.
+        self.non_finite_step = tf.Variable(
+            -1,
+            dtype=tf.int64,
+            trainable=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            name="non_finite_step",
+        )
         probes = [f"linear_probe/{name}/accuracy" for name in self.probed]
         self.trackers = {name: keras.metrics.Mean(name=name) for name in (*measures, *probes)}
         self.built = True
@@ -148,6 +156,16 @@ class Learner(keras.Model):
     def metrics(self) -> list[Any]:
         return list(self.trackers.values())
 
+    @property
+    def state_groups(self) -> dict[str, list[Any]]:
+        """Every variable that training goes on from, by group; the model must be compiled."""
+        optimizers = {"optimizer": self.optimizer, "probe_optimizer": self.probe_optimizer}
+        return {
+            "weights": list(self.variables),
+            **{n: list(o.variables) for n, o in optimizers.items() if o is not None},
+            "metrics": [v for tracker in self.trackers.values() for v in tracker.variables],
+        }
+
     def call(self, images: Any, training: bool = False) -> Any:
         """Features of composed images: (batch, h, w, image channels + num_bits) -> (batch, dim)."""
         return self.encoder(images, training=training)
@@ -192,11 +210,21 @@ class Learner(keras.Model):
         self.optimizer.apply(gradients[: len(learned)], learned)
         if probe:
             self.probe_optimizer.apply(gradients[len(learned) :], probe)
+        self._watch(objective, step, num_replicas)
         self.step.assign_add(1)
 
         for name, value in {**values, **probe_accuracies}.items():
             self.trackers[name].update_state(value)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
+
+    def _watch(self, objective: Any, step: Any, num_replicas: int) -> None:
+        """Remember the first step whose objective is not a finite number on some replica."""
+        wrong = tf.cast(tf.logical_not(tf.math.is_finite(objective)), tf.int64)
+        if num_replicas > 1:
+            wrong = tf.distribute.get_replica_context().all_reduce("SUM", wrong)
+        known = tf.convert_to_tensor(self.non_finite_step)
+        first = tf.logical_and(known < 0, wrong > 0)
+        self.non_finite_step.assign(tf.where(first, tf.cast(step, tf.int64), known))
 
     def _kernel_penalty(self) -> Any:
         if not self.kernel_l2:

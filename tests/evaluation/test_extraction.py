@@ -10,9 +10,10 @@ import tensorflow as tf
 
 from ssl_keras import networks
 from ssl_keras.augmentations import build_augmenter
+from ssl_keras.checkpoints import weights_digest
 from ssl_keras.datasets import DataSet, compose_images
 from ssl_keras.evaluation import extraction
-from ssl_keras.evaluation.extraction import depth_names, extract, weights_digest
+from ssl_keras.evaluation.extraction import depth_names, extract
 from ssl_keras.evaluation.knn import KNN
 
 

@@ -36,7 +36,7 @@ class Run:
 
     def config(self, directory: Path) -> Config:
         """Its configuration, written to a directory of its own below `directory`."""
-        return Config.make(**self.settings, workdir=str(directory / self.name), overwrite=True)
+        return Config.make(**self.settings, workdir=str(directory / self.name))
 
     def results(self, directory: Path) -> dict[str, Any] | None:
         """What it has measured, or None if it is not done with exactly these settings."""
@@ -47,6 +47,7 @@ class Run:
 
     def command(self, directory: Path) -> list[str]:
         """The command that makes it; its flags go to a file beside the directory."""
+        workdir = directory / self.name
         flagfile = directory / f"{self.name}.flags"
         flagfile.write_text(self.config(directory).flagfile_text())
         return [
@@ -54,8 +55,8 @@ class Run:
             "-m",
             "ssl_keras.train",
             f"--flagfile={flagfile}",
-            f"--workdir={directory / self.name}",
-            "--overwrite",
+            f"--workdir={workdir}",
+            *([] if run_directory.resumable(workdir, self.config(directory)) else ["--overwrite"]),
         ]
 
 

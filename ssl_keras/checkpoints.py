@@ -1,0 +1,158 @@
+"""The states of a training on disk: written whole, checked when read, the newest good one wins."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssl_keras.errors import UserError
+from ssl_keras.lazy import keras, tf
+
+
+def weights_digest(variables: Sequence[Any]) -> str:
+    """SHA-256 of the values of variables, in their order."""
+    digest = hashlib.sha256()
+    for variable in variables:
+        digest.update(np.ascontiguousarray(np.asarray(variable)).tobytes())
+    return digest.hexdigest()
+
+
+class Checkpoints:
+    """Checkpoints `step-N` in a directory, and beside each `step-N.json`.
+
+    A checkpoint holds variables by group. The file beside it is written last: it holds the digest
+    of their values, their names and shapes, and whatever else the training must remember. A
+    checkpoint without it, or with other values than it says, does not count.
+
+    Args:
+        directory: is created when it is needed.
+        groups: name -> variables (of Keras or TensorFlow) in an order that is always the same.
+        keep: how many checkpoints are kept.
+    """
+
+    def __init__(self, directory: Path, groups: Mapping[str, Sequence[Any]], keep: int = 2):
+        self.directory = directory
+        self.groups = {name: list(variables) for name, variables in groups.items()}
+        self.keep = keep
+        own = {
+            name: [v.value if isinstance(v, keras.Variable) else v for v in variables]
+            for name, variables in self.groups.items()
+        }
+        self.checkpoint = tf.train.Checkpoint(**own)
+
+    @property
+    def variables(self) -> list[Any]:
+        """The variables of all groups."""
+        return [variable for variables in self.groups.values() for variable in variables]
+
+    def steps(self) -> list[int]:
+        """The steps of the checkpoints that were written to their end, in ascending order."""
+        found = [path.stem.removeprefix("step-") for path in self.directory.glob("step-*.json")]
+        return sorted(int(number) for number in found if number.isdigit())
+
+    def save(self, step: int, state: Mapping[str, Any]) -> None:
+        """Write a checkpoint, then remove those beyond `keep`.
+
+        Args:
+            step: how many steps have been done.
+            state: what else is to be remembered, as JSON.
+
+        Raises:
+            UserError: it cannot be written; what was written before stays.
+        """
+        prefix = self.directory / f"step-{step}"
+        record = {
+            "step": step,
+            "sha256": weights_digest(self.variables),
+            "shapes": self._shapes(),
+            "state": dict(state),
+        }
+        temporary = self.directory / f".step-{step}.json.tmp"
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            prefix.with_suffix(".json").unlink(missing_ok=True)
+            self.checkpoint.write(str(prefix))
+            with temporary.open("w") as file:
+                json.dump(record, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, prefix.with_suffix(".json"))
+        except (OSError, tf.errors.OpError) as error:
+            temporary.unlink(missing_ok=True)
+            reason = " ".join((getattr(error, "strerror", None) or str(error)).split())[:200]
+            last = self.steps()
+            kept = f"the last good one is that of step {last[-1]}" if last else "there is none yet"
+            raise UserError(
+                f"The checkpoint of step {step} cannot be written to {self.directory} ({reason}): "
+                f"free space there, and run the same command again; {kept}."
+            ) from error
+        for old in self.steps()[: -self.keep]:
+            self._remove(old)
+
+    def restore(self) -> tuple[int, dict[str, Any], list[str]] | None:
+        """Give the variables the values of the newest good checkpoint.
+
+        Returns:
+            (step, state, notices about newer ones that are damaged), or None without checkpoints.
+
+        Raises:
+            UserError: there are checkpoints, but none of them is good, or they are of other
+                variables.
+        """
+        notices: list[str] = []
+        for step in reversed(self.steps()):
+            try:
+                record = json.loads((self.directory / f"step-{step}.json").read_text())
+                shapes = record["shapes"]
+            except (OSError, ValueError, KeyError, TypeError):
+                notices.append(f"the checkpoint of step {step} is damaged")
+                continue
+            self._check(shapes)
+            try:
+                prefix = str(self.directory / f"step-{step}")
+                self.checkpoint.read(prefix).assert_consumed()
+                good = weights_digest(self.variables) == record["sha256"]
+            except (tf.errors.OpError, AssertionError, ValueError, OSError):
+                good = False
+            if good:
+                return record["step"], record["state"], notices
+            notices.append(f"the checkpoint of step {step} is damaged")
+        if notices:
+            raise UserError(
+                f"No checkpoint in {self.directory} can be read ({'; '.join(notices)}): start "
+                "again with --overwrite."
+            )
+        return None
+
+    def _shapes(self) -> dict[str, list[list[Any]]]:
+        return {
+            group: [[getattr(v, "path", v.name), list(v.shape)] for v in variables]
+            for group, variables in self.groups.items()
+        }
+
+    def _check(self, found: Mapping[str, Sequence[Sequence[Any]]]) -> None:
+        """Refuse a checkpoint of other variables, naming the first one that differs."""
+        for group, expected in self._shapes().items():
+            there = found.get(group, [])
+            for (name, shape), other in zip(expected, there, strict=False):
+                if list(shape) != list(other[1]):
+                    raise UserError(
+                        f"The checkpoints in {self.directory} are of another network: {name} has "
+                        f"the shape {tuple(shape)} here, and {other[0]} {tuple(other[1])} there."
+                    )
+            if len(expected) != len(there):
+                raise UserError(
+                    f"The checkpoints in {self.directory} are of another network: {group} are "
+                    f"{len(expected)} variables here, and {len(there)} there."
+                )
+
+    def _remove(self, step: int) -> None:
+        (self.directory / f"step-{step}.json").unlink(missing_ok=True)
+        for path in self.directory.glob(f"step-{step}.*"):
+            path.unlink(missing_ok=True)
