@@ -118,8 +118,8 @@ class Checkpoints:
                 prefix = str(self.directory / f"step-{step}")
                 self.checkpoint.read(prefix).assert_consumed()
                 good = weights_digest(self.variables) == record["sha256"]
-            except (tf.errors.OpError, AssertionError, ValueError, OSError):
-                good = False
+            except (tf.errors.OpError, AssertionError, ValueError, IndexError, OSError):
+                good = False  # TensorFlow has an error of its own for every kind of damage
             if good:
                 return record["step"], record["state"], notices
             notices.append(f"the checkpoint of step {step} is damaged")

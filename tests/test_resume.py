@@ -251,7 +251,7 @@ def test_other_mathematics_is_refused_and_other_measuring_is_not(
         ({"distribution_weight": 2.0}, "an unfinished run with distribution_weight=5.0, not 2.0"),
         ({"batch_size": 32}, "batch_size=64, not 32"),
         ({"steps": 13}, "steps=14, not 13"),
-        ({"seed": 1, "num_bits": 2, "dataset": "bit_concat"}, "and 2 more differ"),
+        ({"seed": 1, "num_bits": 2, "dataset": "bit_concat"}, "and 3 more differ"),
     ):
         with pytest.raises(UserError, match=message):
             experiment.run(make(tmp_path / "run", **settings))
@@ -263,7 +263,7 @@ def test_other_mathematics_is_refused_and_other_measuring_is_not(
 
 
 def test_a_finished_run_can_become_longer(tmp_path: Path) -> None:
-    settings = {"learning_rate_decay": "constant", "measure_images": 0, "log_every": 5}
+    settings = {"learning_rate_decay": "constant", "log_every": 5, "measure_every": 5}
     experiment.run(make(tmp_path / "a", steps=10, **settings))
     with pytest.raises(UserError, match="holds a finished run: choose another directory"):
         experiment.run(make(tmp_path / "a", steps=10, **settings))
