@@ -97,6 +97,6 @@ def guarded(program: str, body: Callable[[], None], verbose: Callable[[], bool])
         print(f"{program}: {wrapped.group(1).strip()}", file=sys.stderr)
         return MISTAKE
     except KeyboardInterrupt as interruption:
-        print(f"{program}: interrupted{interruption or '.'}", file=sys.stderr)
+        print(f"{program}: interrupted{str(interruption) or '.'}", file=sys.stderr)
         return INTERRUPTED
     return OK

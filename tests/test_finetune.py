@@ -300,10 +300,10 @@ def test_unfinished_damaged_and_unlabelled_runs_are_refused(
             batch_size=8,
             workdir=str(tmp_path / "unlabelled"),
         )
-    )
+    ).workdir
     run_directory.write_json(unlabelled / "results.json", {})
     for directory, message in (
-        (damaged, "cannot be read: repeat the run."),
+        (damaged, "can be read (the checkpoint of step"),
         (unfinished, "is not finished: it has no results.json."),
         (unlabelled, "fine-tuning needs labels, but"),
     ):

@@ -39,7 +39,7 @@ def run(config: Config) -> dict[str, Any]:
         return _evaluate_and_finish(trained)
     except KeyboardInterrupt as interruption:
         how = texts.going_on(trained.workdir)
-        raise Interrupted(f"{interruption or ' after the training'}; {how}") from None
+        raise Interrupted(f"{str(interruption) or ' after the training'}; {how}") from None
     finally:
         trained.claimed.release()
 

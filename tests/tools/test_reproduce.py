@@ -92,6 +92,8 @@ sweep.finish([sweep.Run(n, {TINY!r}) for n in ("a", "b", "c")], Path({str(tmp_pa
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        # Whoever has started the tests in the background has made them ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     files = [tmp_path / "a.pid", tmp_path / "b.pid"]
     deadline = time.monotonic() + 60

@@ -159,7 +159,8 @@ def _fashion_cells(scale: str) -> dict[str, dict[str, Any]]:
         "full": {"epochs": 50},
     }
     cells = _objective_cells("smoke" if scale == "smoke" else "laptop")
-    cells.pop("simple-0-bits", None)
+    if "simple-0-bits" in cells:
+        cells["simple"] = cells.pop("simple-0-bits")
     changes = {"source": FASHION_MNIST, "num_bits": 0, "crop_area_min": 0.2, "flip": True}
     changes |= {"heads": "linear,knn"} | ({} if scale == "full" else {"max_train_images": 5000})
     return {
@@ -176,7 +177,7 @@ def _baseline_cells(scale: str) -> dict[str, dict[str, Any]]:
         "full": {"source": "cifar10", "encoder": "resnet18", "batch_size": 512, "epochs": 200},
     }[scale]
     base |= {"loss": "nt_xent", "heads": "linear,knn,bits,supervised,autoencoder"}
-    return {f"{bits} bits": {**base, "num_bits": bits} for bits in (0, 10)}
+    return {f"{bits}-bits": {**base, "num_bits": bits} for bits in (0, 10)}
 
 
 def _data_set_cells(scale: str) -> dict[str, dict[str, Any]]:
@@ -190,7 +191,6 @@ _CHOSEN: dict[str, dict[str, Any]] = {
     "hard_contrastive": {"quantile": 0.1},
     "hard_simple": {"quantile": 0.1},
     "margin": {"margin": 10.0},
-    "simple": {"distribution_weight": 4.0},
 }
 
 
@@ -214,8 +214,8 @@ def _objective_cells(scale: str) -> dict[str, dict[str, Any]]:
     names = ("nt_xent", "supcon", "margin") if scale == "smoke" else tuple(LOSSES)
     cells = {name: {**base, "loss": name, **_CHOSEN.get(name, {})} for name in names}
     if scale != "smoke":
-        # The simple loss is content with the bits, whatever its weight.
-        cells["simple-0-bits"] = {**cells["simple"], "num_bits": 0}
+        # The simple loss is content with the bits.
+        cells["simple-0-bits"] = {**cells["simple"], "num_bits": 0, "distribution_weight": 4.0}
         cells["hinge"] |= {"batch_size": 32, "steps": 4000}
         del cells["hinge"]["epochs"]
     return cells
