@@ -183,11 +183,11 @@ class NonFiniteGuard(Listener):
     """Stops the run when the loss is not a finite number.
 
     Args:
-        first_step: returns the first step whose loss was not finite, or -1.
+        first_step: a variable with the first step whose loss was not finite, or -1.
         report: from that step to the end of the message.
     """
 
-    def __init__(self, first_step: Callable[[], int], report: Callable[[int], str]):
+    def __init__(self, first_step: Any, report: Callable[[int], str]):
         self.first_step, self.report = first_step, report
 
     def check(self) -> None:
@@ -196,7 +196,7 @@ class NonFiniteGuard(Listener):
         Raises:
             UserError: there was.
         """
-        step = self.first_step()
+        step = int(self.first_step.numpy())
         if step >= 0:
             raise UserError(
                 f"The loss was not a finite number in step {step}: training was stopped. "

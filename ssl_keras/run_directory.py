@@ -176,9 +176,8 @@ def _first_free(base: Path, config: Config) -> tuple[Path, Any]:
         try:
             workdir.mkdir()
         except FileExistsError:
-            begun = is_run(workdir) and not (workdir / "results.json").exists()
-            mine = begun and config.differences(_configuration(workdir) or {}) == {}
-            if not (mine or (config.run.overwrite and number == 1 and is_run(workdir))):
+            replaced = config.run.overwrite and number == 1 and is_run(workdir)
+            if not (replaced or resumable(workdir, config)):
                 continue
         if (lock := _locked(workdir)) is not None:
             return workdir, lock

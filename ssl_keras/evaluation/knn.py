@@ -33,11 +33,7 @@ class KNN(Head):
         return self.knn_k
 
     def check(self, num_train: int) -> None:
-        if self.knn_k > num_train:
-            raise UserError(
-                f"knn_k is {self.knn_k}, but there are {num_train} training images: choose a "
-                "smaller --knn_k."
-            )
+        check_neighbours("knn_k", self.knn_k, num_train)
 
     def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
         self.check(len(frozen.train))
@@ -56,6 +52,19 @@ class KNN(Head):
             found = measured(feature, frozen.test_labels[name], scores, seed)
             for key, value in found.items():
                 yield f"{name}/{key}", value
+
+
+def check_neighbours(option: str, wanted: int, num_train: int) -> None:
+    """Refuse more neighbours than there are training images.
+
+    Raises:
+        UserError: the value `wanted` of `option` is too large.
+    """
+    if wanted > num_train:
+        raise UserError(
+            f"{option} is {wanted}, but there are {num_train} training images: choose a smaller "
+            f"--{option}."
+        )
 
 
 def nearest(train: np.ndarray, test: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

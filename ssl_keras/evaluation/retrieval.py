@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ssl_keras import pictures
-from ssl_keras.errors import UserError
 from ssl_keras.evaluation.base import FrozenFeatures, Head, spread
-from ssl_keras.evaluation.knn import nearest
+from ssl_keras.evaluation.knn import check_neighbours, nearest
 from ssl_keras.registry import option
 
 _SHOWN_NEIGHBOURS = 5
@@ -36,11 +35,7 @@ class Retrieval(Head):
         return self.retrieval_k
 
     def check(self, num_train: int) -> None:
-        if self.retrieval_k > num_train:
-            raise UserError(
-                f"retrieval_k is {self.retrieval_k}, but there are {num_train} training images: "
-                "choose a smaller --retrieval_k."
-            )
+        check_neighbours("retrieval_k", self.retrieval_k, num_train)
 
     def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
         self.check(len(frozen.train))

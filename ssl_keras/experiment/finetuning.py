@@ -234,8 +234,7 @@ class _Trial:
             log_every=max(1, self.total_steps // _LOGS),
             listeners=[
                 NonFiniteGuard(
-                    lambda: int(learner.non_finite_step.numpy()),
-                    lambda _: "To mend it: lower --learning_rate.",
+                    learner.non_finite_step, lambda _: "To mend it: lower --learning_rate."
                 ),
                 Progress(self.batch_size, {"loss": "loss", f"supervised/{name}/accuracy": name}),
             ],

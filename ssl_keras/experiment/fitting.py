@@ -103,9 +103,7 @@ def _fit(
         workdir / "tensorboard", experiment.schedules, first_step if restored else None
     )
     geometry = _geometry(experiment, board)
-    guard = NonFiniteGuard(
-        lambda: int(model.non_finite_step.numpy()), _non_finite(experiment, workdir, kept)
-    )
+    guard = NonFiniteGuard(model.non_finite_step, _non_finite(experiment, workdir, kept))
     remembering = {"history": history} | ({} if geometry is None else {"geometry": geometry})
     resumed_at = [*before.get("resumed_at", []), *([first_step] if restored else [])]
     seconds = before.get("seconds", 0.0)
@@ -132,7 +130,8 @@ def _fit(
         )
         training_started = time.perf_counter()
         print(f"Training: {total_steps - first_step} steps", flush=True)
-        listeners = [guard, *remembering.values(), board, saver]
+        # The saver comes last: what it keeps is what everybody knows after the step.
+        listeners = [guard, *remembering.values(), board, _progress(experiment), saver]
         try:
             wait = _train(experiment, listeners, first_step)
         except Interrupted as stopped:
@@ -217,16 +216,19 @@ def _non_finite(experiment: Experiment, workdir: Path, kept: Checkpoints) -> Cal
     return report_on
 
 
-def _train(experiment: Experiment, listeners: list[Any], first_step: int) -> float | None:
-    config = experiment.config
-    batch = config.optimization.batch_size
+def _progress(experiment: Experiment) -> Progress:
     shown = {"loss": "loss", "alignment": "align", "distribution": "distr"}
     shown |= {"contrastive_accuracy": "contrastive"}
     shown |= {"image_error": "image", "planes_error": "planes"}
     shown |= {f"supervised/{name}/accuracy": f"learned {name}" for name in experiment.data.features}
     shown |= {f"linear_probe/{name}/accuracy": name for name in experiment.data.features}
+    return Progress(experiment.config.optimization.batch_size, shown)
+
+
+def _train(experiment: Experiment, listeners: list[Any], first_step: int) -> float | None:
+    config = experiment.config
     batches = experiment.data.train.training_batches(
-        batch,
+        config.optimization.batch_size,
         seed=config.run.seed,
         num_steps=experiment.total_steps,
         start_step=first_step,
@@ -238,8 +240,7 @@ def _train(experiment: Experiment, listeners: list[Any], first_step: int) -> flo
         first_step=first_step,
         steps_per_execution=config.run.steps_per_execution,
         log_every=config.run.log_every or experiment.steps_per_epoch,
-        # The saver comes last: what it keeps is what everybody knows after the step.
-        listeners=[*listeners[:-1], Progress(batch, shown), listeners[-1]],
+        listeners=listeners,
     )
 
 

@@ -74,14 +74,12 @@ def _show(trained: Trained, drawn: Mapping[str, np.ndarray]) -> None:
     step, names = experiment.total_steps, experiment.config.baselines
     values = trained.results["results"]
     of_others = tuple(f"{name}/" for name in names)
-    own = {name: v for name, v in values.items() if not name.startswith(of_others)}
-    board.scalars({f"evaluation/{name}": value for name, value in own.items()}, step)
-    for name in names:
+    own = {f"evaluation/{n}": v for n, v in values.items() if not n.startswith(of_others)}
+    board.scalars(own, step)
+    for name, prefix in zip(names, of_others, strict=True):
         other = TensorBoardScalars(trained.workdir / "baselines" / name / "tensorboard", {})
-        found = {n.removeprefix(f"{name}/"): v for n, v in values.items()}
-        other.scalars(
-            {f"evaluation/{n}": v for n, v in found.items() if f"{name}/{n}" in values}, step
-        )
+        found = {n.removeprefix(prefix): v for n, v in values.items() if n.startswith(prefix)}
+        other.scalars({f"evaluation/{n}": v for n, v in found.items()}, step)
         other.on_end()
     for name, picture in drawn.items():
         board.image(f"pictures/{name}", picture, step)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,10 @@ class Experiment:
     question: str
     cells: Callable[[str], dict[str, dict[str, Any]]]
     measures: Mapping[str, str]
-    published: Mapping[str, Mapping[str, float]]
-    published_on: str
     figure: Callable[[Sequence[Any], Sequence[Mapping[str, Any]]], None]
     panels: int
+    published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    published_on: str = ""
 
     def runs(self, scale: str, seeds: int) -> list[Run]:
         """One run for each cell and seed."""
@@ -221,6 +221,13 @@ def _objective_cells(scale: str) -> dict[str, dict[str, Any]]:
     return cells
 
 
+# How well the class can be read.
+_CLASS = {
+    "accuracy": "linear/features/class/accuracy",
+    "knn": "knn/features/class/accuracy",
+    "accuracy_projections": "linear/projection_2/class/accuracy",
+}
+
 EXPERIMENTS: dict[str, Experiment] = {
     "baselines": Experiment(
         question="Do a supervised encoder and an autoencoder suffer from easy bits as SimCLR does?",
@@ -242,8 +249,6 @@ EXPERIMENTS: dict[str, Experiment] = {
             "train_image_explained": "autoencoder/reconstruction/features/train_image_explained",
             "planes_explained": "autoencoder/reconstruction/features/planes_explained",
         },
-        published={},
-        published_on="",
         figure=figures.baselines,
         panels=2,
     ),
@@ -256,8 +261,6 @@ EXPERIMENTS: dict[str, Experiment] = {
             "untrained_linear": "random_encoder/linear/features/{feature}/accuracy",
             "untrained_knn": "random_encoder/knn/features/{feature}/accuracy",
         },
-        published={},
-        published_on="",
         figure=figures.data_sets,
         panels=2,
     ),
@@ -265,14 +268,10 @@ EXPERIMENTS: dict[str, Experiment] = {
         question="Which objective learns the class of Fashion-MNIST, without a rival?",
         cells=_fashion_cells,
         measures={
-            "accuracy": "linear/features/class/accuracy",
-            "knn": "knn/features/class/accuracy",
-            "accuracy_projections": "linear/projection_2/class/accuracy",
+            **_CLASS,
             "untrained": "random_encoder/linear/features/class/accuracy",
             "untrained_knn": "random_encoder/knn/features/class/accuracy",
         },
-        published={},
-        published_on="",
         figure=figures.fashion,
         panels=1,
     ),
@@ -280,17 +279,13 @@ EXPERIMENTS: dict[str, Experiment] = {
         question="Which objective learns the class of the digit beside two easy bits?",
         cells=_objective_cells,
         measures={
-            "accuracy": "linear/features/class/accuracy",
-            "knn": "knn/features/class/accuracy",
-            "accuracy_projections": "linear/projection_2/class/accuracy",
+            **_CLASS,
             "bits_all_right": "linear/features/bits/all_right",
             "bits_all_right_projections": "linear/projection_2/bits/all_right",
             "uniformity": "geometry/projection_2/uniformity",
             "effective_rank": "geometry/projection_2/effective_rank",
             "untrained": "random_encoder/linear/features/class/accuracy",
         },
-        published={},
-        published_on="",
         figure=figures.objectives,
         panels=2,
     ),
