@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ssl_keras import devices
 from ssl_keras.errors import UserError
 
 # Exit codes.
@@ -41,11 +42,15 @@ def _without_noise() -> Iterator[None]:
                     print(line, file=sys.stderr)
 
 
-def start_tensorflow(logical_cpus: int = 1) -> None:
-    """Import TensorFlow and Keras and open the devices: GPU memory grows as it is needed.
+def start_tensorflow(strategy: str = "none", num_devices: int | None = None) -> None:
+    """Import TensorFlow and Keras and open the devices, see `devices.open_devices`.
 
     Args:
-        logical_cpus: number of logical devices that the CPU is divided into.
+        strategy: how several devices share the work, see `config.EngineConfig`.
+        num_devices: of this machine; without a GPU the CPU is divided into so many.
+
+    Raises:
+        UserError: the environment does not allow it.
     """
     for name, good in (("KERAS_BACKEND", ("tensorflow",)), ("TF_USE_LEGACY_KERAS", ("", "0"))):
         if os.environ.get(name, good[0]) not in good:
@@ -56,16 +61,8 @@ def start_tensorflow(logical_cpus: int = 1) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     with _without_noise():
         import keras  # noqa: F401
-        import tensorflow as tf
 
-        for device in tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.set_memory_growth(device, True)
-        if logical_cpus > 1:
-            tf.config.set_logical_device_configuration(
-                tf.config.list_physical_devices("CPU")[0],
-                [tf.config.LogicalDeviceConfiguration()] * logical_cpus,
-            )
-        tf.constant(0)  # opens the devices
+        devices.open_devices(strategy, num_devices)
 
 
 def guarded(program: str, body: Callable[[], None], verbose: Callable[[], bool]) -> int:

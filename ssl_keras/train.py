@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if flag_values["only_check_args"].value:
             print("The flags are valid.")
             return
-        startup.start_tensorflow()
+        startup.start_tensorflow(config.engine.strategy, config.engine.devices)
         from ssl_keras import experiment
 
         experiment.run(config)

@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from ssl_keras.callbacks import Listener
 
 
@@ -75,7 +77,7 @@ def train(
             for listener in listeners:
                 listener.on_steps(step)
             if step >= next_log or step == total_steps:
-                values = {name: float(value) for name, value in logs.items()}
+                values = {name: float(np.mean(value)) for name, value in logs.items()}
                 model.reset_metrics()
                 next_log = (step // log_every + 1) * log_every
                 if timed is not None and step > first_step + 1:

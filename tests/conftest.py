@@ -9,10 +9,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import pytest
 import tensorflow as tf
 
-from ssl_keras import datasets, startup
+from ssl_keras import datasets, devices, startup
 from ssl_keras.datasets import DataSet
 
-startup.start_tensorflow(logical_cpus=2)
+startup.start_tensorflow(num_devices=2)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,7 +27,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
 def two_replicas() -> tf.distribute.Strategy:
     """Two replicas on logical CPU devices. One for all tests: TensorFlow's collectives cannot be
     grouped anew in one process."""
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    return devices.resolve("off", "off", "mirrored", 2).strategy
 
 
 @pytest.fixture(scope="session")

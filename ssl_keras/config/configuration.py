@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ssl_keras.config.combinations import check_combinations
 from ssl_keras.config.groups import (
     DataConfig,
+    EngineConfig,
     EvaluationConfig,
     LossConfig,
     MethodConfig,
@@ -40,6 +42,7 @@ _GROUPS = {
     "network": NetworkConfig,
     "optimization": OptimizationConfig,
     "evaluation": EvaluationConfig,
+    "engine": EngineConfig,
     "run": RunConfig,
 }
 
@@ -63,8 +66,8 @@ class Config:
     """Everything that determines a run. Make one with `Config.make(loss="nt_xent", ...)`.
 
     Attributes:
-        data, views, training, objective, network, optimization, evaluation, run: groups of plain
-            values.
+        data, views, training, objective, network, optimization, evaluation, engine, run: groups of
+            plain values.
         recipe, method, encoder, optimizer: the chosen entries, with their options.
         loss: the contrastive loss with its options, or None if the method has none.
         heads: the chosen heads, by name.
@@ -78,6 +81,7 @@ class Config:
     network: NetworkConfig
     optimization: OptimizationConfig
     evaluation: EvaluationConfig
+    engine: EngineConfig
     run: RunConfig
     recipe: Recipe
     method: Method
@@ -172,9 +176,11 @@ class Config:
             )
         if not self.run.measure_images and self.run.measure_every is not None:
             raise UserError("measure_every has no effect with measure_images=0: leave one out.")
-        if self.run.mixed_precision == "float16" and self.run.jit == "on":
+        check_combinations({**self.engine.options(), "heads": self.evaluation.heads})
+        if self.engine.devices is not None and self.engine.strategy != "mirrored":
             raise UserError(
-                "mixed_precision=float16 with jit=on is not supported: choose bfloat16, or jit=off."
+                f"devices has no effect with strategy={self.engine.strategy}: give "
+                "--strategy=mirrored, or leave it out."
             )
 
     def differences(self, other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -219,7 +225,15 @@ class Config:
             )
         options = {n for head in self.heads.values() for n in head.options()}
         kept = {n: value for n, value in self.replayable().items() if n not in options}
-        return Config.make(**{**kept, "method": method, "heads": ""})
+        own = next(
+            (
+                h.settings()
+                for h in self.heads.values()
+                if isinstance(h, Baseline) and h.method == method
+            ),
+            {"method": method},
+        )
+        return Config.make(**{**kept, **own, "heads": ""})
 
     def in_directory(self, workdir: Path) -> Config:
         """The same run, written to `workdir`."""

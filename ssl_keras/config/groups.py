@@ -101,8 +101,55 @@ class OptimizationConfig(Options):
     kernel_l2: float = option(
         0.0, minimum=0, help="weight of the sum of squares of all kernels, added to the loss"
     )
+    ema_decay: float | None = option(
+        None,
+        above=0,
+        below=1,
+        help="evaluate and export a moving average of the weights, such as 0.99 (the weights)",
+    )
     probe_learning_rate: float = option(
         3e-3, above=0, help="peak learning rate of the online linear probe (Adam)"
+    )
+
+
+@dataclass(frozen=True)
+class EngineConfig(Options):
+    """Precision and devices"""
+
+    mixed_precision: str = option(
+        "auto",
+        choices=("auto", "off", "float16", "bfloat16"),
+        help="precision of the networks' layers; auto: the best that a GPU supports, off on a CPU",
+    )
+    jit: str = option(
+        "auto",
+        choices=("auto", "off", "on"),
+        help="compile the training step with XLA; auto: on a single GPU",
+    )
+    steps_per_execution: int = option(
+        1, minimum=1, help="training steps in one call of the runtime"
+    )
+    micro_batch: int | None = option(
+        None,
+        minimum=1,
+        help="images whose activations a device holds at once: the loss of the whole batch in the "
+        "memory of a part (the whole batch)",
+    )
+    deterministic: bool = option(
+        False, help="refuse operations that are not deterministic, on GPUs as well"
+    )
+    strategy: str = option(
+        "none",
+        choices=("none", "mirrored", "multi_worker"),
+        help="devices that share each batch: one, all of this machine, those of several machines "
+        "(TF_CONFIG)",
+    )
+    devices: int | None = option(
+        None,
+        minimum=1,
+        maximum=64,
+        help="devices of this machine for --strategy=mirrored (all GPUs); without a GPU the CPU is "
+        "divided",
     )
 
 
@@ -123,13 +170,6 @@ class RunConfig(Options):
     seed: int = option(0, minimum=0, maximum=2**31 - 1, help="the one seed")
     workdir: str | None = option(None, help="directory of the run (runs/NAME-HASH)")
     overwrite: bool = option(False, help="replace a run that --workdir already holds")
-    mixed_precision: str = option(
-        "off", choices=("off", "float16", "bfloat16"), help="precision of the networks' layers"
-    )
-    jit: str = option("off", choices=("off", "on"), help="compile the training step with XLA")
-    steps_per_execution: int = option(
-        1, minimum=1, help="training steps in one call of the runtime"
-    )
     checkpoint_every: int | None = option(
         None, minimum=1, help="steps between checkpoints (see --checkpoint_minutes)"
     )

@@ -55,13 +55,28 @@ class Split:
         return {} if self.locate is None else self.locate(np.asarray(rows, np.int64))
 
     def training_batches(
-        self, batch_size: int, *, seed: int, num_steps: int, start_step: int = 0
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        num_steps: int | None,
+        start_step: int = 0,
+        shares: range = range(1),
+        num_shares: int = 1,
     ) -> Any:
         """Shuffled batches for the steps [start_step, num_steps), shaped like those of `batches`.
 
         Each epoch is a fresh permutation of the examples, a function of (seed, epoch); what is
         left over at its end (fewer than `batch_size` examples) is dropped. The batch of a step
         depends on nothing but (seed, step), so a run can go on from any step.
+
+        Args:
+            batch_size: examples in the global batch.
+            seed: the run's seed.
+            num_steps: where to end; None: never.
+            start_step: where to begin.
+            shares: which of the equal shares of each batch are wanted, one after the other.
+            num_shares: how many shares each batch is divided into.
         """
         count = self.num_examples
         if batch_size > count:
@@ -69,9 +84,16 @@ class Split:
                 f"The batch of {batch_size} is larger than the training data ({count} examples): "
                 "choose a smaller --batch_size."
             )
-        steps = tf.data.Dataset.range(start_step, num_steps)
+        if num_steps is None:
+            steps = tf.data.Dataset.counter(start_step)
+        else:
+            steps = tf.data.Dataset.range(start_step, num_steps)
         rows = steps.map(lambda step: self.rows_of_step(step, batch_size, seed))
-        return self._composed(rows, batch_size)
+        size = batch_size // num_shares
+        if num_shares > 1:
+            first, last = shares.start * size, shares.stop * size
+            rows = rows.map(lambda whole: tf.reshape(whole[first:last], [-1, size])).unbatch()
+        return self._composed(rows, size)
 
     def rows_of_step(self, step: Any, batch_size: int, seed: int) -> Any:
         """Which examples the batch of a training step has: int64 (batch_size,)."""

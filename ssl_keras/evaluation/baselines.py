@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ssl_keras.evaluation.base import FrozenFeatures, Head
+from ssl_keras.registry import option
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,10 @@ class Baseline(Head):
     method: ClassVar[str]
 
     needs_labels = False
+
+    def settings(self) -> dict[str, Any]:
+        """Settings of the baseline's run that are not those of the run beside it."""
+        return {"method": self.method}
 
     def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
         yield from ()
@@ -39,4 +44,13 @@ class AutoencoderBaseline(Baseline):
     the reconstruction of image and planes.
     """
 
+    baseline_planes_weight: float | None = option(
+        None,
+        minimum=0,
+        help="planes_weight of the autoencoder that is trained as a head (planes / image channels)",
+    )
+
     method = "autoencoder"
+
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "planes_weight": self.baseline_planes_weight}

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import tensorflow as tf
 
-from ssl_keras import datasets, networks, optimizers
+from ssl_keras import datasets, devices, networks, optimizers
 from ssl_keras.augmentations import Mixup, build_augmenter
 from ssl_keras.config import Config, baselines
 from ssl_keras.datasets import DataSet, Feature
+from ssl_keras.devices import Engine
 from ssl_keras.errors import UserError, nearest
 from ssl_keras.evaluation import Head
 from ssl_keras.evaluation.extraction import depth_names
@@ -20,8 +22,6 @@ from ssl_keras.models.learner import Learner
 from ssl_keras.models.methods import Reconstruction, Supervision
 from ssl_keras.models.simclr import SimCLR
 from ssl_keras.models.supervised import Supervised
-
-POLICIES = {"off": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
 
 
 @dataclass
@@ -36,6 +36,7 @@ class Experiment:
         peak_learning_rate: after the rule for the batch size.
         schedule: step -> learning rate.
         views: the arguments of `build_augmenter` in force.
+        engine: what it runs on.
     """
 
     config: Config
@@ -46,6 +47,7 @@ class Experiment:
     peak_learning_rate: float
     schedule: Any
     views: Mapping[str, Any]
+    engine: Engine
 
     @property
     def schedules(self) -> dict[str, Callable[[int], Any]]:
@@ -69,16 +71,19 @@ class Experiment:
         return depth_names(self.config.network.projection_layers or 0)
 
 
-def build(config: Config, data: DataSet | None = None) -> Experiment:
+def build(config: Config, data: DataSet | None = None, engine: Engine | None = None) -> Experiment:
     """Load the data, make the networks and compile the model.
 
     Args:
         config: the configuration.
         data: the data set, if it is loaded already.
+        engine: what it is to run on. Default: what the configuration asks for.
 
     Raises:
-        UserError: the configuration does not fit the data.
+        UserError: the configuration does not fit the data, or the devices.
     """
+    if engine is None:
+        engine = build_engine(config)
     if data is None:
         data = load_data(config)
     optimization = config.optimization
@@ -88,24 +93,24 @@ def build(config: Config, data: DataSet | None = None) -> Experiment:
             f"batch_size is {batch}, but {data.name} has {data.train.num_examples} training "
             "images: choose a smaller --batch_size."
         )
+    _check_shares(config, engine)
     if config.loss is not None:
         config.loss.check(batch, data.features)
     check_heads(config.heads, config, data)
     augmenter, views = build_views(config, data)
     keras.utils.set_random_seed(config.run.seed)
-    policy = POLICIES[config.run.mixed_precision]
-    encoder = build_encoder(config, data, policy)
-    model = build_model(
-        config,
-        data,
-        policy,
-        augmenter,
-        encoder,
-        features=data.features,
-        seed=config.run.seed,
-        kernel_l2=optimization.kernel_l2,
-        dtype=keras.DTypePolicy(policy),
-    )
+    with engine.scope():
+        model = build_model(
+            config,
+            data,
+            engine.policy,
+            augmenter,
+            build_encoder(config, data, engine.policy),
+            features=data.features,
+            seed=config.run.seed,
+            kernel_l2=optimization.kernel_l2,
+            dtype=keras.DTypePolicy(engine.policy),
+        )
 
     steps_per_epoch = data.train.num_examples // batch
     total_steps = optimization.steps or optimization.epochs * steps_per_epoch
@@ -126,19 +131,66 @@ def build(config: Config, data: DataSet | None = None) -> Experiment:
             decay=optimization.learning_rate_decay,
         )
 
-    optimizer = config.optimizer.build(schedule(peak))
-    optimizers.exclude_from_decay(optimizer, model.learned_variables)
-    model.compile(
-        optimizer,
-        config.loss,
-        keras.optimizers.Adam(schedule(optimization.probe_learning_rate)),
-        total_steps=total_steps,
-        jit_compile=config.run.jit == "on",
-        steps_per_execution=config.run.steps_per_execution,
-    )
+    with engine.scope():
+        optimizer = config.optimizer.build(schedule(peak))
+        optimizers.exclude_from_decay(optimizer, model.learned_variables)
+        model.compile(
+            optimizer,
+            config.loss,
+            keras.optimizers.Adam(schedule(optimization.probe_learning_rate)),
+            total_steps=total_steps,
+            micro_batch=config.engine.micro_batch,
+            ema_decay=optimization.ema_decay,
+            jit_compile=engine.jit,
+            steps_per_execution=config.engine.steps_per_execution,
+        )
     return Experiment(
-        config, data, model, steps_per_epoch, total_steps, peak, schedule(peak), views
+        config, data, model, steps_per_epoch, total_steps, peak, schedule(peak), views, engine
     )
+
+
+def build_engine(config: Config, alone: bool = False) -> Engine:
+    """What the configuration asks to run on, on this machine.
+
+    Args:
+        config: the configuration.
+        alone: whether to leave several devices out.
+
+    Raises:
+        UserError: there are not the devices that it asks for.
+    """
+    wanted = config.engine
+    if wanted.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    sharing = ("none", None) if alone else (wanted.strategy, wanted.devices)
+    return devices.resolve(wanted.mixed_precision, wanted.jit, *sharing)
+
+
+def to_measure(experiment: Experiment) -> Experiment:
+    """The experiment as it is evaluated and exported: in float32, on one device."""
+    if experiment.engine.policy == "float32" and experiment.engine.strategy is None:
+        return experiment
+    twin = build(experiment.config, experiment.data, Engine())
+    twin.model.set_weights(experiment.model.get_weights())
+    return twin
+
+
+def _check_shares(config: Config, engine: Engine) -> None:
+    """Refuse a batch that cannot be divided among devices, or into parts."""
+    batch, micro_batch = config.optimization.batch_size, config.engine.micro_batch
+    if batch % engine.replicas:
+        raise UserError(
+            f"batch_size is {batch}, which {engine.replicas} devices cannot share equally: give a "
+            f"multiple of {engine.replicas}."
+        )
+    share = batch // engine.replicas
+    if micro_batch is not None and share % micro_batch:
+        parts = [n for n in range(1, share + 1) if share % n == 0]
+        fit = min(parts, key=lambda n: abs(n - micro_batch))
+        raise UserError(
+            f"micro_batch is {micro_batch}, which does not divide the {share} images of a device: "
+            f"give a divisor, such as {fit}."
+        )
 
 
 def check_heads(heads: Mapping[str, Head], config: Config, data: DataSet) -> None:
@@ -217,7 +269,7 @@ def build_encoder(config: Config, data: DataSet, policy: str) -> Any:
     return config.encoder.build(data.input_shape, policy, config.views.dropout())
 
 
-def build_head(config: Config, encoder: Any, policy: str) -> Any:
+def build_head(config: Config, encoder: Any, policy: str = "float32") -> Any:
     """The projection head of the configuration; without layers it passes features on."""
     network = config.network
     return networks.build_projection_head(

@@ -16,15 +16,16 @@ from ssl_keras import environment, pictures, report, run_directory
 from ssl_keras.checkpoints import weights_digest
 from ssl_keras.config import Config
 from ssl_keras.datasets import DataSet
+from ssl_keras.devices import Engine
 from ssl_keras.errors import UserError
 from ssl_keras.evaluation import Baseline, Head
 from ssl_keras.evaluation.base import FrozenFeatures, FrozenLocations, measured
 from ssl_keras.evaluation.decoder import reconstruction_errors
 from ssl_keras.evaluation.extraction import extract, extract_local, extract_pixels, inputs_of
 from ssl_keras.experiment import texts
-from ssl_keras.experiment.building import Experiment, build, check_heads
+from ssl_keras.experiment.building import Experiment, build, check_heads, load_data, to_measure
 from ssl_keras.experiment.fitting import finish, fit
-from ssl_keras.experiment.restoring import Frozen, load_saved_model, load_weights
+from ssl_keras.experiment.restoring import Frozen, load_saved_model, restored
 from ssl_keras.models.autoencoder import Autoencoder
 from ssl_keras.networks import block_outputs
 
@@ -83,6 +84,7 @@ def trained_subject(
     These are the online probe, which has learnt from augmented views during the training, and
     the reconstructions of an autoencoder. `pixels`: see `subject_of`.
     """
+    experiment = to_measure(experiment)
     model, data = experiment.model, experiment.data
     subject = subject_of(Frozen.of(experiment), heads, experiment.depths, pixels)
     features = subject.depths["features"]
@@ -101,7 +103,7 @@ def trained_subject(
 
 def control_subject(config: Config, data: DataSet, heads: Mapping[str, Head]) -> Subject:
     """The first depth of the encoder of a configuration as it is before training."""
-    experiment = build(config, data)
+    experiment = build(config, data, Engine())
     return subject_of(Frozen.of(experiment), heads, experiment.depths[:1])
 
 
@@ -275,9 +277,9 @@ def _of_run(
     workdir: Path, heads: Mapping[str, Head], seed: int
 ) -> tuple[Frozen, dict[str, Subject]]:
     config, results = run_directory.read(workdir)
-    experiment = build(config)
-    check_heads(heads, config, experiment.data)
-    load_weights(experiment, workdir, results)
+    data = load_data(config)
+    check_heads(heads, config, data)
+    experiment = restored(config, results, workdir, data)
     subjects = {
         "": trained_subject(experiment, heads, seed),
         report.CONTROL: control_subject(config, experiment.data, heads),
@@ -315,7 +317,7 @@ def baseline_subjects(
         if not run_directory.holds(directory, config):
             print(f"\nBaseline: {method}", flush=True)
             finish(fit(config.in_directory(directory), experiment.data, brief=True))
-        baseline = build(config, experiment.data)
-        load_weights(baseline, directory, run_directory.read(directory)[1])
+        results = run_directory.read(directory)[1]
+        baseline = restored(config, results, directory, experiment.data)
         found[method] = trained_subject(baseline, others, seed, pixels=False)
     return found

@@ -22,16 +22,16 @@ from ssl_keras.evaluation.base import measured
 from ssl_keras.evaluation.extraction import depth_names, extract
 from ssl_keras.evaluation.linear import Linear
 from ssl_keras.experiment.building import (
-    POLICIES,
     Experiment,
     build,
     build_encoder,
+    build_engine,
     build_head,
     build_views,
     learned_feature,
 )
 from ssl_keras.experiment.evaluating import averaged, protocols
-from ssl_keras.experiment.restoring import load_weights
+from ssl_keras.experiment.restoring import load_weights, recorded_engine
 from ssl_keras.export import compare_export, export_classifier
 from ssl_keras.models.simclr import SimCLR
 from ssl_keras.models.supervised import Supervised
@@ -81,7 +81,7 @@ def finetune(workdir: Path | str, options: FinetuningConfig) -> dict[str, Any]:
     depths = depth_names(config.network.projection_layers or 0)
     if options.finetune_from not in depths:
         raise unknown_name("layer", options.finetune_from, depths)
-    experiment = build(config)
+    experiment = build(config, engine=recorded_engine(results))
     data = experiment.data
     name = learned_feature(options.feature, data, "fine-tuning", "feature")
     options = dataclasses.replace(options, feature=name)
@@ -172,6 +172,7 @@ class _Trial:
             )
         self.experiment, self.options, self.feature = experiment, options, feature
         self.num_images = num_images
+        self.engine = build_engine(experiment.config, alone=True)
         self.batch_size = min(options.batch_size, num_images)
         self.total_steps = options.total_steps(num_images, self.batch_size)
 
@@ -251,8 +252,8 @@ class _Trial:
     def _learner(self, data: DataSet, weights: Any, seed: int) -> Supervised:
         """The model, compiled, from initial weights of the backbone."""
         config = self.experiment.config
-        policy = POLICIES[config.run.mixed_precision]
-        network = self._backbone(policy, weights)
+        engine = self.engine
+        network = self._backbone(engine.policy, weights)
         classifier = networks.build_linear_probe(
             network.output_shape[-1],
             {self.feature.name: self.feature.size},
@@ -264,7 +265,7 @@ class _Trial:
             classifier,
             learned=data.features,
             seed=seed,
-            dtype=keras.DTypePolicy(policy),
+            dtype=keras.DTypePolicy(engine.policy),
         )
         schedule = optimizers.build_schedule(
             self.options.learning_rate,
@@ -275,7 +276,7 @@ class _Trial:
         learner.compile(
             keras.optimizers.Adam(schedule),
             total_steps=self.total_steps,
-            jit_compile=config.run.jit == "on",
+            jit_compile=engine.jit,
         )
         return learner
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +12,16 @@ from typing import Any
 
 import tensorflow as tf
 
-from ssl_keras import environment, pictures, report, run_directory, training
+from ssl_keras import environment, pictures, report, run_directory
 from ssl_keras.callbacks import History, NonFiniteGuard, Progress, Saver, TensorBoardScalars
 from ssl_keras.checkpoints import Checkpoints, weights_digest
 from ssl_keras.config import Config
 from ssl_keras.datasets import DataSet
 from ssl_keras.datasets.composing import compose_images
-from ssl_keras.errors import Interrupted
-from ssl_keras.experiment import texts
-from ssl_keras.experiment.building import Experiment, build, build_encoder, build_head
+from ssl_keras.errors import Interrupted, UserError
+from ssl_keras.experiment import texts, workers
+from ssl_keras.experiment.building import Experiment, build, build_head, to_measure
+from ssl_keras.experiment.looping import train
 from ssl_keras.experiment.measuring import MEASUREMENTS, GeometryLog, build_measure, diagnosis
 from ssl_keras.export import compare_export, export_encoder
 from ssl_keras.interruption import Interruption
@@ -96,6 +97,9 @@ def _fit(
     kept = Checkpoints(workdir / "checkpoints", model.state_groups, config.run.checkpoint_keep)
     restored = kept.restore() if claimed.resumes else None
     first_step, before, notices = restored or (0, {}, [])
+    if restored is not None:
+        _check_engine(experiment, before)
+    workers.start(experiment.engine, model, config, first_step)
     for notice in notices:
         print(f"Note: {notice}, so training goes on from the one before.", flush=True)
     history = History()
@@ -119,7 +123,8 @@ def _fit(
         guard.check()
         state = {name: listener.state() for name, listener in remembering.items()}
         elapsed = seconds + time.perf_counter() - training_started
-        kept.save(step, {**state, "seconds": elapsed, "resumed_at": resumed_at})
+        about = {"seconds": elapsed, "resumed_at": resumed_at}
+        kept.save(step, {**state, **about, "engine": experiment.engine.described()})
 
     with Interruption() as interruption:
         saver = Saver(
@@ -133,10 +138,12 @@ def _fit(
         # The saver comes last: what it keeps is what everybody knows after the step.
         listeners = [guard, *remembering.values(), board, _progress(experiment), saver]
         try:
-            wait = _train(experiment, listeners, first_step)
+            with workers.together(experiment.engine):
+                wait = train(experiment, listeners, first_step)
         except Interrupted as stopped:
             how = "" if brief else f"; {texts.going_on(workdir)}"
             raise Interrupted(f"{stopped}{how}") from None
+    model.adopt_average()
     times["training"] = seconds + time.perf_counter() - training_started
     times["resumed_at"] = resumed_at
     times["input_wait_share"] = wait
@@ -158,6 +165,7 @@ def _fit(
             "features": {name: dataclasses.asdict(f) for name, f in data.features.items()},
         },
         "config": config.determining(),
+        "engine": experiment.engine.described(),
         "versions": environment.versions(),
         "hardware": environment.hardware(),
         "times": times,
@@ -189,6 +197,23 @@ def finish(trained: Trained) -> dict[str, Any]:
     run_directory.write_json(workdir / "results.json", results)
     trained.claimed.release()
     return results
+
+
+def _check_engine(experiment: Experiment, before: Mapping[str, Any]) -> None:
+    """Refuse to go on with other hardware where that changes what the settings mean.
+
+    Raises:
+        UserError: it does.
+    """
+    here, there = experiment.engine.described(), before["engine"]
+    flags = {"precision": "mixed_precision", "jit": "jit", "replicas": "devices"}
+    for name, flag in flags.items():
+        if here[name] != there[name]:
+            raise UserError(
+                f"The run was begun with {name}={there[name]}, but on this machine it would go on "
+                f"with {name}={here[name]}: go on where it was begun, or begin again with "
+                f"--overwrite and an explicit --{flag}."
+            )
 
 
 @contextmanager
@@ -225,25 +250,6 @@ def _progress(experiment: Experiment) -> Progress:
     return Progress(experiment.config.optimization.batch_size, shown)
 
 
-def _train(experiment: Experiment, listeners: list[Any], first_step: int) -> float | None:
-    config = experiment.config
-    batches = experiment.data.train.training_batches(
-        config.optimization.batch_size,
-        seed=config.run.seed,
-        num_steps=experiment.total_steps,
-        start_step=first_step,
-    )
-    return training.train(
-        experiment.model,
-        batches,
-        total_steps=experiment.total_steps,
-        first_step=first_step,
-        steps_per_execution=config.run.steps_per_execution,
-        log_every=config.run.log_every or experiment.steps_per_epoch,
-        listeners=listeners,
-    )
-
-
 def _geometry(experiment: Experiment, board: TensorBoardScalars) -> GeometryLog | None:
     """The listener that measures geometry while training, unless it is switched off."""
     settings = experiment.config.run
@@ -257,14 +263,9 @@ def _geometry(experiment: Experiment, board: TensorBoardScalars) -> GeometryLog 
 
 def _export(experiment: Experiment, directory: Path) -> float:
     """Export in float32 and compare with the features of the model."""
-    config, model = experiment.config, experiment.model
+    config, model = experiment.config, to_measure(experiment).model
     encoder = model.encoder
-    if config.run.mixed_precision != "off":
-        encoder = build_encoder(config, experiment.data, "float32")
-        encoder.set_weights(model.encoder.get_weights())
-    head = build_head(config, encoder, "float32")
-    if isinstance(model, SimCLR):
-        head.set_weights(model.projection_head.get_weights())
+    head = model.projection_head if isinstance(model, SimCLR) else build_head(config, encoder)
     export_encoder(encoder, head, config.network.projection_layers or 0, directory)
     batch = next(iter(experiment.data.test.batches(_COMPARED_IMAGES)))
     images = experiment.data.inputs(batch)

@@ -13,8 +13,15 @@ from ssl_keras import run_directory
 from ssl_keras.checkpoints import Checkpoints, weights_digest
 from ssl_keras.config import Config
 from ssl_keras.datasets import DataSet
+from ssl_keras.devices import Engine
 from ssl_keras.errors import UserError
-from ssl_keras.experiment.building import Experiment, build, build_views, load_data
+from ssl_keras.experiment.building import (
+    Experiment,
+    build,
+    build_views,
+    load_data,
+    to_measure,
+)
 from ssl_keras.networks import Grid
 
 
@@ -65,13 +72,31 @@ def restore(workdir: Path | str) -> Experiment:
     """
     workdir = Path(workdir)
     config, results = run_directory.read(workdir)
-    experiment = build(config)
+    return restored(config, results, workdir)
+
+
+def restored(
+    config: Config, results: Mapping[str, Any], workdir: Path, data: DataSet | None = None
+) -> Experiment:
+    """`restore` of a run whose directory has been read, on data that may be loaded already."""
+    experiment = build(config, data, recorded_engine(results))
     load_weights(experiment, workdir, results)
-    return experiment
+    return to_measure(experiment)
+
+
+def recorded_engine(results: Mapping[str, Any]) -> Engine:
+    """One device of this machine, with the precision of a finished run: what its checkpoint
+    fits."""
+    return Engine(precision=results["engine"]["precision"])
 
 
 def load_weights(experiment: Experiment, workdir: Path, results: Mapping[str, Any]) -> None:
     """Give a newly built experiment the final weights of its run.
+
+    Args:
+        experiment: made with `recorded_engine`.
+        workdir: directory of the run.
+        results: of the run.
 
     Raises:
         UserError: see `restore`.
@@ -79,6 +104,7 @@ def load_weights(experiment: Experiment, workdir: Path, results: Mapping[str, An
     directory = workdir / "checkpoints"
     if Checkpoints(directory, experiment.model.state_groups).restore() is None:
         raise UserError(f"The run {workdir} has no checkpoint: repeat it.")
+    experiment.model.adopt_average()
     if weights_digest(experiment.model.variables) != results.get("weights_sha256"):
         raise UserError(
             f"The weights in {directory} are not those that the results of the run were measured "

@@ -11,7 +11,8 @@ from ssl_keras import report
 from ssl_keras.callbacks import TensorBoardScalars
 from ssl_keras.config import Config
 from ssl_keras.errors import Interrupted
-from ssl_keras.experiment import texts
+from ssl_keras.experiment import texts, workers
+from ssl_keras.experiment.building import build_engine
 from ssl_keras.experiment.evaluating import (
     baseline_subjects,
     control_subject,
@@ -28,15 +29,21 @@ def run(config: Config) -> dict[str, Any]:
     """The whole run: train, evaluate, export, write the run directory, print the table.
 
     Returns:
-        What results.json holds.
+        What results.json holds; nothing in a process that follows another, see `workers`.
 
     Raises:
         UserError: something that the user can mend. Before training starts nothing is written;
             after, what there is stays.
     """
+    engine = build_engine(config)
+    if not engine.is_chief:
+        return workers.follow(config, engine)
     trained = fit(config)
     try:
-        return _evaluate_and_finish(trained)
+        results = _evaluate_and_finish(trained)
+        with workers.together(engine):
+            workers.wait(engine)
+        return results
     except KeyboardInterrupt as interruption:
         how = texts.going_on(trained.workdir)
         raise Interrupted(f"{str(interruption) or ' after the training'}; {how}") from None

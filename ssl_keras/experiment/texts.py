@@ -13,7 +13,7 @@ from ssl_keras import environment, optimizers, report
 from ssl_keras.config import Config, baselines
 from ssl_keras.datasets import DataSet
 from ssl_keras.evaluation import Head
-from ssl_keras.experiment.building import POLICIES, Experiment
+from ssl_keras.experiment.building import Experiment
 from ssl_keras.models.autoencoder import Autoencoder
 from ssl_keras.models.simclr import SimCLR
 from ssl_keras.models.supervised import Supervised
@@ -41,7 +41,7 @@ def advice(config: Config) -> str:
     changes = ["lower --learning_rate"]
     if config.loss is not None and "temperature" in config.loss.options():
         changes.append("raise --temperature")
-    if config.run.mixed_precision != "off":
+    if config.engine.mixed_precision != "off":
         changes.append("use --mixed_precision=off")
     return f"To mend it: {', or '.join(changes)}."
 
@@ -58,8 +58,8 @@ def banner(experiment: Experiment) -> dict[str, str]:
     return {
         "ssl_keras": f"{versions['ssl_keras']} (tensorflow {versions['tensorflow']}, keras "
         f"{versions['keras']}, keras-cv {versions['keras-cv']}, python {versions['python']})",
-        "devices": f"{devices}; {hardware['processor']}",
-        "precision": f"{POLICIES[config.run.mixed_precision]}; XLA {config.run.jit}",
+        "devices": f"{devices}; {hardware['processor']}" + _sharing(experiment),
+        "precision": _precision(experiment),
         "data set": f"{data.name}: {data.train.num_examples} training, {data.test.num_examples} "
         f"test images of {'x'.join(map(str, data.input_shape))}",
         "features": report.describe_features(data.features) or "none: there are no labels",
@@ -74,6 +74,27 @@ def banner(experiment: Experiment) -> dict[str, str]:
         **_decay(experiment),
         "seed": str(config.run.seed),
     }
+
+
+def _sharing(experiment: Experiment) -> str:
+    """How several devices share each batch, if they do."""
+    engine = experiment.engine
+    if engine.kind == "none":
+        return ""
+    share = experiment.config.optimization.batch_size // engine.replicas
+    return f"; {engine.kind}: {engine.replicas} devices with {share} images each"
+
+
+def _precision(experiment: Experiment) -> str:
+    """In what the layers calculate, and how."""
+    engine, micro_batch = experiment.engine, experiment.config.engine.micro_batch
+    parts = [engine.policy + (f" ({engine.offer})" if engine.offer else "")]
+    parts.append(f"XLA {'on' if engine.jit else 'off'}")
+    if micro_batch is not None:
+        parts.append(f"in parts of {micro_batch} images")
+    if experiment.config.engine.deterministic:
+        parts.append("deterministic operations only")
+    return "; ".join(parts)
 
 
 def _decay(experiment: Experiment) -> dict[str, str]:

@@ -55,9 +55,12 @@ class Autoencoder(Learner):
         features = self.encoder(images, training=False)
         return tf.cast(self.decoder(features, training=False), tf.float32)
 
-    def objective(self, views: Views) -> dict[str, Any]:
-        found = tf.cast(self.decoder(views.features, training=True), tf.float32)
-        return self.errors(views.inputs, found)
+    def outputs(self, features: Any) -> Any:
+        """The reconstructions."""
+        return tf.cast(self.decoder(features, training=True), tf.float32)
+
+    def objective(self, outputs: Any, views: Views) -> dict[str, Any]:
+        return self.errors(views.inputs, outputs)
 
     def errors(self, images: Any, reconstructions: Any) -> dict[str, Any]:
         """The loss and its parts for composed images and their reconstructions."""

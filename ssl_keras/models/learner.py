@@ -22,7 +22,7 @@ class Views:
 
     Attributes:
         inputs: composed views (2 batch, h, w, channels + num_bits), the first above the second.
-        features: the encoder's output for them (2 batch, dim), in training mode.
+        keys: of the rows' dropout masks, uint32 (2 batch,).
         labels: feature name -> labels of the images (batch, ...).
         step: number of the step, int64 scalar.
         seed: a key for what is random in the step, see `randomness`.
@@ -30,7 +30,7 @@ class Views:
     """
 
     inputs: Any
-    features: Any
+    keys: Any
     labels: Mapping[str, Any]
     step: Any
     seed: Any
@@ -48,7 +48,8 @@ class Learner(keras.Model):
     with `compile` and `fit` on batches {"image": (batch, h, w, c), "labels": {feature: ...},
     "planes": (batch, num_bits), optional}.
 
-    A method defines `objective`, and `parts` that learn beside the encoder.
+    A method defines `parts` that learn beside the encoder, `outputs` that they make of features,
+    and the `objective` of these.
 
     Randomness is a function of `seed` and `step`, a variable that counts the training steps and is
     saved with the weights; the training step itself has no other state.
@@ -95,7 +96,9 @@ class Learner(keras.Model):
             name="non_finite_step",
         )
         probes = [f"linear_probe/{name}/accuracy" for name in self.probed]
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in (*measures, *probes)}
+        self.trackers = {name: _GlobalMean(name=name) for name in (*measures, *probes)}
+        self.micro_batch: int | None = None
+        self.average: MovingAverage | None = None
         self.built = True
 
     def compile(
@@ -105,6 +108,8 @@ class Learner(keras.Model):
         probe_optimizer: Any = None,
         *,
         total_steps: int | None = None,
+        micro_batch: int | None = None,
+        ema_decay: float | None = None,
         **arguments: Any,
     ) -> None:
         """Configure training.
@@ -115,12 +120,18 @@ class Learner(keras.Model):
             probe_optimizer: for the linear probe. Default: Adam at 1e-3.
             total_steps: length of the training, for what is scheduled over it; without it the
                 values of the start are kept.
+            micro_batch: most images whose activations are held at once, see `_sliced_gradients`;
+                it must divide the batch of a replica.
+            ema_decay: of a moving average of the weights, see `MovingAverage`.
             **arguments: passed to `keras.Model.compile` (jit_compile, steps_per_execution, ...).
         """
         super().compile(optimizer=optimizer, **arguments)
         self.contrastive_loss = loss
         self.total_steps = total_steps
+        self.micro_batch = micro_batch
         self.optimizer.build(self.learned_variables)
+        if ema_decay is not None:
+            self.average = MovingAverage(self.networks, ema_decay)
         self.probe_optimizer: Any = None
         if self.linear_probe is not None:
             self.probe_optimizer = probe_optimizer or keras.optimizers.Adam(1e-3)
@@ -131,8 +142,17 @@ class Learner(keras.Model):
         """The networks that learn beside the encoder."""
         return []
 
-    def objective(self, views: Views) -> dict[str, Any]:
+    def outputs(self, features: Any) -> Any:
+        """What the objective is about, in training mode: features (rows, dim) -> float32 tensors
+        (rows, ...), one or several in a dictionary."""
+        raise NotImplementedError(f"{type(self).__name__} does not define its outputs")
+
+    def objective(self, outputs: Any, views: Views) -> dict[str, Any]:
         """What is minimised, and what else is logged.
+
+        Args:
+            outputs: of both views of all images, see `outputs`.
+            views: where they come from.
 
         Returns:
             "loss" and the other `measures`: float32 scalars, this replica's averages, of which the
@@ -147,10 +167,14 @@ class Learner(keras.Model):
         return tf.cast(step, tf.float32) / float(self.total_steps)
 
     @property
-    def learned_variables(self) -> list[Any]:
+    def networks(self) -> list[Any]:
         """What the objective trains: the encoder and the other parts, without the probe."""
-        networks = [self.encoder, *self.parts]
-        return [variable for network in networks for variable in network.trainable_variables]
+        return [self.encoder, *self.parts]
+
+    @property
+    def learned_variables(self) -> list[Any]:
+        """The trainable variables of `networks`."""
+        return [variable for network in self.networks for variable in network.trainable_variables]
 
     @property
     def metrics(self) -> list[Any]:
@@ -163,8 +187,14 @@ class Learner(keras.Model):
         return {
             "weights": list(self.variables),
             **{n: list(o.variables) for n, o in optimizers.items() if o is not None},
+            **({} if self.average is None else {"average": self.average.averages}),
             "metrics": [v for tracker in self.trackers.values() for v in tracker.variables],
         }
+
+    def adopt_average(self) -> None:
+        """Replace the weights by their moving average, if there is one."""
+        if self.average is not None:
+            self.average.adopt()
 
     def call(self, images: Any, training: bool = False) -> Any:
         """Features of composed images: (batch, h, w, image channels + num_bits) -> (batch, dim)."""
@@ -191,36 +221,113 @@ class Learner(keras.Model):
         drawn, planes, keys = self.augmenter.two_views(
             images, step, batch.get("planes"), first_row=row, num_replicas=num_replicas
         )
-        inputs = compose_images(drawn, planes)
         seed = randomness.fold(randomness.key(self.seed, "loss"), step)
+        views = Views(compose_images(drawn, planes), keys, labels, step, seed, row)
 
-        with tf.GradientTape() as tape:
-            with dropout_keys(keys):
-                features = self.encoder(inputs, training=True)
-            values = self.objective(Views(inputs, features, labels, step, seed, row))
-            objective = values["loss"] + self._kernel_penalty()
-            probe_losses, probe_accuracies = self._probe(tf.stop_gradient(features), labels)
-            # Gradients are summed over replicas: this division makes them averages.
-            objectives = [self.optimizer.scale_loss(objective / num_replicas)]
-            objectives += [loss / num_replicas for loss in probe_losses]
-
-        learned = self.learned_variables
-        probe = [] if self.linear_probe is None else self.linear_probe.trainable_variables
-        gradients = tape.gradient(objectives, learned + probe)
-        self.optimizer.apply(gradients[: len(learned)], learned)
-        if probe:
-            self.probe_optimizer.apply(gradients[len(learned) :], probe)
-        self._watch(objective, step, num_replicas)
+        if self.micro_batch is None or self.micro_batch == images.shape[0]:
+            values, gradients, features = self._gradients(views)
+        else:
+            parts = images.shape[0] // self.micro_batch
+            values, gradients, features = self._sliced_gradients(views, parts)
+        self.optimizer.apply(gradients, self.learned_variables)
+        probe_accuracies = self._train_probe(tf.stop_gradient(features), labels)
+        self._watch(values["loss"], step)
         self.step.assign_add(1)
+        if self.average is not None:
+            self.average.update(step)
 
         for name, value in {**values, **probe_accuracies}.items():
-            self.trackers[name].update_state(value)
-        return {name: tracker.result() for name, tracker in self.trackers.items()}
+            self.trackers[name].update(value)
+        results = {name: tracker.result() for name, tracker in self.trackers.items()}
+        if self._several_workers:  # Keras joins the values of workers along the first axis
+            results = {name: value[None] for name, value in results.items()}
+        return results
 
-    def _watch(self, objective: Any, step: Any, num_replicas: int) -> None:
-        """Remember the first step whose objective is not a finite number on some replica."""
-        wrong = tf.cast(tf.logical_not(tf.math.is_finite(objective)), tf.int64)
-        if num_replicas > 1:
+    @property
+    def _replicas(self) -> int:
+        return int(self.distribute_strategy.num_replicas_in_sync)
+
+    @property
+    def _several_workers(self) -> bool:
+        strategy = self.distribute_strategy
+        return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+    def _forward(self, inputs: Any, keys: Any) -> tuple[Any, Any]:
+        """(features, outputs) in training mode."""
+        with dropout_keys(keys):
+            features = self.encoder(inputs, training=True)
+        return features, self.outputs(features)
+
+    def _scaled(self, values: Mapping[str, Any]) -> Any:
+        """The objective, from which gradients are taken. They are summed over replicas: this
+        division makes them averages."""
+        return self.optimizer.scale_loss((values["loss"] + self._kernel_penalty()) / self._replicas)
+
+    def _gradients(self, views: Views) -> tuple[dict[str, Any], list[Any], Any]:
+        """(values of the objective, gradients of the learned variables, features)."""
+        with tf.GradientTape() as tape:
+            features, outputs = self._forward(views.inputs, views.keys)
+            values = self.objective(outputs, views)
+            scaled = self._scaled(values)
+        return values, tape.gradient(scaled, self.learned_variables), features
+
+    def _sliced_gradients(self, views: Views, count: int) -> tuple[dict[str, Any], list[Any], Any]:
+        """`_gradients` of the loss of the whole batch, in the memory of one of `count` slices.
+
+        First the outputs of all slices are computed, and of the loss of all of them the gradient
+        with respect to the outputs; then each slice is computed again and its part of that
+        gradient carried back to the variables. Dropout repeats its masks. Equal to the un-split
+        step but for batch norm, which normalises each slice by itself, and averages its statistics
+        once a slice. Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory
+        Limited Setup" (arXiv 2101.06983).
+        """
+        learned = self.learned_variables
+        inputs, keys = _slices(views.inputs, count), _slices(views.keys, count)
+        statistics = [v for network in self.networks for v in network.non_trainable_variables]
+        before = [tf.identity(variable) for variable in statistics]
+
+        def backward(inputs: Any, keys: Any, gradients: Any) -> list[Any]:
+            with tf.GradientTape() as tape:
+                _, outputs = self._forward(inputs, keys)
+            return tape.gradient(outputs, learned, output_gradients=gradients)
+
+        # As functions they are traced once, not for each slice; replicas that exchange statistics
+        # cannot have functions.
+        once = tf.function if self._replicas == 1 else lambda function: function
+        forward, backward = once(self._forward), once(backward)
+
+        parts: list[Any] = []
+        for k in range(count):
+            # One after the other: otherwise they would need the memory of the whole.
+            with tf.control_dependencies([parts[-1][0]] if parts else []):
+                parts.append(forward(inputs[k], keys[k]))
+        features, outputs = tf.nest.map_structure(lambda *rows: _joined(rows), *parts)
+        with tf.GradientTape() as tape:
+            tape.watch(outputs)
+            values = self.objective(outputs, views)
+            scaled = self._scaled(values)
+        # Those of variables are of the penalty alone, here.
+        of_outputs, penalties = tape.gradient(scaled, (outputs, learned))
+        total = [
+            tf.zeros(variable.shape, variable.dtype) if gradient is None else gradient
+            for variable, gradient in zip(learned, penalties, strict=True)
+        ]
+        with tf.control_dependencies(tf.nest.flatten(of_outputs)):
+            for variable, value in zip(statistics, before, strict=True):
+                variable.assign(value)
+        sliced = tf.nest.map_structure(lambda rows: _slices(rows, count), of_outputs)
+        for k in range(count):
+            with tf.control_dependencies(total):
+                part = backward(
+                    inputs[k], keys[k], tf.nest.map_structure(lambda rows, k=k: rows[k], sliced)
+                )
+            total = [sums + gradient for sums, gradient in zip(total, part, strict=True)]
+        return values, total, features
+
+    def _watch(self, loss: Any, step: Any) -> None:
+        """Remember the first step whose loss is not a finite number on some replica."""
+        wrong = tf.cast(tf.logical_not(tf.math.is_finite(loss)), tf.int64)
+        if self._replicas > 1:
             wrong = tf.distribute.get_replica_context().all_reduce("SUM", wrong)
         known = tf.convert_to_tensor(self.non_finite_step)
         first = tf.logical_and(known < 0, wrong > 0)
@@ -233,15 +340,107 @@ class Learner(keras.Model):
         squares = [tf.reduce_sum(tf.square(tf.cast(v, tf.float32))) for v in kernels]
         return self.kernel_l2 * tf.add_n(squares)
 
-    def _probe(self, features: Any, labels: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-        """Losses and accuracies of the online probe on the features of both views."""
+    def _train_probe(self, features: Any, labels: Mapping[str, Any]) -> dict[str, Any]:
+        """Update the online probe on the features of both views; its accuracies before that."""
         if self.linear_probe is None:
-            return [], {}
-        losses, accuracies = feature_terms(
-            self.probed, self.linear_probe(features, training=True), labels
+            return {}
+        with tf.GradientTape() as tape:
+            logits = self.linear_probe(features, training=True)
+            losses, accuracies = feature_terms(self.probed, logits, labels)
+            objectives = [loss / self._replicas for loss in losses.values()]
+        variables = self.linear_probe.trainable_variables
+        self.probe_optimizer.apply(tape.gradient(objectives, variables), variables)
+        return {f"linear_probe/{name}/accuracy": value for name, value in accuracies.items()}
+
+
+class MovingAverage:
+    """Moving averages of all variables of networks, batch-norm statistics included.
+
+        average <- d * average + (1 - d) * variable,   d = min(decay, (1 + step) / (10 + step))
+
+    after each step; the rate of the start, as in `tf.train.ExponentialMovingAverage`, lets the
+    average forget the initial weights.
+
+    Args:
+        networks: their variables at this moment are the first averages.
+        decay: between 0 and 1.
+    """
+
+    def __init__(self, networks: Sequence[Any], decay: float):
+        self.decay = decay
+        self.variables = [variable for network in networks for variable in network.variables]
+        # Not variables of Keras, which would make them part of the weights.
+        self.averages = [
+            tf.Variable(
+                tf.convert_to_tensor(variable),
+                trainable=False,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+                name="average",
+            )
+            for variable in self.variables
+        ]
+
+    def update(self, step: Any) -> None:
+        """Take in the variables after `step`."""
+        number = tf.cast(step, tf.float32)
+        share = 1.0 - tf.minimum(self.decay, (1.0 + number) / (10.0 + number))
+        for variable, average in zip(self.variables, self.averages, strict=True):
+            known = tf.convert_to_tensor(average)
+            average.assign(known + share * (tf.convert_to_tensor(variable) - known))
+
+    def adopt(self) -> None:
+        """Give the networks the averages."""
+        for variable, average in zip(self.variables, self.averages, strict=True):
+            variable.assign(average.numpy())
+
+
+class _GlobalMean(keras.metrics.Mean):
+    """A mean over steps of averages over replicas; every replica holds the same value.
+
+    (Keras' variables differ between replicas until they are read, which all workers would have to
+    do together.)
+    """
+
+    def add_variable(
+        self,
+        shape: Any,
+        initializer: Any,
+        dtype: Any = None,
+        aggregation: str = "none",
+        name: str | None = None,
+    ) -> Any:
+        variable = keras.Variable(
+            initializer=initializer,
+            shape=shape,
+            dtype=dtype,
+            trainable=False,
+            aggregation="none",
+            name=name,
         )
-        named = {f"linear_probe/{name}/accuracy": value for name, value in accuracies.items()}
-        return list(losses.values()), named
+        self._tracker.add_to_store("variables", variable)
+        return variable
+
+    def update(self, value: Any) -> None:
+        """Take in the value of this replica."""
+        context = tf.distribute.get_replica_context()
+        if context is not None and context.num_replicas_in_sync > 1:
+            value = context.all_reduce("MEAN", value)
+        self.update_state(value)
+
+
+def _slices(rows: Any, count: int) -> Any:
+    """(2 batch, ...), the first views above the second -> (count, 2 batch / count, ...), each slice
+    like the whole."""
+    shape = rows.shape[1:]
+    parts = tf.reshape(rows, [2, count, -1, *shape])
+    order = [1, 0, *range(2, 3 + len(shape))]
+    return tf.reshape(tf.transpose(parts, order), [count, -1, *shape])
+
+
+def _joined(slices: Sequence[Any]) -> Any:
+    """The inverse of `_slices`."""
+    halves = [tf.split(rows, 2) for rows in slices]
+    return tf.concat([first for first, _ in halves] + [second for _, second in halves], axis=0)
 
 
 def feature_terms(

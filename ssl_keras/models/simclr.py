@@ -56,9 +56,13 @@ class SimCLR(Learner):
         outputs = in_order(self.projection_head(features, training=False))
         return [tf.cast(value, tf.float32) for value in (features, *outputs)]
 
-    def objective(self, views: Views) -> dict[str, Any]:
-        projections = in_order(self.projection_head(views.features, training=True))[-1]
-        projections_1, projections_2 = tf.split(tf.cast(projections, tf.float32), 2)
+    def outputs(self, features: Any) -> Any:
+        """The projections."""
+        projections = in_order(self.projection_head(features, training=True))[-1]
+        return tf.cast(projections, tf.float32)
+
+    def objective(self, outputs: Any, views: Views) -> dict[str, Any]:
+        projections_1, projections_2 = tf.split(outputs, 2)
         values = self.contrastive_loss.parts(
             projections_1, projections_2, views.labels, views.seed, self.progress(views.step)
         )

@@ -45,9 +45,12 @@ class Supervised(Learner):
     def parts(self) -> list[Any]:
         return [self.classifier]
 
-    def objective(self, views: Views) -> dict[str, Any]:
-        logits = self.classifier(views.features, training=True)
-        losses, accuracies = feature_terms(self.learned, logits, views.labels)
+    def outputs(self, features: Any) -> Any:
+        """The logits."""
+        return self.classifier(features, training=True)
+
+    def objective(self, outputs: Any, views: Views) -> dict[str, Any]:
+        losses, accuracies = feature_terms(self.learned, outputs, views.labels)
         loss = tf.add_n(list(losses.values())) / len(losses)
         named = {f"supervised/{name}/accuracy": value for name, value in accuracies.items()}
         return {"loss": loss, **named}

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ssl_keras.lazy import keras
+from ssl_keras.networks.normalization import build_batch_norm
 
 # Most pixels of the side of the picture that a decoder starts from.
 _SMALLEST = 8
@@ -33,14 +34,14 @@ def build_decoder(input_dim: int, shape: tuple[int, int, int], dtype: Any = "flo
     rows, columns = math.ceil(height / 2**stages), math.ceil(width / 2**stages)
     features = keras.Input((input_dim,), name="features", dtype="float32")
     x = layers.Dense(rows * columns * 64, use_bias=False, dtype=dtype)(features)
-    x = layers.BatchNormalization(momentum=0.9, dtype=dtype)(x)
+    x = build_batch_norm(dtype=dtype)(x)
     x = layers.ReLU(dtype=dtype)(x)
     x = layers.Reshape((rows, columns, 64), dtype=dtype)(x)
     for stage in range(stages):
         filters = max(16, 64 >> stage)
         x = layers.UpSampling2D(2, dtype=dtype)(x)
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False, dtype=dtype)(x)
-        x = layers.BatchNormalization(momentum=0.9, dtype=dtype)(x)
+        x = build_batch_norm(dtype=dtype)(x)
         x = layers.ReLU(dtype=dtype)(x)
     x = layers.Conv2D(channels, 3, padding="same", dtype="float32")(x)
     margins = ((0, 2**stages * rows - height), (0, 2**stages * columns - width))

@@ -15,6 +15,7 @@ import numpy as np
 
 from ssl_keras.errors import UserError
 from ssl_keras.lazy import keras
+from ssl_keras.networks.normalization import build_batch_norm
 from ssl_keras.registry import Options, option
 
 # Up to this side, in pixels, ResNets use the stem for small images.
@@ -144,11 +145,11 @@ class Convnet(Encoder):
             x = layers.Conv2D(
                 self._width(filters), 3, strides=2, padding="valid", use_bias=False, dtype=dtype
             )(x)
-            x = layers.BatchNormalization(momentum=0.9, dtype=dtype)(x)
+            x = build_batch_norm(dtype=dtype)(x)
             x = relu(x, block + 1)
         x = layers.Flatten(dtype=dtype)(x)
         x = layers.Dense(self._width(128), use_bias=False, dtype=dtype)(x)
-        x = layers.BatchNormalization(momentum=0.9, dtype=dtype)(x)
+        x = build_batch_norm(dtype=dtype)(x)
         return relu(x)
 
     def _grids(self, height: int, width: int) -> Iterator[Grid]:
@@ -204,9 +205,7 @@ class ResNet(Encoder):
                 dtype=dtype,
             )(x)
             gamma = "zeros" if last else "ones"
-            return layers.BatchNormalization(
-                epsilon=1e-5, momentum=0.9, gamma_initializer=gamma, dtype=dtype
-            )(x)
+            return build_batch_norm(epsilon=1e-5, gamma_initializer=gamma, dtype=dtype)(x)
 
         def block(x: Any, filters: int, stride: int, ends: int | None) -> Any:
             width = filters * (4 if self.bottleneck else 1)

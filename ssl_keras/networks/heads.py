@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ssl_keras.lazy import keras
+from ssl_keras.networks.normalization import build_batch_norm
 
 # Where a projection head normalises: after every layer (SimCLR v2, the last one without beta),
 # after the hidden layers only (the RandBit experiment), or nowhere.
@@ -46,9 +47,7 @@ def build_projection_head(
         last = index == num_layers - 1
         x = layers.Dense(dim if last else hidden_dim, use_bias=False, dtype=dtype)(x)
         if batch_norm == "all" or (batch_norm == "hidden" and not last):
-            x = layers.BatchNormalization(epsilon=1e-5, momentum=0.9, center=not last, dtype=dtype)(
-                x
-            )
+            x = build_batch_norm(epsilon=1e-5, center=not last, dtype=dtype)(x)
         if not last:
             x = layers.ReLU(dtype=dtype)(x)
         outputs[f"projection_{index + 1}"] = x

@@ -169,6 +169,20 @@ def _fashion_cells(scale: str) -> dict[str, dict[str, Any]]:
     }
 
 
+def _autoencoder_cells(scale: str) -> dict[str, dict[str, Any]]:
+    """The autoencoder beside bits, by the weight of the planes in its loss."""
+    base: dict[str, Any] = {
+        "smoke": {"steps": 10, "batch_size": 64, "width_multiplier": 0.25},
+        "laptop": {"epochs": 100, "batch_size": 250},
+        "full": {"source": "cifar10", "encoder": "resnet18", "batch_size": 512, "epochs": 200},
+    }[scale]
+    base |= {"method": "autoencoder", "heads": "linear,knn,bits"}
+    cells = {"0-bits": {**base, "num_bits": 0}}
+    for weight in (10.0,) if scale == "smoke" else (10.0, 1.0, 0.1):
+        cells[f"10-bits-{weight:g}"] = {**base, "num_bits": 10, "planes_weight": weight}
+    return cells
+
+
 def _baseline_cells(scale: str) -> dict[str, dict[str, Any]]:
     """Data beside bits, each run with both baselines."""
     base: dict[str, Any] = {
@@ -229,6 +243,22 @@ _CLASS = {
 }
 
 EXPERIMENTS: dict[str, Experiment] = {
+    "autoencoder": Experiment(
+        question="What does an autoencoder keep of a digit beside ten bits, by the weight of the "
+        "planes in its loss?",
+        cells=_autoencoder_cells,
+        measures={
+            "accuracy": "linear/features/class/accuracy",
+            "knn": "knn/features/class/accuracy",
+            "information": "bits/features/bits/information",
+            "image_explained": "reconstruction/features/image_explained",
+            "train_image_explained": "reconstruction/features/train_image_explained",
+            "planes_explained": "reconstruction/features/planes_explained",
+            "untrained": "random_encoder/linear/features/class/accuracy",
+        },
+        figure=figures.autoencoder,
+        panels=2,
+    ),
     "baselines": Experiment(
         question="Do a supervised encoder and an autoencoder suffer from easy bits as SimCLR does?",
         cells=_baseline_cells,

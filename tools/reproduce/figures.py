@@ -91,6 +91,48 @@ def data_sets(axes: Sequence[Any], rows: Rows) -> None:
     axes[0].legend(fontsize=7)
 
 
+def autoencoder(axes: Sequence[Any], rows: Rows) -> None:
+    """What can be read from the features, and how much of the input they explain."""
+    panels = (
+        (
+            "class, linear on the features",
+            {"accuracy": ("autoencoder", "tab:orange"), "untrained": ("untrained", "0.7")},
+        ),
+        (
+            "share of the test images explained",
+            {
+                "image_explained": ("image", "tab:blue"),
+                "planes_explained": ("planes of the bits", "tab:purple"),
+            },
+        ),
+    )
+    for axis, (title, columns) in zip(axes, panels, strict=True):
+        width = 0.8 / len(columns)
+        for index, (column, (label, color)) in enumerate(columns.items()):
+            axis.bar(
+                np.arange(len(rows)) + (index - (len(columns) - 1) / 2) * width,
+                [row.get(column, math.nan) for row in rows],
+                width,
+                yerr=[row.get(f"{column}_sd", 0.0) for row in rows],
+                color=color,
+                error_kw={"linewidth": 1},
+                label=label,
+            )
+        axis.set_xticks(range(len(rows)), [_weighted(row) for row in rows], fontsize=8)
+        axis.set_title(title, fontsize=9)
+        axis.set_ylim(top=1)
+        axis.axhline(0, color="0.5", linewidth=0.8)
+        axis.legend(fontsize=7, loc="lower left", framealpha=0.9)
+    axes[0].axhline(0.1, color="tab:red", linestyle=":")
+    axes[0].set_ylim(0, 1)
+
+
+def _weighted(row: Mapping[str, Any]) -> str:
+    weight = row.get("planes_weight")
+    bits = f"{row['num_bits']} bits"
+    return bits if weight is None else f"{bits},\nweight {weight:g}"
+
+
 def baselines(axes: Sequence[Any], rows: Rows) -> None:
     """Class and information on the bits, for each encoder."""
     panels = (
@@ -117,7 +159,7 @@ def baselines(axes: Sequence[Any], rows: Rows) -> None:
             axis.axhline(top, color="0.5", linestyle=":")
     axes[0].axhline(0.1, color="tab:red", linestyle=":", label="chance")
     axes[0].set_ylim(0, 1)
-    axes[0].legend(fontsize=7, loc="lower left")
+    axes[1].legend(*axes[0].get_legend_handles_labels(), fontsize=7, loc="upper left")
 
 
 def temperature(axes: Sequence[Any], rows: Rows) -> None:

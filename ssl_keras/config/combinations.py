@@ -1,0 +1,81 @@
+"""Settings that are right by themselves and refused together, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ssl_keras.errors import UserError
+
+# The strategies with several devices.
+_SEVERAL = ("mirrored", "multi_worker")
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A combination that cannot work.
+
+    Attributes:
+        first, second: (setting, its values).
+        because: why, as the end of a sentence.
+        instead: what to do.
+    """
+
+    first: tuple[str, tuple[str, ...]]
+    second: tuple[str, tuple[str, ...]]
+    because: str
+    instead: str
+
+
+# The table of the README is made of these.
+REFUSED = (
+    Refused(
+        ("mixed_precision", ("float16",)),
+        ("jit", ("on",)),
+        "XLA cannot compile the loss scaling that float16 needs",
+        "choose bfloat16, or jit=off",
+    ),
+    Refused(
+        ("mixed_precision", ("float16",)),
+        ("strategy", _SEVERAL),
+        "its loss scaling looks at the gradients of the first device alone",
+        "choose bfloat16",
+    ),
+    Refused(
+        ("jit", ("on",)),
+        ("strategy", _SEVERAL),
+        "XLA cannot compile the exchange between devices",
+        "choose jit=off",
+    ),
+    Refused(
+        ("heads", ("supervised", "autoencoder")),
+        ("strategy", ("multi_worker",)),
+        "evaluation, and with it the training of baselines, is done by one worker",
+        "train the baseline by itself, with --method",
+    ),
+)
+
+
+def check_combinations(values: Mapping[str, Any]) -> None:
+    """Refuse settings that cannot work together.
+
+    Args:
+        values: setting -> value; of "heads" the comma-separated list.
+
+    Raises:
+        UserError: they cannot.
+    """
+    for refused in REFUSED:
+        found = [_found(values, *side) for side in (refused.first, refused.second)]
+        if None not in found:
+            raise UserError(
+                f"{found[0]} with {found[1]} is not supported: {refused.because}; "
+                f"{refused.instead}."
+            )
+
+
+def _found(values: Mapping[str, Any], setting: str, refused: tuple[str, ...]) -> str | None:
+    given = str(values.get(setting, "")).split(",")
+    value = next((value for value in given if value.strip() in refused), None)
+    return None if value is None else f"{setting}={value.strip()}"

@@ -1,0 +1,134 @@
+"""Train with several workers on this machine, as several machines would.
+
+    python -m tools.launch --workers=2 -- --loss=nt_xent --steps=200
+
+What follows -- goes to `python -m ssl_keras.train` in every worker, with --strategy=multi_worker.
+Each worker is a process with its own TF_CONFIG. Worker 0 is heard; what the others say is shown
+with their number. Ctrl-C and SIGTERM make worker 0 keep the state of the training and stop, and
+the same command goes on; when one worker fails, the others are ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ssl_keras import startup
+from ssl_keras.errors import UserError
+from tools.common import build_parser
+
+# Seconds that workers have to end by themselves after another one has.
+_GRACE = 20.0
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback address that nobody listens to at this moment."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def start_workers(
+    count: int, arguments: Sequence[str], **options: Any
+) -> list[subprocess.Popen[str]]:
+    """One process for each worker, the chief first.
+
+    Args:
+        count: how many.
+        arguments: flags of `ssl_keras.train`.
+        **options: passed to `subprocess.Popen`.
+    """
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+    command = [sys.executable, "-m", "ssl_keras.train", *arguments, "--strategy=multi_worker"]
+    found = []
+    for index in range(count):
+        task = {"type": "worker", "index": index}
+        config = json.dumps({"cluster": {"worker": addresses}, "task": task})
+        found.append(
+            subprocess.Popen(command, env={**os.environ, "TF_CONFIG": config}, text=True, **options)
+        )
+    return found
+
+
+def finish(workers: Sequence[subprocess.Popen[str]]) -> int:
+    """Wait for all; when one fails, end the others. The exit code is that of the one that failed
+    first, or 0."""
+    while all(worker.poll() in (None, 0) for worker in workers):
+        if all(worker.poll() == 0 for worker in workers):
+            return startup.OK
+        time.sleep(0.1)
+    failed = next(code for worker in workers if (code := worker.poll()))
+    until = time.monotonic() + _GRACE
+    while time.monotonic() < until and any(worker.poll() is None for worker in workers):
+        time.sleep(0.1)
+    for worker in workers:
+        if worker.poll() is None:
+            worker.kill()
+            worker.wait()
+    return failed
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    parser = build_parser("launch", __doc__)
+    parser.add_argument("--workers", type=int, default=2, help="how many processes (default 2)")
+    parser.add_argument("flags", nargs="*", help="flags of ssl_keras.train, after --")
+    given = parser.parse_args(arguments)
+
+    def body() -> None:
+        nonlocal code
+        if not 2 <= given.workers <= 64:
+            raise UserError(f"workers is {given.workers}: give a number from 2 to 64.")
+        workers = start_workers(
+            given.workers,
+            given.flags,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C comes to this process, which passes it on
+        )
+
+        def stop(number: int, _: Any) -> None:
+            workers[0].send_signal(number)
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+        readers = [
+            threading.Thread(target=_repeat, args=(worker, index), daemon=True)
+            for index, worker in enumerate(workers)
+        ]
+        for reader in readers:
+            reader.start()
+        try:
+            code = finish(workers)
+        finally:
+            for worker in workers:
+                if worker.poll() is None:
+                    worker.kill()
+        for reader in readers:
+            reader.join(timeout=5)
+
+    code = startup.OK
+    return startup.guarded("tools.launch", body, lambda: False) or code
+
+
+def _repeat(worker: subprocess.Popen[str], index: int) -> None:
+    assert worker.stdout is not None
+    for line in worker.stdout:
+        print(line if index == 0 else f"[worker {index}] {line}", end="", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
