@@ -127,7 +127,7 @@ def autoencoder(axes: Sequence[Any], rows: Rows) -> None:
     axes[0].set_ylim(0, 1)
 
 
-def _weighted(row: Mapping[str, Any]) -> str:
+def _weighted(row: Any) -> str:
     weight = row.get("planes_weight")
     bits = f"{row['num_bits']} bits"
     return bits if weight is None else f"{bits},\nweight {weight:g}"
