@@ -16,9 +16,9 @@ def build_decoder(input_dim: int, shape: tuple[int, int, int], dtype: Any = "flo
     """A network from features to images.
 
     A dense layer to a small picture of 64 channels, at most eight pixels high and wide; then, as
-    often as it takes, [nearest upsampling by two; 3x3 convolution; batch norm; ReLU] with 64, 32,
-    16, 16, ... channels; a 3x3 convolution to the channels of the image, cropped to its size. For
-    28x28 images: 7x7, then 64 and 32 channels. Outputs are not bounded.
+    often as it takes, [4x4 transposed convolution of stride 2; batch norm; ReLU] with 32, 16, 16,
+    ... channels; a 3x3 convolution to the channels of the image, cropped to its size. For 28x28
+    images: 7x7, then 14x14 with 32 and 28x28 with 16 channels. Outputs are not bounded.
 
     Args:
         input_dim: dimension of the features.
@@ -38,9 +38,10 @@ def build_decoder(input_dim: int, shape: tuple[int, int, int], dtype: Any = "flo
     x = layers.ReLU(dtype=dtype)(x)
     x = layers.Reshape((rows, columns, 64), dtype=dtype)(x)
     for stage in range(stages):
-        filters = max(16, 64 >> stage)
-        x = layers.UpSampling2D(2, dtype=dtype)(x)
-        x = layers.Conv2D(filters, 3, padding="same", use_bias=False, dtype=dtype)(x)
+        filters = max(16, 32 >> stage)
+        x = layers.Conv2DTranspose(
+            filters, 4, strides=2, padding="same", use_bias=False, dtype=dtype
+        )(x)
         x = build_batch_norm(dtype=dtype)(x)
         x = layers.ReLU(dtype=dtype)(x)
     x = layers.Conv2D(channels, 3, padding="same", dtype="float32")(x)

@@ -1,0 +1,102 @@
+"""The same training on one device and on several; run as a program for a number of devices, since
+collectives cannot be grouped anew in one process:
+
+    python -m tests.distribution.parity 4
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ssl_keras import devices, losses, networks, startup
+from ssl_keras.augmentations import build_augmenter
+from ssl_keras.datasets import Feature
+from ssl_keras.models.simclr import SimCLR
+from ssl_keras.networks.normalization import build_batch_norm
+
+FEATURES = {"class": Feature("class", "class", 3, 1 / 3, 1 / 3)}
+BATCH, STEPS = 8, 3
+# Largest difference that is allowed, relative and absolute: sums in float32 in another order, which
+# batch norm over few images and the third step enlarge.
+TOLERANCE = {"rtol": 2e-3, "atol": 2e-4}
+
+
+def make(loss: str, full: bool = False, batch_norm: bool = True, **compiling: Any) -> SimCLR:
+    """A model with batch norm; `full` adds views, convolutions, a probe and a penalty."""
+    keras.utils.set_random_seed(0)
+    images = x = keras.Input((8, 8, 1))
+    if full:
+        x = keras.layers.Conv2D(4, 3, strides=2, use_bias=False)(x)
+        x = build_batch_norm()(x) if batch_norm else x
+        x = keras.layers.Activation("tanh")(x)
+    x = keras.layers.Dense(12, activation="tanh")(keras.layers.Flatten()(x))
+    encoder = keras.Model(images, build_batch_norm()(x) if batch_norm else x)
+    model = SimCLR(
+        build_augmenter(
+            channels=1,
+            crop_area_min=0.5 if full else 1.0,
+            flip=True,
+            color_strength=0,
+            grayscale=0,
+            blur=0,
+        ),
+        encoder,
+        networks.build_projection_head(12, num_layers=1, hidden_dim=10, dim=6),
+        networks.build_linear_probe(12, {"class": 3}) if full else None,
+        features=FEATURES,
+        kernel_l2=1e-3 if full else 0.0,
+    )
+    optimizers = [keras.optimizers.SGD(0.05) for _ in range(2)]
+    model.compile(optimizers[0], losses.get(loss), optimizers[1], total_steps=STEPS, **compiling)
+    return model
+
+
+def batches() -> dict[str, Any]:
+    """The batches of all steps: (step, image, ...)."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (STEPS, BATCH, 8, 8, 1)).astype(np.uint8)
+    return {"image": images, "labels": {"class": np.tile([0, 1, 2, 0], (STEPS, 2)).astype("int32")}}
+
+
+def trained(model: SimCLR, strategy: Any) -> dict[str, np.ndarray]:
+    """Train; every variable and the last metrics, by name."""
+    data = tf.data.Dataset.from_tensor_slices(batches())
+    if strategy is not None:
+        data = strategy.experimental_distribute_dataset(data)
+    model.make_train_function()
+    iterator = iter(data)
+    for _ in range(STEPS):
+        logs = model.train_function(iterator)
+    found = {f"{k} {v.path}": v.numpy() for k, v in enumerate(model.variables)}
+    if model.average is not None:
+        found |= {f"average {k}": v.numpy() for k, v in enumerate(model.average.averages)}
+    return found | {name: np.asarray(value) for name, value in logs.items()}
+
+
+def compare(loss: str, strategy: Any, **compiling: Any) -> None:
+    """Train on one device and on those of `strategy`.
+
+    Raises:
+        AssertionError: the models differ.
+    """
+    alone = trained(make(loss, **compiling), None)
+    with strategy.scope():
+        model = make(loss, **compiling)
+    shared = trained(model, strategy)
+    for (name, expected), value in zip(alone.items(), shared.values(), strict=True):
+        np.testing.assert_allclose(value, expected, **TOLERANCE, err_msg=f"{loss}: {name}")
+
+
+if __name__ == "__main__":
+    count = int(sys.argv[1])
+    startup.start_tensorflow(num_devices=count)
+    own = devices.resolve("off", "off", "mirrored", count).strategy
+    assert own.num_replicas_in_sync == count
+    for name in losses.LOSSES:
+        compare(name, own)
+        print(f"{name}: {count} devices equal one", flush=True)

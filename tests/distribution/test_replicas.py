@@ -1,0 +1,97 @@
+"""Several devices that share a batch train as one device would."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ssl_keras import datasets, losses
+from ssl_keras.config import Config
+from ssl_keras.errors import UserError
+from ssl_keras.experiment import build
+from ssl_keras.experiment.looping import batches
+from tests.distribution import parity
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("loss", sorted(losses.LOSSES))
+def test_three_steps_on_two_devices_equal_those_on_one(loss: str, two_replicas: Any) -> None:
+    parity.compare(loss, two_replicas)
+
+
+def test_whatever_a_step_touches_is_that_of_one_device(two_replicas: Any) -> None:
+    # Views, batch norm after convolutions, probe, penalty, metrics, moving averages.
+    parity.compare("uniform_prior", two_replicas, full=True, ema_decay=0.5)
+
+
+def test_parts_of_shares_give_the_step_of_the_whole_batch(two_replicas: Any) -> None:
+    alone = parity.trained(parity.make("nt_xent", batch_norm=False), None)
+    with two_replicas.scope():
+        model = parity.make("nt_xent", batch_norm=False, micro_batch=2)
+    shared = parity.trained(model, two_replicas)
+    for (name, expected), value in zip(alone.items(), shared.values(), strict=True):
+        np.testing.assert_allclose(value, expected, **parity.TOLERANCE, err_msg=name)
+
+
+def test_three_steps_on_four_devices_equal_those_on_one() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.distribution.parity", "4"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("4 devices equal one") == len(losses.LOSSES)
+
+
+def test_every_device_gets_its_share_of_the_batch_of_the_step(
+    two_replicas: Any, data_dir: str
+) -> None:
+    config = Config.make(
+        dataset="plain", batch_size=6, steps=5, strategy="mirrored", devices=2, heads="",
+        max_train_images=20, data_dir=data_dir,
+    )  # fmt: skip
+    built = build(config)
+    iterator = iter(batches(built, first_step=2))
+    split = built.data.train
+    for step in (2, 3, 4):
+        shares = two_replicas.experimental_local_results(next(iterator)["labels"]["class"])
+        rows = split.rows_of_step(step, 6, seed=0).numpy()
+        expected = split.labels_of("class")[rows]
+        np.testing.assert_array_equal(np.concatenate(shares), expected)
+        assert [len(share) for share in shares] == [3, 3]
+
+
+@pytest.mark.parametrize("shares", [(range(2, 4), 4), (range(1), 3)])
+def test_shares_of_a_batch_follow_each_other(shares: tuple[range, int], data_dir: str) -> None:
+    split = datasets.load("plain", data_dir=data_dir).train
+    wanted, count = shares
+    found = split.training_batches(
+        12, seed=1, num_steps=4, start_step=1, shares=wanted, num_shares=count
+    )
+    labels = [batch["labels"]["class"].numpy() for batch in found]
+    assert len(labels) == 3 * len(wanted)
+    whole = [split.labels_of("class")[split.rows_of_step(s, 12, seed=1)] for s in (1, 2, 3)]
+    parts = [np.split(rows, count)[share] for rows in whole for share in wanted]
+    np.testing.assert_array_equal(labels, parts)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 7}, "batch_size is 7, which 2 devices cannot share equally: give a mult"),
+        ({"micro_batch": 5}, "does not divide the 8 images of a device: give a divisor, such as 4"),
+    ],
+)
+def test_what_cannot_be_shared_is_refused(settings: dict[str, Any], message: str) -> None:
+    values = {"batch_size": 16, "strategy": "mirrored", "devices": 2, "heads": "", **settings}
+    with pytest.raises(UserError, match=message):
+        build(Config.make(dataset="plain", **values))
