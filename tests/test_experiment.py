@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from ssl_keras import experiment, run_directory
-from ssl_keras.config import Config
+from ssl_keras.config import Config, make_heads
 from ssl_keras.datasets import DataSet, compose_images
 from ssl_keras.errors import UserError
 from ssl_keras.experiment.measuring import GeometryLog, build_measure, diagnosis
@@ -408,6 +408,16 @@ def test_other_axes_run_together(tmp_path: Path) -> None:
     assert results["results"] == {}
     assert results["training"]["step"] == 6
     assert "linear_probe/bits/accuracy" not in results["training"]
+
+
+def test_what_was_trained_in_low_precision_is_measured_in_float32(tmp_path: Path) -> None:
+    results = run(tmp_path / "run", heads="knn", mixed_precision="bfloat16")
+    assert results["engine"]["precision"] == "bfloat16"
+    assert results["setup"]["precision"].startswith("mixed_bfloat16")
+    restored = experiment.restore(tmp_path / "run")
+    assert {layer.compute_dtype for layer in restored.model.encoder.layers} == {"float32"}
+    record = experiment.evaluate(tmp_path / "run", make_heads({"heads": "knn"}))
+    assert record["results"] == results["results"]
 
 
 @pytest.mark.parametrize(

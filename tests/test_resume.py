@@ -33,6 +33,8 @@ TINY: dict[str, Any] = {
     "measure_images": 8,
     "measure_every": 3,
     "log_every": 4,
+    "micro_batch": 16,
+    "ema_decay": 0.9,
     "heads": "knn",
 }
 
@@ -103,6 +105,24 @@ def test_stopped_and_gone_on_equals_never_stopped(
     assert comparable(tmp_path / "run") == comparable(whole)
     restored = experiment.restore(tmp_path / "run")
     assert int(restored.model.step.numpy()) == 14
+    # What is evaluated is the average.
+    average = restored.model.average
+    for ours, theirs in zip(average.variables, average.averages, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+def test_going_on_where_the_settings_mean_something_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make(tmp_path / "run")
+    stop_after(2, config, monkeypatch)
+    (path,) = (tmp_path / "run" / "checkpoints").glob("step-*.json")
+    record = json.loads(path.read_text())
+    assert record["state"]["engine"] == {"precision": "off", "jit": False, "replicas": 1}
+    record["state"]["engine"]["precision"] = "bfloat16"
+    path.write_text(json.dumps(record))
+    with pytest.raises(UserError, match="begun with precision=bfloat16, but on this machine"):
+        experiment.run(config)
 
 
 def test_tensorboard_shows_every_step_once(

@@ -41,25 +41,25 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-def start_workers(
-    count: int, arguments: Sequence[str], **options: Any
-) -> list[subprocess.Popen[str]]:
-    """One process for each worker, the chief first.
+def training(flags: Sequence[str]) -> list[str]:
+    """The command of a worker."""
+    return [sys.executable, "-m", "ssl_keras.train", *flags, "--strategy=multi_worker"]
+
+
+def start_workers(commands: Sequence[Sequence[str]], **options: Any) -> list[subprocess.Popen[str]]:
+    """One process for each command, the chief's first; they find each other by TF_CONFIG.
 
     Args:
-        count: how many.
-        arguments: flags of `ssl_keras.train`.
+        commands: of the workers.
         **options: passed to `subprocess.Popen`.
     """
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
-    command = [sys.executable, "-m", "ssl_keras.train", *arguments, "--strategy=multi_worker"]
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(len(commands))]
     found = []
-    for index in range(count):
+    for index, command in enumerate(commands):
         task = {"type": "worker", "index": index}
         config = json.dumps({"cluster": {"worker": addresses}, "task": task})
-        found.append(
-            subprocess.Popen(command, env={**os.environ, "TF_CONFIG": config}, text=True, **options)
-        )
+        environment = {**os.environ, "TF_CONFIG": config}
+        found.append(subprocess.Popen(command, env=environment, text=True, **options))
     return found
 
 
@@ -93,8 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not 2 <= given.workers <= 64:
             raise UserError(f"workers is {given.workers}: give a number from 2 to 64.")
         workers = start_workers(
-            given.workers,
-            given.flags,
+            [training(given.flags)] * given.workers,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C comes to this process, which passes it on

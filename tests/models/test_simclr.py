@@ -205,45 +205,6 @@ def test_fit_works_as_with_any_keras_model() -> None:
     assert int(model.step) == 4
 
 
-@pytest.mark.parametrize("loss", sorted(losses.LOSSES))
-def test_two_replicas_take_the_step_of_one_device_up_to_batch_norm(
-    loss: str, two_replicas: tf.distribute.Strategy
-) -> None:
-    # Without batch norm in the networks the steps agree exactly; the encoder here has none.
-    def make() -> SimCLR:
-        keras.utils.set_random_seed(0)
-        images = keras.Input((16, 16, 3))
-        encoder = keras.Model(
-            images, keras.layers.Dense(12, activation="tanh")(keras.layers.Flatten()(images))
-        )
-        model = SimCLR(
-            build_augmenter(
-                channels=1, crop_area_min=0.5, flip=True, color_strength=0, grayscale=0, blur=0
-            ),
-            encoder,
-            networks.build_projection_head(12, num_layers=1, hidden_dim=1, dim=6),
-            networks.build_linear_probe(12, {n: f.size for n, f in FEATURES.items()}),
-            features=FEATURES,
-        )
-        model.compile(keras.optimizers.SGD(0.1), losses.get(loss), keras.optimizers.SGD(0.1))
-        return model
-
-    single = make()
-    for seed in range(3):
-        logs = single.train_step(batch(seed=seed))
-    with two_replicas.scope():
-        replicated = make()
-    three = tf.nest.map_structure(
-        lambda *parts: tf.stack(parts), *(batch(seed=seed) for seed in range(3))
-    )
-    data = tf.data.Dataset.from_tensor_slices(three)
-    history = replicated.fit(data, verbose=0)
-    for ours, theirs in zip(values(replicated.variables), values(single.variables), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
-    for name, value in logs.items():
-        np.testing.assert_allclose(history.history[name][0], float(value), rtol=1e-4, err_msg=name)
-
-
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_with_a_float32_loss(policy: str) -> None:
     keras.utils.set_random_seed(0)

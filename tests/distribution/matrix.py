@@ -1,0 +1,83 @@
+"""Every combination of strategy, precision, compilation and parts of a batch: two steps, or a
+refusal. Run as a program by each of several workers, with TF_CONFIG:
+
+    python -m tests.distribution.matrix
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from ssl_keras import startup
+from ssl_keras.config import Config
+from ssl_keras.config.combinations import REFUSED
+from ssl_keras.errors import UserError
+
+SETTINGS: dict[str, Any] = {
+    "dataset": "plain",
+    "loss": "nt_xent",
+    "batch_size": 8,
+    "steps": 2,
+    "max_train_images": 16,
+    "image_size": 16,
+    "width_multiplier": 0.125,
+    "projection_dim": 4,
+    "heads": "",
+}
+
+
+def combinations(strategy: str) -> Iterator[dict[str, Any]]:
+    """All combinations with one strategy."""
+    for precision, jit, micro_batch in itertools.product(
+        ("off", "float16", "bfloat16"), ("off", "on"), (None, 2)
+    ):
+        found = {"mixed_precision": precision, "jit": jit, "micro_batch": micro_batch}
+        yield {**found, "strategy": strategy, "devices": 2 if strategy == "mirrored" else None}
+
+
+def is_refused(values: dict[str, Any]) -> bool:
+    """Whether the table of the README refuses it."""
+    return any(
+        all(str(values.get(setting)) in refused for setting, refused in (row.first, row.second))
+        for row in REFUSED
+    )
+
+
+def outcome(values: dict[str, Any]) -> str:
+    """What becomes of a combination: "trained" or "refused"; anything else raises."""
+    from ssl_keras.experiment import build
+    from ssl_keras.experiment.looping import train
+
+    class Last:
+        """Keeps the last log."""
+
+        logs: dict[str, float] = {}
+
+        def on_log(self, step: int, logs: dict[str, float]) -> None:
+            self.logs = {"step": step, **logs}
+
+        def __getattr__(self, name: str) -> Any:
+            return lambda *_: None
+
+    try:
+        config = Config.make(**{**SETTINGS, **values})
+    except UserError as error:
+        if "is not supported" not in str(error):
+            raise
+        return "refused"
+    last = Last()
+    train(build(config), [last], 0)
+    assert last.logs["step"] == 2
+    assert math.isfinite(last.logs["loss"])
+    return "trained"
+
+
+if __name__ == "__main__":
+    startup.start_tensorflow("multi_worker")
+    for values in combinations("multi_worker"):
+        found = outcome(values)
+        assert found == ("refused" if is_refused(values) else "trained"), values
+        print(f"{found}: {values}", flush=True)

@@ -1,0 +1,53 @@
+"""Every combination of strategy, precision, compilation and parts of a batch either trains or is
+refused, as the README's table says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ssl_keras.config import Config
+from ssl_keras.config.combinations import REFUSED
+from ssl_keras.errors import UserError
+from tests.distribution.matrix import combinations, is_refused, outcome
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [*combinations("none"), *combinations("mirrored")],
+    ids=lambda v: "-".join(map(str, v.values())),
+)
+def test_it_trains_two_steps_or_is_refused(values: dict[str, Any], two_replicas: object) -> None:
+    assert outcome(values) == ("refused" if is_refused(values) else "trained")
+
+
+@pytest.mark.parametrize("row", REFUSED, ids=lambda row: "-".join([row.first[0], row.second[0]]))
+def test_every_refusal_says_why_and_what_to_do(row: Any) -> None:
+    for first in row.first[1]:
+        for second in row.second[1]:
+            with pytest.raises(UserError) as caught:
+                Config.make(**{row.first[0]: first, row.second[0]: second})
+            message = str(caught.value)
+            assert message.startswith(
+                f"{row.first[0]}={first} with {row.second[0]}={second} is not"
+            )
+            assert row.because in message
+            assert message.endswith(f"{row.instead}.")
+
+
+def test_the_readme_has_the_table() -> None:
+    text = " ".join(README.read_text().split())
+    for row in REFUSED:
+        sides = [
+            f"`--{name}=" + " or ".join(values) + "`" for name, values in (row.first, row.second)
+        ]
+        assert f"| {sides[0]} | {sides[1]} | {row.because} | {row.instead} |" in text
+
+
+def test_devices_without_a_strategy_are_refused() -> None:
+    with pytest.raises(UserError, match="devices has no effect with strategy=none"):
+        Config.make(devices=2)

@@ -1,0 +1,137 @@
+"""Two real processes that train one model over the loopback address."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ssl_keras import experiment
+from ssl_keras.checkpoints import Checkpoints
+from ssl_keras.config import Config
+from ssl_keras.experiment import build
+from tests.distribution.matrix import combinations, is_refused
+from tools.launch import main, start_workers, training
+
+ROOT = Path(__file__).parents[2]
+SETTINGS: dict[str, Any] = {
+    "dataset": "plain",
+    "loss": "uniform_prior",
+    "batch_size": 32,
+    "steps": 40,
+    "max_train_images": 200,
+    "width_multiplier": 0.25,
+    "measure_images": 0,
+    "heads": "knn",
+    "checkpoint_every": 5,
+}
+
+
+def flags(workdir: Path, **settings: Any) -> list[str]:
+    values = {**SETTINGS, "workdir": workdir, **settings}
+    return [f"--{name}={value}" for name, value in values.items()]
+
+
+def started(commands: list[list[str]]) -> list[subprocess.Popen[str]]:
+    return start_workers(commands, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def two(workdir: Path) -> list[list[str]]:
+    return [training(flags(workdir))] * 2
+
+
+def ended(workers: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
+    """(exit code, output) of each."""
+    found = []
+    for worker in workers:
+        output, _ = worker.communicate(timeout=300)
+        found.append((worker.returncode, output))
+    return found
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
+    workdir = tmp_path_factory.mktemp("workers") / "run"
+    (chief, told), (other, heard) = ended(started(two(workdir)))
+    assert chief == 0, told
+    assert other == 0, heard
+    assert "multi_worker: 2 devices with 16 images each" in told
+    assert "follows worker 0, which writes the results" in heard
+    return workdir
+
+
+def test_two_workers_train_what_one_process_trains(together: Path, tmp_path: Path) -> None:
+    config = Config.make(**SETTINGS, workdir=str(tmp_path / "alone"))
+    experiment.run(config)
+    shared, alone = build(config), build(config)
+    for built, workdir in ((shared, together), (alone, tmp_path / "alone")):
+        assert Checkpoints(workdir / "checkpoints", built.model.state_groups).restore() is not None
+    for ours, theirs in zip(shared.model.variables, alone.model.variables, strict=True):
+        # Adam divides by what may be small: 40 steps enlarge the last digits of other sums.
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=2e-2, atol=2e-3)
+    first, second = (
+        json.loads((workdir / "results.json").read_text())
+        for workdir in (together, tmp_path / "alone")
+    )
+    assert first["engine"] == {"precision": "off", "jit": False, "replicas": 2}
+    np.testing.assert_allclose(
+        [record["loss"] for record in first["history"]],
+        [record["loss"] for record in second["history"]],
+        rtol=1e-3,
+    )
+
+
+def test_a_killed_worker_ends_the_other_and_both_go_on(together: Path, tmp_path: Path) -> None:
+    workdir = tmp_path / "run"
+    workers = started(two(workdir))
+    kept = Checkpoints(workdir / "checkpoints", {})
+    until = time.monotonic() + 200
+    while not kept.steps() and time.monotonic() < until and workers[0].poll() is None:
+        time.sleep(0.02)
+    workers[1].kill()
+    (chief, told), (other, _) = ended(workers)
+    assert other == -signal.SIGKILL
+    assert chief == 2, told
+    assert "Another worker has stopped" in told
+    assert "Traceback" not in told
+    assert not (workdir / "results.json").exists()
+
+    (chief, told), (other, heard) = ended(started(two(workdir)))
+    assert (chief, other) == (0, 0), told + heard
+    assert "Going on after step" in told
+    found, expected = (
+        json.loads((path / "results.json").read_text()) for path in (workdir, together)
+    )
+    for key in ("weights_sha256", "results", "history"):
+        assert found[key] == expected[key], key
+
+
+def test_workers_with_other_flags_are_refused(tmp_path: Path) -> None:
+    commands = [training(flags(tmp_path / "run", seed=index)) for index in range(2)]
+    (chief, _), (other, heard) = ended(started(commands))
+    assert other == 2
+    assert "The flags of this worker are not those of worker 0" in heard
+    assert chief == 2
+
+
+def test_every_combination_trains_with_two_workers_or_is_refused() -> None:
+    command = [sys.executable, "-m", "tests.distribution.matrix"]
+    all_of_them = list(combinations("multi_worker"))
+    refused = sum(is_refused(values) for values in all_of_them)
+    for code, output in ended(started([command] * 2)):
+        assert code == 0, output[-2000:]
+        assert output.count("refused: ") == refused
+        assert output.count("trained: ") == len(all_of_them) - refused > 0
+
+
+@pytest.mark.parametrize("count", ["1", "65"])
+def test_the_launcher_wants_several_workers(count: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([f"--workers={count}"]) == 2
+    assert f"workers is {count}: give a number from 2 to 64" in capfd.readouterr().err
