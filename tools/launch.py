@@ -1,10 +1,12 @@
 """Train with several workers on this machine, as several machines would.
 
     python -m tools.launch --workers=2 -- --loss=nt_xent --steps=200
+    python -m tools.launch --workers=1 --data_services=2 -- --loss=nt_xent
 
-What follows -- goes to `python -m ssl_keras.train` in every worker, with --strategy=multi_worker.
-Each worker is a process with its own TF_CONFIG. Worker 0 is heard; what the others say is shown
-with their number. Ctrl-C and SIGTERM make worker 0 keep the state of the training and stop, and
+What follows -- goes to `python -m ssl_keras.train` in every worker, with --strategy=multi_worker
+if there are several. Each worker is a process with its own TF_CONFIG. Worker 0 is heard; what the
+others say is shown with their number. --data_services starts processes that make the batches, see
+tools.data_service. Ctrl-C and SIGTERM make worker 0 keep the state of the training and stop, and
 the same command goes on; when one worker fails, the others are ended.
 """
 
@@ -41,9 +43,28 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-def training(flags: Sequence[str]) -> list[str]:
+def training(flags: Sequence[str], strategy: str = "multi_worker") -> list[str]:
     """The command of a worker."""
-    return [sys.executable, "-m", "ssl_keras.train", *flags, "--strategy=multi_worker"]
+    return [sys.executable, "-m", "ssl_keras.train", *flags, f"--strategy={strategy}"]
+
+
+def start_services(count: int) -> tuple[list[subprocess.Popen[str]], list[str]]:
+    """Processes that make batches, and their addresses."""
+    ports = free_ports(count)
+    services = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tools.data_service", f"--port={port}"],
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        for port in ports
+    ]
+    for service in services:
+        assert service.stdout is not None
+        if not service.stdout.readline():
+            raise UserError("A data service has ended before it began; its words are above.")
+    return services, [f"127.0.0.1:{port}" for port in ports]
 
 
 def start_workers(commands: Sequence[Sequence[str]], **options: Any) -> list[subprocess.Popen[str]]:
@@ -85,42 +106,62 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     parser = build_parser("launch", __doc__)
     parser.add_argument("--workers", type=int, default=2, help="how many processes (default 2)")
+    parser.add_argument(
+        "--data_services", type=int, default=0, help="processes that make the batches (none)"
+    )
     parser.add_argument("flags", nargs="*", help="flags of ssl_keras.train, after --")
     given = parser.parse_args(arguments)
+    code = startup.OK
 
     def body() -> None:
         nonlocal code
-        if not 2 <= given.workers <= 64:
-            raise UserError(f"workers is {given.workers}: give a number from 2 to 64.")
-        workers = start_workers(
-            [training(given.flags)] * given.workers,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C comes to this process, which passes it on
-        )
-
-        def stop(number: int, _: Any) -> None:
-            workers[0].send_signal(number)
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, stop)
-        readers = [
-            threading.Thread(target=_repeat, args=(worker, index), daemon=True)
-            for index, worker in enumerate(workers)
-        ]
-        for reader in readers:
-            reader.start()
+        if not 1 <= given.workers <= 64 or not 0 <= given.data_services <= 64:
+            raise UserError(
+                f"workers is {given.workers} and data_services {given.data_services}: give 1 to 64 "
+                "and 0 to 64."
+            )
+        services, addresses = start_services(given.data_services)
         try:
-            code = finish(workers)
+            more = [f"--data_service={','.join(addresses)}"] if addresses else []
+            code = _train([*given.flags, *more], given.workers)
         finally:
-            for worker in workers:
-                if worker.poll() is None:
-                    worker.kill()
+            for service in services:
+                service.kill()
+                service.wait()
+
+    return startup.guarded("tools.launch", body, lambda: False) or code
+
+
+def _train(flags: Sequence[str], count: int) -> int:
+    """Run the workers to their end; returns the exit code."""
+    strategy = "multi_worker" if count > 1 else "none"
+    workers = start_workers(
+        [training(flags, strategy)] * count,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # Ctrl-C comes to this process, which passes it on
+    )
+
+    def stop(number: int, _: Any) -> None:
+        workers[0].send_signal(number)
+
+    before = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
+    readers = [
+        threading.Thread(target=_repeat, args=(worker, index), daemon=True)
+        for index, worker in enumerate(workers)
+    ]
+    for reader in readers:
+        reader.start()
+    try:
+        return finish(workers)
+    finally:
+        for worker in workers:
+            if worker.poll() is None:
+                worker.kill()
         for reader in readers:
             reader.join(timeout=5)
-
-    code = startup.OK
-    return startup.guarded("tools.launch", body, lambda: False) or code
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _repeat(worker: subprocess.Popen[str], index: int) -> None:

@@ -46,6 +46,9 @@ _GROUPS = {
     "run": RunConfig,
 }
 
+# Ways of getting at the same data.
+_MEANS = ("data_dir", "download", "data_service")
+
 _CHECKPOINTING = ("checkpoint_every", "checkpoint_minutes", "checkpoint_keep")
 
 DEFAULT_LOSS = "uniform_prior"
@@ -195,7 +198,7 @@ class Config:
             setting -> (value here, value there); None: not set.
         """
         free = {f.name for f in dataclasses.fields(EvaluationConfig)} | set(HEADS.fields())
-        free |= {"log_every", "measure_images", "measure_every", "data_dir", "download"}
+        free |= {"log_every", "measure_images", "measure_every", *_MEANS}
         free |= set(_CHECKPOINTING)
         here = json.loads(json.dumps(self.replayable()))
         found = {
@@ -255,9 +258,9 @@ class Config:
         return {name: value for name, value in self.flat().items() if name not in left_out}
 
     def determining(self) -> dict[str, Any]:
-        """`replayable` without where prepared data lies and how often the state of the training is
+        """`replayable` without where data comes from and how often the state of the training is
         kept: what the results depend on."""
-        left_out = ("data_dir", "download", *_CHECKPOINTING)
+        left_out = (*_MEANS, *_CHECKPOINTING)
         return {name: value for name, value in self.replayable().items() if name not in left_out}
 
     def flagfile_text(self) -> str:

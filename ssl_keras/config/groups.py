@@ -151,6 +151,9 @@ class EngineConfig(Options):
         help="devices of this machine for --strategy=mirrored (all GPUs); without a GPU the CPU is "
         "divided",
     )
+    data_service: str | None = option(
+        None, help="HOST:PORT of tf.data services that make the batches, comma-separated (none)"
+    )
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,8 @@ class Split:
         start_step: int = 0,
         shares: range = range(1),
         num_shares: int = 1,
+        every: int = 1,
+        offset: int = 0,
     ) -> Any:
         """Shuffled batches for the steps [start_step, num_steps), shaped like those of `batches`.
 
@@ -77,6 +79,8 @@ class Split:
             start_step: where to begin.
             shares: which of the equal shares of each batch are wanted, one after the other.
             num_shares: how many shares each batch is divided into.
+            every: of the sequence of shares, take each so many-th only,
+            offset: from this one on.
         """
         count = self.num_examples
         if batch_size > count:
@@ -84,16 +88,21 @@ class Split:
                 f"The batch of {batch_size} is larger than the training data ({count} examples): "
                 "choose a smaller --batch_size."
             )
+        own, size = len(shares), batch_size // num_shares
+        first = start_step * own + offset
         if num_steps is None:
-            steps = tf.data.Dataset.counter(start_step)
+            numbers = tf.data.Dataset.counter(first, every)
         else:
-            steps = tf.data.Dataset.range(start_step, num_steps)
-        rows = steps.map(lambda step: self.rows_of_step(step, batch_size, seed))
-        size = batch_size // num_shares
-        if num_shares > 1:
-            first, last = shares.start * size, shares.stop * size
-            rows = rows.map(lambda whole: tf.reshape(whole[first:last], [-1, size])).unbatch()
-        return self._composed(rows, size)
+            numbers = tf.data.Dataset.range(first, num_steps * own, every)
+
+        def rows(number: Any) -> Any:
+            whole = self.rows_of_step(number // own, batch_size, seed)
+            if num_shares == 1:
+                return whole
+            begin = (shares.start + number % own) * size
+            return tf.ensure_shape(whole[begin : begin + size], [size])
+
+        return self._composed(numbers.map(rows), size)
 
     def rows_of_step(self, step: Any, batch_size: int, seed: int) -> Any:
         """Which examples the batch of a training step has: int64 (batch_size,)."""

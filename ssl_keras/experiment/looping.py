@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Sequence
 from typing import Any
 
+import tensorflow as tf
+
 from ssl_keras import training
+from ssl_keras.errors import UserError
 from ssl_keras.experiment.building import Experiment
 
 
@@ -27,24 +32,87 @@ def train(experiment: Experiment, listeners: list[Any], first_step: int) -> floa
 
 
 def batches(experiment: Experiment, first_step: int) -> Any:
-    """The batches of the steps from `first_step` on; each device gets its share of every batch."""
+    """The batches of the steps from `first_step` on; each device gets its share of every batch.
+
+    Raises:
+        UserError: a data service cannot be reached, or cannot make the batches of this source.
+    """
     config, engine = experiment.config, experiment.engine
     split, size, seed = experiment.data.train, config.optimization.batch_size, config.run.seed
+    addresses = config.engine.data_service.split(",") if config.engine.data_service else []
+
+    def of(shares: range, num_steps: int | None) -> Any:
+        parts = [
+            split.training_batches(
+                size,
+                seed=seed,
+                num_steps=num_steps,
+                start_step=first_step,
+                shares=shares,
+                num_shares=engine.replicas,
+                every=max(1, len(addresses)),
+                offset=number,
+            )
+            for number in range(max(1, len(addresses)))
+        ]
+        return served(parts, addresses, experiment.data.name) if addresses else parts[0]
+
     if engine.strategy is None:
-        steps = experiment.total_steps
-        return split.training_batches(size, seed=seed, num_steps=steps, start_step=first_step)
+        return of(range(1), experiment.total_steps)
 
     def of_worker(context: Any) -> Any:
         own = engine.replicas // context.num_input_pipelines
         first = own * context.input_pipeline_id
         # Without an end: where it is, workers would have to agree on at every step.
-        return split.training_batches(
-            size,
-            seed=seed,
-            num_steps=None,
-            start_step=first_step,
-            shares=range(first, first + own),
-            num_shares=engine.replicas,
-        )
+        return of(range(first, first + own), None)
 
     return engine.strategy.distribute_datasets_from_function(of_worker)
+
+
+def served(parts: Sequence[Any], addresses: Sequence[str], name: str) -> Any:
+    """Batches that tf.data services make, in the order in which this process would make them.
+
+    Each service makes every so many-th batch, and they are taken in turn.
+
+    Args:
+        parts: what each service is to make.
+        addresses: HOST:PORT of each service.
+        name: of the data, for messages.
+
+    Raises:
+        UserError: see `batches`.
+    """
+    for part, address in zip(parts, addresses, strict=True):
+        _check_reachable(address)
+        content = tf.raw_ops.DatasetToGraphV2(input_dataset=part._variant_tensor).numpy()
+        if any(word in content for word in (b"PyFunc", b"PyFuncStateless")):
+            raise UserError(
+                f"data_service cannot make the batches of {name}, whose images are decoded by "
+                "Python: leave it out, or use a source that fits in memory."
+            )
+    services = [
+        part.apply(
+            tf.data.experimental.service.distribute(
+                tf.data.experimental.service.ShardingPolicy.OFF, f"grpc://{address.strip()}"
+            )
+        )
+        for part, address in zip(parts, addresses, strict=True)
+    ]
+    turns = tf.data.Dataset.range(len(services)).repeat()
+    return tf.data.Dataset.choose_from_datasets(services, turns).prefetch(2)
+
+
+def _check_reachable(address: str) -> None:
+    host, _, port = address.strip().rpartition(":")
+    if not host or not port.isdigit():
+        raise UserError(
+            f"data_service is {address!r}: give HOST:PORT, or several of them with commas between."
+        )
+    try:
+        with socket.create_connection((host, int(port)), timeout=5):
+            pass
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"No data service answers at {address.strip()} ({error}): start one with "
+            "python -m tools.data_service --port=PORT, or leave out --data_service."
+        ) from error

@@ -71,14 +71,16 @@ def start(engine: Engine, model: Any, config: Config, first_step: int) -> int:
     if engine.kind != "multi_worker":
         return first_step
     own = int(config.digest(), 16)
-    digest, first_step = _from_chief(engine, [tf.constant([own, first_step], tf.int64)])[0]
-    if digest != own:
-        raise UserError(
-            "The flags of this worker are not those of worker 0: give all workers the same command."
-        )
-    variables = [v for group in model.state_groups.values() for v in group]
-    for variable, value in zip(variables, _from_chief(engine, variables), strict=True):
-        variable.assign(value)
+    with together(engine):
+        digest, first_step = _from_chief(engine, [tf.constant([own, first_step], tf.int64)])[0]
+        if digest != own:
+            raise UserError(
+                "The flags of this worker are not those of worker 0: give all workers the same "
+                "command."
+            )
+        variables = [v for group in model.state_groups.values() for v in group]
+        for variable, value in zip(variables, _from_chief(engine, variables), strict=True):
+            variable.assign(value)
     return int(first_step)
 
 

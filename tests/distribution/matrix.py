@@ -1,5 +1,5 @@
-"""Every combination of strategy, precision, compilation and parts of a batch: two steps, or a
-refusal. Run as a program by each of several workers, with TF_CONFIG:
+"""Every combination of strategy, precision, compilation and parts of a batch: two steps, in float32
+those of one device, or a refusal. Run as a program by each of several workers, with TF_CONFIG:
 
     python -m tests.distribution.matrix
 """
@@ -10,6 +10,8 @@ import itertools
 import math
 from collections.abc import Iterator
 from typing import Any
+
+import numpy as np
 
 from ssl_keras import startup
 from ssl_keras.config import Config
@@ -26,6 +28,8 @@ SETTINGS: dict[str, Any] = {
     "width_multiplier": 0.125,
     "projection_dim": 4,
     "heads": "",
+    "optimizer": "sgd",
+    "learning_rate": 0.01,
 }
 
 
@@ -68,10 +72,15 @@ def outcome(values: dict[str, Any]) -> str:
         if "is not supported" not in str(error):
             raise
         return "refused"
-    last = Last()
-    train(build(config), [last], 0)
+    last, built = Last(), build(config)
+    train(built, [last], 0)
     assert last.logs["step"] == 2
     assert math.isfinite(last.logs["loss"])
+    if config.engine.mixed_precision == "off" and config.engine.micro_batch is None:
+        alone = build(Config.make(**{**SETTINGS, **values, "strategy": "none", "devices": None}))
+        train(alone, [last], 0)
+        for ours, theirs in zip(built.model.variables, alone.model.variables, strict=True):
+            np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=2e-3, atol=2e-4)
     return "trained"
 
 
