@@ -20,7 +20,7 @@ from ssl_keras.registry import option
 class Decoder(Head):
     """A decoder from frozen features to the input that they are of.
 
-    The decoder of the autoencoder baseline (`networks.build_decoder`), trained on standardised
+    A smooth decoder (`networks.build_decoder`), trained on standardised
     features of at most `decoder_images` training images by Adam at 0.001 with cosine decay on the
     mean squared error, in which every channel weighs alike. On test images:
 
@@ -64,7 +64,7 @@ class Decoder(Head):
             seed: chooses initial weights and the order of the examples.
         """
         keras.utils.set_random_seed(seed)
-        decoder = networks.build_decoder(features.shape[1], targets.shape[1:])
+        decoder = networks.build_decoder(features.shape[1], targets.shape[1:], smooth=True)
         rate = keras.optimizers.schedules.CosineDecay(1e-3, self.decoder_steps)
         optimizer = keras.optimizers.Adam(rate)
         optimizer.build(decoder.trainable_variables)

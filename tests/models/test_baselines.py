@@ -103,9 +103,10 @@ def test_without_planes_there_is_no_error_of_planes(data_dir: str) -> None:
         )
 
 
+@pytest.mark.parametrize("smooth", [False, True])
 @pytest.mark.parametrize("shape", [(28, 28, 1), (30, 17, 5), (4, 4, 3)])
-def test_decoders_give_images_of_any_size(shape: tuple[int, int, int]) -> None:
-    decoder = build_decoder(8, shape)
+def test_decoders_give_images_of_any_size(shape: tuple[int, int, int], smooth: bool) -> None:
+    decoder = build_decoder(8, shape, smooth=smooth)
     assert decoder(np.zeros((2, 8), np.float32)).shape == (2, *shape)
 
 
