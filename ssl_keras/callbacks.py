@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ssl_keras import environment
 from ssl_keras.errors import Interrupted, UserError
 from ssl_keras.lazy import tf
 
@@ -103,6 +104,8 @@ class TensorBoardScalars(Listener):
     Args:
         directory: where the event file goes.
         schedules: name -> function from the step to a value, such as the learning rate.
+        levels: name -> function from the step to the value of one that has learnt nothing.
+        batch_size: images in a step.
         resumed_at: the step after which training goes on: what an earlier process has written for
             later steps does not count. None: from the beginning.
     """
@@ -110,13 +113,16 @@ class TensorBoardScalars(Listener):
     def __init__(
         self,
         directory: Path,
-        schedules: Mapping[str, Callable[[int], Any]],
+        schedules: Mapping[str, Callable[[int], Any]] | None = None,
+        levels: Mapping[str, Callable[[int], float]] | None = None,
+        batch_size: int = 0,
         resumed_at: int | None = None,
     ):
         if resumed_at is not None:
             _forget_after(directory, resumed_at)
         self.writer = tf.summary.create_file_writer(str(directory))
-        self.schedules = dict(schedules)
+        self.schedules, self.levels = dict(schedules or {}), dict(levels or {})
+        self.batch_size = batch_size
         self.last = (0, 0.0)
         self.input_wait: float | None = None
 
@@ -132,7 +138,12 @@ class TensorBoardScalars(Listener):
                 tf.summary.scalar(f"train/{name}", value)
             for name, schedule in self.schedules.items():
                 tf.summary.scalar(f"optimization/{name}", schedule(step))
+            for name, level in self.levels.items():
+                tf.summary.scalar(f"chance/{name}", level(step))
             tf.summary.scalar("speed/steps_per_second", rate)
+            tf.summary.scalar("speed/images_per_second", rate * self.batch_size)
+            for name, value in environment.memory().items():
+                tf.summary.scalar(f"speed/{name}", value)
             if self.input_wait is not None:
                 tf.summary.scalar("speed/input_wait", self.input_wait)
 
@@ -143,6 +154,11 @@ class TensorBoardScalars(Listener):
         """Write a picture (height, width, 3) in [0, 1]."""
         with self.writer.as_default(step=step):
             tf.summary.image(tag, picture[None])
+
+    def summary(self, content: bytes, step: int) -> None:
+        """Write a summary that a plugin of TensorBoard has made."""
+        with self.writer.as_default(step=step):
+            tf.summary.experimental.write_raw_pb(content)
 
     def text(self, tag: str, text: str, step: int) -> None:
         """Write Markdown."""

@@ -61,6 +61,25 @@ class Experiment:
         return {"learning_rate": self.schedule} | {name: of_loss(name) for name in names}
 
     @property
+    def levels(self) -> dict[str, Callable[[int], float]]:
+        """What one gets who has learnt nothing: name -> function from the step to a value.
+
+        Of the loss it is that of equal projections, which may be scheduled; of a feature chance.
+        """
+        loss, batch = self.config.loss, self.config.optimization.batch_size
+
+        def constant(value: float) -> Callable[[int], float]:
+            return lambda step: value
+
+        levels = {name: constant(feature.chance) for name, feature in self.data.features.items()}
+        if loss is not None:
+            levels["contrastive_accuracy"] = constant(1.0 / batch)
+            levels["loss"] = lambda step: loss.at(step / self.total_steps).collapse_value(
+                batch, self.projection_dim
+            )
+        return levels
+
+    @property
     def projection_dim(self) -> int:
         """Dimension of what the contrastive loss compares."""
         return int(networks.in_order(self.model.projection_head.output)[-1].shape[-1])

@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ssl_keras import environment, pictures, report, run_directory
+from ssl_keras import environment, panel, pictures, report, run_directory
 from ssl_keras.callbacks import History, NonFiniteGuard, Progress, Saver, TensorBoardScalars
 from ssl_keras.checkpoints import Checkpoints, weights_digest
 from ssl_keras.config import Config
@@ -104,7 +104,11 @@ def _fit(
         print(f"Note: {notice}, so training goes on from the one before.", flush=True)
     history = History()
     board = TensorBoardScalars(
-        workdir / "tensorboard", experiment.schedules, first_step if restored else None
+        workdir / "tensorboard",
+        experiment.schedules,
+        experiment.levels,
+        config.optimization.batch_size,
+        first_step if restored else None,
     )
     geometry = _geometry(experiment, board)
     guard = NonFiniteGuard(model.non_finite_step, _non_finite(experiment, workdir, kept))
@@ -115,6 +119,7 @@ def _fit(
         if name in before:
             listener.restore(before[name])
     if restored is None:
+        _write_panel(experiment, board, workdir, setup)
         _write_views(experiment, board, workdir)
     else:
         print(f"Going on after step {first_step} of {total_steps}.", flush=True)
@@ -270,6 +275,16 @@ def _export(experiment: Experiment, directory: Path) -> float:
     batch = next(iter(experiment.data.test.batches(_COMPARED_IMAGES)))
     images = experiment.data.inputs(batch)
     return compare_export(directory, images, encoder(images, training=False))
+
+
+def _write_panel(
+    experiment: Experiment, board: TensorBoardScalars, workdir: Path, setup: Mapping[str, str]
+) -> None:
+    """The card of the run and the arrangement of its charts, for TensorBoard."""
+    command = f"python -m ssl_keras.train --flagfile={workdir / 'flags.txt'}"
+    board.text("run", panel.card(command, setup), step=0)
+    arranged = panel.charts(experiment.data.features, experiment.config.loss is not None)
+    board.summary(panel.layout(arranged), step=0)
 
 
 def _write_views(experiment: Experiment, board: TensorBoardScalars, workdir: Path) -> None:

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ssl_keras import report
+from ssl_keras import panel, report
 from ssl_keras.callbacks import TensorBoardScalars
 from ssl_keras.config import Config
 from ssl_keras.errors import Interrupted
+from ssl_keras.evaluation.base import spread
 from ssl_keras.experiment import texts, workers
 from ssl_keras.experiment.building import build_engine
 from ssl_keras.experiment.evaluating import (
+    Subject,
     baseline_subjects,
     control_subject,
     draw,
@@ -69,6 +71,7 @@ def _evaluate_and_finish(trained: Trained) -> dict[str, Any]:
             results["results"] = measure(heads, seed, subjects)
             drawn = write_pictures(workdir / "pictures", draw(heads, seed, subjects))
         _show(trained, drawn)
+        _write_embedding(trained, subjects[""])
     results["protocol"] = protocols(heads)
     finish(trained)
     print("\n" + texts.closing(experiment, workdir, results), flush=True)
@@ -84,9 +87,30 @@ def _show(trained: Trained, drawn: Mapping[str, np.ndarray]) -> None:
     own = {f"evaluation/{n}": v for n, v in values.items() if not n.startswith(of_others)}
     board.scalars(own, step)
     for name, prefix in zip(names, of_others, strict=True):
-        other = TensorBoardScalars(trained.workdir / "baselines" / name / "tensorboard", {})
+        other = TensorBoardScalars(trained.workdir / "baselines" / name / "tensorboard")
         found = {n.removeprefix(prefix): v for n, v in values.items() if n.startswith(prefix)}
         other.scalars({f"evaluation/{n}": v for n, v in found.items()}, step)
         other.on_end()
     for name, picture in drawn.items():
         board.image(f"pictures/{name}", picture, step)
+    settings = experiment.config.determining()
+    accuracies = [n for n in own if n.endswith(("/accuracy", "/all_right", "/information"))]
+    for content in panel.hyperparameters(settings, accuracies, trained.workdir.name):
+        board.summary(content, step)
+
+
+def _write_embedding(trained: Trained, subject: Subject) -> None:
+    """Some test images in the space of the features and of the projections, for TensorBoard."""
+    depths = subject.depths
+    features = depths["features"]
+    if features.inputs is None:
+        return
+    rows = spread(len(features.test), panel.MAX_POINTS)
+    channels = features.inputs.image_channels
+    chosen = {"features": features, list(depths)[-1]: depths[list(depths)[-1]]}
+    panel.write_embedding(
+        trained.workdir / "tensorboard",
+        {name: frozen.test[rows] for name, frozen in chosen.items()},
+        {name: labels[rows] for name, labels in features.test_labels.items()},
+        features.inputs.test(rows)[..., :channels],
+    )
