@@ -8,6 +8,7 @@ another process is its `state`.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import sys
@@ -96,6 +97,30 @@ class Progress(Listener):
     def on_end(self) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+class JsonLines(Listener):
+    """Prints every log as a line of JSON: {"step", "images_per_second", metric names}.
+
+    Args:
+        batch_size: images in a step.
+        stream: where to.
+    """
+
+    def __init__(self, batch_size: int, stream: Any):
+        self.batch_size, self.stream = batch_size, stream
+
+    def on_start(self, first_step: int, total_steps: int) -> None:
+        self.last = (first_step, time.perf_counter())
+
+    def on_log(self, step: int, values: Mapping[str, float]) -> None:
+        now = time.perf_counter()
+        rate = (step - self.last[0]) * self.batch_size / max(now - self.last[1], 1e-9)
+        self.last = (step, now)
+        # JSON has no number that is not finite.
+        known = {name: v if math.isfinite(v) else None for name, v in values.items()}
+        line = json.dumps({"step": step, "images_per_second": round(rate, 1), **known})
+        print(line, file=self.stream, flush=True)
 
 
 class TensorBoardScalars(Listener):

@@ -162,7 +162,10 @@ def test_a_warning_is_told_at_once_and_at_the_end(
     values = {"loss": "hypersphere_prior", "distribution_weight": 0}
     results = run(tmp_path / "run", steps=40, log_every=10, heads="", **values)
     assert "distribution_weight is 0, so nothing keeps images apart" in results["warning"]
-    assert capfd.readouterr().out.count(f"Warning: {results['warning']}") == 2
+    told = capfd.readouterr()
+    # At once, and again in the end.
+    assert f"Warning: {results['warning']}" in told.err
+    assert f"Warning: {results['warning']}" in told.out
 
 
 def test_measuring_divergence_is_a_sentence(bit_data: DataSet) -> None:
@@ -408,6 +411,24 @@ def test_other_axes_run_together(tmp_path: Path) -> None:
     assert results["results"] == {}
     assert results["training"]["step"] == 6
     assert "linear_probe/bits/accuracy" not in results["training"]
+
+
+def test_quiet_says_where_the_run_is_and_nothing_else(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path / "run", heads="knn", quiet=True)
+    assert capfd.readouterr().out == f"{tmp_path / 'run'}\n"
+
+
+def test_logs_as_json_are_the_history_and_the_results(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    results = run(tmp_path / "run", heads="knn", log_json=True)
+    *logs, last = map(json.loads, capfd.readouterr().out.splitlines())
+    assert all(log.pop("images_per_second") > 0 for log in logs)
+    assert logs == results["history"]
+    assert last == {"workdir": str(tmp_path / "run"), "results": results["results"]}
+    assert "quiet" not in results["config"]
 
 
 def test_what_was_trained_in_low_precision_is_measured_in_float32(tmp_path: Path) -> None:

@@ -46,8 +46,8 @@ _GROUPS = {
     "run": RunConfig,
 }
 
-# Ways of getting at the same data.
-_MEANS = ("data_dir", "download", "data_service")
+# Ways of getting at the same data, and of telling about it.
+_MEANS = ("data_dir", "download", "data_service", "quiet", "log_json")
 
 _CHECKPOINTING = ("checkpoint_every", "checkpoint_minutes", "checkpoint_keep")
 
@@ -177,6 +177,8 @@ class Config:
             raise UserError(
                 "measure_images is 1, but geometry is about pairs: give at least 2, or 0 for none."
             )
+        if self.run.quiet and self.run.log_json:
+            raise UserError("quiet and log_json say what is to be printed: give one of them.")
         if not self.run.measure_images and self.run.measure_every is not None:
             raise UserError("measure_every has no effect with measure_images=0: leave one out.")
         check_combinations({**self.engine.options(), "heads": self.evaluation.heads})
@@ -258,8 +260,8 @@ class Config:
         return {name: value for name, value in self.flat().items() if name not in left_out}
 
     def determining(self) -> dict[str, Any]:
-        """`replayable` without where data comes from and how often the state of the training is
-        kept: what the results depend on."""
+        """`replayable` without where data comes from, what is printed, and how often the state of
+        the training is kept: what the results depend on."""
         left_out = (*_MEANS, *_CHECKPOINTING)
         return {name: value for name, value in self.replayable().items() if name not in left_out}
 

@@ -178,6 +178,10 @@ class RunConfig(Options):
     )
     checkpoint_minutes: float = option(5.0, above=0, help="most minutes between checkpoints")
     checkpoint_keep: int = option(2, minimum=1, help="how many checkpoints are kept")
+    quiet: bool = option(False, help="say nothing but warnings, and in the end where the run is")
+    log_json: bool = option(
+        False, help="say nothing but the metrics of every log, and the results, as lines of JSON"
+    )
     log_every: int | None = option(None, minimum=1, help="steps between logs (an epoch)")
     measure_images: int = option(
         128, minimum=0, help="training images whose geometry is logged; 0: none"

@@ -13,7 +13,15 @@ from typing import Any
 import tensorflow as tf
 
 from ssl_keras import environment, panel, pictures, report, run_directory
-from ssl_keras.callbacks import History, NonFiniteGuard, Progress, Saver, TensorBoardScalars
+from ssl_keras.callbacks import (
+    History,
+    JsonLines,
+    Listener,
+    NonFiniteGuard,
+    Progress,
+    Saver,
+    TensorBoardScalars,
+)
 from ssl_keras.checkpoints import Checkpoints, weights_digest
 from ssl_keras.config import Config
 from ssl_keras.datasets import DataSet
@@ -246,13 +254,19 @@ def _non_finite(experiment: Experiment, workdir: Path, kept: Checkpoints) -> Cal
     return report_on
 
 
-def _progress(experiment: Experiment) -> Progress:
+def _progress(experiment: Experiment) -> Listener:
+    """What tells of the training while it goes on."""
+    settings, batch = experiment.config.run, experiment.config.optimization.batch_size
+    if settings.quiet:
+        return Listener()
+    if settings.log_json:
+        return JsonLines(batch, texts.console())
     shown = {"loss": "loss", "alignment": "align", "distribution": "distr"}
     shown |= {"contrastive_accuracy": "contrastive"}
     shown |= {"image_error": "image", "planes_error": "planes"}
     shown |= {f"supervised/{name}/accuracy": f"learned {name}" for name in experiment.data.features}
     shown |= {f"linear_probe/{name}/accuracy": name for name in experiment.data.features}
-    return Progress(experiment.config.optimization.batch_size, shown)
+    return Progress(batch, shown)
 
 
 def _geometry(experiment: Experiment, board: TensorBoardScalars) -> GeometryLog | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -138,7 +139,7 @@ class GeometryLog(Listener):
             self.board.histogram(f"similarities/{name}", similarities, step)
         if self.warning is None and (text := self.diagnose(step, values, measures)):
             self.warning = text
-            print(f"\nWarning: {text}", flush=True)
+            print(f"\nWarning: {text}", file=sys.stderr, flush=True)
 
 
 def diagnosis(experiment: Experiment) -> Callable[..., str | None]:

@@ -37,12 +37,18 @@ def run(config: Config) -> dict[str, Any]:
         UserError: something that the user can mend. Before training starts nothing is written;
             after, what there is stays.
     """
+    with texts.spoken(config):
+        return _run(config)
+
+
+def _run(config: Config) -> dict[str, Any]:
     engine = build_engine(config)
     if not engine.is_chief:
         return workers.follow(config, engine)
     trained = fit(config)
     try:
         results = _evaluate_and_finish(trained)
+        texts.outcome(config, trained.workdir, results)
         with workers.together(engine):
             workers.wait(engine)
         return results

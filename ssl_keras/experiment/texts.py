@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,37 @@ _RECONSTRUCTION = {
     "planes_explained": "planes, share explained",
 }
 _BITS = {"bits/recovered": "bits recovered", "bits/information": "information, in bits"}
+
+
+_consoles: list[Any] = []
+
+
+@contextlib.contextmanager
+def spoken(config: Config) -> Iterator[None]:
+    """Within it nothing is printed if the configuration asks for `quiet` or `log_json`."""
+    if not (config.run.quiet or config.run.log_json):
+        yield
+        return
+    _consoles.append(sys.stdout)
+    try:
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            yield
+    finally:
+        _consoles.pop()
+
+
+def console() -> Any:
+    """Where is printed what the user wants to see, also within `spoken`."""
+    return _consoles[-1] if _consoles else sys.stdout
+
+
+def outcome(config: Config, workdir: Path, results: Mapping[str, Any]) -> None:
+    """Print what `quiet` and `log_json` leave of the closing: the directory, or the results."""
+    if config.run.quiet:
+        print(workdir, file=console(), flush=True)
+    elif config.run.log_json:
+        told = {"workdir": str(workdir), "results": results["results"]}
+        print(json.dumps(told), file=console(), flush=True)
 
 
 def advice(config: Config) -> str:
