@@ -115,6 +115,14 @@ def test_every_program_of_the_readme_knows_its_flags(
         code = end.code
     assert code == 0
     text = capfd.readouterr().out
-    for word in words[3:]:
+    own, _, of_training = (list(part) for part in _parted(words[3:]))
+    for word in own:
         if word.startswith("--"):
             assert word.split("=")[0] in text
+    flags.parse(["program", *of_training], flags.define())
+
+
+def _parted(words: list[str]) -> tuple[list[str], list[str], list[str]]:
+    """What stands before "--", it, and what follows."""
+    at = words.index("--") if "--" in words else len(words)
+    return words[:at], words[at : at + 1], words[at + 1 :]
