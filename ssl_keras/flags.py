@@ -145,6 +145,13 @@ def define_extra(
     absl_flags.DEFINE_flag(flag, flag_values, module_name="Other")
 
 
+def define_switch(flag_values: absl_flags.FlagValues, name: str, text: str) -> None:
+    """A flag of one tool that is true or false, false unless it is given."""
+    flag = absl_flags.BooleanFlag(name, False, text)
+    flag.parser = _BooleanParser()
+    absl_flags.DEFINE_flag(flag, flag_values, module_name="Other")
+
+
 def wants_help(arguments: Sequence[str]) -> bool:
     """Whether --help is among the arguments (the program is the first)."""
     return any(

@@ -347,7 +347,7 @@ def test_saved_model_gives_the_features_that_were_evaluated(
     for name, values in zip(("features", "projection_1", "projection_2"), expected, strict=True):
         np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-5)
     with tf.GradientTape() as tape:
-        value = tf.reduce_sum(loaded.serving_default(images)["features"] ** 2)
+        value = tf.reduce_sum(loaded.representations(images)["features"] ** 2)
     gradients = tape.gradient(value, loaded.trainable_variables)
     assert sum(gradient is not None for gradient in gradients) >= 12
 

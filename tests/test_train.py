@@ -19,8 +19,8 @@ import numpy as np
 import tensorflow as tf
 assert not any(name.startswith("ssl_keras") for name in sys.modules)
 loaded = tf.saved_model.load(sys.argv[1])
-images = tf.constant(np.load(sys.argv[2]))
-np.save(sys.argv[3], loaded.signatures["serving_default"](images=images)["features"].numpy())
+given = {name: tf.constant(value) for name, value in np.load(sys.argv[2]).items()}
+np.save(sys.argv[3], loaded.signatures["serving_default"](**given)["features"].numpy())
 """
 
 
@@ -113,10 +113,11 @@ def test_the_event_file_holds_the_training(smoke: tuple[Path, str]) -> None:
 
 def test_the_export_works_without_this_package(smoke: tuple[Path, str], tmp_path: Path) -> None:
     workdir, _ = smoke
-    images = np.random.default_rng(0).random((3, 28, 28, 3)).astype(np.float32)
-    np.save(tmp_path / "images.npy", images)
+    images = np.random.default_rng(0).random((3, 28, 28, 1)).astype(np.float32)
+    given = {"images": images, "planes": np.array([[0, 1], [1, 1], [0, 0]], np.float32)}
+    np.savez(tmp_path / "inputs.npz", **given)
     result = python(
-        "-c", LOAD, str(workdir / "saved_model"), str(tmp_path / "images.npy"),
+        "-c", LOAD, str(workdir / "saved_model"), str(tmp_path / "inputs.npz"),
         str(tmp_path / "features.npy"), cwd=tmp_path,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -125,7 +126,7 @@ def test_the_export_works_without_this_package(smoke: tuple[Path, str], tmp_path
     here = tf.saved_model.load(str(workdir / "saved_model")).signatures["serving_default"]
     features = np.load(tmp_path / "features.npy")
     assert features.shape == (3, 128)
-    np.testing.assert_allclose(features, here(images=tf.constant(images))["features"], atol=1e-5)
+    np.testing.assert_allclose(features, here(**given)["features"], atol=1e-5)
 
 
 def test_another_process_gives_the_same_numbers(smoke: tuple[Path, str], tmp_path: Path) -> None:

@@ -32,9 +32,9 @@ from ssl_keras.experiment.building import (
 )
 from ssl_keras.experiment.evaluating import averaged, protocols
 from ssl_keras.experiment.restoring import load_weights, recorded_engine
-from ssl_keras.export import compare_export, export_classifier
 from ssl_keras.models.simclr import SimCLR
 from ssl_keras.models.supervised import Supervised
+from ssl_keras.saved_models import compare_export, export_classifier
 
 # Deviation of the initial weights of the classifier. Source: google-research/simclr, tf2/model.py
 # (LinearLayer).

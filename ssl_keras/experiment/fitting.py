@@ -31,9 +31,9 @@ from ssl_keras.experiment import texts, workers
 from ssl_keras.experiment.building import Experiment, build, build_head, to_measure
 from ssl_keras.experiment.looping import train
 from ssl_keras.experiment.measuring import MEASUREMENTS, GeometryLog, build_measure, diagnosis
-from ssl_keras.export import compare_export, export_encoder
 from ssl_keras.interruption import Interruption
 from ssl_keras.models.simclr import SimCLR
+from ssl_keras.saved_models import compare_export, export_encoder
 
 # Images on which the SavedModel is compared with the model.
 _COMPARED_IMAGES = 16
@@ -202,7 +202,7 @@ def finish(trained: Trained) -> dict[str, Any]:
     # What was measured is safe before the export, which may fail, begins.
     run_directory.write_json(workdir / "results.json", results)
     with timed(results["times"], "export"):
-        difference = _export(trained.experiment, workdir / "saved_model")
+        difference = export(trained.experiment, workdir / "saved_model", results)
     results["saved_model_relative_difference"] = difference
     if weights_digest(trained.experiment.model.variables) != results["weights_sha256"]:
         raise RuntimeError("evaluation or export changed the weights or batch-norm statistics")
@@ -280,15 +280,29 @@ def _geometry(experiment: Experiment, board: TensorBoardScalars) -> GeometryLog 
     return GeometryLog(measure, board, every, diagnosis(experiment), advice)
 
 
-def _export(experiment: Experiment, directory: Path) -> float:
-    """Export in float32 and compare with the features of the model."""
-    config, model = experiment.config, to_measure(experiment).model
+def export(experiment: Experiment, directory: Path, results: Mapping[str, Any]) -> float:
+    """Export in float32, with a card, and compare with the features of the model.
+
+    Args:
+        experiment: after its training.
+        directory: is replaced as a whole.
+        results: what results.json holds.
+
+    Returns:
+        The largest relative difference, see `compare_export`.
+    """
+    config, data = experiment.config, experiment.data
+    model = to_measure(experiment).model
     encoder = model.encoder
     head = model.projection_head if isinstance(model, SimCLR) else build_head(config, encoder)
-    export_encoder(encoder, head, config.network.projection_layers or 0, directory)
-    batch = next(iter(experiment.data.test.batches(_COMPARED_IMAGES)))
-    images = experiment.data.inputs(batch)
-    return compare_export(directory, images, encoder(images, training=False))
+    kept = ("setup", "results", "steps", "seed", "weights_sha256", "data", "config", "versions")
+    card = {name: results[name] for name in kept}
+    layers = config.network.projection_layers or 0
+    batch = next(iter(data.test.batches(_COMPARED_IMAGES)))
+    images = data.inputs(batch)
+    with run_directory.whole_directory(directory) as place:
+        export_encoder(encoder, head, layers, place, num_bits=data.num_bits, card=card)
+        return compare_export(place, images, encoder(images, training=False))
 
 
 def _write_panel(

@@ -28,6 +28,7 @@ def dropout_keys(keys: Any) -> Iterator[None]:
         _keys.pop()
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class KeyedDropout(keras.layers.Layer):
     """Dropout with a mask that is a hash of (key of the row, number of the layer, element).
 
