@@ -94,7 +94,7 @@ def commands_of_other_programs() -> list[str]:
     """The README's commands of programs with flags of their own."""
     lines = (line.split(" #")[0].strip() for line in README.replace("`", "\n").splitlines())
     return sorted(
-        {line for line in lines if re.match(r"python -m (ssl_keras\.(ev|fi)|tools\.)", line)}
+        {line for line in lines if re.match(r"python -m (ssl_keras\.(ev|fi|ex)|tools\.)", line)}
     )
 
 
