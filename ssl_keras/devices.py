@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_keras.errors import UserError
-from ssl_keras.lazy import tf
+from ssl_keras.lazy import keras, tf
 
 POLICIES = {"off": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
 
@@ -63,12 +63,22 @@ class Engine:
         return {"precision": self.precision, "jit": self.jit, "replicas": self.replicas}
 
 
-def resolve(mixed_precision: str, jit: str, kind: str, devices: int | None) -> Engine:
+def resolve(
+    mixed_precision: str,
+    jit: str,
+    kind: str = "none",
+    devices: int | None = None,
+) -> Engine:
     """What the settings of `config.EngineConfig` mean on this machine.
 
     Raises:
-        UserError: there are not the devices that they ask for.
+        UserError: there are not the devices that they ask for, or others that they do not.
     """
+    if keras.distribution.distribution() is not None:
+        raise UserError(
+            "keras.distribution does not work with Keras 3 on TensorFlow: unset it, and use "
+            "--strategy."
+        )
     strategy = _strategy(kind, devices)
     gpus = tf.config.list_physical_devices("GPU")
     replicas = 1 if strategy is None else strategy.num_replicas_in_sync
@@ -130,7 +140,14 @@ def _strategy(kind: str, devices: int | None) -> Any:
         return None
     if kind == "multi_worker":
         worker()
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy()
+        except (RuntimeError, ValueError, tf.errors.OpError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(
+                f"The workers of TF_CONFIG cannot find each other ({reason}): look at its "
+                "addresses and ports."
+            ) from error
     found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     wanted = len(found) if devices is None else devices
     if wanted > len(found) or wanted < 2:
@@ -176,6 +193,24 @@ def worker() -> tuple[int, int]:
             f"give an index from 0 to {len(workers) - 1}."
         )
     return len(workers), index
+
+
+def check_alone() -> None:
+    """Refuse to train alone where TF_CONFIG describes several tasks: each would do the same.
+
+    Raises:
+        UserError: it does.
+    """
+    try:
+        cluster = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {})
+        tasks = sum(len(addresses) for addresses in cluster.values())
+    except (ValueError, TypeError, AttributeError):
+        return
+    if tasks > 1:
+        raise UserError(
+            f"TF_CONFIG describes {tasks} tasks ({', '.join(cluster)}), but without "
+            "--strategy=multi_worker each of them would train alone: give it, or unset TF_CONFIG."
+        )
 
 
 def _processor_has_bfloat16() -> bool:

@@ -61,11 +61,30 @@ class Claimed:
         workdir: the directory.
         resumes: whether it holds the beginning of this run.
         lock: the open file whose lock keeps other processes out.
+        config: of the run.
     """
 
     workdir: Path
     resumes: bool
     lock: Any
+    config: Config
+
+    def begin(self) -> None:
+        """Remove what will be made anew, and write what determines the run.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        workdir, config = self.workdir, self.config
+        try:
+            if is_run(workdir):
+                _clear(workdir, NAMES if config.run.overwrite else _OUTCOMES)
+            write_json(workdir / "config.json", config.replayable())
+            temporary = workdir / ".flags.txt.tmp"
+            temporary.write_text(f"{MARK}\n{config.flagfile_text()}")
+            os.replace(temporary, workdir / "flags.txt")
+        except OSError as error:
+            raise _unwritable(config, error) from error
 
     def release(self) -> None:
         """Let other processes take the directory."""
@@ -130,8 +149,7 @@ def _longer(config: Config, before: Mapping[str, Any]) -> bool:
 
 
 def claim(config: Config) -> Claimed:
-    """Make the directory of the run, or take the one that holds its beginning, and write what
-    determines it.
+    """Make the directory of the run, or take the one that holds its beginning.
 
     Without --workdir it is `runs/NAME`, or the first of NAME-2, NAME-3, ... that nobody has
     taken or that holds an unfinished run of the same command: two equal commands at the same time
@@ -153,20 +171,16 @@ def claim(config: Config) -> Claimed:
                 )
         else:
             workdir, lock = _first_free(Path("runs") / config.run_name(), config)
-        resumes = is_run(workdir) and not config.run.overwrite
-        if is_run(workdir):
-            _clear(workdir, NAMES if config.run.overwrite else _OUTCOMES)
-        write_json(workdir / "config.json", config.replayable())
-        temporary = workdir / ".flags.txt.tmp"
-        temporary.write_text(f"{MARK}\n{config.flagfile_text()}")
-        os.replace(temporary, workdir / "flags.txt")
     except OSError as error:
-        place = config.run.workdir or "runs"
-        raise UserError(
-            f"workdir {place} cannot be written ({error.strerror or error}): choose another "
-            "--workdir."
-        ) from error
-    return Claimed(workdir, resumes, lock)
+        raise _unwritable(config, error) from error
+    return Claimed(workdir, is_run(workdir) and not config.run.overwrite, lock, config)
+
+
+def _unwritable(config: Config, error: OSError) -> UserError:
+    place = config.run.workdir or "runs"
+    return UserError(
+        f"workdir {place} cannot be written ({error.strerror or error}): choose another --workdir."
+    )
 
 
 def _first_free(base: Path, config: Config) -> tuple[Path, Any]:
@@ -177,7 +191,8 @@ def _first_free(base: Path, config: Config) -> tuple[Path, Any]:
             workdir.mkdir()
         except FileExistsError:
             replaced = config.run.overwrite and number == 1 and is_run(workdir)
-            if not (replaced or resumable(workdir, config)):
+            untouched = {path.name for path in workdir.iterdir()} <= {_LOCK}
+            if not (replaced or untouched or resumable(workdir, config)):
                 continue
         if (lock := _locked(workdir)) is not None:
             return workdir, lock

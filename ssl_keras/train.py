@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from ssl_keras import flags, startup
+from ssl_keras import devices, flags, startup
 
 PROGRAM = "python -m ssl_keras.train"
 EXAMPLE = f"{PROGRAM} --loss=nt_xent --temperature=0.1 --num_bits=5"
@@ -24,6 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if flag_values["only_check_args"].value:
             print("The flags are valid.")
             return
+        if config.engine.strategy == "multi_worker":
+            number, index = devices.worker()
+            if not (config.run.quiet or config.run.log_json):
+                print(f"Worker {index} of {number} is waiting for the others.", flush=True)
+        else:
+            devices.check_alone()
         startup.start_tensorflow(config.engine.strategy, config.engine.devices)
         from ssl_keras import experiment
 

@@ -52,6 +52,23 @@ def test_devices_that_are_not_there_are_refused(count: int) -> None:
         devices.resolve("off", "off", "mirrored", count)
 
 
+def test_training_alone_in_a_cluster_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in ("{broken", "{}", config("worker", 0, worker=["a:1"])):
+        monkeypatch.setenv("TF_CONFIG", text)
+        devices.check_alone()
+    monkeypatch.setenv("TF_CONFIG", config("worker", 0, worker=["a:1"], ps=["b:1"]))
+    with pytest.raises(UserError, match=r"describes 2 tasks \(worker, ps\)"):
+        devices.check_alone()
+
+
+def test_another_way_of_distributing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    monkeypatch.setattr(keras.distribution, "distribution", lambda: object())
+    with pytest.raises(UserError, match=r"keras.distribution does not work"):
+        devices.resolve("off", "off")
+
+
 def config(kind: str = "worker", index: object = 0, **cluster: list[str]) -> str:
     cluster = cluster or {"worker": ["a:1", "b:1"]}
     return json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,6 +110,43 @@ def test_stopped_and_gone_on_equals_never_stopped(
     average = restored.model.average
     for ours, theirs in zip(average.variables, average.averages, strict=True):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"strategy": "mirrored", "devices": 2, "micro_batch": 8},
+        {"mixed_precision": "float16", "loss": "nt_xent"},
+    ],
+    ids=str,
+)
+def test_going_on_is_exact_on_several_devices_and_in_low_precision(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorter = {"steps": 5, "measure_images": 0, "heads": "", **settings}
+    experiment.run(make(tmp_path / "whole", **shorter))
+    stop_after(3, make(tmp_path / "run", **shorter), monkeypatch)
+    experiment.run(make(tmp_path / "run", **shorter))
+    assert comparable(tmp_path / "run") == comparable(tmp_path / "whole")
+
+
+def test_what_is_refused_late_harms_nothing(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A finished run that is to become longer, on a machine where its settings mean something else.
+    shutil.copytree(whole, tmp_path / "run")
+    for path in (tmp_path / "run" / "checkpoints").glob("step-*.json"):
+        record = json.loads(path.read_text())
+        record["state"]["engine"]["jit"] = True
+        path.write_text(json.dumps(record))
+    before = (tmp_path / "run" / "results.json").read_bytes()
+    with pytest.raises(UserError, match="begun with jit=True"):
+        experiment.run(make(tmp_path / "run", steps=20))
+    assert (tmp_path / "run" / "results.json").read_bytes() == before
+    assert (tmp_path / "run" / "saved_model").is_dir()
+    with pytest.raises(UserError, match="No data service answers"):
+        experiment.run(make(tmp_path / "run", steps=20, data_service="127.0.0.1:1"))
+    assert (tmp_path / "run" / "results.json").read_bytes() == before
 
 
 def test_going_on_where_the_settings_mean_something_else_is_refused(

@@ -9,6 +9,7 @@ itself. Several services take turns.
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +21,9 @@ from tools.common import build_parser
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
     parser = build_parser("data_service", __doc__)
+    parser.add_argument(
+        "--host", default=socket.getfqdn(), help="name of this machine, for others (%(default)s)"
+    )
     parser.add_argument("--port", type=int, required=True, help="where trainings find it")
     given = parser.parse_args(arguments)
 
@@ -35,7 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (RuntimeError, tf.errors.OpError) as error:
             raise UserError(f"The port {given.port} cannot be had: choose another.") from error
         address = dispatcher.target.split("://")[1]
-        worker = service.WorkerServer(service.WorkerConfig(dispatcher_address=address))
+        # What trainings are told to fetch batches from; the default is "localhost" of each of them.
+        reached = f"{given.host}:%port%"
+        config = service.WorkerConfig(dispatcher_address=address, worker_address=reached)
+        worker = service.WorkerServer(config)
         print(f"Serving batches at port {given.port}; Ctrl-C ends it.", flush=True)
         worker.join()
 

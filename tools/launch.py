@@ -43,28 +43,38 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-def training(flags: Sequence[str], strategy: str = "multi_worker") -> list[str]:
-    """The command of a worker."""
-    return [sys.executable, "-m", "ssl_keras.train", *flags, f"--strategy={strategy}"]
+def training(flags: Sequence[str], several: bool = True) -> list[str]:
+    """The command of a worker, one of several or alone."""
+    more = ["--strategy=multi_worker"] if several else []
+    return [sys.executable, "-m", "ssl_keras.train", *flags, *more]
 
 
-def start_services(count: int) -> tuple[list[subprocess.Popen[str]], list[str]]:
-    """Processes that make batches, and their addresses."""
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def start_services(count: int, services: list[subprocess.Popen[str]]) -> list[str]:
+    """Start processes that make batches.
+
+    Args:
+        count: how many.
+        services: they are added to this list, one by one.
+
+    Returns:
+        Their addresses.
+    """
     ports = free_ports(count)
-    services = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tools.data_service", f"--port={port}"],
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
+    for port in ports:
+        command = [sys.executable, "-m", "tools.data_service", "--host=127.0.0.1", f"--port={port}"]
+        service = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
-        for port in ports
-    ]
+        services.append(service)
     for service in services:
         assert service.stdout is not None
         if not service.stdout.readline():
             raise UserError("A data service has ended before it began; its words are above.")
-    return services, [f"127.0.0.1:{port}" for port in ports]
+    return [f"127.0.0.1:{port}" for port in ports]
 
 
 def start_workers(commands: Sequence[Sequence[str]], **options: Any) -> list[subprocess.Popen[str]]:
@@ -92,6 +102,7 @@ def finish(workers: Sequence[subprocess.Popen[str]]) -> int:
             return startup.OK
         time.sleep(0.1)
     failed = next(code for worker in workers if (code := worker.poll()))
+    failed = 128 - failed if failed < 0 else failed  # as a shell tells of a signal
     until = time.monotonic() + _GRACE
     while time.monotonic() < until and any(worker.poll() is None for worker in workers):
         time.sleep(0.1)
@@ -120,11 +131,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"workers is {given.workers} and data_services {given.data_services}: give 1 to 64 "
                 "and 0 to 64."
             )
-        services, addresses = start_services(given.data_services)
+        services: list[subprocess.Popen[str]] = []
+        before = signal.signal(signal.SIGTERM, _interrupt)
         try:
+            addresses = start_services(given.data_services, services)
             more = [f"--data_service={','.join(addresses)}"] if addresses else []
             code = _train([*given.flags, *more], given.workers)
         finally:
+            signal.signal(signal.SIGTERM, before)
             for service in services:
                 service.kill()
                 service.wait()
@@ -134,9 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(flags: Sequence[str], count: int) -> int:
     """Run the workers to their end; returns the exit code."""
-    strategy = "multi_worker" if count > 1 else "none"
     workers = start_workers(
-        [training(flags, strategy)] * count,
+        [training(flags, several=count > 1)] * count,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,  # Ctrl-C comes to this process, which passes it on

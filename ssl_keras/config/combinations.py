@@ -49,6 +49,12 @@ REFUSED = (
         "choose jit=off",
     ),
     Refused(
+        ("steps_per_execution", ("2 or more",)),
+        ("strategy", _SEVERAL),
+        "several devices exchange values in every step, which a loop inside the runtime cannot",
+        "leave steps_per_execution out",
+    ),
+    Refused(
         ("heads", ("supervised", "autoencoder")),
         ("strategy", ("multi_worker",)),
         "evaluation, and with it the training of baselines, is done by one worker",
@@ -61,7 +67,8 @@ def check_combinations(values: Mapping[str, Any]) -> None:
     """Refuse settings that cannot work together.
 
     Args:
-        values: setting -> value; of "heads" the comma-separated list.
+        values: setting -> value; of "heads" the comma-separated list, of "steps_per_execution" the
+            words "2 or more" if that is so.
 
     Raises:
         UserError: they cannot.

@@ -181,7 +181,12 @@ class Config:
             raise UserError("quiet and log_json say what is to be printed: give one of them.")
         if not self.run.measure_images and self.run.measure_every is not None:
             raise UserError("measure_every has no effect with measure_images=0: leave one out.")
-        check_combinations({**self.engine.options(), "heads": self.evaluation.heads})
+        several_steps = (
+            {"steps_per_execution": "2 or more"} if self.engine.steps_per_execution > 1 else {}
+        )
+        check_combinations(
+            {**self.engine.options(), "heads": self.evaluation.heads, **several_steps}
+        )
         if self.engine.devices is not None and self.engine.strategy != "mirrored":
             raise UserError(
                 f"devices has no effect with strategy={self.engine.strategy}: give "
@@ -238,6 +243,8 @@ class Config:
             ),
             {"method": method},
         )
+        # The data may be served elsewhere while a run goes on, but not when it is evaluated later.
+        kept.pop("data_service", None)
         return Config.make(**{**kept, **own, "heads": ""})
 
     def in_directory(self, workdir: Path) -> Config:

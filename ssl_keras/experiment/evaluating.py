@@ -23,7 +23,14 @@ from ssl_keras.evaluation.base import FrozenFeatures, FrozenLocations, measured
 from ssl_keras.evaluation.decoder import reconstruction_errors
 from ssl_keras.evaluation.extraction import extract, extract_local, extract_pixels, inputs_of
 from ssl_keras.experiment import texts
-from ssl_keras.experiment.building import Experiment, build, check_heads, load_data, to_measure
+from ssl_keras.experiment.building import (
+    Experiment,
+    build,
+    build_engine,
+    check_heads,
+    load_data,
+    to_measure,
+)
 from ssl_keras.experiment.fitting import finish, fit
 from ssl_keras.experiment.restoring import Frozen, load_saved_model, restored
 from ssl_keras.models.autoencoder import Autoencoder
@@ -283,7 +290,7 @@ def _of_run(
     subjects = {
         "": trained_subject(experiment, heads, seed),
         report.CONTROL: control_subject(config, experiment.data, heads),
-        **baseline_subjects(experiment, heads, workdir, seed),
+        **baseline_subjects(experiment, heads, workdir, seed, build_engine(config, alone=True)),
     }
     return Frozen.of(experiment), subjects
 
@@ -303,11 +310,12 @@ def _of_saved_model(
 
 
 def baseline_subjects(
-    experiment: Experiment, heads: Mapping[str, Head], workdir: Path, seed: int
+    experiment: Experiment, heads: Mapping[str, Head], workdir: Path, seed: int, engine: Engine
 ) -> dict[str, Subject]:
     """The baselines among the heads, trained where they are not yet: method -> `Subject`.
 
-    Each is a run of its own in `baselines/METHOD` of the run's directory.
+    Each is a run of its own in `baselines/METHOD` of the run's directory; `engine` is what it is
+    trained on.
     """
     found = {}
     others = {name: head for name, head in heads.items() if not isinstance(head, Baseline)}
@@ -316,7 +324,7 @@ def baseline_subjects(
         config = experiment.config.baseline(method)
         if not run_directory.holds(directory, config):
             print(f"\nBaseline: {method}", flush=True)
-            finish(fit(config.in_directory(directory), experiment.data, brief=True))
+            finish(fit(config.in_directory(directory), experiment.data, True, engine))
         results = run_directory.read(directory)[1]
         baseline = restored(config, results, directory, experiment.data)
         found[method] = trained_subject(baseline, others, seed, pixels=False)

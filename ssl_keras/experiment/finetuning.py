@@ -9,7 +9,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from ssl_keras import environment, networks, optimizers, report, run_directory, training
 from ssl_keras.callbacks import NonFiniteGuard, Progress
@@ -221,10 +220,13 @@ class _Trial:
         learner = self._learner(data, weights, seed)
 
         def outputs(images: Any) -> list[Any]:
-            return [tf.cast(learner.encoder(images, training=False), tf.float32)]
+            return [backbone(images, training=False)]
 
         def logits(images: Any) -> list[Any]:
-            return [learner.classifier(outputs(images)[0])[name]]
+            return [learner.classifier(backbone(images, training=False))[name]]
+
+        # Measured in float32, whatever it is trained in.
+        backbone = self._backbone("float32", weights)
 
         frozen = extract(outputs, data, ["frozen"])["frozen"]
         values = {f"linear/{key}": float(v) for key, v in Linear().evaluate(frozen, seed)}
@@ -240,6 +242,7 @@ class _Trial:
                 Progress(self.batch_size, {"loss": "loss", f"supervised/{name}/accuracy": name}),
             ],
         )
+        backbone.set_weights(learner.encoder.get_weights())
         found = extract(logits, data, ["logits"])["logits"]
         for key, labels, of in (
             ("{}", found.test_labels, found.test),

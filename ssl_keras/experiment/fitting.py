@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,10 +27,11 @@ from ssl_keras.checkpoints import Checkpoints, weights_digest
 from ssl_keras.config import Config
 from ssl_keras.datasets import DataSet
 from ssl_keras.datasets.composing import compose_images
+from ssl_keras.devices import Engine
 from ssl_keras.errors import Interrupted, UserError
 from ssl_keras.experiment import texts, workers
 from ssl_keras.experiment.building import Experiment, build, build_head, to_measure
-from ssl_keras.experiment.looping import train
+from ssl_keras.experiment.looping import check_services, train
 from ssl_keras.experiment.measuring import MEASUREMENTS, GeometryLog, build_measure, diagnosis
 from ssl_keras.interruption import Interruption
 from ssl_keras.models.simclr import SimCLR
@@ -62,13 +64,19 @@ class Trained:
     claimed: run_directory.Claimed
 
 
-def fit(config: Config, data: DataSet | None = None, brief: bool = False) -> Trained:
+def fit(
+    config: Config,
+    data: DataSet | None = None,
+    brief: bool = False,
+    engine: Engine | None = None,
+) -> Trained:
     """Train, and keep the weights in the run's directory.
 
     Args:
         config: the configuration.
         data: its data set, if it is loaded already.
-        brief: whether to leave out the banner.
+        brief: whether to leave out the banner, and lines of JSON.
+        engine: what it is to run on. Default: what the configuration asks for.
 
     Raises:
         UserError: something that the user can mend. Before training starts nothing is written;
@@ -78,7 +86,8 @@ def fit(config: Config, data: DataSet | None = None, brief: bool = False) -> Tra
     started = time.perf_counter()
     run_directory.check(config)
     with timed(times, "build"):
-        experiment = build(config, data)
+        experiment = build(config, data, engine)
+    check_services(config)
     claimed = run_directory.claim(config)
     try:
         return _fit(experiment, claimed, times, started, brief)
@@ -108,8 +117,11 @@ def _fit(
     if restored is not None:
         _check_engine(experiment, before)
     workers.start(experiment.engine, model, config, first_step)
+    # Whatever could be refused has been: from here on what was there may go.
+    claimed.begin()
     for notice in notices:
-        print(f"Note: {notice}, so training goes on from the one before.", flush=True)
+        text = f"Note: {notice}, so training goes on from the one before."
+        print(text, file=sys.stderr, flush=True)
     history = History()
     board = TensorBoardScalars(
         workdir / "tensorboard",
@@ -149,7 +161,7 @@ def _fit(
         training_started = time.perf_counter()
         print(f"Training: {total_steps - first_step} steps", flush=True)
         # The saver comes last: what it keeps is what everybody knows after the step.
-        listeners = [guard, *remembering.values(), board, _progress(experiment), saver]
+        listeners = [guard, *remembering.values(), board, _progress(experiment, brief), saver]
         try:
             with workers.together(experiment.engine):
                 wait = train(experiment, listeners, first_step)
@@ -218,14 +230,13 @@ def _check_engine(experiment: Experiment, before: Mapping[str, Any]) -> None:
     Raises:
         UserError: it does.
     """
-    here, there = experiment.engine.described(), before["engine"]
-    flags = {"precision": "mixed_precision", "jit": "jit", "replicas": "devices"}
-    for name, flag in flags.items():
-        if here[name] != there[name]:
+    here = experiment.engine.described()
+    there = before.get("engine", here)
+    for name, value in here.items():
+        if value != there[name]:
             raise UserError(
                 f"The run was begun with {name}={there[name]}, but on this machine it would go on "
-                f"with {name}={here[name]}: go on where it was begun, or begin again with "
-                f"--overwrite and an explicit --{flag}."
+                f"with {name}={value}: go on where it was begun, or begin again with --overwrite."
             )
 
 
@@ -248,16 +259,16 @@ def _non_finite(experiment: Experiment, workdir: Path, kept: Checkpoints) -> Cal
         last = f"that of step {steps[-1]}" if steps else "there is none"
         return (
             f"The last good checkpoint: {last}. The images of the batch are listed in {path}. "
-            f"{texts.advice(config)}"
+            f"{texts.advice(experiment)}"
         )
 
     return report_on
 
 
-def _progress(experiment: Experiment) -> Listener:
+def _progress(experiment: Experiment, brief: bool) -> Listener:
     """What tells of the training while it goes on."""
     settings, batch = experiment.config.run, experiment.config.optimization.batch_size
-    if settings.quiet:
+    if settings.quiet or (settings.log_json and brief):
         return Listener()
     if settings.log_json:
         return JsonLines(batch, texts.console())
@@ -276,7 +287,7 @@ def _geometry(experiment: Experiment, board: TensorBoardScalars) -> GeometryLog 
         return None
     every = settings.measure_every or max(1, experiment.total_steps // MEASUREMENTS)
     measure = build_measure(experiment, settings.measure_images)
-    advice = texts.advice(experiment.config)
+    advice = texts.advice(experiment)
     return GeometryLog(measure, board, every, diagnosis(experiment), advice)
 
 

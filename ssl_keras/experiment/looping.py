@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from ssl_keras import training
+from ssl_keras.config import Config
 from ssl_keras.errors import UserError
 from ssl_keras.experiment.building import Experiment
 
@@ -39,7 +40,7 @@ def batches(experiment: Experiment, first_step: int) -> Any:
     """
     config, engine = experiment.config, experiment.engine
     split, size, seed = experiment.data.train, config.optimization.batch_size, config.run.seed
-    addresses = config.engine.data_service.split(",") if config.engine.data_service else []
+    addresses = check_services(config)
 
     def of(shares: range, num_steps: int | None) -> Any:
         parts = [
@@ -82,10 +83,9 @@ def served(parts: Sequence[Any], addresses: Sequence[str], name: str) -> Any:
     Raises:
         UserError: see `batches`.
     """
-    for part, address in zip(parts, addresses, strict=True):
-        _check_reachable(address)
+    for part in parts:
         content = tf.raw_ops.DatasetToGraphV2(input_dataset=part._variant_tensor).numpy()
-        if any(word in content for word in (b"PyFunc", b"PyFuncStateless")):
+        if b"PyFunc" in content:
             raise UserError(
                 f"data_service cannot make the batches of {name}, whose images are decoded by "
                 "Python: leave it out, or use a source that fits in memory."
@@ -100,6 +100,18 @@ def served(parts: Sequence[Any], addresses: Sequence[str], name: str) -> Any:
     ]
     turns = tf.data.Dataset.range(len(services)).repeat()
     return tf.data.Dataset.choose_from_datasets(services, turns).prefetch(2)
+
+
+def check_services(config: Config) -> list[str]:
+    """The addresses of the data services.
+
+    Raises:
+        UserError: one of them is no address, or does not answer.
+    """
+    addresses = config.engine.data_service.split(",") if config.engine.data_service else []
+    for address in addresses:
+        _check_reachable(address)
+    return addresses
 
 
 def _check_reachable(address: str) -> None:

@@ -87,7 +87,7 @@ def restored(
 def recorded_engine(results: Mapping[str, Any]) -> Engine:
     """One device of this machine, with the precision of a finished run: what its checkpoint
     fits."""
-    return Engine(precision=results["engine"]["precision"])
+    return Engine(precision=results.get("engine", {}).get("precision", "off"))
 
 
 def load_weights(experiment: Experiment, workdir: Path, results: Mapping[str, Any]) -> None:

@@ -49,8 +49,7 @@ def _run(config: Config) -> dict[str, Any]:
     try:
         results = _evaluate_and_finish(trained)
         texts.outcome(config, trained.workdir, results)
-        with workers.together(engine):
-            workers.wait(engine)
+        workers.dismiss(engine)
         return results
     except KeyboardInterrupt as interruption:
         how = texts.going_on(trained.workdir)
@@ -66,7 +65,7 @@ def _evaluate_and_finish(trained: Trained) -> dict[str, Any]:
     data = experiment.data
     if any(data.features or not head.needs_labels for head in heads.values()):
         with timed(results["times"], "baselines"):
-            baselines = baseline_subjects(experiment, heads, workdir, seed)
+            baselines = baseline_subjects(experiment, heads, workdir, seed, experiment.engine)
         with timed(results["times"], "evaluation"):
             print("Evaluating frozen features", flush=True)
             subjects = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import sys
 from collections import Counter
@@ -65,16 +66,19 @@ def outcome(config: Config, workdir: Path, results: Mapping[str, Any]) -> None:
     if config.run.quiet:
         print(workdir, file=console(), flush=True)
     elif config.run.log_json:
-        told = {"workdir": str(workdir), "results": results["results"]}
+        # JSON has no number that is not finite.
+        values = {n: v if math.isfinite(v) else None for n, v in results["results"].items()}
+        told = {"workdir": str(workdir), "results": values}
         print(json.dumps(told), file=console(), flush=True)
 
 
-def advice(config: Config) -> str:
+def advice(experiment: Experiment) -> str:
     """What to change when the loss is not finite, given what can be changed."""
+    config = experiment.config
     changes = ["lower --learning_rate"]
     if config.loss is not None and "temperature" in config.loss.options():
         changes.append("raise --temperature")
-    if config.engine.mixed_precision != "off":
+    if experiment.engine.precision != "off":
         changes.append("use --mixed_precision=off")
     return f"To mend it: {', or '.join(changes)}."
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -44,11 +46,15 @@ def follow(config: Config, engine: Engine) -> dict[str, Any]:
     number, index = devices.worker()
     experiment = build(config, engine=engine)
     print(f"Worker {index} of {number}: follows worker 0, which writes the results.", flush=True)
-    with together(engine), Interruption():
-        first_step = start(engine, experiment.model, config, 0)
-        guard = NonFiniteGuard(experiment.model.non_finite_step, lambda _: "See worker 0.")
-        train(experiment, [guard], first_step)
-        wait(engine)
+    with together(engine):
+        with Interruption():
+            first_step = start(engine, experiment.model, config, 0)
+            guard = NonFiniteGuard(experiment.model.non_finite_step, lambda _: "See worker 0.")
+            train(experiment, [guard], first_step)
+        # What follows waits inside TensorFlow, where Python does not hear of signals.
+        for number_of_signal in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number_of_signal, signal.SIG_DFL)
+        _meet(engine)
     print(f"Worker {index} of {number}: done.", flush=True)
     return {}
 
@@ -84,10 +90,19 @@ def start(engine: Engine, model: Any, config: Config, first_step: int) -> int:
     return int(first_step)
 
 
-def wait(engine: Engine) -> None:
-    """Return when all workers have called this."""
+def dismiss(engine: Engine) -> None:
+    """Let the others go, when the chief has written everything; that one of them is lost by then
+    does not matter."""
     if engine.kind == "multi_worker":
-        _from_chief(engine, [tf.zeros([1], tf.int64)])
+        try:
+            _meet(engine)
+        except _LOST:
+            print("Note: another worker has stopped before the end.", file=sys.stderr, flush=True)
+
+
+def _meet(engine: Engine) -> None:
+    """Return when all workers have called this."""
+    _from_chief(engine, [tf.zeros([1], tf.int64)])
 
 
 @contextmanager

@@ -296,11 +296,11 @@ class Learner(keras.Model):
         once = tf.function if self._replicas == 1 else lambda function: function
         forward, backward = once(self._forward), once(backward)
 
+        # One after the other, and none of the first pass kept for the second: otherwise they would
+        # need the memory of the whole.
         parts: list[Any] = []
         for k in range(count):
-            # One after the other: otherwise they would need the memory of the whole.
-            with tf.control_dependencies([parts[-1][0]] if parts else []):
-                parts.append(forward(inputs[k], keys[k]))
+            parts.append(forward(_after(inputs[k], parts[-1][0] if parts else None), keys[k]))
         features, outputs = tf.nest.map_structure(lambda *rows: _joined(rows), *parts)
         with tf.GradientTape() as tape:
             tape.watch(outputs)
@@ -317,10 +317,9 @@ class Learner(keras.Model):
                 variable.assign(value)
         sliced = tf.nest.map_structure(lambda rows: _slices(rows, count), of_outputs)
         for k in range(count):
-            with tf.control_dependencies(total):
-                part = backward(
-                    inputs[k], keys[k], tf.nest.map_structure(lambda rows, k=k: rows[k], sliced)
-                )
+            own = tf.nest.map_structure(lambda rows, k=k: rows[k], sliced)
+            before_it = total[0] if k else tf.nest.flatten(of_outputs)[0]
+            part = backward(_after(inputs[k], before_it), keys[k], own)
             total = [sums + gradient for sums, gradient in zip(total, part, strict=True)]
         return values, total, features
 
@@ -426,6 +425,18 @@ class _GlobalMean(keras.metrics.Mean):
         if context is not None and context.num_replicas_in_sync > 1:
             value = context.all_reduce("MEAN", value)
         self.update_state(value)
+
+
+def _after(rows: Any, other: Any) -> Any:
+    """The same rows, which cannot be had before `other` has been computed.
+
+    XLA ignores control dependencies, so it is a dependency of values.
+    """
+    if other is None:
+        return rows
+    first = tf.reshape(other, [-1])[0]
+    nothing = tf.where(tf.math.equal(first, first), 0.0, float("nan"))
+    return rows + tf.cast(nothing, rows.dtype)
 
 
 def _slices(rows: Any, count: int) -> Any:

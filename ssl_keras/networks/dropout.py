@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,14 @@ import tensorflow as tf
 
 from ssl_keras import randomness
 
-_keys: list[Any] = []
+# Replicas are traced in threads that take turns, also within one forward pass.
+_local = threading.local()
+
+
+def _keys() -> list[Any]:
+    if not hasattr(_local, "keys"):
+        _local.keys = []
+    return _local.keys
 
 
 @contextlib.contextmanager
@@ -21,11 +29,11 @@ def dropout_keys(keys: Any) -> Iterator[None]:
     Args:
         keys: uint32 (batch,), one for each row that passes through the network.
     """
-    _keys.append(keys)
+    _keys().append(keys)
     try:
         yield
     finally:
-        _keys.pop()
+        _keys().pop()
 
 
 @keras.saving.register_keras_serializable("ssl_keras")
@@ -45,10 +53,10 @@ class KeyedDropout(keras.layers.Layer):
         self.rate, self.number = rate, number
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        if not training or not _keys or self.rate == 0:
+        if not training or not _keys() or self.rate == 0:
             return inputs
         rate = tf.fill([tf.shape(inputs)[0]], self.rate)
-        mask = randomness.keep_mask(_keys[-1], self.number, inputs.shape[1:], rate)
+        mask = randomness.keep_mask(_keys()[-1], self.number, inputs.shape[1:], rate)
         return inputs * tf.cast(mask, inputs.dtype) * tf.cast(1.0 / (1.0 - self.rate), inputs.dtype)
 
     def get_config(self) -> dict[str, Any]:

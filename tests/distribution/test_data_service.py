@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,8 @@ SETTINGS: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def addresses() -> Iterator[list[str]]:
-    services, found = start_services(2)
-    yield found
+    services: list[subprocess.Popen[str]] = []
+    yield start_services(2, services)
     for service in services:
         service.kill()
         service.wait()

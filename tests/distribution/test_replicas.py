@@ -26,17 +26,23 @@ def test_three_steps_on_two_devices_equal_those_on_one(loss: str, two_replicas: 
 
 
 def test_whatever_a_step_touches_is_that_of_one_device(two_replicas: Any) -> None:
-    # Views, batch norm after convolutions, probe, penalty, metrics, moving averages.
+    # Views, dropout, batch norm after convolutions, probe, penalty, metrics, moving averages.
     parity.compare("uniform_prior", two_replicas, full=True, ema_decay=0.5)
+
+
+def test_dropout_in_parts_of_shares_repeats_its_masks(two_replicas: Any) -> None:
+    options = {"full": True, "batch_norm": False}
+    alone = parity.trained(parity.make("nt_xent", **options), None)
+    with two_replicas.scope():
+        model = parity.make("nt_xent", **options, micro_batch=2)
+    parity.agree(parity.trained(model, two_replicas), alone, "nt_xent")
 
 
 def test_parts_of_shares_give_the_step_of_the_whole_batch(two_replicas: Any) -> None:
     alone = parity.trained(parity.make("nt_xent", batch_norm=False), None)
     with two_replicas.scope():
         model = parity.make("nt_xent", batch_norm=False, micro_batch=2)
-    shared = parity.trained(model, two_replicas)
-    for (name, expected), value in zip(alone.items(), shared.values(), strict=True):
-        np.testing.assert_allclose(value, expected, **parity.TOLERANCE, err_msg=name)
+    parity.agree(parity.trained(model, two_replicas), alone, "nt_xent")
 
 
 def test_three_steps_on_four_devices_equal_those_on_one() -> None:
