@@ -9,13 +9,18 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # Test processes: TensorFlow keeps about two cores busy by itself.
 JOBS ?= 2
 
-.PHONY: train test check format lint types imports clean
+.PHONY: train test test-browser check format lint types imports clean
 
 train: $(READY)
 	$(BIN)/python -m ssl_keras.train --loss=uniform_prior $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist=loadfile $(ARGS)
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist=loadfile --ignore=tests/browser $(ARGS)
+
+# TensorBoard in a headless Chromium (Debian: apt-get install chromium); no part of `make test`.
+test-browser: $(READY)
+	$(BIN)/python -m pip install --quiet playwright==1.65.2
+	$(BIN)/python -m pytest -q tests/browser $(ARGS)
 
 check: lint types imports test
 

@@ -164,7 +164,7 @@ class TensorBoardScalars(Listener):
             for name, schedule in self.schedules.items():
                 tf.summary.scalar(f"optimization/{name}", schedule(step))
             for name, level in self.levels.items():
-                tf.summary.scalar(f"chance/{name}", level(step))
+                tf.summary.scalar(f"train_chance/{name}", level(step))
             tf.summary.scalar("speed/steps_per_second", rate)
             tf.summary.scalar("speed/images_per_second", rate * self.batch_size)
             for name, value in environment.memory().items():

@@ -15,6 +15,8 @@ from ssl_keras.lazy import tf
 
 # The embedding: most points, and most pixels of the side of a thumbnail.
 MAX_POINTS, MAX_PIXELS = 1000, 32
+# The settings that runs differ in most often.
+_SHOWN_FIRST = ("loss", "temperature", "distribution_weight", "num_bits", "dataset", "seed")
 # Labels with more entries than this are shown as one column of digits.
 _COLUMNS = 12
 
@@ -26,7 +28,7 @@ def charts(features: Mapping[str, Feature], contrastive: bool) -> dict[str, dict
         features: the declared features.
         contrastive: whether there is a contrastive loss.
     """
-    objective = {"loss": ["train/loss", "chance/loss"]}
+    objective = {"loss": ["train/loss", "train_chance/loss"]}
     geometry = {
         name: [f"geometry/(features|projections)/{name}"]
         for name in ("alignment", "uniformity", "effective_rank", "mean_norm")
@@ -35,10 +37,10 @@ def charts(features: Mapping[str, Feature], contrastive: bool) -> dict[str, dict
         objective["parts of the loss"] = ["train/(alignment|distribution)"]
         objective["contrastive accuracy"] = [
             "train/contrastive_accuracy",
-            "chance/contrastive_accuracy",
+            "train_chance/contrastive_accuracy",
         ]
     probes = {
-        name: [f"train/(linear_probe|supervised)/{name}/accuracy", f"chance/{name}"]
+        name: [f"train/(linear_probe|supervised)/{name}/accuracy", f"train_chance/{name}"]
         for name in features
     }
     return {
@@ -87,9 +89,12 @@ def hyperparameters(settings: Mapping[str, Any], metrics: Sequence[str], name: s
     """
     from tensorboard.plugins.hparams import api, summary
 
+    # The first few are shown at once.
+    order = [name for name in _SHOWN_FIRST if name in settings]
+    order += sorted(set(settings) - set(order))
     plain = {
-        key: value if isinstance(value, bool | int | float) else str(value)
-        for key, value in settings.items()
+        key: settings[key] if isinstance(settings[key], bool | int | float) else str(settings[key])
+        for key in order
     }
     shown = [api.Metric(tag, display_name=tag.removeprefix("evaluation/")) for tag in metrics]
     config = summary.experiment_pb(

@@ -53,11 +53,11 @@ def scalars(found: Any) -> dict[str, list[tuple[int, float]]]:
 
 def test_curves_stand_beside_what_knows_nothing(finished: Path) -> None:
     values = scalars(board(finished))
-    assert values["chance/class"] == [(step, pytest.approx(0.1)) for step in (2, 4, 6)]
-    assert values["chance/contrastive_accuracy"][0] == (2, pytest.approx(1 / 32))
+    assert values["train_chance/class"] == [(step, pytest.approx(0.1)) for step in (2, 4, 6)]
+    assert values["train_chance/contrastive_accuracy"][0] == (2, pytest.approx(1 / 32))
     collapsed = np.log(2 * 32 - 1)
     # NT-Xent of equal projections is the log of their number at every temperature.
-    assert [v for _, v in values["chance/loss"]] == pytest.approx([collapsed] * 3)
+    assert [v for _, v in values["train_chance/loss"]] == pytest.approx([collapsed] * 3)
     assert [step for step, _ in values["speed/images_per_second"]] == [2, 4, 6]
     assert 0.05 < values["speed/memory_gib"][0][1] < 60
     assert values["optimization/temperature"][-1][1] == pytest.approx(0.1, abs=0.02)
