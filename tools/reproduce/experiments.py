@@ -161,11 +161,19 @@ def _fashion_cells(scale: str) -> dict[str, dict[str, Any]]:
     cells = _objective_cells("smoke" if scale == "smoke" else "laptop")
     if "simple-0-bits" in cells:
         cells["simple"] = cells.pop("simple-0-bits")
-    views = {"views": "augment,mixup", "mixup_alpha": 0.7, "crop_area_min": 0.08}
-    changes = {"source": FASHION_MNIST, "num_bits": 0, **views, "flip": True, "blur": 0.5}
+    changes = {"source": FASHION_MNIST, "num_bits": 0}
+    changes |= {"crop_area_min": 0.08, "flip": True, "blur": 0.5}
     changes |= {"heads": "linear,knn"} | ({} if scale == "full" else {"max_train_images": 5000})
+    mixup = {"views": "augment,mixup", "mixup_alpha": 0.7}
+    # A cell with steps of its own (hinge, in small batches) keeps its learning rate too. Losses of
+    # the hardest negatives go without mixup: it makes the image that was mixed in the hardest.
     return {
-        name: {**cell, **changes, **({} if "steps" in cell else sizes[scale])}
+        name: {
+            **cell,
+            **changes,
+            **({} if "steps" in cell else sizes[scale]),
+            **({} if name in ("hard_contrastive", "hard_simple", "hinge") else mixup),
+        }
         for name, cell in cells.items()
     }
 
