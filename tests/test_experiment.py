@@ -73,8 +73,8 @@ def test_the_directory_holds_everything(finished: tuple[Path, dict[str, Any]]) -
     kept = json.loads((workdir / "config.json").read_text())
     assert results["config"].items() <= kept.items()
     left_out = set(kept) - set(results["config"])
-    where_and_how_often = {"data_dir", "download", "checkpoint_minutes", "checkpoint_keep"}
-    assert left_out <= where_and_how_often
+    told_and_kept = {"quiet", "log_json", "checkpoint_minutes", "checkpoint_keep"}
+    assert left_out <= {"data_dir", "download", *told_and_kept}
     assert [record["step"] for record in results["history"]] == [2, 4, 6]
     assert results["setup"]["encoder"].startswith("convnet, ")
     assert 0 <= results["times"]["input_wait_share"] < 1

@@ -152,8 +152,8 @@ def test_other_labels_are_never_used(
     options = FinetuningConfig(**OPTIONS)
     build = finetuning.build
 
-    def corrupted(config: Config) -> experiment.Experiment:
-        made = build(config)
+    def corrupted(config: Config, **options_of_build: Any) -> experiment.Experiment:
+        made = build(config, **options_of_build)
         train = made.data.train
         assert isinstance(train, MemorySplit)
         rows = labelled_rows(train.labels["class"], options.label_fraction, options.seed)
@@ -293,14 +293,16 @@ def test_unfinished_damaged_and_unlabelled_runs_are_refused(
     (unfinished / "results.json").unlink()
     images = np.zeros((40, 16, 16), np.uint8)
     np.savez(tmp_path / "images.npz", images=images)
-    unlabelled = run_directory.claim(
+    claimed = run_directory.claim(
         Config.make(
             dataset="plain",
             source=f"npz:{tmp_path / 'images.npz'}",
             batch_size=8,
             workdir=str(tmp_path / "unlabelled"),
         )
-    ).workdir
+    )
+    claimed.begin()
+    unlabelled = claimed.workdir
     run_directory.write_json(unlabelled / "results.json", {})
     for directory, message in (
         (damaged, "can be read (the checkpoint of step"),

@@ -123,7 +123,7 @@ def test_stopped_and_gone_on_equals_never_stopped(
 def test_going_on_is_exact_on_several_devices_and_in_low_precision(
     settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shorter = {"steps": 5, "measure_images": 0, "heads": "", **settings}
+    shorter = {"steps": 5, "heads": "", **settings}
     experiment.run(make(tmp_path / "whole", **shorter))
     stop_after(3, make(tmp_path / "run", **shorter), monkeypatch)
     experiment.run(make(tmp_path / "run", **shorter))
@@ -235,7 +235,7 @@ def test_killed_in_the_middle_of_an_epoch_and_gone_on_equals_never_killed(
     streaming = source == "folder"
     if streaming:
         settings |= {"source": f"folder:{photographs(tmp_path / 'images')}", "batch_size": 7}
-        settings |= {"knn_k": 5, "crop_area_min": 0.5}
+        settings |= {"knn_k": 5, "crop_area_min": 0.5, "micro_batch": 7}
     workdir = tmp_path / "run"
     process = start(workdir, settings, streaming)
     deadline = time.monotonic() + 240
@@ -291,8 +291,8 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     else:
         data.write_bytes(data.read_bytes()[:100])
     results = experiment.run(config)
-    output = capfd.readouterr().out
-    assert "the checkpoint of step 8 is damaged, so training goes on from the one before" in output
+    told = capfd.readouterr().err
+    assert "the checkpoint of step 8 is damaged, so training goes on from the one before" in told
     assert results["times"]["resumed_at"] == [6]
     assert comparable(tmp_path / "run") == comparable(whole)
     for path in directory.glob("step-*.json"):
@@ -394,6 +394,7 @@ def test_only_as_many_checkpoints_as_wanted_are_kept(tmp_path: Path) -> None:
 def test_one_directory_has_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = make(tmp_path / "run")
     first = run_directory.claim(config)
+    first.begin()
     with pytest.raises(UserError, match="where another process is training"):
         run_directory.claim(config)
     first.lock.close()
@@ -404,6 +405,7 @@ def test_one_directory_has_one_process(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     plain = Config.make(**TINY)
     one, two = run_directory.claim(plain), run_directory.claim(plain)
+    one.begin()
     assert two.workdir.name == f"{one.workdir.name}-2"
     assert not one.resumes
     one.lock.close()

@@ -17,9 +17,16 @@ def config(workdir: Path | None = None, **values: Any) -> Config:
     return Config.make(workdir=None if workdir is None else str(workdir), **values)
 
 
+def begun(made: Config) -> run_directory.Claimed:
+    """The directory of a run that has begun."""
+    claimed = run_directory.claim(made)
+    claimed.begin()
+    return claimed
+
+
 def test_a_claimed_directory_says_what_determines_the_run(tmp_path: Path) -> None:
     made = config(tmp_path / "a" / "b", num_bits=3)
-    workdir = run_directory.claim(made).workdir
+    workdir = begun(made).workdir
     assert workdir == tmp_path / "a" / "b"
     assert run_directory.is_run(workdir)
     assert (workdir / "flags.txt").read_text().startswith(run_directory.MARK)
@@ -33,7 +40,7 @@ def test_a_directory_of_something_else_is_never_touched(
 ) -> None:
     (tmp_path / name).write_text("precious")
     with pytest.raises(UserError, match="holds other things than a run"):
-        run_directory.claim(config(tmp_path, overwrite=overwrite))
+        begun(config(tmp_path, overwrite=overwrite))
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "precious"
 
@@ -42,7 +49,7 @@ def test_a_directory_of_something_else_is_never_touched(
 def test_a_run_is_replaced_only_when_asked_and_only_what_is_its_own(
     tmp_path: Path, finished: bool
 ) -> None:
-    claimed = run_directory.claim(config(tmp_path / "run"))
+    claimed = begun(config(tmp_path / "run"))
     claimed.release()
     workdir = claimed.workdir
     (workdir / "checkpoints").mkdir()
@@ -54,12 +61,12 @@ def test_a_run_is_replaced_only_when_asked_and_only_what_is_its_own(
     state = "a finished" if finished else "an unfinished"
     other = rf"holds {state} run with num_bits=2, not 5: .* --overwrite"
     with pytest.raises(UserError, match=other):
-        run_directory.claim(config(workdir, num_bits=5))
+        begun(config(workdir, num_bits=5))
     if finished:
         with pytest.raises(UserError, match=r"holds a finished run: .* --overwrite"):
-            run_directory.claim(config(workdir))
+            begun(config(workdir))
     assert (workdir / "checkpoints" / "ckpt").exists()
-    run_directory.claim(config(workdir, overwrite=True))
+    begun(config(workdir, overwrite=True))
     assert sorted(path.name for path in workdir.iterdir()) == [
         ".lock",
         "config.json",
@@ -72,11 +79,11 @@ def test_an_empty_directory_is_used_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run_directory.claim(config(Path("."))).workdir == Path(".")
+    assert begun(config(Path("."))).workdir == Path(".")
     real = tmp_path / "real"
     real.mkdir()
     (tmp_path / "link").symlink_to(real)
-    run_directory.claim(config(tmp_path / "link"))
+    begun(config(tmp_path / "link"))
     assert run_directory.is_run(real)
 
 
@@ -85,12 +92,12 @@ def test_equal_commands_get_a_directory_each(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     made = config()
-    claims = [run_directory.claim(made) for _ in range(3)]
+    claims = [begun(made) for _ in range(3)]
     name = made.run_name()
     assert [c.workdir.name for c in claims] == [name, f"{name}-2", f"{name}-3"]
     for claim in claims:
         claim.release()
-    again = run_directory.claim(config(overwrite=True))
+    again = begun(config(overwrite=True))
     assert (again.workdir.name, again.resumes) == (name, False)
 
 
@@ -99,7 +106,7 @@ def test_a_file_is_no_directory(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="which is a file"):
         run_directory.check(config(tmp_path / "file"))
     with pytest.raises(UserError, match="cannot be written"):
-        run_directory.claim(config(tmp_path / "file" / "below"))
+        begun(config(tmp_path / "file" / "below"))
 
 
 def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

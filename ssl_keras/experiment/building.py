@@ -181,6 +181,8 @@ def build_engine(config: Config, alone: bool = False) -> Engine:
     wanted = config.engine
     if wanted.deterministic:
         tf.config.experimental.enable_op_determinism()
+        # The layers of keras-cv ask for it when they are made; ours never draw from it.
+        tf.random.set_global_generator(tf.random.Generator.from_seed(config.run.seed))
     sharing = ("none", None) if alone else (wanted.strategy, wanted.devices)
     return devices.resolve(wanted.mixed_precision, wanted.jit, *sharing)
 

@@ -126,7 +126,7 @@ def test_the_launcher_refuses_odd_numbers(option: str, capfd: pytest.CaptureFixt
 
 
 def test_the_launcher_passes_interruptions_on(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tools.launch", "--", *flags(tmp_path / "run", steps=10000)]
+    command = [sys.executable, "-m", "tools.launch", "--", *flags(tmp_path / "run", steps=600)]
     launcher = subprocess.Popen(
         command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )

@@ -63,7 +63,7 @@ def test_the_supervised_loss_is_the_cross_entropy_of_both_views(bit_data: DataSe
 
 
 def test_the_autoencoder_learns_to_reconstruct(bit_data: DataSet) -> None:
-    settings = {"method": "autoencoder", "steps": 60, "learning_rate": 0.01, "views": ""}
+    settings = {"method": "autoencoder", "steps": 200, "learning_rate": 0.01, "views": ""}
     untrained = experiment.build(Config.make(**{**SMALL, **settings}), bit_data)
     built = trained(bit_data, **settings)
     model = built.model
