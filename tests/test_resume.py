@@ -115,7 +115,7 @@ def test_stopped_and_gone_on_equals_never_stopped(
 @pytest.mark.parametrize(
     "settings",
     [
-        {"strategy": "mirrored", "devices": 2, "micro_batch": 8},
+        {"strategy": "mirrored", "devices": 2, "micro_batch": 32},
         {"mixed_precision": "float16", "loss": "nt_xent"},
     ],
     ids=str,

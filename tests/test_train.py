@@ -130,19 +130,29 @@ def test_the_export_works_without_this_package(smoke: tuple[Path, str], tmp_path
 
 
 def test_another_process_gives_the_same_numbers(smoke: tuple[Path, str], tmp_path: Path) -> None:
-    # With deterministic operations asked for; on a CPU all are deterministic without being asked.
+    from ssl_keras import experiment, flags
+
     workdir, _ = smoke
-    result = python(
-        "-m", "ssl_keras.train", "--flagfile=flags/smoke.flags", "--deterministic",
-        f"--workdir={tmp_path / 'run'}",
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    assert "deterministic operations only" in result.stdout
-    here, there = (
-        json.loads((path / "results.json").read_text()) for path in (workdir, tmp_path / "run")
-    )
-    for key in ("weights_sha256", "results", "training", "history"):
+    arguments = [f"--flagfile={ROOT / 'flags' / 'smoke.flags'}", f"--workdir={tmp_path / 'run'}"]
+    here = experiment.run(flags.parse(["train", *arguments], flags.define()))
+    there = json.loads((workdir / "results.json").read_text())
+    for key in ("weights_sha256", "results", "training", "config"):
         assert here[key] == there[key], key
+
+
+def test_deterministic_runs_are_equal(tmp_path: Path) -> None:
+    found = []
+    for name in ("first", "second"):
+        result = python(
+            "-m", "ssl_keras.train", "--loss=nt_xent", "--steps=8", "--batch_size=64",
+            "--width_multiplier=0.25", "--heads=knn", "--deterministic",
+            f"--workdir={tmp_path / name}",
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        assert "deterministic operations only" in result.stdout
+        found.append(json.loads((tmp_path / name / "results.json").read_text()))
+    for key in ("weights_sha256", "results", "history"):
+        assert found[0][key] == found[1][key], key
 
 
 def test_a_second_start_refuses_to_lose_the_first(smoke: tuple[Path, str]) -> None:
