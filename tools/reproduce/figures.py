@@ -71,7 +71,7 @@ def fashion(axes: Sequence[Any], rows: Rows) -> None:
         mean = np.mean([row[key] for row in rows])
         axes[0].axvline(mean, color=color, linestyle="--", label=f"untrained, {mean:.3f}")
     names_of(axes[0], places, [row["cell"] for row in ordered], "class on the features")
-    axes[0].legend(fontsize=7, loc="lower right")
+    axes[0].legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.4, -0.08), ncols=2)
 
 
 def data_sets(axes: Sequence[Any], rows: Rows) -> None:
