@@ -114,7 +114,7 @@ def check(config: Config) -> None:
         )
     if config.run.overwrite:
         return
-    finished = (workdir / "results.json").exists()
+    finished = _finished(workdir)
     state = "a finished" if finished else "an unfinished"
     before = _configuration(workdir)
     differing = {} if before is None else config.differences(before)
@@ -140,6 +140,15 @@ def _configuration(workdir: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _finished(workdir: Path) -> bool:
+    """Whether a run has come to its end: a run that was stopped while it was exported has not."""
+    path = workdir / "results.json"
+    try:
+        return json.loads(path.read_text()).get("saved_model_relative_difference", 0.0) is not None
+    except (OSError, ValueError, AttributeError):
+        return path.exists()
 
 
 def _longer(config: Config, before: Mapping[str, Any]) -> bool:
@@ -223,8 +232,7 @@ def _clear(workdir: Path, names: Collection[str]) -> None:
 def resumable(directory: Path, config: Config) -> bool:
     """Whether `directory` holds an unfinished run that this configuration goes on with."""
     before = _configuration(directory) if is_run(directory) else None
-    unfinished = not (directory / "results.json").exists()
-    return before is not None and unfinished and not config.differences(before)
+    return before is not None and not _finished(directory) and not config.differences(before)
 
 
 def holds(directory: Path, config: Config) -> bool:

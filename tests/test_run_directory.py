@@ -134,3 +134,18 @@ def test_a_directory_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     fill("new")
     assert [file.name for file in path.iterdir()] == ["new"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_run_that_was_stopped_while_it_was_exported_goes_on(tmp_path: Path) -> None:
+    made = config(tmp_path / "run")
+    begun(made).release()
+    results = tmp_path / "run" / "results.json"
+    results.write_text(json.dumps({"saved_model_relative_difference": None}))
+    assert run_directory.resumable(tmp_path / "run", made)
+    again = run_directory.claim(made)
+    assert again.resumes
+    again.release()
+    results.write_text(json.dumps({"saved_model_relative_difference": 0.0}))
+    assert not run_directory.resumable(tmp_path / "run", made)
+    with pytest.raises(UserError, match="holds a finished run"):
+        run_directory.claim(made)

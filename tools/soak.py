@@ -54,6 +54,15 @@ def start(workdir: Path, steps: int) -> subprocess.Popen:
     )
 
 
+def is_finished(workdir: Path) -> bool:
+    """Whether a run has come to its end, its export included."""
+    try:
+        results = json.loads((workdir / "results.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return results["saved_model_relative_difference"] is not None
+
+
 def finish(workdir: Path, steps: int) -> float:
     """Run to the end; returns the seconds it took."""
     began = time.monotonic()
@@ -81,6 +90,9 @@ def soak(directory: Path, kills: int, steps: int, seed: int) -> list[str]:
     generator = random.Random(seed)
     done = 0
     while done < kills:
+        if is_finished(killed):
+            print("The kill came after its end: started anew.", flush=True)
+            shutil.rmtree(killed)
         process = start(killed, steps)
         # From before training to a little into it, so that many starts make progress.
         deadline = time.monotonic() + generator.uniform(0.2, 0.9) * seconds
