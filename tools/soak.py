@@ -128,6 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     given: Any = parser.parse_args(arguments)
 
     def body() -> None:
+        startup.start_tensorflow()
         if given.kills < 1 or given.steps < 1:
             raise UserError("kills and steps must be at least 1.")
         for name in ("alone", "killed"):
