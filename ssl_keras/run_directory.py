@@ -114,8 +114,8 @@ def check(config: Config) -> None:
         )
     if config.run.overwrite:
         return
-    finished = _finished(workdir)
-    state = "a finished" if finished else "an unfinished"
+    ended = finished(workdir)
+    state = "a finished" if ended else "an unfinished"
     before = _configuration(workdir)
     differing = {} if before is None else config.differences(before)
     if before is not None and differing:
@@ -126,7 +126,7 @@ def check(config: Config) -> None:
             f"{others}: to go on with it give the same flags, or choose another --workdir, or pass "
             "--overwrite to replace it."
         )
-    if before is None or (finished and not _longer(config, before)):
+    if before is None or (ended and not _longer(config, before)):
         raise UserError(
             f"workdir is {workdir}, which holds {state} run: choose another directory, or pass "
             "--overwrite to replace it; python -m ssl_keras.evaluate measures it with other heads."
@@ -142,7 +142,7 @@ def _configuration(workdir: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _finished(workdir: Path) -> bool:
+def finished(workdir: Path) -> bool:
     """Whether a run has come to its end: a run that was stopped while it was exported has not."""
     path = workdir / "results.json"
     try:
@@ -232,7 +232,7 @@ def _clear(workdir: Path, names: Collection[str]) -> None:
 def resumable(directory: Path, config: Config) -> bool:
     """Whether `directory` holds an unfinished run that this configuration goes on with."""
     before = _configuration(directory) if is_run(directory) else None
-    return before is not None and not _finished(directory) and not config.differences(before)
+    return before is not None and not finished(directory) and not config.differences(before)
 
 
 def holds(directory: Path, config: Config) -> bool:
@@ -242,8 +242,7 @@ def holds(directory: Path, config: Config) -> bool:
     except UserError:
         return False
     wanted = json.loads(json.dumps(config.determining()))
-    finished = results["saved_model_relative_difference"] is not None
-    return bool(finished and results["config"] == wanted)
+    return bool(finished(directory) and results["config"] == wanted)
 
 
 def is_saved_model(directory: Path) -> bool:

@@ -95,8 +95,8 @@ def start_workers(commands: Sequence[Sequence[str]], **options: Any) -> list[sub
 
 
 def finish(workers: Sequence[subprocess.Popen[str]]) -> int:
-    """Wait for all; when one fails, end the others. The exit code is that of the one that failed
-    first, or 0."""
+    """Wait for all; when one fails, give the others time to end by themselves. The exit code is
+    that of the one that failed first, or 0."""
     while all(worker.poll() in (None, 0) for worker in workers):
         if all(worker.poll() == 0 for worker in workers):
             return startup.OK
@@ -106,10 +106,6 @@ def finish(workers: Sequence[subprocess.Popen[str]]) -> int:
     until = time.monotonic() + _GRACE
     while time.monotonic() < until and any(worker.poll() is None for worker in workers):
         time.sleep(0.1)
-    for worker in workers:
-        if worker.poll() is None:
-            worker.kill()
-            worker.wait()
     return failed
 
 
@@ -171,6 +167,7 @@ def _train(flags: Sequence[str], count: int) -> int:
         for worker in workers:
             if worker.poll() is None:
                 worker.kill()
+                worker.wait()
         for reader in readers:
             reader.join(timeout=5)
         for number, handler in before.items():

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ssl_keras import startup
+from ssl_keras import run_directory, startup
 from ssl_keras.checkpoints import Checkpoints
 from ssl_keras.errors import UserError
 from tools.common import build_parser
@@ -54,15 +54,6 @@ def start(workdir: Path, steps: int) -> subprocess.Popen:
     )
 
 
-def is_finished(workdir: Path) -> bool:
-    """Whether a run has come to its end, its export included."""
-    try:
-        results = json.loads((workdir / "results.json").read_text())
-    except (OSError, ValueError):
-        return False
-    return results["saved_model_relative_difference"] is not None
-
-
 def finish(workdir: Path, steps: int) -> float:
     """Run to the end; returns the seconds it took."""
     began = time.monotonic()
@@ -90,7 +81,7 @@ def soak(directory: Path, kills: int, steps: int, seed: int) -> list[str]:
     generator = random.Random(seed)
     done = 0
     while done < kills:
-        if is_finished(killed):
+        if run_directory.finished(killed):
             print("The kill came after its end: started anew.", flush=True)
             shutil.rmtree(killed)
         process = start(killed, steps)

@@ -45,7 +45,7 @@ def _run(config: Config) -> dict[str, Any]:
     engine = build_engine(config)
     if not engine.is_chief:
         return workers.follow(config, engine)
-    trained = fit(config)
+    trained = fit(config, engine=engine)
     try:
         results = _evaluate_and_finish(trained)
         texts.outcome(config, trained.workdir, results)

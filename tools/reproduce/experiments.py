@@ -178,14 +178,18 @@ def _fashion_cells(scale: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def _autoencoder_cells(scale: str) -> dict[str, dict[str, Any]]:
-    """The autoencoder beside bits, by the weight of the planes in its loss."""
-    base: dict[str, Any] = {
+def _size(scale: str, epochs: int) -> dict[str, Any]:
+    """The data, encoder and length of an experiment, with `epochs` on the laptop."""
+    return {
         "smoke": {"steps": 10, "batch_size": 64, "width_multiplier": 0.25},
-        "laptop": {"epochs": 60, "batch_size": 250},
+        "laptop": {"epochs": epochs, "batch_size": 250},
         "full": {"source": "cifar10", "encoder": "resnet18", "batch_size": 512, "epochs": 200},
     }[scale]
-    base |= {"method": "autoencoder", "heads": "linear,knn,bits"}
+
+
+def _autoencoder_cells(scale: str) -> dict[str, dict[str, Any]]:
+    """The autoencoder beside bits, by the weight of the planes in its loss."""
+    base = {**_size(scale, 60), "method": "autoencoder", "heads": "linear,knn,bits"}
     cells = {"0-bits": {**base, "num_bits": 0}}
     for weight in (10.0,) if scale == "smoke" else (10.0, 1.0, 0.1):
         cells[f"10-bits-{weight:g}"] = {**base, "num_bits": 10, "planes_weight": weight}
@@ -194,12 +198,8 @@ def _autoencoder_cells(scale: str) -> dict[str, dict[str, Any]]:
 
 def _baseline_cells(scale: str) -> dict[str, dict[str, Any]]:
     """Data beside bits, each run with both baselines."""
-    base: dict[str, Any] = {
-        "smoke": {"steps": 10, "batch_size": 64, "width_multiplier": 0.25},
-        "laptop": {"epochs": 60, "batch_size": 250},
-        "full": {"source": "cifar10", "encoder": "resnet18", "batch_size": 512, "epochs": 200},
-    }[scale]
-    base |= {"loss": "nt_xent", "heads": "linear,knn,bits,supervised,autoencoder"}
+    heads = "linear,knn,bits,supervised,autoencoder"
+    base = {**_size(scale, 60), "loss": "nt_xent", "heads": heads}
     # With every channel alike, ten planes of bits would be nearly all that the autoencoder is
     # asked for; see the experiment "autoencoder".
     fair = {"baseline_planes_weight": 0.1}
@@ -221,18 +221,8 @@ _CHOSEN: dict[str, dict[str, Any]] = {
 
 
 def _objective_cells(scale: str) -> dict[str, dict[str, Any]]:
-    sizes: dict[str, dict[str, Any]] = {
-        "smoke": {"steps": 10, "batch_size": 64, "width_multiplier": 0.25},
-        "laptop": {"epochs": 100, "batch_size": 250},
-        "full": {
-            "source": "cifar10",
-            "encoder": "resnet18",
-            "batch_size": 512,
-            "epochs": 200,
-        },
-    }
     base = {
-        **sizes[scale],
+        **_size(scale, 100),
         "dataset": "bit_concat",
         "num_bits": 2,
         "heads": "linear,knn,geometry",

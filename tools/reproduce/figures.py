@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,21 @@ def dots(axis: Any, rows: Rows, column: str, places: Any, color: str, label: str
         color=color,
         label=label,
     )
+
+
+def bars(axis: Any, rows: Rows, columns: Mapping[str, tuple[str, str]]) -> None:
+    """A group of bars a row with the spread over seeds: column -> (label, color)."""
+    width = 0.8 / len(columns)
+    for index, (column, (label, color)) in enumerate(columns.items()):
+        axis.bar(
+            np.arange(len(rows)) + (index - (len(columns) - 1) / 2) * width,
+            [row.get(column, math.nan) for row in rows],
+            width,
+            yerr=[row.get(f"{column}_sd", 0.0) for row in rows],
+            color=color,
+            error_kw={"linewidth": 1},
+            label=label,
+        )
 
 
 def names_of(axis: Any, places: Any, names: Sequence[str], title: str) -> None:
@@ -107,17 +122,7 @@ def autoencoder(axes: Sequence[Any], rows: Rows) -> None:
         ),
     )
     for axis, (title, columns) in zip(axes, panels, strict=True):
-        width = 0.8 / len(columns)
-        for index, (column, (label, color)) in enumerate(columns.items()):
-            axis.bar(
-                np.arange(len(rows)) + (index - (len(columns) - 1) / 2) * width,
-                [row.get(column, math.nan) for row in rows],
-                width,
-                yerr=[row.get(f"{column}_sd", 0.0) for row in rows],
-                color=color,
-                error_kw={"linewidth": 1},
-                label=label,
-            )
+        bars(axis, rows, columns)
         axis.set_xticks(range(len(rows)), [_weighted(row) for row in rows], fontsize=8)
         axis.set_title(title, fontsize=9)
         axis.set_ylim(top=1)
@@ -140,19 +145,9 @@ def baselines(axes: Sequence[Any], rows: Rows) -> None:
         ("_information", "information on the bits, in bits", 10),
     )
     colors = ("0.7", "tab:blue", "tab:green", "tab:orange")
-    width = 0.8 / len(SUBJECTS)
     for axis, (suffix, title, top) in zip(axes, panels, strict=True):
-        for index, (subject, color) in enumerate(zip(SUBJECTS, colors, strict=True)):
-            column = f"{subject}{suffix}"
-            axis.bar(
-                np.arange(len(rows)) + (index - (len(SUBJECTS) - 1) / 2) * width,
-                [row.get(column, math.nan) for row in rows],
-                width,
-                yerr=[row.get(f"{column}_sd", 0.0) for row in rows],
-                color=color,
-                error_kw={"linewidth": 1},
-                label=subject,
-            )
+        colored = zip(SUBJECTS, colors, strict=True)
+        bars(axis, rows, {f"{subject}{suffix}": (subject, color) for subject, color in colored})
         axis.set_xticks(range(len(rows)), [row["cell"] for row in rows])
         axis.set_title(title, fontsize=9)
         if top is not None:
