@@ -205,11 +205,12 @@ def photographs(folder: Path) -> Path:
     return folder
 
 
-# The program, with data sets of any size composed batch by batch from their files.
+# The program, with images decoded from their files in every epoch, however few they are.
 STREAMING = """
 import sys
 from ssl_keras import datasets, train
-datasets.IN_MEMORY_BYTES = 0
+from ssl_keras.datasets.sources import folder
+datasets.IN_MEMORY_BYTES = folder.IN_MEMORY_BYTES = 0
 sys.exit(train.main())
 """
 

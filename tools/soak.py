@@ -1,10 +1,12 @@
-"""Kill a training again and again, go on each time, and compare with one that was never killed.
+"""Kill trainings again and again, go on each time, and compare with ones that were never killed.
 
     python -m tools.soak --kills=20
 
-Two runs of one configuration: one is left alone, the other is killed with SIGKILL at random moments
-after its start, whatever it is doing, and started again until it has been killed often enough;
-then it runs to its end. Weights, history and every measured number must be equal, bit for bit.
+A chain is one run that is killed with SIGKILL a few times and gone on with each time, until it
+ends. Its kills come at moments drawn at random: while the program starts, at any step of the
+training, or while it evaluates and exports. The weights of every chain, its history and every
+number that it measured must then be, bit for bit, those of a run that was left alone. Chains take
+turns between images in memory and images that are decoded from files while training.
 """
 
 from __future__ import annotations
@@ -15,14 +17,19 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ssl_keras import run_directory, startup
+import numpy as np
+
+from ssl_keras import datasets, startup
 from ssl_keras.checkpoints import Checkpoints
 from ssl_keras.errors import UserError
 from tools.common import build_parser
 
+KILLS_OF_A_CHAIN = 5
 FLAGS = (
     "--loss=uniform_prior",
     "--num_bits=2",
@@ -33,35 +40,54 @@ FLAGS = (
     "--checkpoint_every=1",
     "--log_every=13",
 )
-# Not part of what must be equal: where it was written, how long it took, what for.
+# The program, with images decoded from their files in every epoch, however few they are.
+STREAMED = """
+import sys
+from ssl_keras import datasets, train
+from ssl_keras.datasets.sources import folder
+datasets.IN_MEMORY_BYTES = folder.IN_MEMORY_BYTES = 0
+sys.exit(train.main())
+"""
+# Not part of what must be equal: where it was written, how long it took.
 LEFT_OUT = ("times", "paths")
 
 
-def start(workdir: Path, steps: int) -> subprocess.Popen:
+@dataclass(frozen=True)
+class Subject:
+    """What is killed: a way to start the program, and what it gives if it is left alone.
+
+    Attributes:
+        name: "memory" or "streamed".
+        command: all but the run's directory.
+        steps: how many the training has.
+        seconds: of a run that was left alone, by part: "start", "training", "rest".
+        results: its results.json.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    steps: int
+    seconds: Mapping[str, float]
+    results: Mapping[str, Any]
+
+
+def start(command: tuple[str, ...], workdir: Path) -> subprocess.Popen:
     """Start the program, or go on with what it has begun."""
     return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "ssl_keras.train",
-            *FLAGS,
-            f"--steps={steps}",
-            f"--workdir={workdir}",
-        ],
+        [*command, f"--workdir={workdir}"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def finish(workdir: Path, steps: int) -> float:
-    """Run to the end; returns the seconds it took."""
-    began = time.monotonic()
-    process = start(workdir, steps)
+def finish(command: tuple[str, ...], workdir: Path) -> Mapping[str, Any]:
+    """Run to the end; returns results.json."""
+    process = start(command, workdir)
     _, errors = process.communicate()
     if process.returncode:
         raise UserError(f"The run in {workdir} failed: {errors.strip().splitlines()[-1:]}")
-    return time.monotonic() - began
+    return json.loads((workdir / "results.json").read_text())
 
 
 def last_step(workdir: Path) -> int:
@@ -69,51 +95,110 @@ def last_step(workdir: Path) -> int:
     return max(Checkpoints(workdir / "checkpoints", {}).steps(), default=0)
 
 
-def soak(directory: Path, kills: int, steps: int, seed: int) -> list[str]:
-    """Do it, and say so while it is done.
+def write_images(folder: Path, per_class: int) -> None:
+    """Digits as PNG files, `folder`/train/CLASS/NUMBER.png and the same for test."""
+    from PIL import Image
+
+    data = datasets.load("plain", source="mnist_5k")
+    for name, split in (("train", data.train), ("test", data.test)):
+        assert isinstance(split, datasets.MemorySplit)
+        for digit in range(10):
+            place = folder / name / str(digit)
+            place.mkdir(parents=True)
+            chosen = split.images[split.labels["class"] == digit][:per_class]
+            for number, image in enumerate(chosen):
+                Image.fromarray(np.squeeze(image)).save(place / f"{number}.png")
+
+
+def left_alone(name: str, command: tuple[str, ...], steps: int, directory: Path) -> Subject:
+    """The run that the chains of this kind are compared with."""
+    began = time.monotonic()
+    results = finish(command, directory / f"{name}-alone")
+    total, times = time.monotonic() - began, results["times"]
+    rest = times["total"] - times["training"]
+    seconds = {"start": total - times["total"], "training": times["training"], "rest": rest}
+    parts = ", ".join(f"{part} {value:.0f} s" for part, value in seconds.items())
+    print(f"{name}: left alone: {parts}.", flush=True)
+    return Subject(name, command, steps, seconds, results)
+
+
+def kill_once(subject: Subject, workdir: Path, generator: random.Random) -> str | None:
+    """Start the run and kill it at a random moment; returns when that was, None if it had ended."""
+    before = last_step(workdir)
+    process = start(subject.command, workdir)
+    part = generator.choices(("start", "training", "rest"), (1, 6, 1))[0]
+    # The chain's later kills need steps too, so no kill asks for more than half of those left.
+    ahead = generator.randint(1, max(1, (subject.steps - before) // 2))
+    target = {"start": 0, "training": before + ahead, "rest": subject.steps}[part]
+    while process.poll() is None and last_step(workdir) < target:
+        time.sleep(0.002)
+    longest = subject.seconds[part] if part != "training" else 0.2
+    deadline = time.monotonic() + generator.uniform(0, longest)
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    if process.poll() is not None:
+        if process.returncode:
+            assert process.stderr is not None
+            raise UserError(f"Going on failed: {process.stderr.read().strip()}")
+        return None
+    process.kill()
+    process.wait()
+    return f"during {part}, gone on from {before}, now {last_step(workdir)}"
+
+
+def chain(subject: Subject, workdir: Path, kills: int, generator: random.Random) -> list[str]:
+    """Kill a run `kills` times, or until it ends; let it end.
 
     Returns:
-        The names of what differs in results.json; none if all is well.
+        When the kills came.
+
+    Raises:
+        UserError: it differs from the run that was left alone; says in what.
     """
-    alone, killed = directory / "alone", directory / "killed"
-    seconds = finish(alone, steps)
-    print(f"Left alone: {seconds:.0f} s.", flush=True)
+    moments: list[str] = []
+    while len(moments) < kills and (moment := kill_once(subject, workdir, generator)):
+        moments.append(moment)
+    results = finish(subject.command, workdir)
+    different = [
+        key
+        for key in {**subject.results, **results}
+        if key not in LEFT_OUT and subject.results.get(key) != results.get(key)
+    ]
+    if different:
+        raise UserError(f"{workdir} differs in {', '.join(different)}; killed {moments}.")
+    return moments
+
+
+def soak(directory: Path, kills: int, steps: int, seed: int) -> int:
+    """Do it, and say so while it is done; returns how many chains were compared."""
+    images = directory / "images"
+    write_images(images, 100)
+    interpreter = (sys.executable,)
+    flags = (*FLAGS, f"--steps={steps}")
+    commands = {
+        "memory": (*interpreter, "-m", "ssl_keras.train", *flags),
+        "streamed": (*interpreter, "-c", STREAMED, *flags, f"--source=folder:{images}"),
+    }
+    subjects = [left_alone(name, own, steps, directory) for name, own in commands.items()]
     generator = random.Random(seed)
-    done = 0
+    done = chains = 0
     while done < kills:
-        if run_directory.finished(killed):
-            print("The kill came after its end: started anew.", flush=True)
-            shutil.rmtree(killed)
-        process = start(killed, steps)
-        # From before training to a little into it, so that many starts make progress.
-        deadline = time.monotonic() + generator.uniform(0.2, 0.9) * seconds
-        before = last_step(killed)
-        while time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.001)
-        if process.poll() is not None:
-            if process.returncode:
-                assert process.stderr is not None
-                raise UserError(f"Going on failed: {process.stderr.read().strip()}")
-            print("It came to its end: started anew.", flush=True)
-            shutil.rmtree(killed)
-            continue
-        process.kill()
-        process.wait()
-        done += 1
-        print(
-            f"Kill {done}: after step {before} had been kept, now {last_step(killed)}.", flush=True
-        )
-    finish(killed, steps)
-    first, second = (json.loads((run / "results.json").read_text()) for run in (alone, killed))
-    print(f"Gone on at the steps {second['times']['resumed_at']}.")
-    return [key for key in first if key not in LEFT_OUT and first[key] != second.get(key)]
+        subject = subjects[chains % len(subjects)]
+        workdir = directory / f"chain-{chains}"
+        moments = chain(subject, workdir, min(KILLS_OF_A_CHAIN, kills - done), generator)
+        chains, done = chains + 1, done + len(moments)
+        print(f"Chain {chains} ({subject.name}): {len(moments)} kills, equal.", flush=True)
+        for moment in moments:
+            print(f"  {moment}", flush=True)
+        shutil.rmtree(workdir)
+    return chains
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
     parser = build_parser("soak", __doc__)
-    parser.add_argument("--kills", type=int, default=20, help="how often it is killed")
-    parser.add_argument("--steps", type=int, default=2000, help="training steps")
+    parser.add_argument("--kills", type=int, default=20, help="how often runs are killed")
+    parser.add_argument("--steps", type=int, default=300, help="training steps of a run")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
     parser.add_argument("--runs", type=Path, default=Path("runs/soak"), help="folder; emptied")
     given: Any = parser.parse_args(arguments)
@@ -122,12 +207,10 @@ def main(arguments: list[str] | None = None) -> int:
         startup.start_tensorflow()
         if given.kills < 1 or given.steps < 1:
             raise UserError("kills and steps must be at least 1.")
-        for name in ("alone", "killed"):
-            shutil.rmtree(given.runs / name, ignore_errors=True)
-        different = soak(given.runs, given.kills, given.steps, given.seed)
-        if different:
-            raise UserError(f"The runs differ in {', '.join(different)}.")
-        print(f"{given.kills} kills, 0 mismatches.")
+        if given.runs.exists():
+            shutil.rmtree(given.runs)
+        chains = soak(given.runs, given.kills, given.steps, given.seed)
+        print(f"{given.kills} kills in {chains} chains, 0 mismatches.")
 
     return startup.guarded("tools.soak", body, lambda: False)
 
