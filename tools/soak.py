@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from ssl_keras import datasets, startup
+from ssl_keras import datasets, run_directory, startup
 from ssl_keras.checkpoints import Checkpoints
 from ssl_keras.errors import UserError
 from tools.common import build_parser
@@ -81,13 +81,17 @@ def start(command: tuple[str, ...], workdir: Path) -> subprocess.Popen:
     )
 
 
-def finish(command: tuple[str, ...], workdir: Path) -> Mapping[str, Any]:
-    """Run to the end; returns results.json."""
+def read_results(workdir: Path) -> Mapping[str, Any]:
+    """What results.json of a finished run holds."""
+    return json.loads((workdir / "results.json").read_text())
+
+
+def finish(command: tuple[str, ...], workdir: Path) -> None:
+    """Run to the end."""
     process = start(command, workdir)
     _, errors = process.communicate()
     if process.returncode:
         raise UserError(f"The run in {workdir} failed: {errors.strip().splitlines()[-1:]}")
-    return json.loads((workdir / "results.json").read_text())
 
 
 def last_step(workdir: Path) -> int:
@@ -113,7 +117,8 @@ def write_images(folder: Path, per_class: int) -> None:
 def left_alone(name: str, command: tuple[str, ...], steps: int, directory: Path) -> Subject:
     """The run that the chains of this kind are compared with."""
     began = time.monotonic()
-    results = finish(command, directory / f"{name}-alone")
+    finish(command, directory / f"{name}-alone")
+    results = read_results(directory / f"{name}-alone")
     total, times = time.monotonic() - began, results["times"]
     rest = times["total"] - times["training"]
     seconds = {"start": total - times["total"], "training": times["training"], "rest": rest}
@@ -156,9 +161,13 @@ def chain(subject: Subject, workdir: Path, kills: int, generator: random.Random)
         UserError: it differs from the run that was left alone; says in what.
     """
     moments: list[str] = []
-    while len(moments) < kills and (moment := kill_once(subject, workdir, generator)):
-        moments.append(moment)
-    results = finish(subject.command, workdir)
+    while len(moments) < kills and not run_directory.finished(workdir):
+        if moment := kill_once(subject, workdir, generator):
+            moments.append(moment)
+    # The last kill may have come when all was written.
+    if not run_directory.finished(workdir):
+        finish(subject.command, workdir)
+    results = read_results(workdir)
     different = [
         key
         for key in {**subject.results, **results}
