@@ -205,6 +205,41 @@ class TensorBoardScalars(Listener):
         self.writer.flush()
 
 
+class Profiler(Listener):
+    """Profiles some steps with TensorFlow's profiler, for TensorBoard's plugin and others.
+
+    The first steps, in which TensorFlow compiles and allocates, are left out as far as there are
+    others.
+
+    Args:
+        directory: where `plugins/profile/` goes.
+        steps: how many steps.
+        warmup: steps before them.
+    """
+
+    def __init__(self, directory: Path, steps: int, warmup: int = 10):
+        self.directory, self.steps, self.warmup = directory, steps, warmup
+        self.running = False
+
+    def on_start(self, first_step: int, total_steps: int) -> None:
+        spare = max(0, total_steps - first_step - self.steps)
+        self.begin = first_step + min(self.warmup, spare)
+        self.end = self.begin + self.steps
+        self.on_steps(first_step)
+
+    def on_steps(self, step: int) -> None:
+        if self.running and step >= self.end:
+            self.on_end()
+        elif not self.running and self.begin <= step < self.end:
+            tf.profiler.experimental.start(str(self.directory))
+            self.running = True
+
+    def on_end(self) -> None:
+        if self.running:
+            tf.profiler.experimental.stop()
+            self.running = False
+
+
 def _forget_after(directory: Path, step: int) -> None:
     """Leave out of event files what is later than `step`, and a last record that was cut off."""
     for path in sorted(directory.glob("events.out.tfevents.*")):

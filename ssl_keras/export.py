@@ -20,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags.define_extra(flag_values, "run", "", "directory of a finished run; needed")
     flags.define_extra(flag_values, "output", "", "new directory (saved_model in that of the run)")
     flags.define_switch(flag_values, "overwrite", "replace an export that is there")
+    flags.define_switch(flag_values, "onnx", "write encoder.onnx as well (pip install .[onnx])")
     if flags.wants_help(arguments):
         print(flags.help_text(PROGRAM, EXAMPLE, flag_values))
         return startup.OK
@@ -36,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from ssl_keras import experiment
 
         directory = Path(output) if output else Path(run) / "saved_model"
-        experiment.export_run(Path(run), directory, bool(flag_values["overwrite"].value))
+        overwrite, onnx = (bool(flag_values[name].value) for name in ("overwrite", "onnx"))
+        experiment.export_run(Path(run), directory, overwrite, onnx)
 
     return startup.guarded("ssl_keras.export", body, lambda: flags.verbose(flag_values))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from ssl_keras.networks import build_backbone, in_order
 
 # Beside the SavedModel, in its directory: what it is, and the networks as Keras keeps them.
 CARD, ENCODER, HEAD = "card.json", "encoder.keras", "projection_head.keras"
+ONNX = "encoder.onnx"
 
 
 def export_encoder(
@@ -142,6 +145,37 @@ def load_encoder(directory: Path | str, depth: str = "features") -> Any:
     if depth not in depths:
         raise unknown_name("layer", depth, depths)
     return build_backbone(encoder, head, depth)
+
+
+def check_onnx() -> None:
+    """Refuse to write ONNX where the packages for it are missing.
+
+    Raises:
+        UserError: they are.
+    """
+    if any(importlib.util.find_spec(name) is None for name in ("tf2onnx", "onnx")):
+        raise UserError(
+            "The packages tf2onnx and onnx, which write ONNX, are not installed: run pip install "
+            "'.[onnx]' in the folder of ssl_keras, or leave out --onnx."
+        )
+
+
+def export_onnx(encoder: Any, path: Path) -> None:
+    """Write an encoder as ONNX, with Keras' own exporter.
+
+    Args:
+        encoder: float32 `keras.Model` from composed images (batch, height, width, channels +
+            num_bits) in [0, 1] to features; input and output keep those shapes.
+        path: of the file.
+
+    Raises:
+        UserError: see `check_onnx`.
+    """
+    check_onnx()
+    encoder(np.zeros((1, *encoder.input_shape[1:]), np.float32), training=False)
+    with warnings.catch_warnings():  # Keras asks NumPy for what it no longer has
+        warnings.simplefilter("ignore", FutureWarning)
+        encoder.export(str(path), format="onnx", verbose=False)
 
 
 def export_classifier(network: Any, classifier: Any, feature: str, directory: Path) -> None:

@@ -47,7 +47,7 @@ _GROUPS = {
 }
 
 # Ways of getting at the same data, and of telling about it.
-_MEANS = ("data_dir", "download", "data_service", "quiet", "log_json")
+_MEANS = ("data_dir", "download", "data_service", "quiet", "log_json", "profile_steps")
 
 _CHECKPOINTING = ("checkpoint_every", "checkpoint_minutes", "checkpoint_keep")
 

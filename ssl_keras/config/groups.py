@@ -186,6 +186,12 @@ class RunConfig(Options):
     measure_images: int = option(
         128, minimum=0, help="training images whose geometry is logged; 0: none"
     )
+    profile_steps: int | None = option(
+        None,
+        minimum=1,
+        maximum=1000,
+        help="profile so many steps for TensorBoard, after ten that warm up (none)",
+    )
     measure_every: int | None = option(
         None, minimum=1, help="steps between measurements of geometry (a fiftieth of the training)"
     )

@@ -14,7 +14,7 @@ from ssl_keras.errors import UserError
 from ssl_keras.experiment.building import Experiment
 from ssl_keras.experiment.fitting import export
 from ssl_keras.experiment.restoring import restored
-from ssl_keras.saved_models import CARD
+from ssl_keras.saved_models import CARD, ONNX, check_onnx, export_onnx, load_encoder
 
 # What a user without this package would do.
 _LOAD = """
@@ -28,13 +28,16 @@ np.save(sys.argv[3], loaded.signatures["features"](**given)["features"].numpy())
 _COMPARED_IMAGES = 16
 
 
-def export_run(workdir: Path, directory: Path, overwrite: bool = False) -> float:
+def export_run(
+    workdir: Path, directory: Path, overwrite: bool = False, onnx: bool = False
+) -> float:
     """Export the encoder of a finished run, load it in a fresh process, and compare.
 
     Args:
         workdir: directory of the run.
         directory: where to.
         overwrite: whether an export that is there is replaced.
+        onnx: whether to write the encoder as ONNX too.
 
     Returns:
         The largest absolute difference of features, relative to the largest magnitude.
@@ -43,6 +46,8 @@ def export_run(workdir: Path, directory: Path, overwrite: bool = False) -> float
         UserError: it is not a finished run, or something else is in the way.
         RuntimeError: the export gives other features.
     """
+    if onnx:
+        check_onnx()
     config, results = run_directory.read(workdir)
     is_export = run_directory.is_saved_model(directory)
     if directory.exists() and not (is_export or not any(directory.iterdir())):
@@ -62,6 +67,8 @@ def export_run(workdir: Path, directory: Path, overwrite: bool = False) -> float
     difference = _in_a_fresh_process(experiment, directory)
     if not difference <= 1e-5:
         raise RuntimeError(f"a fresh process reads other features (difference {difference:.2g})")
+    if onnx:
+        export_onnx(load_encoder(directory), directory / ONNX)
     print(f"Exported: {directory} (in a fresh process: relative difference {difference:.1g})")
     print(f"What it is, and how to call it: {directory / CARD}")
     return difference

@@ -19,6 +19,7 @@ from ssl_keras.callbacks import (
     JsonLines,
     Listener,
     NonFiniteGuard,
+    Profiler,
     Progress,
     Saver,
     TensorBoardScalars,
@@ -162,6 +163,8 @@ def _fit(
         print(f"Training: {total_steps - first_step} steps", flush=True)
         # The saver comes last: what it keeps is what everybody knows after the step.
         listeners = [guard, *remembering.values(), board, _progress(experiment, brief), saver]
+        if config.run.profile_steps is not None and not brief:
+            listeners.append(Profiler(workdir / "tensorboard", config.run.profile_steps))
         try:
             with workers.together(experiment.engine):
                 wait = train(experiment, listeners, first_step)

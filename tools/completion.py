@@ -1,0 +1,84 @@
+"""Completion of flag names and choices for bash: the console scripts' and those of `python -m`.
+
+    python -m tools.completion > ~/.ssl_keras_completion
+    echo 'source ~/.ssl_keras_completion' >> ~/.bashrc
+
+It completes ssl-keras-train, ssl-keras-evaluate, ssl-keras-finetune and ssl-keras-export:
+`ssl-keras-train --lo<Tab>` gives --loss=, --log_every=, ...; `--loss=hy<Tab>` hypersphere_prior.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import re
+import sys
+from collections.abc import Sequence
+
+from ssl_keras import flags, startup
+from tools.common import build_parser
+
+PROGRAMS = ("train", "evaluate", "finetune", "export")
+
+_FUNCTION = """\
+_ssl_keras_complete() {
+  local word="${COMP_LINE:0:COMP_POINT}" found
+  word="${word##* }"
+  mapfile -t found < <(compgen -W "$1" -- "$word")
+  if [[ "$word" != *=* ]]; then
+    # Values are offered once the flag is chosen.
+    mapfile -t found < <(printf '%s\\n' "${found[@]}" | grep -v '=.')
+  elif [[ "$COMP_WORDBREAKS" == *=* ]]; then
+    # Bash takes what stands before = for a word of its own.
+    found=("${found[@]#"${word%%=*}="}")
+  fi
+  COMPREPLY=("${found[@]}")
+}
+"""
+
+
+def flag_names(program: str) -> list[str]:
+    """The flags of `python -m ssl_keras.PROGRAM`, as its --help lists them."""
+    caught = io.StringIO()
+    with contextlib.redirect_stdout(caught):
+        importlib.import_module(f"ssl_keras.{program}").main([program, "--help"])
+    return re.findall(r"^  --(\w+)  ", caught.getvalue(), re.MULTILINE)
+
+
+def words(program: str) -> list[str]:
+    """What can stand on the command line: "--flag=", "--flag=choice", "--switch"."""
+    known = flags.define()
+    found = []
+    for name in flag_names(program):
+        flag = known.get(name)
+        if flag is not None and flag.boolean:
+            found += [f"--{name}", f"--no{name}"]
+            continue
+        found.append(f"--{name}=")
+        field = getattr(getattr(flag, "parser", None), "field", None)
+        choices = (field.metadata["choices"] or ()) if field is not None else ()
+        found += [f"--{name}={choice}" for choice in choices]
+    return [*found, "--flagfile=", "--help"]
+
+
+def script() -> str:
+    """The script for bash."""
+    parts = [_FUNCTION]
+    for program in PROGRAMS:
+        listed = " ".join(words(program))
+        parts.append(
+            f"_ssl_keras_{program}() {{\n  _ssl_keras_complete '{listed}'\n}}\n"
+            f"complete -o nospace -o default -F _ssl_keras_{program} ssl-keras-{program}\n"
+        )
+    return "\n".join(parts)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The program; the exit codes are those of `startup.guarded`."""
+    build_parser("completion", __doc__).parse_args(arguments)
+    return startup.guarded("tools.completion", lambda: print(script()), lambda: False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
