@@ -7,9 +7,9 @@ from typing import Any
 
 from ssl_keras import randomness
 from ssl_keras.lazy import tf
-from ssl_keras.losses import functional, priors
+from ssl_keras.losses import functional, priors, streaming
 from ssl_keras.losses.functional import normalize
-from ssl_keras.losses.pairs import compare, equal_rows
+from ssl_keras.losses.pairs import compare, group
 
 
 def contrastive_accuracy(
@@ -27,10 +27,14 @@ def contrastive_accuracy(
     Returns:
         float32 scalar in [0, 1]; chance is 1 / global batch.
     """
+    anchors = normalize(projections_1)
     keys = normalize(projections_2 if keys_2 is None else keys_2)
-    similarities = tf.matmul(normalize(projections_1), keys, transpose_b=True)
-    nearest = tf.argmax(similarities, axis=1, output_type=tf.int32)
-    own = tf.range(tf.shape(similarities)[0]) + first_row
+    if streaming.is_better(anchors.shape[0], keys.shape[0]):
+        nearest = streaming.nearest(anchors, keys)
+    else:
+        similarities = tf.matmul(anchors, keys, transpose_b=True)
+        nearest = tf.argmax(similarities, axis=1, output_type=tf.int32)
+    own = tf.range(tf.shape(anchors)[0]) + first_row
     return tf.reduce_mean(tf.cast(nearest == own, tf.float32))
 
 
@@ -88,7 +92,9 @@ def uniformity(representations: Any, t: float = 2.0) -> Any:
         representations: (images, dim), normalised here.
         t: above 0.
     """
-    return functional.log_mean_potential(normalize(representations), t)
+    rows = normalize(representations)
+    tiled = streaming.is_better(rows.shape[0], rows.shape[0])
+    return functional.log_mean_potential(rows, t, tiled)
 
 
 def tolerance(representations: Any, labels: Any, printed: bool = False) -> Any:
@@ -107,10 +113,15 @@ def tolerance(representations: Any, labels: Any, printed: bool = False) -> Any:
         float32 scalar; NaN if no two images have the same label.
     """
     rows = normalize(representations)
-    apart = tf.logical_not(tf.eye(tf.shape(rows)[0], dtype=tf.bool))
-    same = tf.cast(tf.logical_and(equal_rows(labels, labels), apart), tf.float32)
-    total = tf.reduce_sum(same * tf.matmul(rows, rows, transpose_b=True))
-    return total / tf.reduce_sum(tf.cast(apart, tf.float32) if printed else same)
+    count, groups = tf.shape(rows)[0], group(labels)
+    # The products of a class with itself sum up to the square of its sum.
+    sums = tf.math.unsorted_segment_sum(rows, groups, count)
+    total = tf.reduce_sum(tf.square(sums)) - tf.reduce_sum(tf.square(rows))
+    ones = tf.ones([count])
+    sizes = tf.math.unsorted_segment_sum(ones, groups, count)
+    number = tf.cast(count, tf.float32)
+    same = tf.reduce_sum(sizes * (sizes - 1.0))
+    return tf.where(same > 0, total, 0.0) / (number * (number - 1.0) if printed else same)
 
 
 def effective_rank(representations: Any) -> Any:
@@ -153,9 +164,15 @@ def contrastive_entropy(
         representations_1, representations_2: (images, dim), the two views, normalised here.
         temperature: above 0.
     """
-    cosines = tf.matmul(
-        normalize(representations_1), normalize(representations_2), transpose_b=True
-    )
+    anchors, keys = normalize(representations_1), normalize(representations_2)
+    if streaming.is_better(anchors.shape[0], keys.shape[0]):
+        # The entropy is the log-sum-exp less the mean logit, which is its derivative by the scale.
+        with tf.GradientTape() as tape:
+            tape.watch(anchors)
+            sums = streaming.log_sum_exp(anchors, keys, 1.0 / temperature)
+        slopes = tape.gradient(sums, anchors)
+        return tf.reduce_mean(sums - tf.reduce_sum(slopes * anchors, axis=1))
+    cosines = tf.matmul(anchors, keys, transpose_b=True)
     logs = tf.nn.log_softmax(cosines / temperature, axis=1)
     return -tf.reduce_mean(tf.reduce_sum(tf.exp(logs) * logs, axis=1))
 
@@ -221,9 +238,9 @@ def mutual_information_bound(
     Returns:
         (bound, ceiling), float32 scalars.
     """
-    loss = functional.nt_xent(
-        normalize(representations_1), normalize(representations_2), temperature
-    )
+    views = normalize(representations_1), normalize(representations_2)
+    rows = views[0].shape[0] and 2 * views[0].shape[0]
+    loss = functional.nt_xent(*views, temperature, tiled=streaming.is_better(rows, rows))
     ceiling = tf.math.log(tf.cast(2 * tf.shape(representations_1)[0] - 1, tf.float32))
     return ceiling - loss, ceiling
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 from ssl_keras.datasets.composing import compose_images
 from ssl_keras.errors import UserError, unknown_name
 from ssl_keras.evaluation.extraction import depth_names
-from ssl_keras.networks import build_backbone, in_order
+from ssl_keras.networks import as_plain_keras, build_backbone, in_order
 
 # Beside the SavedModel, in its directory: what it is, and the networks as Keras keeps them.
 CARD, ENCODER, HEAD = "card.json", "encoder.keras", "projection_head.keras"
@@ -97,8 +97,8 @@ def export_encoder(
     endpoints["serving_default"] = (chosen(names[:1]), inputs(tf.float32))
     endpoints["representations"] = (representations, whole)
     _write(directory, [encoder, projection_head], endpoints)
-    encoder.save(directory / ENCODER)
-    projection_head.save(directory / HEAD)
+    as_plain_keras(encoder).save(directory / ENCODER)
+    as_plain_keras(projection_head).save(directory / HEAD)
     about = {"signatures": {n: _described(specs) for n, (_, specs) in endpoints.items()}}
     (directory / CARD).write_text(json.dumps({**(card or {}), **about}, indent=2) + "\n")
 

@@ -187,6 +187,12 @@ class Config:
         check_combinations(
             {**self.engine.options(), "heads": self.evaluation.heads, **several_steps}
         )
+        if self.engine.loss_impl == "tiled" and not (self.loss and self.loss.streams):
+            streaming = ", ".join(name for name, loss in LOSSES.items() if loss.streams)
+            raise UserError(
+                f"loss_impl=tiled has no effect on {self.objective.loss or self.training.method}: "
+                f"leave it out; only {streaming} go over all pairs in tiles."
+            )
         if self.engine.devices is not None and self.engine.strategy != "mirrored":
             raise UserError(
                 f"devices has no effect with strategy={self.engine.strategy}: give "

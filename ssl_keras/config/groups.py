@@ -9,6 +9,7 @@ from ssl_keras.datasets.sources import ON_BAD_IMAGE
 from ssl_keras.datasets.sources.decoding import RESIZE
 from ssl_keras.evaluation import HEADS
 from ssl_keras.losses import LOSSES
+from ssl_keras.losses.base import IMPLEMENTATIONS
 from ssl_keras.models.methods import METHODS
 from ssl_keras.networks import BATCH_NORM, ENCODERS
 from ssl_keras.optimizers import DECAY, OPTIMIZERS, SCALING
@@ -134,6 +135,12 @@ class EngineConfig(Options):
         minimum=1,
         help="images whose activations a device holds at once: the loss of the whole batch in the "
         "memory of a part (the whole batch)",
+    )
+    loss_impl: str = option(
+        "auto",
+        choices=IMPLEMENTATIONS,
+        help="how softmax losses go over all pairs: whole matrices, or tiles, whose memory grows "
+        "with the batch only; auto: by size",
     )
     deterministic: bool = option(
         False, help="refuse operations that are not deterministic, on GPUs as well"

@@ -159,6 +159,7 @@ def build(config: Config, data: DataSet | None = None, engine: Engine | None = N
             keras.optimizers.Adam(schedule(optimization.probe_learning_rate)),
             total_steps=total_steps,
             micro_batch=config.engine.micro_batch,
+            loss_impl=config.engine.loss_impl,
             ema_decay=optimization.ema_decay,
             jit_compile=engine.jit,
             steps_per_execution=config.engine.steps_per_execution,

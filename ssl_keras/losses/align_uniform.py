@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ssl_keras.losses import functional
 from ssl_keras.losses.base import Loss, gather
@@ -40,6 +40,8 @@ class AlignUniform(Loss):
     2.0
     """
 
+    streams: ClassVar[bool] = True
+
     alignment_weight: Scheduled = option(1.0, minimum=0, help="weight of the alignment term")
     uniformity_weight: Scheduled = option(1.0, minimum=0, help="weight of the uniformity term")
     alpha: float = option(2.0, above=0, help="exponent of the distance in align_uniform")
@@ -53,9 +55,10 @@ class AlignUniform(Loss):
         self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
     ) -> tuple[Any, Any]:
         views_1, views_2 = functional.normalize(projections_1), functional.normalize(projections_2)
-        uniformities = [
-            functional.log_mean_potential(gather(views), self.t) for views in (views_1, views_2)
-        ]
+        uniformities = []
+        for views in (gather(views_1), gather(views_2)):
+            tiled = self.is_tiled(views.shape[0], views.shape[0])
+            uniformities.append(functional.log_mean_potential(views, self.t, tiled))
         alignment = functional.powered_distance(views_1, views_2, self.alpha)
         return alignment, (uniformities[0] + uniformities[1]) / 2.0
 

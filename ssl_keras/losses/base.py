@@ -6,13 +6,16 @@ import copy
 import dataclasses
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from ssl_keras import schedules
 from ssl_keras.errors import UserError
 from ssl_keras.lazy import tf
-from ssl_keras.losses.pairs import Pairs, compare
+from ssl_keras.losses import streaming
+from ssl_keras.losses.pairs import Pairs, StreamedPairs, compare
 from ssl_keras.registry import Options, is_scheduled
+
+IMPLEMENTATIONS = ("auto", "dense", "tiled")
 
 
 def gather(tensor: Any) -> Any:
@@ -25,7 +28,9 @@ def gather(tensor: Any) -> Any:
     if context is None or context.num_replicas_in_sync == 1:
         return tensor
     gathered = context.all_gather(tensor, axis=0)
-    gathered.set_shape([None, *tensor.shape[1:]])
+    own = tensor.shape[0]
+    count = None if own is None else own * context.num_replicas_in_sync
+    gathered.set_shape([count, *tensor.shape[1:]])
     return gathered
 
 
@@ -49,6 +54,21 @@ def first_row(batch: Any) -> Any:
     return tf.cast(context.replica_id_in_sync_group, tf.int32) * batch
 
 
+def stream_globally(
+    views_1: Any, views_2: Any, both_kinds: bool = True, unit_rows: bool = True
+) -> StreamedPairs:
+    """Like `compare_globally`, in tiles."""
+    return StreamedPairs(
+        views_1,
+        views_2,
+        gather(views_1),
+        gather(views_2),
+        first_row(tf.shape(views_1)[0]),
+        both_kinds,
+        unit_rows,
+    )
+
+
 @dataclass(frozen=True)
 class Loss(Options):
     """A loss of two batches of projections.
@@ -63,6 +83,16 @@ class Loss(Options):
     Under `tf.distribute` every replica passes its own rows and the average over replicas of the
     returned values is the loss of the global batch: negatives and priors span all replicas.
     """
+
+    # Whether the loss can go over its pairs in tiles, and whether it is to: see `parts`.
+    streams: ClassVar[bool] = False
+    implementation: ClassVar[str] = "auto"
+
+    def is_tiled(self, rows: Any, columns: Any) -> bool:
+        """Whether products of so many rows and columns are computed in tiles."""
+        if not self.streams or self.implementation == "dense":
+            return False
+        return self.implementation == "tiled" or streaming.is_better(rows, columns)
 
     @property
     def weights(self) -> tuple[Any, Any]:
@@ -100,6 +130,7 @@ class Loss(Options):
         labels: Any = None,
         seed: Any = None,
         progress: Any = 0.0,
+        implementation: str = "auto",
     ) -> dict[str, Any]:
         """The loss and its terms: {"loss", "alignment", "distribution"}, float32 scalars.
 
@@ -112,6 +143,8 @@ class Loss(Options):
             seed: an integer or a pair of int32. Losses that draw (the prior losses) use the same
                 draws whenever it is the same, **also when it is left out**: pass the step.
             progress: in [0, 1], for scheduled hyperparameters.
+            implementation: of losses over all pairs: "dense" makes whole matrices, "tiled" keeps
+                memory proportional to the batch, "auto" decides by size. They differ by rounding.
 
         Raises:
             UserError: the two batches differ in shape, or are not matrices.
@@ -124,6 +157,7 @@ class Loss(Options):
                 f"{shapes[0]} and {shapes[1]}."
             )
         current = self.at(progress)
+        object.__setattr__(current, "implementation", implementation)
         alignment, distribution = current.terms(projections_1, projections_2, labels, seed)
         alignment_weight, distribution_weight = current.weights
         return {
@@ -148,8 +182,10 @@ class Loss(Options):
         labels: Any = None,
         seed: Any = None,
         progress: Any = 0.0,
+        implementation: str = "auto",
     ) -> Any:
-        return self.parts(projections_1, projections_2, labels, seed, progress)["loss"]
+        found = self.parts(projections_1, projections_2, labels, seed, progress, implementation)
+        return found["loss"]
 
     def compared_with(self, num_images: int) -> str:
         """What each anchor is compared with in a global batch of `num_images`, for the banner."""

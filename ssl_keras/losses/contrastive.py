@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ssl_keras.errors import UserError, nearest
 from ssl_keras.lazy import tf
 from ssl_keras.losses import functional
-from ssl_keras.losses.base import Loss, compare_globally, gather
-from ssl_keras.losses.pairs import Pairs, equal_rows
+from ssl_keras.losses.base import Loss, compare_globally, gather, stream_globally
+from ssl_keras.losses.pairs import Pairs, StreamedPairs
 from ssl_keras.registry import Scheduled, option
 
 NEGATIVES = ("both", "cross")
@@ -25,7 +25,38 @@ def normalized_pairs(projections_1: Any, projections_2: Any, both_kinds: bool = 
 
 
 @dataclass(frozen=True)
-class NTXent(Loss):
+class SoftmaxLoss(Loss):
+    """Base of the losses that need no more of the pairs than sums of exponentials."""
+
+    streams: ClassVar[bool] = True
+
+    def pairs_of(
+        self, views_1: Any, views_2: Any, both_kinds: bool = True, unit_rows: bool = True
+    ) -> Pairs | StreamedPairs:
+        """The pairs of this replica with those of all replicas, dense or in tiles.
+
+        Args:
+            views_1, views_2: float32 (batch, dim).
+            both_kinds: whether anchors are compared with both kinds of views.
+            unit_rows: whether no row is longer than 1.
+        """
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        rows = views_1.shape[0] and 2 * views_1.shape[0]
+        columns = rows and (2 if both_kinds else 1) * replicas * rows // 2
+        if self.is_tiled(rows, columns):
+            return stream_globally(views_1, views_2, both_kinds, unit_rows)
+        return compare_globally(views_1, views_2, both_kinds)
+
+    def normalized(
+        self, projections_1: Any, projections_2: Any, both_kinds: bool = True
+    ) -> Pairs | StreamedPairs:
+        """`pairs_of` normalised projections."""
+        views = functional.normalize(projections_1), functional.normalize(projections_2)
+        return self.pairs_of(*views, both_kinds)
+
+
+@dataclass(frozen=True)
+class NTXent(SoftmaxLoss):
     """NT-Xent, the loss of SimCLR: find the other view among all views of the batch.
 
         mean_i [ -sim(i, pos(i)) / temperature + log sum_{k != i} exp(sim(i, k) / temperature) ]
@@ -65,7 +96,7 @@ class NTXent(Loss):
     def terms(
         self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
     ) -> tuple[Any, Any]:
-        pairs = normalized_pairs(projections_1, projections_2, self.negatives == "both")
+        pairs = self.normalized(projections_1, projections_2, self.negatives == "both")
         attraction, repulsion = functional.nt_xent_terms(pairs, self.temperature)
         if self.direction == "one":
             first = tf.shape(attraction)[0] // 2
@@ -82,7 +113,7 @@ class NTXent(Loss):
 
 
 @dataclass(frozen=True)
-class Debiased(Loss):
+class Debiased(SoftmaxLoss):
     """Debiased contrastive loss: NT-Xent, corrected for negatives of the anchor's own class.
 
         mean_i [ -s+ / t + log( exp(s+ / t) + Ng ) ]
@@ -123,7 +154,7 @@ class Debiased(Loss):
     def terms(
         self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
     ) -> tuple[Any, Any]:
-        pairs = normalized_pairs(projections_1, projections_2)
+        pairs = self.normalized(projections_1, projections_2)
         repulsion = functional.debiased_log_denominator(
             pairs, self.temperature, self.tau_plus, self.concentration
         )
@@ -171,7 +202,7 @@ class HardNegative(Debiased):
 
 
 @dataclass(frozen=True)
-class SupCon(Loss):
+class SupCon(SoftmaxLoss):
     """Supervised contrastive loss: every view of an image of the anchor's class is a positive.
 
         mean_i mean_{p in P(i)} [ -sim(i, p) / t + log sum_{k != i} exp(sim(i, k) / t) ]
@@ -215,7 +246,7 @@ class SupCon(Loss):
     def terms(
         self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
     ) -> tuple[Any, Any]:
-        same = None
+        keys = None
         if labels is not None:
             if isinstance(labels, Mapping):
                 self.check(0, labels)
@@ -227,9 +258,9 @@ class SupCon(Loss):
                     f"supcon needs one label for each image, but {labels.shape[0]} labels came "
                     f"with {images} images."
                 )
-            same = equal_rows(labels, gather(labels))
-        pairs = normalized_pairs(projections_1, projections_2)
-        attraction, repulsion = functional.supcon_terms(pairs, self.temperature, same)
+            keys = gather(labels)
+        pairs = self.normalized(projections_1, projections_2)
+        attraction, repulsion = functional.supcon_terms(pairs, self.temperature, labels, keys)
         return tf.reduce_mean(attraction), tf.reduce_mean(repulsion)
 
     def compared_with(self, num_images: int) -> str:

@@ -13,7 +13,8 @@ from __future__ import annotations
 from typing import Any
 
 from ssl_keras.lazy import tf
-from ssl_keras.losses.pairs import MASKED, Pairs, compare
+from ssl_keras.losses import streaming
+from ssl_keras.losses.pairs import MASKED, Pairs, StreamedPairs, compare
 
 
 def normalize(projections: Any) -> Any:
@@ -60,7 +61,9 @@ def alignment(projections_1: Any, projections_2: Any) -> Any:
     return tf.reduce_mean(tf.square(difference)) / 2.0
 
 
-def logsumexp_uniformity(projections: Any, temperature: float = 1.0, keys: Any = None) -> Any:
+def logsumexp_uniformity(
+    projections: Any, temperature: Any = 1.0, keys: Any = None, tiled: bool = False
+) -> Any:
     """Log-sum-exp distribution term of the decoupled NT-Xent.
 
         mean_i [ log sum_k exp(z_i . z_k / temperature) - log(dim) ]
@@ -79,6 +82,7 @@ def logsumexp_uniformity(projections: Any, temperature: float = 1.0, keys: Any =
         temperature: above 0.
         keys: (all rows, dim), the rows to compare with when they are not `projections` (other
             replicas' rows included). Default: `projections`.
+        tiled: whether to go over the products in tiles; rows must then be of unit length.
 
     Returns:
         float32 scalar, averaged over the rows of `projections`.
@@ -87,10 +91,16 @@ def logsumexp_uniformity(projections: Any, temperature: float = 1.0, keys: Any =
     1.0
     """
     rows = tf.cast(projections, tf.float32)
-    keys = rows if keys is None else tf.cast(keys, tf.float32)
-    logits = tf.matmul(rows, keys, transpose_b=True) / temperature
     log_dim = tf.math.log(tf.cast(tf.shape(rows)[-1], tf.float32))
-    return tf.reduce_mean(tf.reduce_logsumexp(logits, axis=1)) - log_dim
+    if tiled:
+        scale = 1.0 / temperature
+        bound = scale if isinstance(scale, float) else None
+        sums = streaming.log_sum_exp(rows, keys, scale, bound=bound)
+    else:
+        keys = rows if keys is None else tf.cast(keys, tf.float32)
+        logits = tf.matmul(rows, keys, transpose_b=True) / temperature
+        sums = tf.reduce_logsumexp(logits, axis=1)
+    return tf.reduce_mean(sums) - log_dim
 
 
 def sliced_wasserstein(projections: Any, prior_samples: Any, directions: Any) -> Any:
@@ -129,7 +139,7 @@ def sliced_wasserstein(projections: Any, prior_samples: Any, directions: Any) ->
     return tf.reduce_mean(tf.square(difference))
 
 
-def nt_xent_terms(pairs: Pairs, temperature: Any) -> tuple[Any, Any]:
+def nt_xent_terms(pairs: Pairs | StreamedPairs, temperature: Any) -> tuple[Any, Any]:
     """The two terms of NT-Xent for each anchor: attraction to its positive, repulsion from all.
 
         attraction = - sim(i, pos(i)) / temperature
@@ -147,24 +157,29 @@ def nt_xent_terms(pairs: Pairs, temperature: Any) -> tuple[Any, Any]:
     Returns:
         (attraction, repulsion): float32, each (anchors,).
     """
-    logits = tf.where(pairs.is_self, MASKED, pairs.products / temperature)
-    return -pairs.positives / temperature, tf.reduce_logsumexp(logits, axis=1)
+    return -pairs.positives / temperature, pairs.log_sum_others(1.0 / temperature)
 
 
-def nt_xent(projections_1: Any, projections_2: Any, temperature: float) -> Any:
+def nt_xent(projections_1: Any, projections_2: Any, temperature: float, tiled: bool = False) -> Any:
     """NT-Xent of one device's projections, normalised by the caller: the mean over 2N anchors.
+
+    `tiled`: whether to go over the products in tiles.
 
     >>> same = [[1.0, 0.0], [1.0, 0.0]]
     >>> round(float(nt_xent(same, same, temperature=0.5)), 6)  # collapse: log(2N - 1)
     1.098612
     """
     views_1, views_2 = tf.cast(projections_1, tf.float32), tf.cast(projections_2, tf.float32)
-    attraction, repulsion = nt_xent_terms(compare(views_1, views_2), temperature)
+    if tiled:
+        pairs: Any = StreamedPairs(views_1, views_2, views_1, views_2, 0, True, True)
+    else:
+        pairs = compare(views_1, views_2)
+    attraction, repulsion = nt_xent_terms(pairs, temperature)
     return tf.reduce_mean(attraction + repulsion)
 
 
 def debiased_log_denominator(
-    pairs: Pairs, temperature: Any, tau_plus: float, beta: float = 0.0
+    pairs: Pairs | StreamedPairs, temperature: Any, tau_plus: float, beta: float = 0.0
 ) -> Any:
     """Log of the denominator of the debiased and of the hard-negative loss, for each anchor.
 
@@ -188,15 +203,13 @@ def debiased_log_denominator(
     Returns:
         float32 (anchors,).
     """
-    logits = pairs.products / temperature
     positive = pairs.positives / temperature
     count = tf.cast(pairs.num_negatives, tf.float32)
     log_count = tf.math.log(tf.maximum(count, 1.0))
-    log_sum = pairs.log_sum_negatives(logits)
+    log_sum = pairs.log_sum_negatives((1.0 + beta) / temperature)
     if beta:
         # log of M * sum_j w_j exp(l_j): the weights are those of a softmax.
-        log_sum = pairs.log_sum_negatives((1.0 + beta) * logits)
-        log_sum += log_count - pairs.log_sum_negatives(beta * logits)
+        log_sum += log_count - pairs.log_sum_negatives(beta / temperature)
     largest = tf.stop_gradient(tf.maximum(log_sum, positive))
     relative_positive = tf.exp(positive - largest)
     share = (tf.exp(log_sum - largest) - tau_plus * count * relative_positive) / (1.0 - tau_plus)
@@ -205,7 +218,9 @@ def debiased_log_denominator(
     return largest + tf.math.log(denominator)
 
 
-def supcon_terms(pairs: Pairs, temperature: Any, same_class: Any = None) -> tuple[Any, Any]:
+def supcon_terms(
+    pairs: Pairs | StreamedPairs, temperature: Any, labels: Any = None, keys: Any = None
+) -> tuple[Any, Any]:
     """The two terms of the supervised contrastive loss for each anchor.
 
         attraction = - mean over p in P(i) of sim(i, p) / temperature
@@ -219,18 +234,15 @@ def supcon_terms(pairs: Pairs, temperature: Any, same_class: Any = None) -> tupl
     Args:
         pairs: of normalised projections, both kinds of views compared.
         temperature: above 0.
-        same_class: bool (n, N), whether two images are of one class. None: no two are, and the loss
-            is NT-Xent.
+        labels, keys: what says which images are alike, of this replica's images and of all, see
+            `pairs.equal_rows`. None: no two are, and the loss is NT-Xent.
 
     Returns:
         (attraction, repulsion): float32, each (anchors,).
     """
     attraction, repulsion = nt_xent_terms(pairs, temperature)
-    if same_class is not None:
-        positive = tf.tile(tf.logical_or(same_class, pairs.itself), [2, 2])
-        positive = tf.cast(tf.logical_and(positive, tf.logical_not(pairs.is_self)), tf.float32)
-        total = tf.reduce_sum(positive * pairs.products, axis=1)
-        attraction = -total / tf.reduce_sum(positive, axis=1) / temperature
+    if labels is not None:
+        attraction = -pairs.mean_of_class(labels, keys) / temperature
     return attraction, repulsion
 
 
@@ -258,7 +270,7 @@ def powered_distance(projections_1: Any, projections_2: Any, alpha: float) -> An
     return tf.reduce_mean(powers)
 
 
-def log_mean_potential(projections: Any, t: float) -> Any:
+def log_mean_potential(projections: Any, t: float, tiled: bool = False) -> Any:
     """Log of the mean over distinct pairs of exp(-t ||zi - zj||^2): Wang and Isola's uniformity.
 
     0 if all rows are equal, lower the more evenly they are spread; about -3.94 for random points
@@ -269,6 +281,7 @@ def log_mean_potential(projections: Any, t: float) -> Any:
     Args:
         projections: (rows, dim), normalised by the caller. With fewer than two rows the value is 0.
         t: above 0.
+        tiled: whether to go over the pairs in tiles.
 
     >>> round(float(log_mean_potential([[1.0, 0.0], [0.0, 1.0]], t=2.0)), 6)
     -4.0
@@ -276,10 +289,20 @@ def log_mean_potential(projections: Any, t: float) -> Any:
     rows = tf.cast(projections, tf.float32)
     count = tf.shape(rows)[0]
     squares = tf.reduce_sum(tf.square(rows), axis=1)
-    products = tf.matmul(rows, rows, transpose_b=True)
-    distances = tf.nn.relu(squares[:, None] + squares[None, :] - 2.0 * products)
-    itself = tf.eye(count, dtype=tf.bool)
-    # Every pair occurs twice, in the sum and in the count.
-    total = tf.reduce_logsumexp(tf.where(itself, MASKED, -t * distances))
+    if tiled:
+        # -t ||a - b||^2 as a product of longer rows; no row is longer than 1.
+        costs, ones = -t * squares[:, None], tf.ones_like(squares)[:, None]
+        anchors = tf.concat([2.0 * t * rows, costs, ones], axis=1)
+        keys = tf.concat([rows, ones, costs], axis=1)
+        itself = tf.range(count)[:, None]
+        total = tf.reduce_logsumexp(
+            streaming.log_sum_exp(anchors, keys, excluded=itself, bound=4.0 * t + 1e-3)
+        )
+    else:
+        products = tf.matmul(rows, rows, transpose_b=True)
+        distances = tf.nn.relu(squares[:, None] + squares[None, :] - 2.0 * products)
+        # Every pair occurs twice, in the sum and in the count.
+        itself = tf.eye(count, dtype=tf.bool)
+        total = tf.reduce_logsumexp(tf.where(itself, MASKED, -t * distances))
     number = tf.cast(count, tf.float32) * tf.cast(count - 1, tf.float32)
     return tf.where(count > 1, total - tf.math.log(tf.maximum(number, 1.0)), 0.0)

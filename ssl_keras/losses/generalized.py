@@ -55,6 +55,8 @@ class DecoupledNTXent(Loss):
     1.0
     """
 
+    streams: ClassVar[bool] = True
+
     temperature: Scheduled = option(1.0, above=0, help="softmax temperature")
     distribution_weight: Scheduled = option(0.1, minimum=0, help="weight of the distribution term")
 
@@ -63,10 +65,12 @@ class DecoupledNTXent(Loss):
     ) -> tuple[Any, Any]:
         views_1, views_2 = functional.normalize(projections_1), functional.normalize(projections_2)
         both = tf.concat([views_1, views_2], axis=0)
-        keys = tf.concat([gather(views_1), gather(views_2)], axis=0)
+        keys_1, keys_2 = gather(views_1), gather(views_2)
+        keys = None if keys_1 is views_1 else tf.concat([keys_1, keys_2], axis=0)
+        tiled = self.is_tiled(both.shape[0], both.shape[0] if keys is None else keys.shape[0])
         return (
             functional.alignment(views_1, views_2),
-            functional.logsumexp_uniformity(both, self.temperature, keys=keys),
+            functional.logsumexp_uniformity(both, self.temperature, keys, tiled),
         )
 
     def compared_with(self, num_images: int) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from ssl_keras.lazy import tf
 from ssl_keras.losses import functional
 from ssl_keras.losses.base import Loss, compare_globally, gather
-from ssl_keras.losses.contrastive import normalized_pairs
+from ssl_keras.losses.contrastive import SoftmaxLoss, normalized_pairs
 from ssl_keras.losses.pairs import Pairs, safe_root
 from ssl_keras.registry import option
 
@@ -35,7 +35,7 @@ class _DotProduct(Loss):
 
 
 @dataclass(frozen=True)
-class NPair(_DotProduct):
+class NPair(_DotProduct, SoftmaxLoss):
     """N-pair loss: a softmax over dot products of projections that are **not** normalised.
 
         mean_i log( 1 + sum_j exp(f_i.f_j - f_i.f_pos(i)) )
@@ -55,7 +55,8 @@ class NPair(_DotProduct):
     def terms(
         self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
     ) -> tuple[Any, Any]:
-        pairs = _plain_pairs(projections_1, projections_2)
+        views = tf.cast(projections_1, tf.float32), tf.cast(projections_2, tf.float32)
+        pairs = self.pairs_of(*views, both_kinds=False, unit_rows=False)
         attraction, repulsion = functional.nt_xent_terms(pairs, 1.0)
         return tf.reduce_mean(attraction), tf.reduce_mean(repulsion)
 

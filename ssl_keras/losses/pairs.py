@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ssl_keras.lazy import tf
-
-# The value of a masked entry. Finite, so that no gradient is NaN; exp of it is 0 in float32.
-MASKED = -1e9
+from ssl_keras.losses import streaming
+from ssl_keras.losses.streaming import MASKED
 
 
 @dataclass(frozen=True)
@@ -63,13 +62,29 @@ class Pairs:
         keys = tf.repeat(self.key_squares, count, axis=0)
         return tf.nn.relu(self.anchor_squares[:, None] + keys - 2.0 * self.products)
 
-    def log_sum_negatives(self, logits: Any) -> Any:
-        """(2n,): log of the sum over negatives of exp(logits); about `MASKED` without any.
+    def log_sum_others(self, scale: Any) -> Any:
+        """(2n,): log of the sum of exp(scale * product) over every view but the anchor itself."""
+        logits = tf.where(self.is_self, MASKED, scale * self.products)
+        return tf.reduce_logsumexp(logits, axis=1)
+
+    def log_sum_negatives(self, scale: Any) -> Any:
+        """(2n,): log of the sum over negatives of exp(scale * product); about `MASKED` without."""
+        logits = tf.where(self.is_negative, scale * self.products, MASKED)
+        return tf.reduce_logsumexp(logits, axis=1)
+
+    def mean_of_class(self, labels: Any, keys: Any) -> Any:
+        """(2n,): mean product with the other views of images of the same label, the positive's
+        among them; both kinds of views must be compared.
 
         Args:
-            logits: like `products`.
+            labels: of this replica's images, see `equal_rows`.
+            keys: of the images of all replicas.
         """
-        return tf.reduce_logsumexp(tf.where(self.is_negative, logits, MASKED), axis=1)
+        same = tf.logical_or(equal_rows(labels, keys), self.itself)
+        positive = tf.logical_and(tf.tile(same, [2, 2]), tf.logical_not(self.is_self))
+        positive = tf.cast(positive, tf.float32)
+        total = tf.reduce_sum(positive * self.products, axis=1)
+        return total / tf.reduce_sum(positive, axis=1)
 
     def mean_negatives(self, values: Any) -> Any:
         """(2n,): mean over negatives of `values` (like `products`); 0 without any."""
@@ -84,6 +99,94 @@ class Pairs:
         """
         candidates = tf.where(self.is_negative, self.products, MASKED)
         return tf.math.top_k(candidates, count).values
+
+
+@dataclass(frozen=True)
+class StreamedPairs:
+    """What softmax losses need of `Pairs`, in tiles: no matrix of products is ever whole.
+
+    Attributes:
+        views_1, views_2: float32 (n, dim), this replica's.
+        keys_1, keys_2: float32 (N, dim), those of all replicas.
+        first_row: position of this replica's first image in the global batch.
+        both_kinds: whether anchors are compared with both kinds of views.
+        unit_rows: whether no row is longer than 1.
+    """
+
+    views_1: Any
+    views_2: Any
+    keys_1: Any
+    keys_2: Any
+    first_row: Any
+    both_kinds: bool
+    unit_rows: bool
+
+    @property
+    def positives(self) -> Any:
+        """See `Pairs`."""
+        products = tf.reduce_sum(self.views_1 * self.views_2, axis=1)
+        return tf.concat([products, products], axis=0)
+
+    @property
+    def num_negatives(self) -> Any:
+        """See `Pairs`."""
+        return (2 if self.both_kinds else 1) * (tf.shape(self.keys_1)[0] - 1)
+
+    def log_sum_others(self, scale: Any) -> Any:
+        """See `Pairs`."""
+        return self._log_sums(scale, with_positive=True)
+
+    def log_sum_negatives(self, scale: Any) -> Any:
+        """See `Pairs`."""
+        return self._log_sums(scale, with_positive=False)
+
+    def mean_of_class(self, labels: Any, keys: Any) -> Any:
+        """See `Pairs`; from the sum of each class, without comparing pairs."""
+        groups, count = group(keys), tf.shape(self.keys_1)[0]
+        own = tf.slice(groups, [self.first_row], [tf.shape(self.views_1)[0]])
+        sums = tf.math.unsorted_segment_sum(self.keys_1 + self.keys_2, groups, count)
+        sizes = tf.math.unsorted_segment_sum(tf.ones_like(self.keys_1[:, 0]), groups, count)
+        others = tf.tile(2.0 * tf.gather(sizes, own) - 1.0, [2])
+        of_class = tf.tile(tf.gather(sums, own), [2, 1])
+        anchors = tf.concat([self.views_1, self.views_2], axis=0)
+        return tf.reduce_sum(anchors * (of_class - anchors), axis=1) / others
+
+    def _log_sums(self, scale: Any, with_positive: bool) -> Any:
+        number = isinstance(scale, float | int)
+        bound = abs(float(scale)) if number and self.unit_rows else None
+        batch, all_images = tf.shape(self.views_1)[0], tf.shape(self.keys_1)[0]
+        images = self.first_row + tf.range(batch)
+        if not self.both_kinds:
+            excluded = None if with_positive else images[:, None]
+            sums = [
+                streaming.log_sum_exp(anchors, keys, scale, excluded, bound)
+                for anchors, keys in ((self.views_1, self.keys_2), (self.views_2, self.keys_1))
+            ]
+            return tf.concat(sums, axis=0)
+        itself = tf.concat([images, all_images + images], axis=0)
+        positive = tf.concat([all_images + images, images], axis=0)
+        excluded = itself[:, None] if with_positive else tf.stack([itself, positive], axis=1)
+        anchors = tf.concat([self.views_1, self.views_2], axis=0)
+        alone = self.keys_1 is self.views_1 and self.keys_2 is self.views_2
+        keys = None if alone else tf.concat([self.keys_1, self.keys_2], axis=0)
+        return streaming.log_sum_exp(anchors, keys, scale, excluded, bound)
+
+
+def group(labels: Any) -> Any:
+    """A number in [0, rows) for each row, equal where labels are: int32 (rows,).
+
+    Args:
+        labels: (rows,) integers, or (rows, size), equal if all entries are.
+    """
+    labels = tf.convert_to_tensor(labels)
+    columns = labels[:, None] if labels.shape.rank == 1 else labels
+    order = tf.range(tf.shape(columns)[0])
+    for column in reversed(tf.unstack(columns, axis=1)):
+        order = tf.gather(order, tf.argsort(tf.gather(column, order), stable=True))
+    ordered = tf.gather(columns, order)
+    changes = tf.reduce_any(ordered[1:] != ordered[:-1], axis=1)
+    numbers = tf.concat([[0], tf.cumsum(tf.cast(changes, tf.int32))], axis=0)
+    return tf.scatter_nd(order[:, None], numbers, tf.shape(order))
 
 
 def compare(

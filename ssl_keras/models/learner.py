@@ -98,6 +98,7 @@ class Learner(keras.Model):
         probes = [f"linear_probe/{name}/accuracy" for name in self.probed]
         self.trackers = {name: _GlobalMean(name=name) for name in (*measures, *probes)}
         self.micro_batch: int | None = None
+        self.loss_impl = "auto"
         self.average: MovingAverage | None = None
         self.built = True
 
@@ -109,6 +110,7 @@ class Learner(keras.Model):
         *,
         total_steps: int | None = None,
         micro_batch: int | None = None,
+        loss_impl: str = "auto",
         ema_decay: float | None = None,
         **arguments: Any,
     ) -> None:
@@ -120,6 +122,7 @@ class Learner(keras.Model):
             probe_optimizer: for the linear probe. Default: Adam at 1e-3.
             total_steps: length of the training, for what is scheduled over it; without it the
                 values of the start are kept.
+            loss_impl: see `losses.base.Loss.parts`.
             micro_batch: most images whose activations are held at once, see `_sliced_gradients`;
                 it must divide the batch of a replica.
             ema_decay: of a moving average of the weights, see `MovingAverage`.
@@ -128,7 +131,7 @@ class Learner(keras.Model):
         super().compile(optimizer=optimizer, **arguments)
         self.contrastive_loss = loss
         self.total_steps = total_steps
-        self.micro_batch = micro_batch
+        self.micro_batch, self.loss_impl = micro_batch, loss_impl
         self.optimizer.build(self.learned_variables)
         if ema_decay is not None:
             self.average = MovingAverage(self.networks, ema_decay)

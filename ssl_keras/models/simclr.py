@@ -64,7 +64,12 @@ class SimCLR(Learner):
     def objective(self, outputs: Any, views: Views) -> dict[str, Any]:
         projections_1, projections_2 = tf.split(outputs, 2)
         values = self.contrastive_loss.parts(
-            projections_1, projections_2, views.labels, views.seed, self.progress(views.step)
+            projections_1,
+            projections_2,
+            views.labels,
+            views.seed,
+            self.progress(views.step),
+            self.loss_impl,
         )
         values["contrastive_accuracy"] = metrics.contrastive_accuracy(
             tf.stop_gradient(projections_1),

@@ -22,6 +22,7 @@ from ssl_keras.networks.heads import (
     build_projection_head,
     in_order,
 )
+from ssl_keras.networks.normalization import as_plain_keras
 from ssl_keras.registry import Registry
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "ENCODERS",
     "Encoder",
     "Grid",
+    "as_plain_keras",
     "block_outputs",
     "build_backbone",
     "build_decoder",

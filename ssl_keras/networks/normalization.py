@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from ssl_keras.lazy import keras, tf
@@ -13,8 +14,78 @@ def build_batch_norm(**arguments: Any) -> Any:
     Made in the scope of a strategy with several replicas, it averages over all of them at each
     step. Its moving averages have a momentum of 0.9.
 
+    On one device it is a subclass that trains with TensorFlow's fused operation, where Keras 3
+    composes the same of ten others: up to four times as fast, and equal up to rounding.
+    `as_plain_keras` makes Keras' own layers of them.
+
     Args:
         **arguments: passed to the layer.
     """
-    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
-    return keras.layers.BatchNormalization(momentum=0.9, synchronized=several, **arguments)
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        return keras.layers.BatchNormalization(momentum=0.9, synchronized=True, **arguments)
+    return _fused_layer()(momentum=0.9, **arguments)
+
+
+@functools.cache
+def _fused_layer() -> type:
+    """The class, made when Keras is there."""
+
+    class FusedBatchNormalization(keras.layers.BatchNormalization):
+        """`keras.layers.BatchNormalization` over the last axis of images or vectors.
+
+        With the statistics of the batch it is `tf.raw_ops.FusedBatchNormV3`; otherwise, and where
+        that cannot do what is asked, it is what Keras does. Sums are of float32, as in Keras.
+        """
+
+        def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+            rank = len(inputs.shape)
+            own = self.trainable and mask is None and rank in (2, 4) and self.axis in (-1, rank - 1)
+            if not (training and own):
+                return super().call(inputs, training=training, mask=mask)
+            inputs = tf.cast(inputs, self.compute_dtype)
+            if self.compute_dtype == "float64":  # the fused operation has none
+                return super().call(inputs, training=training, mask=mask)
+            channels = inputs.shape[-1]
+            ones, zeros = tf.ones([channels]), tf.zeros([channels])
+            maps = inputs if rank == 4 else inputs[:, None, None, :]
+            outputs = tf.raw_ops.FusedBatchNormV3(
+                x=maps,
+                scale=tf.convert_to_tensor(self.gamma) if self.scale else ones,
+                offset=tf.convert_to_tensor(self.beta) if self.center else zeros,
+                mean=zeros,
+                variance=zeros,
+                epsilon=self.epsilon,
+                exponential_avg_factor=1.0,
+                is_training=True,
+                data_format="NHWC",
+            )
+            # The operation's variance is that of a sample; Keras averages that of the batch.
+            count = tf.cast(tf.reduce_prod(tf.shape(maps)[:3]), tf.float32)
+            variance = outputs.batch_variance * ((count - 1.0) / count)
+            averages = (self.moving_mean, outputs.batch_mean), (self.moving_variance, variance)
+            for average, found in averages:
+                found = tf.stop_gradient(found)
+                average.assign(average * self.momentum + found * (1.0 - self.momentum))
+            return outputs.y if rank == 4 else outputs.y[:, 0, 0, :]
+
+    return FusedBatchNormalization
+
+
+def as_plain_keras(network: Any) -> Any:
+    """A copy of a network with Keras' own layers, which needs no other package to be loaded."""
+
+    from ssl_keras.networks.dropout import KeyedDropout
+
+    fused = _fused_layer()
+
+    def plain(layer: Any) -> Any:
+        settings = layer.get_config()
+        if isinstance(layer, fused):
+            return keras.layers.BatchNormalization.from_config(settings)
+        if isinstance(layer, KeyedDropout):
+            return keras.layers.Dropout(layer.rate, name=layer.name, dtype=layer.dtype_policy)
+        return layer.__class__.from_config(settings)
+
+    copy = keras.models.clone_model(network, clone_function=plain)
+    copy.set_weights(network.get_weights())
+    return copy

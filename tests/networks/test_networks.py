@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,11 +14,13 @@ import tensorflow as tf
 from ssl_keras.errors import UserError
 from ssl_keras.networks import (
     ENCODERS,
+    as_plain_keras,
     build_backbone,
     build_linear_probe,
     build_projection_head,
     in_order,
 )
+from ssl_keras.networks.normalization import build_batch_norm
 
 
 @pytest.mark.parametrize(("channels", "parameters"), [(1, 89_504), (4, 89_504 + 3 * 288)])
@@ -152,3 +159,49 @@ def test_mixed_precision_keeps_float32_weights(policy: str) -> None:
     encoder = ENCODERS.get("convnet").build((28, 28, 1), policy)
     assert all(v.dtype == "float32" for v in encoder.variables)
     assert encoder(tf.ones((2, 28, 28, 1)), training=False).dtype == policy.removeprefix("mixed_")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("shape", [(6, 5, 4, 3), (8, 3)])
+@pytest.mark.parametrize("mode", ["graph", "xla"])
+def test_fused_batch_norm_is_that_of_keras(shape: tuple[int, ...], dtype: str, mode: str) -> None:
+    generator = np.random.default_rng(0)
+    inputs = tf.constant(generator.normal(2.0, 3.0, shape), tf.float32)
+    weights = tf.constant(generator.normal(size=shape), tf.float32)
+    found = []
+    for layer in (
+        build_batch_norm(epsilon=1e-4, dtype=dtype),
+        keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-4, dtype=dtype),
+    ):
+        layer.build(shape)
+        layer.gamma.assign([0.5, 1.0, 2.0])
+        layer.beta.assign([0.0, 1.0, -1.0])
+
+        @tf.function(jit_compile=mode == "xla")
+        def step(layer: Any = layer) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(inputs)
+                outputs = layer(inputs, training=True)
+                total = tf.reduce_sum(tf.cast(outputs, tf.float32) * weights)
+            return outputs, *tape.gradient(total, [inputs, *layer.trainable_variables])
+
+        values = [tf.cast(value, tf.float32).numpy() for value in step()]
+        values += [variable.numpy() for variable in layer.non_trainable_variables]
+        found.append([*values, tf.cast(layer(inputs, training=False), tf.float32).numpy()])
+    assert len(found[0]) == 7
+    tolerance = 2e-5 if dtype == "float32" else 5e-2
+    for value, expected in zip(*found, strict=True):
+        size = np.abs(expected).max()
+        np.testing.assert_allclose(value, expected, rtol=tolerance, atol=tolerance * size)
+
+
+def test_a_plain_copy_gives_the_same_and_needs_keras_alone(tmp_path: Path) -> None:
+    encoder = ENCODERS.get("convnet", width_multiplier=0.25).build((28, 28, 1), dropout_rate=0.1)
+    for variable in encoder.variables:
+        variable.assign(np.random.default_rng(0).uniform(0.5, 1.5, variable.shape))
+    copy = as_plain_keras(encoder)
+    images = np.random.default_rng(1).random((3, 28, 28, 1)).astype(np.float32)
+    np.testing.assert_array_equal(copy(images, training=False), encoder(images, training=False))
+    copy.save(tmp_path / "encoder.keras")
+    with zipfile.ZipFile(tmp_path / "encoder.keras") as archive:
+        assert "ssl_keras" not in archive.read("config.json").decode()

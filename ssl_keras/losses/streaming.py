@@ -1,0 +1,349 @@
+"""Sums over all pairs of rows in tiles: memory grows with the rows, not with the pairs.
+
+    log_sum_exp(anchors, keys, scale)      log sum_j exp(scale * a_i . k_j)
+    nearest(anchors, keys)                 argmax_j a_i . k_j
+
+A tile is a block of anchors against a block of keys. Going over the tiles of an anchor, a running
+maximum and a running sum give the log-sum-exp (Milakov and Gimelshein 2018, "Online normalizer
+calculation for softmax"); the gradient computes every tile again instead of keeping it (as Rabe and
+Staats 2021, "Self-attention Does Not Need O(n^2) Memory", and FlashAttention, Dao et al. 2022, do
+for attention). Tiles stay in the processor's cache, so this is faster than whole matrices, too.
+
+Everything is float32 and free of state; shapes may be static (XLA) or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ssl_keras.lazy import tf
+
+# The value of an entry that is left out. Finite, so that no gradient is NaN; exp of it is 0.
+MASKED = -1e9
+# exp(s), sums of many of them, and their reciprocals are within float32 for |s| up to here.
+SAFE = 40.0
+# Entries of a matrix from which on tiles are better.
+BETTER, BETTER_ON_GPU = 2**19, 2**28
+# Entries of a tile (16 MB at most), and most keys in it.
+TILE_ENTRIES, TILE_COLUMNS = 2**22, 2**13
+
+
+def log_sum_exp(
+    anchors: Any,
+    keys: Any = None,
+    scale: Any = 1.0,
+    excluded: Any = None,
+    bound: float | None = None,
+) -> Any:
+    """log sum_j exp(scale * a_i . k_j) for each anchor i, over the keys that are not excluded.
+
+    Differentiable once with respect to anchors and keys (not to `scale`). Memory is that of the
+    inputs, their gradients and a few tiles.
+
+    Args:
+        anchors: float32 (rows, dim).
+        keys: float32 (columns, dim). None: the anchors themselves, which saves work; `excluded`
+            must then be symmetric (i leaves out j where j leaves out i).
+        scale: number or float32 scalar.
+        excluded: int32 (rows, count), the keys that each anchor leaves out; different ones for
+            different anchors in a column of it, and -1 for none.
+        bound: what |scale * a_i . k_j| never exceeds, if that is known. Up to `SAFE` exponentials
+            need no maximum.
+
+    Returns:
+        float32 (rows,); about `MASKED` where nothing is left.
+    """
+    anchors = tf.convert_to_tensor(anchors)
+    bounded = bound is not None and bound <= SAFE
+    scale = tf.stop_gradient(tf.cast(scale, tf.float32))
+    if excluded is None:
+        excluded = tf.zeros([tf.shape(anchors)[0], 0], tf.int32)
+    if keys is None and bounded:
+        return _symmetric(anchors, scale, excluded)
+    return _general(anchors, anchors if keys is None else keys, scale, excluded, bounded)
+
+
+def _symmetric(rows: Any, scale: Any, excluded: Any) -> Any:
+    """Where products are bounded."""
+
+    @tf.custom_gradient
+    def function(rows: Any) -> tuple[Any, Callable[[Any], Any]]:
+        total = _bounded_sums(rows, rows, scale, excluded)
+
+        def gradient(upstream: Any) -> Any:
+            # dS_ij = exp(S_ij) (g_i / total_i + g_j / total_j), of which each row gets its part.
+            tiles = _Tiles(rows, rows, excluded)
+            shares = tf.math.divide_no_nan(upstream, total)
+            left, right = tiles.of_rows(shares), tiles.of_columns(shares)
+
+            def of_block(block: Any, first: Any) -> Any:
+                scaled = scale * block
+                own = _slice(left, first, tiles.height)[:, None]
+
+                def add(columns: Any, start: Any, found: Any) -> Any:
+                    powers = tf.exp(tf.matmul(scaled, columns, transpose_b=True))
+                    weights = powers * (own + _slice(right, start, tiles.width)[None, :])
+                    weights = tiles.masked(weights, first, start, 0.0)
+                    return found + tf.matmul(weights, columns)
+
+                return scale * tiles.over_columns(add, tf.zeros_like(block))
+
+            return tiles.over_rows(of_block, tf.float32, [int(rows.shape[1])])
+
+        return _log(total), gradient
+
+    return function(rows)
+
+
+def _general(anchors: Any, keys: Any, scale: Any, excluded: Any, bounded: bool) -> Any:
+    @tf.custom_gradient
+    def function(anchors: Any, keys: Any) -> tuple[Any, Callable[[Any], Any]]:
+        if bounded:
+            sums = _log(_bounded_sums(anchors, keys, scale, excluded))
+        else:
+            sums = _running_sums(anchors, keys, scale, excluded)
+
+        def gradient(upstream: Any) -> Any:
+            # W_ij = exp(S_ij - s_i): for anchors g_i sum_j W_ij k_j, for keys sum_i W_ij g_i a_i.
+            turned = _inverse(excluded, tf.shape(keys)[0])
+            lines = tf.concat([scale * anchors, -sums[:, None]], axis=1)
+            against = tf.concat([keys, tf.ones_like(keys[:, :1])], axis=1)
+            of_anchors = _weighted_sums(lines, against, keys, excluded) * upstream[:, None]
+            of_keys = _weighted_sums(against, lines, upstream[:, None] * anchors, turned)
+            return scale * of_anchors, scale * of_keys
+
+        return sums, gradient
+
+    return function(anchors, tf.convert_to_tensor(keys))
+
+
+def is_better(rows: Any, columns: Any) -> bool:
+    """Whether tiles are better than a whole matrix of this size; False if it is not known.
+
+    On a processor they are faster from about a thousand rows on. On a GPU, where a loop costs a
+    launch for each operation, they are for what would fill the memory.
+    """
+    if not isinstance(rows, int) or not isinstance(columns, int):
+        return False
+    return rows * columns >= (BETTER_ON_GPU if tf.config.list_physical_devices("GPU") else BETTER)
+
+
+def nearest(anchors: Any, keys: Any) -> Any:
+    """The key with the largest product for each anchor, the first of equal ones: int32 (rows,).
+
+    Not differentiable.
+
+    Args:
+        anchors, keys: float32 (rows, dim) and (columns, dim).
+    """
+    tiles = _Tiles(tf.convert_to_tensor(anchors), tf.convert_to_tensor(keys))
+
+    def of_rows(rows: Any, first: Any) -> Any:
+        def look(columns: Any, start: Any, best: tuple[Any, Any]) -> tuple[Any, Any]:
+            products = tf.matmul(rows, columns, transpose_b=True)
+            products = tiles.masked(products, first, start, MASKED)
+            found = tf.argmax(products, axis=1, output_type=tf.int32)
+            values = tf.reduce_max(products, axis=1)
+            value, index = best
+            return tf.maximum(value, values), tf.where(values > value, start + found, index)
+
+        worst = tf.fill([tiles.height], 2.0 * MASKED)
+        return tiles.over_columns(look, (worst, tf.zeros([tiles.height], tf.int32)))[1]
+
+    return tiles.over_rows(of_rows, tf.int32, [])
+
+
+class _Tiles:
+    """The tiles of a matrix with a row for each anchor and a column for each key.
+
+    Args:
+        anchors: (rows, dim).
+        keys: (columns, dim).
+        excluded: int32 (rows, count), entries of each row that do not count; -1 for none.
+    """
+
+    def __init__(self, anchors: Any, keys: Any, excluded: Any = None):
+        self.rows, self.columns = _size(anchors), _size(keys)
+        self.width = _smaller(self.columns, TILE_COLUMNS)
+        self.height = _smaller(self.rows, TILE_ENTRIES // self.width)
+        self.anchors = _padded(anchors, self.rows, self.height)
+        self.keys = _padded(keys, self.columns, self.width)
+        self.excluded = None if excluded is None else _padded(excluded, self.rows, self.height)
+
+    def of_rows(self, values: Any) -> Any:
+        """Values of the anchors, as long as the padded anchors."""
+        return _padded(values, self.rows, self.height)
+
+    def of_columns(self, values: Any) -> Any:
+        """Values of the keys, as long as the padded keys."""
+        return _padded(values, self.columns, self.width)
+
+    def masked(self, entries: Any, first: Any, start: Any, value: float) -> Any:
+        """A tile with `value` for what does not count.
+
+        Args:
+            entries: (height, width).
+            first, start: the first row and the first column of the tile.
+            value: what stands there.
+        """
+        lines = tf.range(self.height)
+
+        def replace(entries: Any, columns: Any) -> Any:
+            inside = tf.logical_and(columns >= 0, columns < self.width)
+            columns = tf.clip_by_value(columns, 0, self.width - 1)
+            there = tf.gather(entries, columns, batch_dims=1)
+            values = tf.where(inside, value, there)
+            return tf.tensor_scatter_nd_update(entries, tf.stack([lines, columns], axis=1), values)
+
+        if self.excluded is not None and self.excluded.shape[1]:
+            own = _slice(self.excluded, first, self.height)
+            for column in tf.unstack(own, axis=1):
+                entries = replace(entries, tf.where(column < 0, -1, column - start))
+        if not _divides(self.width, self.columns):
+            there = start + tf.range(self.width) < self.columns
+            entries = tf.where(there[None, :], entries, value)
+        return entries
+
+    def over_columns(self, function: Callable[..., Any], state: Any) -> Any:
+        """`state` after function(keys, first column, state) has seen all tiles of some rows."""
+        return self._over(self.columns, self.width, self.keys, function, state)
+
+    def over_rows(self, function: Callable[..., Any], dtype: Any, shape: list[int]) -> Any:
+        """The results of function(anchors, first row), each (height, *shape), for all rows."""
+        number = -(-self.rows // self.height)
+        if _is_one(number):
+            return function(self.anchors, 0)[: self.rows]
+        results = tf.TensorArray(dtype, number, element_shape=[_static(self.height), *shape])
+
+        def collect(rows: Any, first: Any, results: Any) -> Any:
+            return results.write(first // self.height, function(rows, first))
+
+        results = self._over(self.rows, self.height, self.anchors, collect, results)
+        return tf.reshape(results.stack(), [-1, *shape])[: self.rows]
+
+    @staticmethod
+    def _over(count: Any, size: Any, rows: Any, function: Callable[..., Any], state: Any) -> Any:
+        number = -(-count // size)
+        if _is_one(number):
+            return function(rows, 0, state)
+        _, state = tf.while_loop(
+            lambda index, _: index < number,
+            lambda index, state: (
+                index + 1,
+                function(_slice(rows, index * size, size), index * size, state),
+            ),
+            (tf.constant(0), state),
+            parallel_iterations=2,  # more would hold more tiles at once
+        )
+        return state
+
+
+def _running_sums(anchors: Any, keys: Any, scale: Any, excluded: Any) -> Any:
+    """Log-sum-exps with a running maximum."""
+    tiles = _Tiles(anchors, keys, excluded)
+
+    def of_block(rows: Any, first: Any) -> Any:
+        scaled = scale * rows
+
+        def add(columns: Any, start: Any, running: tuple[Any, Any]) -> tuple[Any, Any]:
+            logits = tf.matmul(scaled, columns, transpose_b=True)
+            logits = tiles.masked(logits, first, start, MASKED)
+            largest = tf.maximum(running[0], tf.reduce_max(logits, axis=1))
+            own = tf.reduce_sum(tf.exp(logits - largest[:, None]), axis=1)
+            return largest, running[1] * tf.exp(running[0] - largest) + own
+
+        nothing = tf.fill([tiles.height], MASKED), tf.zeros([tiles.height])
+        largest, total = tiles.over_columns(add, nothing)
+        return largest + tf.math.log(total)
+
+    return tiles.over_rows(of_block, tf.float32, [])
+
+
+def _bounded_sums(anchors: Any, keys: Any, scale: Any, excluded: Any) -> Any:
+    """sum_j exp(scale * a_i . k_j), where nothing overflows or vanishes."""
+    tiles = _Tiles(anchors, keys, excluded)
+
+    def of_block(rows: Any, first: Any) -> Any:
+        scaled = scale * rows
+
+        def add(columns: Any, start: Any, total: Any) -> Any:
+            powers = tf.exp(tf.matmul(scaled, columns, transpose_b=True))
+            return total + tf.reduce_sum(tiles.masked(powers, first, start, 0.0), axis=1)
+
+        return tiles.over_columns(add, tf.zeros([tiles.height]))
+
+    return tiles.over_rows(of_block, tf.float32, [])
+
+
+def _log(total: Any) -> Any:
+    """The logarithm; `MASKED` of an empty sum."""
+    some = total > 0
+    return tf.where(some, tf.math.log(tf.where(some, total, 1.0)), MASKED)
+
+
+def _weighted_sums(anchors: Any, keys: Any, values: Any, excluded: Any) -> Any:
+    """sum_j exp(a_i . k_j) v_j for each anchor i, where no product is above 0."""
+    tiles = _Tiles(anchors, keys, excluded)
+    padded = tiles.of_columns(values)
+
+    def of_block(rows: Any, first: Any) -> Any:
+        def add(columns: Any, start: Any, total: Any) -> Any:
+            logits = tf.matmul(rows, columns, transpose_b=True)
+            # Not above 0 but for rounding; what is left out may be.
+            weights = tf.exp(tf.minimum(tiles.masked(logits, first, start, MASKED), 1.0))
+            return total + tf.matmul(weights, _slice(padded, start, tiles.width))
+
+        return tiles.over_columns(add, tf.zeros([tiles.height, values.shape[1]]))
+
+    return tiles.over_rows(of_block, tf.float32, [int(values.shape[1])])
+
+
+def _inverse(excluded: Any, columns: Any) -> Any:
+    """int32 (columns, count): the rows that leave out each column, -1 for none."""
+    rows = tf.range(tf.shape(excluded)[0])
+    found = []
+    for column in tf.unstack(excluded, axis=1):
+        # What leaves out nothing goes to a column that is cut off.
+        place = tf.where(column < 0, columns, column)[:, None]
+        nothing = tf.fill([columns + 1], -1)
+        found.append(tf.tensor_scatter_nd_update(nothing, place, rows)[:-1])
+    return tf.stack(found, axis=1) if found else tf.zeros([columns, 0], tf.int32)
+
+
+def _size(rows: Any) -> Any:
+    """The number of rows: a number of Python's if it is known."""
+    return rows.shape[0] if rows.shape[0] is not None else tf.shape(rows)[0]
+
+
+def _static(number: Any) -> int | None:
+    return number if isinstance(number, int) else None
+
+
+def _is_one(number: Any) -> bool:
+    return isinstance(number, int) and number == 1
+
+
+def _divides(size: Any, count: Any) -> bool:
+    return isinstance(size, int) and isinstance(count, int) and count % size == 0
+
+
+def _smaller(number: Any, limit: Any) -> Any:
+    """The smaller of both, at least 1."""
+    if isinstance(number, int) and isinstance(limit, int):
+        return max(1, min(number, limit))
+    return tf.maximum(1, tf.minimum(number, limit))
+
+
+def _padded(rows: Any, count: Any, size: Any) -> Any:
+    """Rows of zeros appended, up to a multiple of `size`."""
+    if _divides(size, count):
+        return rows
+    missing = -count % size
+    return tf.pad(rows, [[0, missing]] + [[0, 0]] * (len(rows.shape) - 1))
+
+
+def _slice(rows: Any, first: Any, size: Any) -> Any:
+    rest = len(rows.shape) - 1
+    part = tf.slice(rows, [first] + [0] * rest, [size] + [-1] * rest)
+    return tf.ensure_shape(part, [_static(size), *rows.shape[1:]])
