@@ -62,9 +62,11 @@ def test_a_run_that_fails_is_named_with_its_last_words(tmp_path: Path) -> None:
         finish(runs, tmp_path, jobs=1)
 
 
+# A worker whose runs take a minute, and say who makes them.
 STUB = """
-import sys, time, pathlib
-pathlib.Path(sys.argv[1]).write_text(str(__import__("os").getpid()))
+import json, os, pathlib, sys, time
+log = pathlib.Path(json.loads(sys.stdin.readline())["log"])
+log.with_suffix(".pid").write_text(str(os.getpid()))
 time.sleep(60)
 """
 
@@ -82,9 +84,7 @@ def test_runs_end_with_the_sweep_however_it_ends(how: signal.Signals, tmp_path: 
 import sys
 from pathlib import Path
 from tools.reproduce import sweep
-sweep.Run.command = lambda self, directory: [
-    sys.executable, "-c", {STUB!r}, str(directory / f"{{self.name}}.pid")
-]
+sweep.Worker.command = [sys.executable, "-c", {STUB!r}]
 sweep.finish([sweep.Run(n, {TINY!r}) for n in ("a", "b", "c")], Path({str(tmp_path)!r}), 2)
 """
     process = subprocess.Popen(

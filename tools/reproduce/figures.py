@@ -195,3 +195,142 @@ def temperature(axes: Sequence[Any], rows: Rows) -> None:
         axis.set_xlabel("temperature")
         axis.set_title(label, fontsize=9)
     axes[0].legend(fontsize=7)
+
+
+COLORS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink")
+
+
+def curve(axis: Any, rows: Rows, x: str, column: str, color: str, label: str, **style: Any) -> None:
+    """One line with its spread over seeds: `column` over the setting `x`, where it is known."""
+    own = sorted((row for row in rows if column in row), key=lambda row: row[x])
+    axis.errorbar(
+        [row[x] for row in own],
+        [row[column] for row in own],
+        [row.get(f"{column}_sd", 0.0) for row in own],
+        color=color,
+        label=label,
+        **{"marker": "o", "markersize": 3, "capsize": 2, **style},
+    )
+
+
+def chance(axis: Any, value: float = 0.1) -> None:
+    """The line of who knows nothing."""
+    axis.axhline(value, color="0.5", linestyle=":", linewidth=1, label="chance")
+
+
+def randbit(axes: Sequence[Any], rows: Rows) -> None:
+    """Class over bits for each temperature, beside the notebook's; what is known of the bits."""
+    temperatures = sorted({row["temperature"] for row in rows})
+    for temperature, color in zip(temperatures, COLORS, strict=False):
+        own = [row for row in rows if row["temperature"] == temperature]
+        name = f"temperature {temperature:g}"
+        curve(axes[0], own, "num_bits", "online", color, name)
+        shown = {"linestyle": "none", "marker": "x", "markersize": 6}
+        curve(axes[0], own, "num_bits", "online_published", color, "", **shown)
+        curve(axes[1], own, "num_bits", "linear", color, name)
+        curve(axes[2], own, "num_bits", "information", color, name)
+    first = [row for row in rows if row["temperature"] == temperatures[0]]
+    curve(axes[1], first, "num_bits", "untrained", "0.6", "untrained", linestyle="--")
+    bits = sorted({row["num_bits"] for row in rows})
+    axes[2].plot(bits, bits, color="0.5", linestyle=":", label="all there is")
+    titles = (
+        "class, online probe (x: the notebook)",
+        "class, linear on the features",
+        "information on the bits, in bits",
+    )
+    for axis, title in zip(axes, titles, strict=True):
+        axis.set_xlabel("random bits")
+        axis.set_title(title, fontsize=9)
+    for axis in axes[:2]:
+        chance(axis)
+        axis.set_ylim(0, 1)
+    axes[1].legend(fontsize=7)
+
+
+def randbit_fashion(axes: Sequence[Any], rows: Rows) -> None:
+    """Class over bits on Fashion-MNIST."""
+    curve(axes[0], rows, "num_bits", "online", "tab:blue", "online probe")
+    curve(axes[0], rows, "num_bits", "knn", "tab:orange", "nearest neighbours")
+    curve(
+        axes[0], rows, "num_bits", "untrained_knn", "0.6", "untrained, neighbours", linestyle="--"
+    )
+    chance(axes[0])
+    axes[0].set_ylim(0, 1)
+    axes[0].set_xlabel("random bits")
+    axes[0].set_title("class, 60,000 images, temperature 0.05", fontsize=9)
+    axes[0].legend(fontsize=7)
+
+
+def randbit_factors(axes: Sequence[Any], rows: Rows) -> None:
+    """Class over bits, by batch size, width, loss and method."""
+    middle = [row for row in rows if "supervised" in row]
+    titles = {"loss": "loss", "batch_size": "batch size", "width_multiplier": "width"}
+    for axis, (setting, title) in zip(axes, titles.items(), strict=False):
+        others = [name for name in titles if name != setting]
+        own = [row for row in rows if all(row[name] == middle[0][name] for name in others)]
+        values = list(dict.fromkeys(row[setting] for row in own))
+        for value, color in zip(values, COLORS, strict=False):
+            of_value = [row for row in own if row[setting] == value]
+            text = f"{value:g}" if isinstance(value, float | int) else value
+            curve(axis, of_value, "num_bits", "accuracy", color, text)
+        axis.set_title(f"class, by {title}", fontsize=9)
+    for (column, text), color in zip(
+        {"accuracy": "SimCLR", "supervised": "supervised", "autoencoder": "autoencoder"}.items(),
+        COLORS,
+        strict=False,
+    ):
+        curve(axes[3], middle, "num_bits", column, color, text)
+    axes[3].set_title("class, by method", fontsize=9)
+    for axis in axes:
+        curve(axis, middle, "num_bits", "untrained", "0.6", "untrained", linestyle="--")
+        chance(axis)
+        axis.set_ylim(0, 1)
+        axis.set_xlabel("random bits")
+        axis.legend(fontsize=6)
+
+
+def losses(axes: Sequence[Any], rows: Rows) -> None:
+    """Class over the depth of the head for each loss; a panel for each batch size."""
+    batches = sorted({row["batch_size"] for row in rows})
+    for axis, batch in zip(axes, batches, strict=False):
+        own = [row for row in rows if row["batch_size"] == batch]
+        for loss, color in zip(dict.fromkeys(row["loss"] for row in own), COLORS, strict=False):
+            of_loss = [row for row in own if row["loss"] == loss]
+            curve(axis, of_loss, "projection_layers", "accuracy", color, loss)
+        axis.axhline(
+            np.mean([row["untrained"] for row in own]), color="0.5", linestyle="--",
+            label="untrained",
+        )  # fmt: skip
+        axis.set_xlabel("layers of the projection head")
+        axis.set_title(f"class, linear, batch {batch}", fontsize=9)
+    axes[0].legend(fontsize=7)
+    if len(batches) > 1:
+        axes[1].sharey(axes[0])
+
+
+def lambda_temperature(axes: Sequence[Any], rows: Rows) -> None:
+    """Class over weight and temperature: as a map, and as one curve for each temperature."""
+    weights = sorted({row["distribution_weight"] for row in rows})
+    temperatures = sorted({row["temperature"] for row in rows})
+    table = {(row["distribution_weight"], row["temperature"]): row["accuracy"] for row in rows}
+    values = [[table[weight, t] for weight in weights] for t in temperatures]
+    axes[0].imshow(values, origin="lower", cmap="viridis", aspect="auto")
+    for line, row in enumerate(values):
+        for column, value in enumerate(row):
+            best = value == max(row)
+            weight = "bold" if best else "normal"
+            axes[0].text(
+                column, line, f"{value:.3f}", ha="center", va="center", fontsize=7, color="white",
+                fontweight=weight,
+            )  # fmt: skip
+    axes[0].set_xticks(range(len(weights)), [f"{weight:g}" for weight in weights])
+    axes[0].set_yticks(range(len(temperatures)), [f"{t:g}" for t in temperatures])
+    axes[0].set_xlabel("distribution weight (alignment carries 1/64)")
+    axes[0].set_ylabel("temperature")
+    axes[0].set_title("class, linear; bold: best of its temperature", fontsize=9)
+    for t, color in zip(temperatures, COLORS, strict=False):
+        own = [row for row in rows if row["temperature"] == t]
+        curve(axes[1], own, "distribution_weight", "accuracy", color, f"temperature {t:g}")
+    axes[1].set_xscale("log")
+    axes[1].set_xlabel("distribution weight")
+    axes[1].legend(fontsize=7)

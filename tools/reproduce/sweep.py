@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ssl_keras import run_directory
 from ssl_keras.config import Config
@@ -45,27 +47,86 @@ class Run:
             return None
         return run_directory.read(workdir)[1]
 
-    def command(self, directory: Path) -> list[str]:
-        """The command that makes it; its flags go to a file beside the directory."""
+    def arguments(self, directory: Path) -> list[str]:
+        """The flags that make it; they go to a file beside the directory."""
         workdir = directory / self.name
         flagfile = directory / f"{self.name}.flags"
         flagfile.write_text(self.config(directory).flagfile_text())
         return [
-            sys.executable,
-            "-m",
-            "ssl_keras.train",
             f"--flagfile={flagfile}",
             f"--workdir={workdir}",
             *([] if run_directory.resumable(workdir, self.config(directory)) else ["--overwrite"]),
         ]
 
+    def log(self, directory: Path) -> Path:
+        """What it prints; the file is removed when it is done."""
+        return directory / f"{self.name}.log"
+
+    def environment(self) -> tuple[Any, ...]:
+        """What a process keeps from its first run on: runs that differ in it cannot share one."""
+        engine = Config.make(**self.settings).engine
+        return engine.strategy, engine.devices, engine.deterministic
+
+
+class Worker:
+    """A process that makes one run after the other on its own cores, see `worker`.
+
+    Args:
+        cores: the processor cores it may use.
+        environment: of its runs, see `Run.environment`.
+    """
+
+    command: ClassVar[list[str]] = [sys.executable, "-m", "tools.reproduce.worker"]
+
+    def __init__(self, cores: set[int], environment: tuple[Any, ...]):
+        self.cores, self.environment = cores, environment
+        self.run: Run | None = None
+
+        def prepare() -> None:
+            if cores:
+                os.sched_setaffinity(0, cores)
+            if sys.platform == "linux":  # it ends with the sweep, even if that is killed
+                ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+        self.process = subprocess.Popen(
+            self.command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": str(max(len(cores), 1))},
+            start_new_session=True,  # Ctrl-C is for the sweep, which then ends its workers
+            preexec_fn=prepare,
+        )
+
+    def begin(self, run: Run, directory: Path) -> None:
+        """Make a run."""
+        assert self.process.stdin is not None
+        self.run = run
+        task = {"arguments": run.arguments(directory), "log": str(run.log(directory))}
+        self.process.stdin.write(json.dumps(task) + "\n")
+        self.process.stdin.flush()
+
+    def ended(self) -> int | None:
+        """The exit code of its run, or None as long as it is going on."""
+        assert self.process.stdout is not None
+        if not select.select([self.process.stdout], [], [], 0)[0]:
+            return None
+        answer = self.process.stdout.readline()
+        # Without an answer the process has died in the middle of the run.
+        return int(answer) if answer.strip() else (self.process.wait() or -1)
+
+    def dismiss(self) -> None:
+        """End the process, and with it a run in progress."""
+        self.process.terminate()
+        self.process.wait()
+
 
 def finish(runs: Sequence[Run], directory: Path, jobs: int) -> list[dict[str, Any]]:
     """Run what is not done, and return the results of all, in order.
 
-    Each run is a process of its own on its own processor cores, as many for each run as `jobs`
-    allows. Interrupting (Ctrl-C, SIGTERM, a closed terminal) ends the runs in progress, and only
-    they are repeated the next time; they also end if this process is killed.
+    They are made by `jobs` processes, each on its own processor cores. Interrupting (Ctrl-C,
+    SIGTERM, a closed terminal) ends the runs in progress, and only they are repeated the next time;
+    they also end if this process is killed.
 
     Args:
         runs: the runs; two of them must not have one name.
@@ -89,27 +150,28 @@ def finish(runs: Sequence[Run], directory: Path, jobs: int) -> list[dict[str, An
     with _alone(directory), _interruptible():
         missing = [run for run in runs if run.results(directory) is None]
         print(f"{len(runs) - len(missing)} of {len(runs)} runs are done.", flush=True)
-        free = shares(jobs)
-        running: dict[subprocess.Popen, tuple[Run, set[int]]] = {}
+        free, idle, busy = shares(jobs), list[Worker](), list[Worker]()
         with tqdm(
             total=len(missing), unit="run", dynamic_ncols=True, disable=not missing
         ) as progress:
             try:
-                while missing or running:
-                    while missing and free:
-                        run, cores = missing.pop(0), free.pop(0)
-                        running[_start(run, directory, cores)] = (run, cores)
-                    for process in [p for p in running if p.poll() is not None]:
-                        run, cores = running.pop(process)
-                        free.append(cores)
-                        _finished(run, directory, process.returncode)
-                        progress.update()
+                while missing or busy:
+                    while missing and (free or idle):
+                        run = missing.pop(0)
+                        worker = _worker_for(run, free, idle)
+                        worker.begin(run, directory)
+                        busy.append(worker)
+                    for worker in list(busy):
+                        code = worker.ended()
+                        if code is not None and worker.run is not None:
+                            busy.remove(worker)
+                            idle.append(worker)
+                            _finished(worker.run, code, directory)
+                            progress.update()
                     time.sleep(0.05)
             finally:
-                for process in running:
-                    process.terminate()
-                for process in running:
-                    process.wait()
+                for worker in (*idle, *busy):
+                    worker.dismiss()
         found = [run.results(directory) for run in runs]
     absent = [run.name for run, results in zip(runs, found, strict=True) if results is None]
     if absent:
@@ -127,30 +189,22 @@ def shares(jobs: int) -> list[set[int]]:
     return [{cores[(job * size + k) % len(cores)] for k in range(size)} for job in range(jobs)]
 
 
-def _start(run: Run, directory: Path, cores: set[int]) -> subprocess.Popen:
-    def prepare() -> None:
-        if cores:
-            os.sched_setaffinity(0, cores)
-        if sys.platform == "linux":  # the run ends with the sweep, even if that is killed
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-    with _log(run, directory).open("w") as output:
-        return subprocess.Popen(
-            run.command(directory),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": str(max(len(cores), 1))},
-            start_new_session=True,  # Ctrl-C is for the sweep, which then ends its runs
-            preexec_fn=prepare,
-        )
+def _worker_for(run: Run, free: list[set[int]], idle: list[Worker]) -> Worker:
+    """A worker that can make the run: an idle one, or a new one in the place of another."""
+    environment = run.environment()
+    for worker in idle:
+        if worker.environment == environment:
+            idle.remove(worker)
+            return worker
+    if not free:
+        other = idle.pop()
+        other.dismiss()
+        free.append(other.cores)
+    return Worker(free.pop(0), environment)
 
 
-def _log(run: Run, directory: Path) -> Path:
-    return directory / f"{run.name}.log"
-
-
-def _finished(run: Run, directory: Path, code: int) -> None:
-    log = _log(run, directory)
+def _finished(run: Run, code: int, directory: Path) -> None:
+    log = run.log(directory)
     if code:
         words = " ".join(log.read_text(errors="replace").split("\n")[-6:]).strip()
         raise UserError(f"The run {run.name} failed ({log}): {words}")

@@ -1,0 +1,124 @@
+"""What an experiment is, and how its results are summed up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssl_keras import flags
+from tools.reproduce.sweep import Run
+
+SCALES = ("smoke", "laptop", "full")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment: its runs at a scale, and the columns of its table.
+
+    Attributes:
+        question: what it asks, in a sentence.
+        cells: scale -> label of a cell -> settings; a run is made for each cell and seed.
+        measures: column -> key of results.json's "results". Where keys hold "{feature}", each
+            cell has a row for each feature that its data set declares.
+        published: label of a cell -> column -> the value of the paper, on its own data.
+        published_on: what data that was.
+        figure: (axes, rows) -> None; draws the figure, see `summary`.
+        panels: how many axes the figure has.
+    """
+
+    question: str
+    cells: Callable[[str], dict[str, dict[str, Any]]]
+    measures: Mapping[str, str]
+    figure: Callable[[Sequence[Any], Sequence[Mapping[str, Any]]], None]
+    panels: int
+    published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    published_on: str = ""
+
+    def runs(self, scale: str, seeds: int) -> list[Run]:
+        """One run for each cell and seed."""
+        return [
+            Run(f"{label}-seed{seed}", {**settings, "seed": seed})
+            for label, settings in self.cells(scale).items()
+            for seed in range(seeds)
+        ]
+
+    def summary(
+        self, scale: str, seeds: int, results: Sequence[Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """One row for each cell, or for each cell and feature: {"cell", "feature" if so, "seeds",
+        the settings, COLUMN and, of several seeds, COLUMN_sd; COLUMN_published; "seconds"}.
+
+        A measure that a cell does not have is left out of its row.
+
+        Raises:
+            KeyError: no cell has a measure: its key is wrong.
+        """
+        rows = []
+        for index, (label, settings) in enumerate(self.cells(scale).items()):
+            own = results[index * seeds : (index + 1) * seeds]
+            for feature in self._features(own[0]):
+                row: dict[str, Any] = {"cell": label}
+                row |= {} if feature is None else {"feature": feature}
+                row |= {"seeds": seeds, **settings}
+                for column, key in self.measures.items():
+                    name = key.format(feature=feature)
+                    values = [r["results"][name] for r in own if name in r["results"]]
+                    if len(values) == len(own):
+                        row |= _summed_up(column, values)
+                    if column in self.published.get(label, {}):
+                        row[f"{column}_published"] = self.published[label][column]
+                if feature is not None:
+                    row["chance"] = own[0]["data"]["features"][feature]["chance"]
+                row["seconds"] = float(np.mean([result["times"]["total"] for result in own]))
+                rows.append(row)
+        for column, key in self.measures.items():
+            if not any(column in row for row in rows):
+                raise KeyError(f"no run has measured {key}")
+        return rows
+
+    @property
+    def by_feature(self) -> bool:
+        """Whether there is a row for each feature."""
+        return any("{feature}" in key for key in self.measures.values())
+
+    def _features(self, result: Mapping[str, Any]) -> list[str | None]:
+        return list(result["data"]["features"]) if self.by_feature else [None]
+
+
+def _summed_up(column: str, values: Sequence[float]) -> dict[str, float]:
+    found = {column: float(np.mean(values))}
+    if len(values) > 1:
+        found[f"{column}_sd"] = float(np.std(values, ddof=1))
+    return found
+
+
+def flagfile_settings(name: str) -> dict[str, Any]:
+    """The settings that flags/NAME.flags gives, without the defaults."""
+    path = Path(__file__).parents[3] / "flags" / f"{name}.flags"
+    given = flags.values(["reproduce", f"--flagfile={path}"], flags.define())
+    defaults = flags.values(["reproduce"], flags.define())
+    return {n: value for n, value in given.items() if defaults.get(n) != value}
+
+
+def size(scale: str, epochs: int) -> dict[str, Any]:
+    """The data, encoder and length of an experiment, with `epochs` on the laptop."""
+    return {
+        "smoke": {"steps": 10, "batch_size": 64, "width_multiplier": 0.25},
+        "laptop": {"epochs": epochs, "batch_size": 250},
+        "full": {"source": "cifar10", "encoder": "resnet18", "batch_size": 512, "epochs": 200},
+    }[scale]
+
+
+FASHION_MNIST = "idx:/usr/share/datasets/fashion-mnist"
+
+# How well the class can be read.
+CLASS = {
+    "accuracy": "linear/features/class/accuracy",
+    "knn": "knn/features/class/accuracy",
+    "accuracy_projections": "linear/projection_2/class/accuracy",
+}
+UNTRAINED = "random_encoder/linear/features/class/accuracy"

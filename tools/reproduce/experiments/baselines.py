@@ -1,0 +1,74 @@
+"""The baselines beside SimCLR."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tools.reproduce import figures
+from tools.reproduce.experiments.base import (
+    UNTRAINED,
+    Experiment,
+    size,
+)
+
+
+def _autoencoder_cells(scale: str) -> dict[str, dict[str, Any]]:
+    """The autoencoder beside bits, by the weight of the planes in its loss."""
+    base = {**size(scale, 60), "method": "autoencoder", "heads": "linear,knn,bits"}
+    cells = {"0-bits": {**base, "num_bits": 0}}
+    for weight in (10.0,) if scale == "smoke" else (10.0, 1.0, 0.1):
+        cells[f"10-bits-{weight:g}"] = {**base, "num_bits": 10, "planes_weight": weight}
+    return cells
+
+
+def _baseline_cells(scale: str) -> dict[str, dict[str, Any]]:
+    """Data beside bits, each run with both baselines."""
+    heads = "linear,knn,bits,supervised,autoencoder"
+    base = {**size(scale, 60), "loss": "nt_xent", "heads": heads}
+    # With every channel alike, ten planes of bits would be nearly all that the autoencoder is
+    # asked for; see the experiment "autoencoder".
+    fair = {"baseline_planes_weight": 0.1}
+    return {"0-bits": {**base, "num_bits": 0}, "10-bits": {**base, "num_bits": 10, **fair}}
+
+
+EXPERIMENTS = {
+    "autoencoder": Experiment(
+        question="What does an autoencoder keep of a digit beside ten bits, by the weight of the "
+        "planes in its loss?",
+        cells=_autoencoder_cells,
+        measures={
+            "accuracy": "linear/features/class/accuracy",
+            "knn": "knn/features/class/accuracy",
+            "information": "bits/features/bits/information",
+            "image_explained": "reconstruction/features/image_explained",
+            "train_image_explained": "reconstruction/features/train_image_explained",
+            "planes_explained": "reconstruction/features/planes_explained",
+            "untrained": UNTRAINED,
+        },
+        figure=figures.autoencoder,
+        panels=2,
+    ),
+    "baselines": Experiment(
+        question="Do a supervised encoder and an autoencoder suffer from easy bits as SimCLR does?",
+        cells=_baseline_cells,
+        measures={
+            **{
+                subject: f"{prefix}linear/features/class/accuracy"
+                for subject, prefix in figures.SUBJECTS.items()
+            },
+            **{
+                f"{subject}_knn": f"{prefix}knn/features/class/accuracy"
+                for subject, prefix in figures.SUBJECTS.items()
+            },
+            **{
+                f"{subject}_information": f"{prefix}bits/features/bits/information"
+                for subject, prefix in figures.SUBJECTS.items()
+            },
+            "image_explained": "autoencoder/reconstruction/features/image_explained",
+            "train_image_explained": "autoencoder/reconstruction/features/train_image_explained",
+            "planes_explained": "autoencoder/reconstruction/features/planes_explained",
+        },
+        figure=figures.baselines,
+        panels=2,
+    ),
+}

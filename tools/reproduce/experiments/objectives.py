@@ -1,0 +1,115 @@
+"""Every objective on the same data, and every data set with the same objective."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ssl_keras.losses import LOSSES
+from tools.reproduce import figures
+from tools.reproduce.experiments.base import (
+    CLASS,
+    FASHION_MNIST,
+    UNTRAINED,
+    Experiment,
+    flagfile_settings,
+    size,
+)
+
+
+def _fashion_cells(scale: str) -> dict[str, dict[str, Any]]:
+    """The objectives' cells on Fashion-MNIST: without bits, and with views that tell more apart."""
+    sizes: dict[str, dict[str, Any]] = {
+        "smoke": {},
+        "laptop": {"epochs": 20, "learning_rate": 3e-3},
+        "full": {"epochs": 50, "learning_rate": 1e-3},
+    }
+    cells = _objective_cells("smoke" if scale == "smoke" else "laptop")
+    if "simple-0-bits" in cells:
+        cells["simple"] = cells.pop("simple-0-bits")
+    changes = {"source": FASHION_MNIST, "num_bits": 0}
+    changes |= {"crop_area_min": 0.08, "flip": True, "blur": 0.5}
+    changes |= {"heads": "linear,knn"} | ({} if scale == "full" else {"max_train_images": 5000})
+    mixup = {"views": "augment,mixup", "mixup_alpha": 0.7}
+    # A cell with steps of its own (hinge, in small batches) keeps its learning rate too. Losses of
+    # the hardest negatives go without mixup: it makes the image that was mixed in the hardest.
+    return {
+        name: {
+            **cell,
+            **changes,
+            **({} if "steps" in cell else sizes[scale]),
+            **({} if name in ("hard_contrastive", "hard_simple", "hinge") else mixup),
+        }
+        for name, cell in cells.items()
+    }
+
+
+def _data_set_cells(scale: str) -> dict[str, dict[str, Any]]:
+    changes = {"steps": 10, "batch_size": 64, "width_multiplier": 0.25} if scale == "smoke" else {}
+    names = ("photos", "overlay", "multi_digit", "fashion_mnist")
+    return {name: {**flagfile_settings(name), **changes} for name in names}
+
+
+# Where the default of an option is not what the objective needs on these data.
+_CHOSEN: dict[str, dict[str, Any]] = {
+    "hard_contrastive": {"quantile": 0.1},
+    "hard_simple": {"quantile": 0.1},
+    "margin": {"margin": 10.0},
+}
+
+
+def _objective_cells(scale: str) -> dict[str, dict[str, Any]]:
+    base = {
+        **size(scale, 100),
+        "dataset": "bit_concat",
+        "num_bits": 2,
+        "heads": "linear,knn,geometry",
+    }
+    names = ("nt_xent", "supcon", "margin") if scale == "smoke" else tuple(LOSSES)
+    cells = {name: {**base, "loss": name, **_CHOSEN.get(name, {})} for name in names}
+    if scale != "smoke":
+        # The simple loss is content with the bits.
+        cells["simple-0-bits"] = {**cells["simple"], "num_bits": 0, "distribution_weight": 4.0}
+        cells["hinge"] |= {"batch_size": 32, "steps": 4000}
+        del cells["hinge"]["epochs"]
+    return cells
+
+
+EXPERIMENTS = {
+    "data_sets": Experiment(
+        question="What does NT-Xent learn on each data set, with the flagfile of its name?",
+        cells=_data_set_cells,
+        measures={
+            "linear": "linear/features/{feature}/accuracy",
+            "knn": "knn/features/{feature}/accuracy",
+            "untrained_linear": "random_encoder/linear/features/{feature}/accuracy",
+            "untrained_knn": "random_encoder/knn/features/{feature}/accuracy",
+        },
+        figure=figures.data_sets,
+        panels=2,
+    ),
+    "fashion_mnist": Experiment(
+        question="Which objective learns the class of Fashion-MNIST, without a rival?",
+        cells=_fashion_cells,
+        measures={
+            **CLASS,
+            "untrained": UNTRAINED,
+            "untrained_knn": "random_encoder/knn/features/class/accuracy",
+        },
+        figure=figures.fashion,
+        panels=1,
+    ),
+    "objectives": Experiment(
+        question="Which objective learns the class of the digit beside two easy bits?",
+        cells=_objective_cells,
+        measures={
+            **CLASS,
+            "bits_all_right": "linear/features/bits/all_right",
+            "bits_all_right_projections": "linear/projection_2/bits/all_right",
+            "uniformity": "geometry/projection_2/uniformity",
+            "effective_rank": "geometry/projection_2/effective_rank",
+            "untrained": UNTRAINED,
+        },
+        figure=figures.objectives,
+        panels=2,
+    ),
+}

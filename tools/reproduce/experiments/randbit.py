@@ -1,0 +1,133 @@
+"""Random bits as an easy rival: the authors' protocol, and what changes its outcome."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tools.reproduce import figures
+from tools.reproduce.experiments.base import (
+    FASHION_MNIST,
+    UNTRAINED,
+    Experiment,
+    flagfile_settings,
+    size,
+)
+
+BITS = (0, 5, 10, 15, 20)
+# Accuracy of the online probe on the test images of MNIST, stored in the authors' notebook
+# (google-research/simclr, colabs/intriguing_properties/randbits_mnist.ipynb; one run a cell).
+PUBLISHED = {
+    0.05: (0.899, 0.706, 0.330, 0.143, 0.099),
+    0.1: (0.892, 0.612, 0.187, 0.098, 0.103),
+    0.2: (0.900, 0.330, 0.104, 0.100, 0.099),
+}
+ONLINE = "online_probe/features/class/accuracy"
+
+
+def label(temperature: float, bits: int) -> str:
+    """The name of a cell of the protocol."""
+    return f"t{temperature:g}-{bits}-bits"
+
+
+def _protocol(scale: str, **changes: Any) -> dict[str, dict[str, Any]]:
+    base = {**flagfile_settings("randbit"), **changes}
+    cells = [(t, bits) for t in PUBLISHED for bits in BITS]
+    if scale == "smoke":
+        base |= {"batch_size": 100, "steps": 5, "width_multiplier": 0.25, "heads": "linear"}
+        cells = [(0.05, 0), (0.05, 20), (0.2, 0), (0.2, 20)]
+    if scale == "full":
+        base |= {"source": "mnist"}
+    return {label(t, bits): {**base, "temperature": t, "num_bits": bits} for t, bits in cells}
+
+
+def _fashion(scale: str) -> dict[str, dict[str, Any]]:
+    """The protocol on all 60,000 images of Fashion-MNIST, at one temperature."""
+    changes = {"source": FASHION_MNIST, "heads": "knn"}
+    cells = _protocol("smoke" if scale == "smoke" else "laptop", **changes)
+    smaller = {"max_train_images": 500, "heads": "knn"} if scale == "smoke" else {}
+    return {name: {**cell, **smaller} for name, cell in cells.items() if name.startswith("t0.05")}
+
+
+# What is varied, one at a time: setting -> its values; the first is that of the other cells.
+FACTORS: dict[str, tuple[Any, ...]] = {
+    "loss": (
+        "nt_xent",
+        "decoupled_nt_xent",
+        "uniform_prior",
+        "hypersphere_prior",
+        "gaussian_prior",
+    ),
+    "batch_size": (250, 50, 1000),
+    "width_multiplier": (1.0, 0.25, 2.0),
+}
+FACTOR_BITS = (0, 2, 4, 6, 10)
+_HEADS = "linear,bits"
+
+
+def _factors(scale: str) -> dict[str, dict[str, Any]]:
+    """Bits x loss, x batch size (as many images), x width; in the middle also both baselines."""
+    base = {**size(scale, 30), "dataset": "bit_concat", "heads": _HEADS}
+    middle = {setting: values[0] for setting, values in FACTORS.items()}
+    if scale == "smoke":
+        middle |= {"batch_size": 64, "width_multiplier": 0.25}
+    cells = {}
+    for bits in FACTOR_BITS[::4] if scale == "smoke" else FACTOR_BITS:
+        beside = {"heads": f"{_HEADS},supervised,autoencoder"}
+        beside |= {"baseline_planes_weight": 0.1} if bits else {}
+        cells[f"{bits}-bits"] = {**base, **middle, **beside, "num_bits": bits}
+        for setting, values in FACTORS.items():
+            for value in values[2:3] if scale == "smoke" else values[1:]:
+                own = {**base, **middle, setting: value, "num_bits": bits}
+                cells[f"{bits}-bits-{setting}-{value}"] = own
+    return cells
+
+
+_PUBLISHED_CELLS = {
+    label(t, bits): {"online": value}
+    for t, values in PUBLISHED.items()
+    for bits, value in zip(BITS, values, strict=True)
+}
+
+EXPERIMENTS = {
+    "randbit": Experiment(
+        question="How many random bits suppress the digit, at which temperature? The protocol of "
+        "the authors' notebook.",
+        cells=_protocol,
+        measures={
+            "online": ONLINE,
+            "linear": "linear/features/class/accuracy",
+            "bits_all_right": "linear/features/bits/all_right",
+            "information": "bits/features/bits/information",
+            "untrained": UNTRAINED,
+        },
+        published=_PUBLISHED_CELLS,
+        published_on="60,000 MNIST digits, one run a cell",
+        figure=figures.randbit,
+        panels=3,
+    ),
+    "randbit_fashion": Experiment(
+        question="The same protocol on all 60,000 images of Fashion-MNIST, temperature 0.05.",
+        cells=_fashion,
+        measures={
+            "online": ONLINE,
+            "knn": "knn/features/class/accuracy",
+            "untrained_knn": "random_encoder/knn/features/class/accuracy",
+        },
+        figure=figures.randbit_fashion,
+        panels=1,
+    ),
+    "randbit_factors": Experiment(
+        question="What helps against a few easy bits: batch size, width, another loss, another "
+        "method?",
+        cells=_factors,
+        measures={
+            "accuracy": "linear/features/class/accuracy",
+            "information": "bits/features/bits/information",
+            "untrained": UNTRAINED,
+            "supervised": "supervised/linear/features/class/accuracy",
+            "autoencoder": "autoencoder/linear/features/class/accuracy",
+        },
+        figure=figures.randbit_factors,
+        panels=4,
+    ),
+}

@@ -1,0 +1,74 @@
+"""Wang and Liu 2021: what the temperature does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tools.reproduce import figures
+from tools.reproduce.experiments.base import (
+    UNTRAINED,
+    Experiment,
+)
+
+TEMPERATURES = (0.07, 0.3, 0.7, 1.0)
+# Wang and Liu 2021, CIFAR-10: accuracy, uniformity (theirs has the other sign), tolerance.
+_PUBLISHED_TEMPERATURE = {
+    cell: dict(zip(("accuracy", "uniformity", "tolerance"), numbers, strict=True))
+    for cell, numbers in {
+        "nt_xent-0.07": (0.7975, -3.86, 0.04),
+        "nt_xent-0.3": (0.8327, -3.60, 0.178),
+        "nt_xent-0.7": (0.8269, -3.17, 0.333),
+        "nt_xent-1": (0.8221, -2.96, 0.372),
+        "hard_contrastive-0.07": (0.792, -3.88, 0.034),
+        "hard_contrastive-0.3": (0.8363, -3.89, 0.027),
+        "hard_contrastive-0.7": (0.8419, -3.87, 0.030),
+        "hard_contrastive-1": (0.8419, -3.86, 0.030),
+        "simple": (0.7483, -1.68, 0.61),
+    }.items()
+}
+
+
+def _temperature_cells(scale: str) -> dict[str, dict[str, Any]]:
+    base: dict[str, Any] = {
+        "smoke": {"dataset": "plain", "steps": 10, "batch_size": 64, "width_multiplier": 0.25},
+        "laptop": {"dataset": "plain", "epochs": 20, "batch_size": 250},
+        "full": {
+            "dataset": "plain",
+            "source": "cifar10",
+            "encoder": "resnet18",
+            "batch_size": 512,
+            "epochs": 200,
+            "projection_dim": 128,
+        },
+    }[scale]
+    base |= {"heads": "linear,knn,geometry"}
+    temperatures = TEMPERATURES[::3] if scale == "smoke" else TEMPERATURES
+    cells = {
+        f"{loss}-{temperature:g}": {**base, "loss": loss, "temperature": temperature}
+        for loss in ("nt_xent", "hard_contrastive")
+        for temperature in temperatures
+    }
+    cells |= {loss: {**base, "loss": loss} for loss in ("simple", "hard_simple")}
+    return cells
+
+
+EXPERIMENTS = {
+    "temperature": Experiment(
+        question="How do uniformity and tolerance depend on the temperature, and what do hard "
+        "negatives change? (Wang and Liu 2021)",
+        cells=_temperature_cells,
+        measures={
+            "uniformity": "geometry/projection_2/uniformity",
+            "tolerance": "geometry/projection_2/tolerance/class",
+            "hardest_percent_share": "geometry/projection_2/hardest_percent_share",
+            "effective_rank": "geometry/projection_2/effective_rank",
+            "accuracy": "linear/features/class/accuracy",
+            "knn": "knn/features/class/accuracy",
+            "untrained": UNTRAINED,
+        },
+        published=_PUBLISHED_TEMPERATURE,
+        published_on="CIFAR-10, Wang and Liu 2021",
+        figure=figures.temperature,
+        panels=3,
+    ),
+}
