@@ -158,19 +158,14 @@ class TensorBoardScalars(Listener):
         now = time.perf_counter()
         rate = (step - self.last[0]) / max(now - self.last[1], 1e-9)
         self.last = (step, now)
-        with self.writer.as_default(step=step):
-            for name, value in values.items():
-                tf.summary.scalar(f"train/{name}", value)
-            for name, schedule in self.schedules.items():
-                tf.summary.scalar(f"optimization/{name}", schedule(step))
-            for name, level in self.levels.items():
-                tf.summary.scalar(f"train_chance/{name}", level(step))
-            tf.summary.scalar("speed/steps_per_second", rate)
-            tf.summary.scalar("speed/images_per_second", rate * self.batch_size)
-            for name, value in environment.memory().items():
-                tf.summary.scalar(f"speed/{name}", value)
-            if self.input_wait is not None:
-                tf.summary.scalar("speed/input_wait", self.input_wait)
+        found = {f"train/{name}": value for name, value in values.items()}
+        found |= {f"optimization/{name}": float(s(step)) for name, s in self.schedules.items()}
+        found |= {f"train_chance/{name}": level(step) for name, level in self.levels.items()}
+        found |= {"speed/steps_per_second": rate, "speed/images_per_second": rate * self.batch_size}
+        found |= {f"speed/{name}": value for name, value in environment.memory().items()}
+        if self.input_wait is not None:
+            found["speed/input_wait"] = self.input_wait
+        self.scalars(found, step)
 
     def on_input_wait(self, share: float) -> None:
         self.input_wait = share
@@ -196,10 +191,15 @@ class TensorBoardScalars(Listener):
             tf.summary.histogram(tag, values)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """Write `values` under their own names."""
-        with self.writer.as_default(step=step):
-            for name, value in values.items():
-                tf.summary.scalar(name, value)
+        """Write `values` under their own names, as one summary: one by one they take ten times
+        as long."""
+        from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+
+        parts = [scalar_pb(name, value) for name, value in values.items()]
+        for part in parts[1:]:
+            parts[0].value.extend(part.value)
+        if parts:
+            self.summary(parts[0].SerializeToString(), step)
 
     def on_end(self) -> None:
         self.writer.flush()

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -37,7 +37,7 @@ def option(
     maximum: float | None = None,
     above: float | None = None,
     below: float | None = None,
-    choices: tuple[str, ...] | None = None,
+    choices: Collection[str] | None = None,
     flag: str | None = None,
 ) -> Any:
     """A field of an `Options` class.
@@ -64,7 +64,9 @@ def option(
 
 def python_type(field: dataclasses.Field) -> type:
     """The type of an option (`float`, `int`, `str` or `bool`), read from its annotation."""
-    return _PYTHON_TYPES[str(field.type).removesuffix(" | None")]
+    # Text where annotations are not evaluated, which is left to whoever writes the class.
+    name = field.type.__name__ if isinstance(field.type, type) else str(field.type)
+    return _PYTHON_TYPES[name.removesuffix(" | None")]
 
 
 def is_scheduled(field: dataclasses.Field) -> bool:
@@ -181,6 +183,16 @@ class Registry(Mapping[str, type[Entry]]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def add(self, name: str, entry: type[Entry]) -> None:
+        """Make `entry` known by `name`, to flags and configurations too.
+
+        Raises:
+            ValueError: the name is taken.
+        """
+        if name in self._entries:
+            raise ValueError(f"there is a {self.kind} {name!r} already")
+        self._entries[name] = entry
 
     def get(self, name: str, /, **options: Any) -> Entry:  # type: ignore[override]
         """The entry called `name`, made with `options`.

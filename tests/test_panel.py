@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from ssl_keras import experiment, panel
+from ssl_keras.callbacks import Profiler
 from ssl_keras.config import Config
 from ssl_keras.datasets import Feature
 
@@ -29,6 +30,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
             num_bits=2, steps=6, batch_size=32, log_every=2, width_multiplier=0.25,
             temperature="linear:1:0.1", loss="nt_xent", heads="linear,retrieval",
             max_train_images=100, measure_images=16, measure_every=1, workdir=str(workdir),
+            profile_steps=2,
         )
     )  # fmt: skip
     return workdir
@@ -157,3 +159,31 @@ def test_vectors_are_labels_too() -> None:
         "bits": ["01", "11"], "bits_0": ["0", "1"], "bits_1": ["1", "1"],
         "many": ["1" * 30] * 2, "class": ["3", "4"],
     }  # fmt: skip
+
+
+def test_some_steps_are_profiled(finished: Path) -> None:
+    traces = list((finished / "tensorboard" / "plugins" / "profile").glob("*/*.xplane.pb"))
+    assert len(traces) == 1
+    assert b"MatMul" in traces[0].read_bytes()
+    # It says nothing about the numbers.
+    assert "profile_steps" not in json.loads((finished / "results.json").read_text())["config"]
+
+
+@pytest.mark.parametrize(
+    ("first", "total", "expected"), [(0, 100, (10, 15)), (40, 100, (50, 55)), (0, 7, (2, 7))]
+)
+def test_the_steps_that_are_profiled(
+    first: int, total: int, expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tensorflow as tf
+
+    seen: list[int] = []
+    step = first
+    monkeypatch.setattr(tf.profiler.experimental, "start", lambda _: seen.append(step))
+    monkeypatch.setattr(tf.profiler.experimental, "stop", lambda: seen.append(step))
+    profiler = Profiler(Path("nowhere"), steps=5)
+    profiler.on_start(first, total)
+    for step in range(first + 1, total + 1):
+        profiler.on_steps(step)
+    profiler.on_end()
+    assert tuple(seen) == expected

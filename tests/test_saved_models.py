@@ -176,3 +176,25 @@ def test_what_cannot_be_loaded_is_named(finished: Path, tmp_path: Path) -> None:
     (tmp_path / "copy" / "encoder.keras").write_bytes(b"torn")
     with pytest.raises(UserError, match="cannot be read"):
         ssl_keras.load_encoder(tmp_path / "copy")
+
+
+def test_onnx_gives_the_same_features(finished: Path, model: Any, tmp_path: Path) -> None:
+    import onnxruntime
+
+    target = tmp_path / "encoder"
+    assert main(["export", f"--run={finished}", f"--output={target}", "--onnx"]) == 0
+    session = onnxruntime.InferenceSession(target / "encoder.onnx")
+    (entry,) = session.get_inputs()
+    assert list(entry.shape)[1:] == [28, 28, 3]
+    (found,) = session.run(None, {entry.name: composed(digits())})
+    expected = model.representations(composed(digits()))[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_without_the_packages_onnx_is_refused_before_anything_is_written(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(["export", f"--run={finished}", f"--output={tmp_path / 'new'}", "--onnx"]) == 2
+    assert "pip install '.[onnx]'" in capfd.readouterr().err
+    assert not (tmp_path / "new").exists()

@@ -4,6 +4,7 @@
 
     checkpoint    keeping the state of the training once a minute: share of the time
     devices       training on two logical devices of the CPU, against one
+    logging       logs, TensorBoard and measurements while training: share of the time
     micro_batch   a batch in parts, against the whole batch: speed, and peak memory of each in a
                   process of its own
 
@@ -95,6 +96,58 @@ def devices(repeats: int) -> list[Row]:
     ]
 
 
+def logging(repeats: int) -> list[Row]:
+    """The share of the default run's time that goes into logs, TensorBoard and geometry."""
+    from ssl_keras import training
+    from ssl_keras.callbacks import History, Listener, TensorBoardScalars
+    from ssl_keras.experiment.fitting import build_geometry_log
+    from ssl_keras.experiment.looping import batches
+
+    class Timed(Listener):
+        """Passes everything on, and adds up how long that takes."""
+
+        def __init__(self, others: list[Any]):
+            self.others, self.seconds = others, 0.0
+
+        def on_start(self, first_step: int, total_steps: int) -> None:
+            for other in self.others:
+                other.on_start(first_step, total_steps)
+
+        def on_log(self, step: int, values: Any) -> None:
+            start = time.perf_counter()
+            for other in self.others:
+                other.on_log(step, values)
+            self.seconds += time.perf_counter() - start
+
+    built = trainer(loss="uniform_prior", epochs=100, steps=None, measure_images=128).built  # type: ignore[attr-defined]
+    steps, shares = 12 * built.steps_per_epoch, []
+    with tempfile.TemporaryDirectory() as directory:
+        board = TensorBoardScalars(Path(directory), built.schedules, built.levels, 250)
+        geometry = build_geometry_log(built, board)
+        assert geometry is not None
+        geometry.measure(0)  # compiles
+        for _ in range(repeats):
+            geometry.next = 0
+            timed = Timed([History(), geometry, board])
+            start = time.perf_counter()
+            training.train(
+                built.model,
+                batches(built, 0),
+                total_steps=steps,
+                log_every=built.steps_per_epoch,
+                listeners=[timed],
+            )
+            shares.append(timed.seconds / (time.perf_counter() - start))
+    return [
+        {
+            "what": f"default run, {steps} steps: share of logs, TensorBoard and geometry",
+            "share": statistics.median(shares),
+            "lowest": min(shares),
+            "highest": max(shares),
+        }
+    ]
+
+
 def micro_batch(repeats: int) -> list[Row]:
     """A batch in parts against the whole."""
     settings = {"dataset": "plain", "batch_size": 2000}
@@ -122,6 +175,7 @@ def _peak(settings: Row) -> int:
 BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
     "checkpoint": checkpoint,
     "devices": devices,
+    "logging": logging,
     "micro_batch": micro_batch,
 }
 

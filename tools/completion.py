@@ -38,21 +38,25 @@ _ssl_keras_complete() {
 """
 
 
-def flag_names(program: str) -> list[str]:
-    """The flags of `python -m ssl_keras.PROGRAM`, as its --help lists them."""
+def told_flags(program: str) -> dict[str, bool]:
+    """The flags of `python -m ssl_keras.PROGRAM`, as its --help tells them -> whether it is a
+    switch, which has no value."""
     caught = io.StringIO()
     with contextlib.redirect_stdout(caught):
         importlib.import_module(f"ssl_keras.{program}").main([program, "--help"])
-    return re.findall(r"^  --(\w+)  ", caught.getvalue(), re.MULTILINE)
+    entries = re.split(r"(?m)^  --(\w+)  ", caught.getvalue())[1:]
+    texts = dict(zip(entries[::2], entries[1::2], strict=True))
+    return {name: bool(re.search(r"\[(True|False)\]", text)) for name, text in texts.items()}
 
 
 def words(program: str) -> list[str]:
     """What can stand on the command line: "--flag=", "--flag=choice", "--switch"."""
-    known = flags.define()
+    defined = flags.define()
+    known = {name: defined[name] for name in defined}
     found = []
-    for name in flag_names(program):
+    for name, is_switch in told_flags(program).items():
         flag = known.get(name)
-        if flag is not None and flag.boolean:
+        if is_switch or (flag is not None and flag.boolean):
             found += [f"--{name}", f"--no{name}"]
             continue
         found.append(f"--{name}=")

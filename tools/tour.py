@@ -131,14 +131,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
     parser = build_parser("tour", __doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs/tour"), help="their folder")
-    parser.add_argument("--steps", type=int, help="fewer steps, to try it (20 epochs)")
+    parser.add_argument("--steps", type=int, help="so many steps on few images, to try it")
     given: Any = parser.parse_args(arguments)
 
     def body() -> None:
         if given.steps is not None and given.steps < 1:
             raise UserError(f"steps is {given.steps}: give at least 1.")
         startup.start_tensorflow()
-        found = visit(given.runs, {} if given.steps is None else {"steps": given.steps})
+        brief = {"steps": given.steps, "max_train_images": 300, "batch_size": 64}
+        found = visit(given.runs, {} if given.steps is None else brief)
         draw(found, given.runs / "tour.png")
         title = "5. Take it away"
         print(f"\n{title}\n{'=' * len(title)}", flush=True)

@@ -20,7 +20,7 @@ from ssl_keras.registry import Options, option
 class DataConfig(Options):
     """Data set"""
 
-    dataset: str = option("bit_concat", choices=tuple(DATASETS), help="data set")
+    dataset: str = option("bit_concat", choices=DATASETS, help="data set")
     source: str | None = option(
         None,
         help="where images come from: mnist_5k, photos, idx:FOLDER, folder:FOLDER, npz:FILE, or a "
@@ -52,7 +52,7 @@ class DataConfig(Options):
 class MethodConfig(Options):
     """Method"""
 
-    method: str = option("simclr", choices=tuple(METHODS), help="what the encoder learns from")
+    method: str = option("simclr", choices=METHODS, help="what the encoder learns from")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class LossConfig(Options):
     """Loss"""
 
     loss: str | None = option(
-        None, choices=tuple(LOSSES), help="contrastive loss of simclr (uniform_prior)"
+        None, choices=LOSSES, help="contrastive loss of simclr (uniform_prior)"
     )
 
 
@@ -68,7 +68,7 @@ class LossConfig(Options):
 class NetworkConfig(Options):
     """Networks"""
 
-    encoder: str = option("convnet", choices=tuple(ENCODERS), help="encoder")
+    encoder: str = option("convnet", choices=ENCODERS, help="encoder")
     projection_layers: int | None = option(
         None, minimum=0, maximum=10, help="layers of simclr's projection head; 0: none (2)"
     )
@@ -88,7 +88,7 @@ class OptimizationConfig(Options):
     batch_size: int = option(250, minimum=2, help="images in the global batch")
     epochs: int = option(100, minimum=1, help="passes over the training data")
     steps: int | None = option(None, minimum=1, help="training steps; overrides --epochs")
-    optimizer: str = option("adam", choices=tuple(OPTIMIZERS), help="optimizer")
+    optimizer: str = option("adam", choices=OPTIMIZERS, help="optimizer")
     learning_rate: float | None = option(
         None, above=0, help="base learning rate (adam, adamw, lamb 0.001; sgd 0.05; lars 0.3)"
     )
@@ -200,5 +200,5 @@ class RunConfig(Options):
         help="profile so many steps for TensorBoard, after ten that warm up (none)",
     )
     measure_every: int | None = option(
-        None, minimum=1, help="steps between measurements of geometry (a fiftieth of the training)"
+        None, minimum=1, help="steps between measurements of geometry (a 25th of the training)"
     )

@@ -131,7 +131,7 @@ def _fit(
         config.optimization.batch_size,
         first_step if restored else None,
     )
-    geometry = _geometry(experiment, board)
+    geometry = build_geometry_log(experiment, board)
     guard = NonFiniteGuard(model.non_finite_step, _non_finite(experiment, workdir, kept))
     remembering = {"history": history} | ({} if geometry is None else {"geometry": geometry})
     resumed_at = [*before.get("resumed_at", []), *([first_step] if restored else [])]
@@ -283,7 +283,7 @@ def _progress(experiment: Experiment, brief: bool) -> Listener:
     return Progress(batch, shown)
 
 
-def _geometry(experiment: Experiment, board: TensorBoardScalars) -> GeometryLog | None:
+def build_geometry_log(experiment: Experiment, board: TensorBoardScalars) -> GeometryLog | None:
     """The listener that measures geometry while training, unless it is switched off."""
     settings = experiment.config.run
     if not settings.measure_images:

@@ -21,7 +21,7 @@ from ssl_keras.losses import Loss
 from ssl_keras.losses.pairs import compare
 
 # Measurements in a run, unless --measure_every says otherwise.
-MEASUREMENTS = 50
+MEASUREMENTS = 25
 # Projections whose pairs are closer than this on average count as one point: at a uniformity of
 # -0.05 their mean squared distance is about 0.025.
 COLLAPSED_UNIFORMITY = -0.05
@@ -55,7 +55,7 @@ def build_measure(experiment: Experiment, num_images: int) -> Callable[[int], di
     inputs = tf.concat([data.inputs(batch), compose_images(views, planes)], axis=0)
     key = randomness.key(seed, "geometry")
 
-    @tf.function
+    @tf.function(autograph=False)
     def measure(step: Any) -> dict[str, Any]:
         outputs = model.representations(inputs)
         loss = config.loss and config.loss.at(model.progress(step))

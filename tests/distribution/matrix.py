@@ -43,7 +43,7 @@ def combinations(strategy: str) -> Iterator[dict[str, Any]]:
 
 
 def is_refused(values: dict[str, Any]) -> bool:
-    """Whether the table of the README refuses it."""
+    """Whether the table of the guide refuses it."""
     return any(
         all(str(values.get(setting)) in refused for setting, refused in (row.first, row.second))
         for row in REFUSED

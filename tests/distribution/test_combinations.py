@@ -1,5 +1,5 @@
 """Every combination of strategy, precision, compilation and parts of a batch either trains or is
-refused, as the README's table says."""
+refused, as the table of the guide says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ssl_keras.config.combinations import REFUSED
 from ssl_keras.errors import UserError
 from tests.distribution.matrix import combinations, is_refused, outcome
 
-README = Path(__file__).parents[2] / "README.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "machines.md"
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_every_refusal_says_why_and_what_to_do(row: Any) -> None:
 
 
 def test_the_readme_has_the_table() -> None:
-    text = " ".join(README.read_text().split())
+    text = " ".join(GUIDE.read_text().split())
     for row in REFUSED:
         sides = [
             f"`--{name}=" + " or ".join(values) + "`" for name, values in (row.first, row.second)

@@ -33,7 +33,7 @@ def _protocol(scale: str, **changes: Any) -> dict[str, dict[str, Any]]:
     base = {**flagfile_settings("randbit"), **changes}
     cells = [(t, bits) for t in PUBLISHED for bits in BITS]
     if scale == "smoke":
-        base |= {"batch_size": 100, "steps": 5, "width_multiplier": 0.25, "heads": "linear"}
+        base |= {"batch_size": 100, "steps": 5, "width_multiplier": 0.25, "heads": "linear,bits"}
         cells = [(0.05, 0), (0.05, 20), (0.2, 0), (0.2, 20)]
     if scale == "full":
         base |= {"source": "mnist"}
