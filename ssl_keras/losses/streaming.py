@@ -59,9 +59,34 @@ def log_sum_exp(
     scale = tf.stop_gradient(tf.cast(scale, tf.float32))
     if excluded is None:
         excluded = tf.zeros([tf.shape(anchors)[0], 0], tf.int32)
+    if bounded and _Tiles(anchors, anchors if keys is None else keys).single:
+        return _kept(anchors, keys, scale, excluded)
     if keys is None and bounded:
         return _symmetric(anchors, scale, excluded)
     return _general(anchors, anchors if keys is None else keys, scale, excluded, bounded)
+
+
+def _kept(anchors: Any, keys: Any, scale: Any, excluded: Any) -> Any:
+    """Where products are bounded and fit in one tile: it is kept for the gradient."""
+
+    @tf.custom_gradient
+    def function(*rows: Any) -> tuple[Any, Callable[[Any], Any]]:
+        tiles = _Tiles(rows[0], rows[-1], excluded)
+        powers = tf.exp(tf.matmul(scale * rows[0], rows[-1], transpose_b=True))
+        powers = tiles.masked(powers, 0, 0, 0.0)
+        total = tf.reduce_sum(powers, axis=1)
+
+        def gradient(upstream: Any) -> Any:
+            shares = scale * tf.math.divide_no_nan(upstream, total)
+            if keys is None:
+                return tf.matmul(powers * (shares[:, None] + shares[None, :]), rows[0])
+            shares = shares[:, None]
+            of_keys = tf.matmul(powers, shares * rows[0], transpose_a=True)
+            return shares * tf.matmul(powers, rows[1]), of_keys
+
+        return _log(total), gradient
+
+    return function(anchors) if keys is None else function(anchors, tf.convert_to_tensor(keys))
 
 
 def _symmetric(rows: Any, scale: Any, excluded: Any) -> Any:
@@ -170,6 +195,12 @@ class _Tiles:
         self.anchors = _padded(anchors, self.rows, self.height)
         self.keys = _padded(keys, self.columns, self.width)
         self.excluded = None if excluded is None else _padded(excluded, self.rows, self.height)
+
+    @property
+    def single(self) -> bool:
+        """Whether it is known that there is one tile only."""
+        numbers = (-(-self.rows // self.height), -(-self.columns // self.width))
+        return all(_is_one(number) for number in numbers)
 
     def of_rows(self, values: Any) -> Any:
         """Values of the anchors, as long as the padded anchors."""

@@ -47,7 +47,7 @@ def _fused_layer() -> type:
                 return super().call(inputs, training=training, mask=mask)
             channels = inputs.shape[-1]
             ones, zeros = tf.ones([channels]), tf.zeros([channels])
-            maps = inputs if rank == 4 else inputs[:, None, None, :]
+            maps = inputs if rank == 4 else tf.reshape(inputs, [-1, 1, 1, channels])
             outputs = tf.raw_ops.FusedBatchNormV3(
                 x=maps,
                 scale=tf.convert_to_tensor(self.gamma) if self.scale else ones,
@@ -66,7 +66,7 @@ def _fused_layer() -> type:
             for average, found in averages:
                 found = tf.stop_gradient(found)
                 average.assign(average * self.momentum + found * (1.0 - self.momentum))
-            return outputs.y if rank == 4 else outputs.y[:, 0, 0, :]
+            return outputs.y if rank == 4 else tf.reshape(outputs.y, [-1, channels])
 
     return FusedBatchNormalization
 

@@ -73,7 +73,7 @@ def test_downstream_refuses_in_a_sentence(
         ("ssl-keras-train --noquie", {"--noquiet"}),
         ("ssl-keras-train --steps=1 --strategy=m", {"mirrored", "multi_worker"}),
         ("ssl-keras-finetune --label_f", {"--label_fraction="}),
-        ("ssl-keras-export --on", {"--onnx"}),
+        ("ssl-keras-export --onn", {"--onnx"}),
     ],
 )
 def test_bash_completes_flags_and_choices(line: str, offered: set[str], tmp_path: Path) -> None:
