@@ -160,66 +160,19 @@ class RandomFlip(StatelessLayer, keras_cv_layers.RandomFlip):
         return {"flip_horizontals": draws, "flip_verticals": tf.zeros_like(draws)}
 
 
-class Brightness(StatelessLayer):
-    """Pixels times a factor ~ U(1 - delta, 1 + delta), clipped to [0, 1] (SimCLR v2's form)."""
-
-    def __init__(self, delta: float):
-        super().__init__()
-        self.delta = delta
-
-    def transformations(self, draws: Any) -> Any:
-        return _factor(draws, self.delta)
-
-    def augment_images(self, images: Any, transformations: Any, **_: Any) -> Any:
-        return tf.clip_by_value(images * transformations[:, :, None, None], 0.0, 1.0)
-
-
-class Contrast(StatelessLayer, keras_cv_layers.RandomContrast):
-    """Distance to the mean of each channel times U(1 - delta, 1 + delta); keras-cv's pixel code."""
-
-    def __init__(self, delta: float):
-        super().__init__(value_range=(0.0, 1.0), factor=min(delta, 1.0))
-        self.delta = delta
-
-    def transformations(self, draws: Any) -> Any:
-        return _factor(draws, self.delta)[:, :, None, None]
-
-
-class Saturation(StatelessLayer, keras_cv_layers.RandomSaturation):
-    """HSV saturation times U(1 - delta, 1 + delta), clipped to [0, 1]; keras-cv's pixel code."""
-
-    def __init__(self, delta: float):
-        super().__init__(factor=(0.5, 0.5))
-        self.delta = delta
-
-    def transformations(self, draws: Any) -> Any:
-        # keras-cv multiplies by y = x / (1 - x): this is the x at which y is the factor.
-        factor = _factor(draws[:, 0], self.delta)
-        return factor / (1.0 + factor)
-
-
-class Hue(StatelessLayer, keras_cv_layers.RandomHue):
-    """HSV hue (in turns) plus U(-delta, delta), wrapped; keras-cv's pixel code."""
-
-    def __init__(self, delta: float):
-        super().__init__(factor=(0.0, 0.0), value_range=(0.0, 1.0))
-        self.delta = delta
-
-    def transformations(self, draws: Any) -> Any:
-        return (2.0 * draws[:, 0] - 1.0) * self.delta
-
-
-def _factor(draws: Any, delta: float) -> Any:
-    low = max(0.0, 1.0 - delta)
-    return low + (1.0 + delta - low) * draws
-
-
 class ColorJitter(StatelessLayer):
     """Brightness, contrast, saturation and hue in random order, with probability `rate`.
 
     Each image has an order of its own (all 24 alike) and one factor for each operation; values are
-    clipped to [0, 1] after each. At strength s: brightness, contrast and saturation 0.8 s, hue
-    0.2 s.
+    clipped to [0, 1] after each. At strength s: brightness, contrast and saturation times
+    U(1 - 0.8 s, 1 + 0.8 s), at least 0; hue plus U(-0.2 s, 0.2 s) turns. Brightness scales values
+    (SimCLR v2's form), contrast their distance to the mean of the channel, saturation and hue are
+    those of HSV.
+
+    The first three are one form, clip(g x + (1 - g) w), w being 0, the mean, or the largest channel
+    of the pixel. So an image in any order is three such steps with hue before, between or after
+    them: six steps for all images, of which each does three, and one hue. (A step for each
+    operation and place would be sixteen.) Channels are apart meanwhile.
 
     Source: Chen et al. 2020, appendix A; google-research/simclr, tf2/data_util.py. RGB only.
 
@@ -233,29 +186,98 @@ class ColorJitter(StatelessLayer):
     def __init__(self, strength: float, rate: float = 0.8):
         super().__init__()
         self.strength, self.rate = strength, rate
-        self.operations = [
-            Brightness(0.8 * strength),
-            Contrast(0.8 * strength),
-            Saturation(0.8 * strength),
-            Hue(0.2 * strength),
-        ]
+        # Brightness, contrast, saturation, hue: 0 to 3. An order is the first three in theirs, and
+        # how many of them come before hue.
+        orders = list(itertools.permutations(range(4)))
+        self.steps = [[kind for kind in order if kind < 3] for order in orders]
+        self.before_hue = [order.index(3) for order in orders]
 
     def describe(self) -> str:
         return f"colour jitter of strength {self.strength:g}"
 
     def call(self, images: Any, draws: Any) -> Any:
-        orders = list(itertools.permutations(range(len(self.operations))))
-        chosen = tf.cast(draws[:, 1] * float(len(orders)), tf.int32)
-        order = tf.gather(tf.constant(orders, tf.int32), chosen)
-        jittered = images
-        for slot in range(len(self.operations)):
-            turn = order[:, slot]
-            result = jittered
-            for index, operation in enumerate(self.operations):
-                changed = operation(jittered, draws[:, 2 + index : 3 + index])
-                result = tf.where((turn == index)[:, None, None, None], changed, result)
-            jittered = result
+        chosen = tf.cast(draws[:, 1] * float(len(self.steps)), tf.int32)
+        kinds = tf.gather(tf.constant(self.steps, tf.int32), chosen)
+        before_hue = tf.gather(tf.constant(self.before_hue, tf.int32), chosen)
+        factors = tf.gather(_factor(draws[:, 2:5], 0.8 * self.strength), kinds, batch_dims=1)
+        turns = (2.0 * draws[:, 5] - 1.0) * (0.2 * self.strength)
+
+        channels = tf.unstack(images, axis=-1)
+        for now in (True, False):
+            for step in range(3):
+                active = (step < before_hue) == now
+                kind = tf.where(active, kinds[:, step], 0)
+                factor = tf.where(active, factors[:, step], 1.0)
+                channels = _scaled_towards(channels, kind, factor)
+            if now:
+                channels = _hue_turned(channels, turns)
+        jittered = tf.stack(channels, axis=-1)
         return tf.where((draws[:, 0] < self.rate)[:, None, None, None], jittered, images)
+
+
+def _factor(draws: Any, delta: float) -> Any:
+    low = max(0.0, 1.0 - delta)
+    return low + (1.0 + delta - low) * draws
+
+
+def _scaled_towards(channels: list[Any], kind: Any, factor: Any) -> list[Any]:
+    """clip(g x + (1 - g) w) of red, green and blue, each (batch, h, w).
+
+    Args:
+        channels: values in [0, 1].
+        kind: (batch,); 0: w = 0; 1: the mean of the channel; 2: the largest channel of the pixel,
+            where g is at most what makes the smallest channel 0.
+        factor: g, (batch,).
+    """
+    kind, factor = kind[:, None, None], factor[:, None, None]
+    largest, smallest = _extremes(channels)
+    # g above the reciprocal of the saturation would give a saturation above 1.
+    most = largest / tf.maximum(largest - smallest, 1e-12)
+    own = tf.where(kind == 2, tf.minimum(factor, most), factor)
+    towards_largest = tf.where(kind == 2, (1.0 - own) * largest, 0.0)
+    share_of_mean = tf.where(kind == 1, 1.0 - factor, 0.0)
+    return [
+        tf.clip_by_value(
+            own * x
+            + (towards_largest + share_of_mean * tf.reduce_mean(x, axis=(1, 2), keepdims=True)),
+            0.0,
+            1.0,
+        )
+        for x in channels
+    ]
+
+
+def _hue_turned(channels: list[Any], turns: Any) -> list[Any]:
+    """Red, green and blue with the hue of HSV turned; `turns` (batch,), 1 for a whole turn.
+
+    Value and saturation stay: with the largest channel v, the range c, and the hue h in [0, 6),
+    a channel is v - c min(max(min(k, 4 - k), 0), 1), where k = (n + h) mod 6 with n = 5, 3, 1.
+    """
+    red, green, blue = channels
+    largest, smallest = _extremes(channels)
+    spread = largest - smallest
+    scale = 1.0 / tf.maximum(spread, 1e-12)
+    hue = tf.where(
+        largest == red,
+        (green - blue) * scale,
+        tf.where(largest == green, 2.0 + (blue - red) * scale, 4.0 + (red - green) * scale),
+    )
+    hue += 6.0 * turns[:, None, None]
+    turned = []
+    for offset in (5.0, 3.0, 1.0):
+        k = hue + offset
+        k -= 6.0 * tf.floor(k / 6.0)
+        turned.append(largest - spread * tf.clip_by_value(tf.minimum(k, 4.0 - k), 0.0, 1.0))
+    return turned
+
+
+def _extremes(channels: list[Any]) -> tuple[Any, Any]:
+    """(largest, smallest) channel of each pixel."""
+    red, green, blue = channels
+    return (
+        tf.maximum(tf.maximum(red, green), blue),
+        tf.minimum(tf.minimum(red, green), blue),
+    )
 
 
 class RandomGrayscale(StatelessLayer, keras_cv_layers.RandomColorDegeneration):
