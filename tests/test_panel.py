@@ -187,3 +187,13 @@ def test_the_steps_that_are_profiled(
         profiler.on_steps(step)
     profiler.on_end()
     assert tuple(seen) == expected
+
+
+def test_similarities_and_norms_are_shown_as_distributions(finished: Path) -> None:
+    tags = set(board(finished).PluginTagToContent("histograms"))
+    assert tags == {
+        "similarities/positives",
+        "similarities/negatives",
+        "norms/features",
+        "norms/projections",
+    }

@@ -22,6 +22,13 @@ from ssl_keras.losses.pairs import compare
 
 # Measurements in a run, unless --measure_every says otherwise.
 MEASUREMENTS = 25
+# What is shown as a distribution.
+HISTOGRAMS = (
+    "similarities/positives",
+    "similarities/negatives",
+    "norms/features",
+    "norms/projections",
+)
 # Projections whose pairs are closer than this on average count as one point: at a uniformity of
 # -0.05 their mean squared distance is about 0.025.
 COLLAPSED_UNIFORMITY = -0.05
@@ -44,8 +51,8 @@ def build_measure(experiment: Experiment, num_images: int) -> Callable[[int], di
 
     Returns:
         step -> {"features/NAME" and, of contrastive methods, "projections/NAME": scalar}, with the
-        names of `evaluation.geometry.describe`, and {"positives", "negatives"}: similarities of
-        projections, or of features without them.
+        names of `evaluation.geometry.describe`, and the arrays of `HISTOGRAMS`: similarities of
+        projections, or of features without them, and lengths of both.
     """
     data, model, config = experiment.data, experiment.model, experiment.config
     num_images = min(num_images, data.train.num_examples)
@@ -65,6 +72,7 @@ def build_measure(experiment: Experiment, num_images: int) -> Callable[[int], di
         if config.method.contrastive:
             depths["projections"] = outputs[-1]
         for depth, output in depths.items():
+            found[f"norms/{depth}"] = tf.norm(output, axis=1)
             images, first, second = tf.split(output, 3)
             measures = describe(
                 images,
@@ -77,8 +85,8 @@ def build_measure(experiment: Experiment, num_images: int) -> Callable[[int], di
             )
             found |= {f"{depth}/{name}": value for name, value in measures.items()}
         pairs = compare(*(metrics.normalize(view) for view in tf.split(outputs[-1], 3)[1:]))
-        found["positives"] = pairs.positives[:num_images]
-        found["negatives"] = pairs.hardest(pairs.num_negatives)
+        found["similarities/positives"] = pairs.positives[:num_images]
+        found["similarities/negatives"] = pairs.hardest(pairs.num_negatives)
         return found
 
     return lambda step: {
@@ -126,7 +134,7 @@ class GeometryLog(Listener):
             return
         self.next = step + self.every
         found = self.measure(step)
-        histograms = {name: found.pop(name) for name in ("positives", "negatives")}
+        histograms = {name: found.pop(name) for name in HISTOGRAMS if name in found}
         if not all(math.isfinite(v) for name, v in found.items() if name.endswith("mean_norm")):
             raise UserError(
                 f"The representations are not finite numbers at step {step}: training was stopped. "
@@ -135,8 +143,8 @@ class GeometryLog(Listener):
         measures = {name: float(v) for name, v in found.items() if math.isfinite(v)}
         self.records.append({"step": step, **measures})
         self.board.scalars({f"geometry/{name}": v for name, v in measures.items()}, step)
-        for name, similarities in histograms.items():
-            self.board.histogram(f"similarities/{name}", similarities, step)
+        for name, array in histograms.items():
+            self.board.histogram(name, array, step)
         if self.warning is None and (text := self.diagnose(step, values, measures)):
             self.warning = text
             print(f"\nWarning: {text}", file=sys.stderr, flush=True)
