@@ -7,6 +7,7 @@ from tools.reproduce.experiments import (
     generalized,
     objectives,
     randbit,
+    suppression,
     temperature,
 )
 from tools.reproduce.experiments.base import SCALES, Experiment
@@ -16,6 +17,7 @@ __all__ = ["EXPERIMENTS", "SCALES", "Experiment"]
 EXPERIMENTS: dict[str, Experiment] = {
     **generalized.EXPERIMENTS,
     **randbit.EXPERIMENTS,
+    **suppression.EXPERIMENTS,
     **temperature.EXPERIMENTS,
     **objectives.EXPERIMENTS,
     **baselines.EXPERIMENTS,

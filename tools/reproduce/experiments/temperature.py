@@ -52,6 +52,31 @@ def _temperature_cells(scale: str) -> dict[str, dict[str, Any]]:
     return cells
 
 
+def _grid_cells(scale: str) -> dict[str, dict[str, Any]]:
+    """Debiased, hard-negative and align_uniform over their own hyperparameters."""
+    base = next(iter(_temperature_cells(scale).values()))
+    base = {name: value for name, value in base.items() if name not in ("loss", "temperature")}
+    taus, betas, weights = (0.0, 0.05, 0.1, 0.2), (0.0, 0.5, 1.0, 2.0), (0.3, 1.0, 3.0, 10.0)
+    if scale == "smoke":
+        taus, betas, weights = taus[::3], betas[::3], weights[::3]
+    cells: dict[str, dict[str, Any]] = {
+        f"debiased-{tau:g}": {**base, "loss": "debiased", "tau_plus": tau} for tau in taus
+    }
+    cells |= {
+        f"hard_negative-{beta:g}": {**base, "loss": "hard_negative", "beta": beta} for beta in betas
+    }
+    return cells | {
+        f"align_uniform-{weight:g}-t{t:g}": {
+            **base,
+            "loss": "align_uniform",
+            "alignment_weight": weight,
+            "t": t,
+        }
+        for weight in weights
+        for t in (2.0, 3.0)
+    }
+
+
 EXPERIMENTS = {
     "temperature": Experiment(
         question="How do uniformity and tolerance depend on the temperature, and what do hard "
@@ -69,6 +94,20 @@ EXPERIMENTS = {
         published=_PUBLISHED_TEMPERATURE,
         published_on="CIFAR-10, Wang and Liu 2021",
         figure=figures.temperature,
+        panels=3,
+    ),
+    "grids": Experiment(
+        question="What do tau_plus, beta, and the weights of alignment and uniformity do? "
+        "(Chuang 2020; Robinson 2021; Wang and Isola 2020)",
+        cells=_grid_cells,
+        measures={
+            "accuracy": "linear/features/class/accuracy",
+            "knn": "knn/features/class/accuracy",
+            "uniformity": "geometry/projection_2/uniformity",
+            "tolerance": "geometry/projection_2/tolerance/class",
+            "untrained": UNTRAINED,
+        },
+        figure=figures.grids,
         panels=3,
     ),
 }
