@@ -8,6 +8,7 @@ are skipped. Screenshots go to $SSL_KERAS_SCREENSHOTS, if it is set.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -132,8 +133,12 @@ def test_settings_stand_beside_results(page: Any, address: str) -> None:
 
 def test_the_embedding_is_there(page: Any, address: str) -> None:
     # TensorBoard looks for embeddings in the background, when it is asked for them first.
-    urllib.request.urlopen(f"{address}/data/plugins_listing").read()
-    time.sleep(5)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        listing = urllib.request.urlopen(f"{address}/data/plugins_listing").read()
+        if json.loads(listing)["projector"]["enabled"]:
+            break
+        time.sleep(1)
     page.goto(f"{address}/#projector")
     page.reload()
     page.get_by_text("1000", exact=True).first.wait_for(state="attached")  # points
