@@ -22,6 +22,7 @@ from ssl_keras.checkpoints import Checkpoints
 from ssl_keras.config import Config
 from ssl_keras.errors import Interrupted, UserError
 from ssl_keras.experiment import fitting
+from tools.soak import STREAMED
 
 ROOT = Path(__file__).parent.parent
 TINY: dict[str, Any] = {
@@ -205,19 +206,9 @@ def photographs(folder: Path) -> Path:
     return folder
 
 
-# The program, with images decoded from their files in every epoch, however few they are.
-STREAMING = """
-import sys
-from ssl_keras import datasets, train
-from ssl_keras.datasets.sources import folder
-datasets.IN_MEMORY_BYTES = folder.IN_MEMORY_BYTES = 0
-sys.exit(train.main())
-"""
-
-
 def start(workdir: Path, settings: dict[str, Any], streaming: bool = False) -> subprocess.Popen:
     flags = [f"--{name}={value}" for name, value in settings.items()]
-    program = ["-c", STREAMING] if streaming else ["-m", "ssl_keras.train"]
+    program = ["-c", STREAMED] if streaming else ["-m", "ssl_keras.train"]
     return subprocess.Popen(
         [sys.executable, *program, *flags, f"--workdir={workdir}"],
         cwd=ROOT,

@@ -308,14 +308,14 @@ def _loss_of(views: int) -> tuple[float, int]:
     drawn = [np.random.default_rng(s).normal(size=(views // 2, 128)) for s in (0, 1)]
     given = [tf.constant(z, tf.float32) for z in drawn]
     function(given[0][:64], given[1][:64])
-    before = _peak_so_far(anew=True)
+    before = peak_so_far(anew=True)
     start = time.perf_counter()
     function(*given)[0].numpy()
     seconds = time.perf_counter() - start
-    return seconds, _peak_so_far() - before
+    return seconds, peak_so_far() - before
 
 
-def _peak_so_far(anew: bool = False) -> int:
+def peak_so_far(anew: bool = False) -> int:
     """Most megabytes that this process has held, or `anew`: what it holds now, as a beginning.
 
     (What `resource` tells is at least what the parent held when it started this process.)
@@ -456,7 +456,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.peak_of is not None:
             startup.start_tensorflow()
             trainer(**{k: v for k, v in json.loads(given.peak_of).items() if v is not None})
-            print(_peak_so_far())
+            print(peak_so_far())
             return
         if given.loss_of is not None:
             startup.start_tensorflow()

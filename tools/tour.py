@@ -20,10 +20,7 @@ from ssl_keras.config import Config
 from ssl_keras.errors import UserError
 from tools import downstream
 from tools.common import build_parser, save
-
-CLASS = "linear/features/class/accuracy"
-UNTRAINED = f"random_encoder/{CLASS}"
-INFORMATION = "bits/features/bits/information"
+from tools.reproduce.experiments.base import ACCURACY, INFORMATION, UNTRAINED
 
 # Chapter -> (title, settings of its run, what to look at).
 CHAPTERS: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -86,7 +83,10 @@ def visit(directory: Path, changes: Mapping[str, Any]) -> dict[str, Mapping[str,
         bits = (
             f", information on the bits {values[INFORMATION]:.1f}" if INFORMATION in values else ""
         )
-        say(f"The digit is read at {values[CLASS]:.3f} (untrained {values[UNTRAINED]:.3f}){bits}.")
+        say(
+            f"The digit is read at {values[ACCURACY]:.3f} "
+            f"(untrained {values[UNTRAINED]:.3f}){bits}."
+        )
         say(lesson)
     return found
 
@@ -107,7 +107,7 @@ def draw(found: Mapping[str, Mapping[str, Any]], output: Path) -> None:
         "supervised": "labels,\n10 bits",
     }
     places = np.arange(len(names))
-    trained = [found[name][CLASS] for name in names]
+    trained = [found[name][ACCURACY] for name in names]
     untrained = [found[name][UNTRAINED] for name in names]
     left.bar(places - 0.2, untrained, 0.4, color="lightgray", label="untrained")
     left.bar(places + 0.2, trained, 0.4, color="tab:blue", label="trained")

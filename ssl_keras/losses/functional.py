@@ -93,9 +93,7 @@ def logsumexp_uniformity(
     rows = tf.cast(projections, tf.float32)
     log_dim = tf.math.log(tf.cast(tf.shape(rows)[-1], tf.float32))
     if tiled:
-        scale = 1.0 / temperature
-        bound = scale if isinstance(scale, float) else None
-        sums = streaming.log_sum_exp(rows, keys, scale, bound=bound)
+        sums = streaming.log_sum_exp(rows, keys, 1.0 / temperature, product_bound=1.0)
     else:
         keys = rows if keys is None else tf.cast(keys, tf.float32)
         logits = tf.matmul(rows, keys, transpose_b=True) / temperature
@@ -296,7 +294,7 @@ def log_mean_potential(projections: Any, t: float, tiled: bool = False) -> Any:
         keys = tf.concat([rows, ones, costs], axis=1)
         itself = tf.range(count)[:, None]
         total = tf.reduce_logsumexp(
-            streaming.log_sum_exp(anchors, keys, excluded=itself, bound=4.0 * t + 1e-3)
+            streaming.log_sum_exp(anchors, keys, excluded=itself, product_bound=4.0 * t + 1e-3)
         )
     else:
         products = tf.matmul(rows, rows, transpose_b=True)

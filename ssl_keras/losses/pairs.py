@@ -152,8 +152,7 @@ class StreamedPairs:
         return tf.reduce_sum(anchors * (of_class - anchors), axis=1) / others
 
     def _log_sums(self, scale: Any, with_positive: bool) -> Any:
-        number = isinstance(scale, float | int)
-        bound = abs(float(scale)) if number and self.unit_rows else None
+        bound = 1.0 if self.unit_rows else None
         batch, all_images = tf.shape(self.views_1)[0], tf.shape(self.keys_1)[0]
         images = self.first_row + tf.range(batch)
         if not self.both_kinds:

@@ -34,7 +34,7 @@ def log_sum_exp(
     keys: Any = None,
     scale: Any = 1.0,
     excluded: Any = None,
-    bound: float | None = None,
+    product_bound: float | None = None,
 ) -> Any:
     """log sum_j exp(scale * a_i . k_j) for each anchor i, over the keys that are not excluded.
 
@@ -48,14 +48,15 @@ def log_sum_exp(
         scale: number or float32 scalar.
         excluded: int32 (rows, count), the keys that each anchor leaves out; different ones for
             different anchors in a column of it, and -1 for none.
-        bound: what |scale * a_i . k_j| never exceeds, if that is known. Up to `SAFE` exponentials
-            need no maximum.
+        product_bound: what |a_i . k_j| never exceeds, if that is known; 1 for rows of unit length.
+            Times a `scale` that is a number, up to `SAFE`, exponentials need no maximum.
 
     Returns:
         float32 (rows,); about `MASKED` where nothing is left.
     """
     anchors = tf.convert_to_tensor(anchors)
-    bounded = bound is not None and bound <= SAFE
+    known = product_bound is not None and isinstance(scale, float | int)
+    bounded = known and abs(scale) * product_bound <= SAFE
     scale = tf.stop_gradient(tf.cast(scale, tf.float32))
     if excluded is None:
         excluded = tf.zeros([tf.shape(anchors)[0], 0], tf.int32)

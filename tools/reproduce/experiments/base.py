@@ -115,10 +115,17 @@ def size(scale: str, epochs: int) -> dict[str, Any]:
 
 FASHION_MNIST = "idx:/usr/share/datasets/fashion-mnist"
 
+# Views that tell its classes apart, and what makes them harder to tell by outlines alone.
+FASHION_VIEWS = {"crop_area_min": 0.08, "flip": True, "blur": 0.5}
+MIXUP = {"views": "augment,mixup", "mixup_alpha": 0.7}
+
+# Keys of what is measured most often.
+ACCURACY = "linear/features/class/accuracy"
+UNTRAINED = f"random_encoder/{ACCURACY}"
+INFORMATION = "bits/features/bits/information"
 # How well the class can be read.
 CLASS = {
-    "accuracy": "linear/features/class/accuracy",
+    "accuracy": ACCURACY,
     "knn": "knn/features/class/accuracy",
     "accuracy_projections": "linear/projection_2/class/accuracy",
 }
-UNTRAINED = "random_encoder/linear/features/class/accuracy"

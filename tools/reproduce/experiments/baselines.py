@@ -6,6 +6,8 @@ from typing import Any
 
 from tools.reproduce import figures
 from tools.reproduce.experiments.base import (
+    ACCURACY,
+    INFORMATION,
     UNTRAINED,
     Experiment,
     size,
@@ -37,9 +39,9 @@ EXPERIMENTS = {
         "planes in its loss?",
         cells=_autoencoder_cells,
         measures={
-            "accuracy": "linear/features/class/accuracy",
+            "accuracy": ACCURACY,
             "knn": "knn/features/class/accuracy",
-            "information": "bits/features/bits/information",
+            "information": INFORMATION,
             "image_explained": "reconstruction/features/image_explained",
             "train_image_explained": "reconstruction/features/train_image_explained",
             "planes_explained": "reconstruction/features/planes_explained",

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from tools.reproduce import figures
-from tools.reproduce.experiments.base import FASHION_MNIST, UNTRAINED, Experiment
+from tools.reproduce.experiments.base import (
+    ACCURACY,
+    FASHION_MNIST,
+    FASHION_VIEWS,
+    MIXUP,
+    UNTRAINED,
+    Experiment,
+)
 
 LOSSES = (
     "nt_xent",
@@ -14,19 +21,18 @@ LOSSES = (
     "hypersphere_prior",
     "gaussian_prior",
 )
-# In this convention the alignment carries 1 / dim, with dim 64: a weight of 5 for the priors, and
-# of 0.1 for the log-sum-exp, are what a re-implementation used (see the docstrings of the losses).
 DEPTHS = (0, 1, 2, 3)
 BATCHES = (128, 512)
+# In this convention the alignment carries 1 / dim, with dim 64: a weight of 5 for the priors, and
+# of 0.1 for the log-sum-exp, are what a re-implementation used (see the docstrings of the losses).
 WEIGHTS = (0.01, 0.03, 0.1, 0.3, 1.0)
 TEMPERATURES = (0.1, 0.3, 1.0, 3.0, 10.0)
 
 
 def _base(scale: str) -> dict[str, Any]:
     """Fashion-MNIST with views that tell its classes apart."""
-    views = {"crop_area_min": 0.08, "flip": True, "blur": 0.5}
-    views |= {"views": "augment,mixup", "mixup_alpha": 0.7}
-    laptop = {"dataset": "plain", "source": FASHION_MNIST, "max_train_images": 5000, **views}
+    laptop = {"dataset": "plain", "source": FASHION_MNIST, "max_train_images": 5000}
+    laptop |= {**FASHION_VIEWS, **MIXUP}
     return {
         "smoke": {**laptop, "max_train_images": 500, "steps": 5, "width_multiplier": 0.25},
         "laptop": {**laptop, "epochs": 20, "batch_size": 250, "learning_rate": 3e-3},
@@ -83,7 +89,7 @@ EXPERIMENTS = {
         question="Do the generalized losses agree, and does that take a deep projection head?",
         cells=_loss_cells,
         measures={
-            "accuracy": "linear/features/class/accuracy",
+            "accuracy": ACCURACY,
             "untrained": UNTRAINED,
         },
         figure=figures.losses,
@@ -94,7 +100,7 @@ EXPERIMENTS = {
         "Decoupled NT-Xent.",
         cells=_grid_cells,
         measures={
-            "accuracy": "linear/features/class/accuracy",
+            "accuracy": ACCURACY,
             "untrained": UNTRAINED,
         },
         figure=figures.lambda_temperature,

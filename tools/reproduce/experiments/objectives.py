@@ -9,6 +9,8 @@ from tools.reproduce import figures
 from tools.reproduce.experiments.base import (
     CLASS,
     FASHION_MNIST,
+    FASHION_VIEWS,
+    MIXUP,
     UNTRAINED,
     Experiment,
     flagfile_settings,
@@ -27,9 +29,9 @@ def _fashion_cells(scale: str) -> dict[str, dict[str, Any]]:
     if "simple-0-bits" in cells:
         cells["simple"] = cells.pop("simple-0-bits")
     changes = {"source": FASHION_MNIST, "num_bits": 0}
-    changes |= {"crop_area_min": 0.08, "flip": True, "blur": 0.5}
-    changes |= {"heads": "linear,knn"} | ({} if scale == "full" else {"max_train_images": 5000})
-    mixup = {"views": "augment,mixup", "mixup_alpha": 0.7}
+    changes |= {**FASHION_VIEWS, "heads": "linear,knn"} | (
+        {} if scale == "full" else {"max_train_images": 5000}
+    )
     # A cell with steps of its own (hinge, in small batches) keeps its learning rate too. Losses of
     # the hardest negatives go without mixup: it makes the image that was mixed in the hardest.
     return {
@@ -37,14 +39,14 @@ def _fashion_cells(scale: str) -> dict[str, dict[str, Any]]:
             **cell,
             **changes,
             **({} if "steps" in cell else sizes[scale]),
-            **({} if name in ("hard_contrastive", "hard_simple", "hinge") else mixup),
+            **({} if name in ("hard_contrastive", "hard_simple", "hinge") else MIXUP),
         }
         for name, cell in cells.items()
     }
 
 
 def _data_set_cells(scale: str) -> dict[str, dict[str, Any]]:
-    changes = {"steps": 10, "batch_size": 64, "width_multiplier": 0.25} if scale == "smoke" else {}
+    changes = size(scale, 0) if scale == "smoke" else {}
     names = ("photos", "overlay", "multi_digit", "fashion_mnist")
     return {name: {**flagfile_settings(name), **changes} for name in names}
 

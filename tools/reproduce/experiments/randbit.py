@@ -6,12 +6,15 @@ from typing import Any
 
 from tools.reproduce import figures
 from tools.reproduce.experiments.base import (
+    ACCURACY,
     FASHION_MNIST,
+    INFORMATION,
     UNTRAINED,
     Experiment,
     flagfile_settings,
     size,
 )
+from tools.reproduce.experiments.generalized import LOSSES
 
 BITS = (0, 5, 10, 15, 20)
 # Accuracy of the online probe on the test images of MNIST, stored in the authors' notebook
@@ -50,13 +53,7 @@ def _fashion(scale: str) -> dict[str, dict[str, Any]]:
 
 # What is varied, one at a time: setting -> its values; the first is that of the other cells.
 FACTORS: dict[str, tuple[Any, ...]] = {
-    "loss": (
-        "nt_xent",
-        "decoupled_nt_xent",
-        "uniform_prior",
-        "hypersphere_prior",
-        "gaussian_prior",
-    ),
+    "loss": LOSSES,
     "batch_size": (250, 50, 1000),
     "width_multiplier": (1.0, 0.25, 2.0),
 }
@@ -95,9 +92,9 @@ EXPERIMENTS = {
         cells=_protocol,
         measures={
             "online": ONLINE,
-            "linear": "linear/features/class/accuracy",
+            "linear": ACCURACY,
             "bits_all_right": "linear/features/bits/all_right",
-            "information": "bits/features/bits/information",
+            "information": INFORMATION,
             "untrained": UNTRAINED,
         },
         published=_PUBLISHED_CELLS,
@@ -121,8 +118,8 @@ EXPERIMENTS = {
         "method?",
         cells=_factors,
         measures={
-            "accuracy": "linear/features/class/accuracy",
-            "information": "bits/features/bits/information",
+            "accuracy": ACCURACY,
+            "information": INFORMATION,
             "untrained": UNTRAINED,
             "supervised": "supervised/linear/features/class/accuracy",
             "autoencoder": "autoencoder/linear/features/class/accuracy",

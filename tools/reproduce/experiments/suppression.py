@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from tools.reproduce import figures
-from tools.reproduce.experiments.base import FASHION_MNIST, UNTRAINED, Experiment, size
+from tools.reproduce.experiments.base import (
+    ACCURACY,
+    FASHION_MNIST,
+    INFORMATION,
+    MIXUP,
+    UNTRAINED,
+    Experiment,
+    size,
+)
 
 UNIQUE = (1, 8, 64, 500, 4000)
 SIZES = (14, 20, 28, 36, 44)
@@ -65,11 +73,11 @@ _VIEWS: dict[str, dict[str, Any]] = {
     "crop": {"views": "augment"},
     "mixup": {"views": "mixup", "mixup_alpha": 0.7},
     "dropout": {"views": "dropout"},
-    "crop-mixup": {"views": "augment,mixup", "mixup_alpha": 0.7},
+    "crop-mixup": MIXUP,
     "crop-dropout": {"views": "augment,dropout"},
     "mixup-dropout": {"views": "mixup,dropout", "mixup_alpha": 0.7},
     "all": {"views": "augment,mixup,dropout", "mixup_alpha": 0.7},
-    "crop-mixup-of-bits": {"views": "augment,mixup", "mixup_alpha": 0.7, "mixup_planes": True},
+    "crop-mixup-of-bits": {**MIXUP, "mixup_planes": True},
 }
 
 
@@ -128,8 +136,8 @@ EXPERIMENTS = {
         question="Which views learn the digit, and which resist ten easy bits?",
         cells=_view_cells,
         measures={
-            "accuracy": "linear/features/class/accuracy",
-            "information": "bits/features/bits/information",
+            "accuracy": ACCURACY,
+            "information": INFORMATION,
             "untrained": UNTRAINED,
         },
         figure=figures.views,

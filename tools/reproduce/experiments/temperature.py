@@ -6,6 +6,7 @@ from typing import Any
 
 from tools.reproduce import figures
 from tools.reproduce.experiments.base import (
+    ACCURACY,
     UNTRAINED,
     Experiment,
 )
@@ -87,7 +88,7 @@ EXPERIMENTS = {
             "tolerance": "geometry/projection_2/tolerance/class",
             "hardest_percent_share": "geometry/projection_2/hardest_percent_share",
             "effective_rank": "geometry/projection_2/effective_rank",
-            "accuracy": "linear/features/class/accuracy",
+            "accuracy": ACCURACY,
             "knn": "knn/features/class/accuracy",
             "untrained": UNTRAINED,
         },
@@ -101,7 +102,7 @@ EXPERIMENTS = {
         "(Chuang 2020; Robinson 2021; Wang and Isola 2020)",
         cells=_grid_cells,
         measures={
-            "accuracy": "linear/features/class/accuracy",
+            "accuracy": ACCURACY,
             "knn": "knn/features/class/accuracy",
             "uniformity": "geometry/projection_2/uniformity",
             "tolerance": "geometry/projection_2/tolerance/class",
