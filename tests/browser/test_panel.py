@@ -141,10 +141,12 @@ def test_the_embedding_is_there(page: Any, address: str) -> None:
         time.sleep(1)
     page.goto(f"{address}/#projector")
     page.reload()
-    page.get_by_text("1000", exact=True).first.wait_for(state="attached")  # points
+    # The plugin lives in a page of its own, inside the page of TensorBoard's plugins.
+    projector = page.frame_locator("iframe").frame_locator("iframe")
+    projector.get_by_text("Points: 1000").first.wait_for(state="attached")
     page.wait_for_timeout(5000)
     shot(page, "projector")
-    assert page.locator("#scatter canvas, vz-projector canvas").count() >= 1
+    assert projector.locator("#scatter canvas, vz-projector canvas").count() >= 1
 
 
 def test_the_card_is_there(page: Any, address: str) -> None:
