@@ -89,12 +89,9 @@ def hyperparameters(settings: Mapping[str, Any], metrics: Sequence[str], name: s
     """
     from tensorboard.plugins.hparams import api, summary
 
-    # The first few are shown at once.
-    order = [name for name in _SHOWN_FIRST if name in settings]
-    order += sorted(set(settings) - set(order))
     plain = {
-        key: settings[key] if isinstance(settings[key], bool | int | float) else str(settings[key])
-        for key in order
+        key: value if isinstance(value, bool | int | float) else str(value)
+        for key, value in sorted(settings.items())
     }
     shown = [api.Metric(tag, display_name=tag.removeprefix("evaluation/")) for tag in metrics]
     config = summary.experiment_pb(
@@ -112,7 +109,8 @@ def _described(name: str, value: Any) -> Any:
 
     kinds = {bool: "DATA_TYPE_BOOL", str: "DATA_TYPE_STRING"}
     kind = getattr(api_pb2, kinds.get(type(value), "DATA_TYPE_FLOAT64"))
-    return api_pb2.HParamInfo(name=name, type=kind)
+    # TensorBoard shows a few at once: first those that are said to differ between runs.
+    return api_pb2.HParamInfo(name=name, type=kind, differs=name in _SHOWN_FIRST)
 
 
 def card(command: str, lines: Mapping[str, str]) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,8 @@ import pytest
 from ssl_keras.config import Config
 from ssl_keras.errors import UserError
 from tools.reproduce import __main__ as program
-from tools.reproduce.experiments import EXPERIMENTS, SCALES
+from tools.reproduce.experiments import EXPERIMENTS, SCALES, SECTIONS
+from tools.reproduce.report import Measured, write
 from tools.reproduce.sweep import Run, finish, shares
 
 ROOT = Path(__file__).parent.parent.parent
@@ -130,35 +134,52 @@ def test_every_cell_is_a_valid_configuration(name: str, scale: str) -> None:
     assert len(digests) == len(runs)
 
 
-@pytest.mark.parametrize("name", sorted(EXPERIMENTS))
-def test_table_and_figure_follow_from_the_results(name: str, tmp_path: Path) -> None:
+Values = Callable[[str, dict[str, Any]], float]
+
+
+def pretended(name: str, value: Values, seeds: int = 3) -> list[dict[str, Any]]:
+    """Results of all runs of an experiment, in which `value(column, settings)` was measured."""
     experiment = EXPERIMENTS[name]
-    generator = np.random.default_rng(0)
     features = ["class", "digit"] if experiment.by_feature else ["class"]
-    results = [
+    return [
         {
             "results": {
-                key.format(feature=feature): generator.random()
-                for key in experiment.measures.values()
+                key.format(feature=feature): value(column, dict(run.settings))
+                for column, key in experiment.measures.items()
                 for feature in features
             },
             "data": {"features": {feature: {"chance": 0.1} for feature in features}},
             "times": {"total": 10.0},
+            "steps": 320,
+            "hardware": {"gpus": [], "processor": "Abacus", "cores": 1},
+            "versions": {"commit": "0123456789abcdef"},
         }
-        for _ in experiment.runs("laptop", 3)
+        for run in experiment.runs("laptop", seeds)
     ]
-    rows = experiment.summary("laptop", 3, results)
+
+
+@pytest.mark.parametrize("name", sorted(EXPERIMENTS))
+def test_table_and_figure_follow_from_the_results(name: str, tmp_path: Path) -> None:
+    experiment = EXPERIMENTS[name]
+    generator = np.random.default_rng(0)
+    results = pretended(name, lambda *_: generator.random())
+    features = list(results[0]["data"]["features"])
+    measured = Measured(name, "laptop", 3, results)
+    rows = measured.rows
     column, key = next(iter(experiment.measures.items()))
     for row, feature in zip(rows[: len(features)], features, strict=True):
         own = [result["results"][key.format(feature=feature)] for result in results[:3]]
         np.testing.assert_allclose(row[column], np.mean(own))
         np.testing.assert_allclose(row[f"{column}_sd"], np.std(own, ddof=1))
-    program.write(name, experiment, rows, tmp_path, "a note")
+    write(measured, tmp_path)
     with (tmp_path / f"{name}.csv").open() as file:
         table = list(csv.DictReader(file))
     assert len(table) == len(rows) == len(features) * len(experiment.cells("laptop"))
     np.testing.assert_allclose(float(table[0][column]), rows[0][column], rtol=1e-5)
-    lines = [line for line in (tmp_path / f"{name}.md").read_text().splitlines() if "|" in line]
+    text = (tmp_path / f"{name}.md").read_text()
+    for told in ("commit 0123456789", "of 320 steps", "Abacus"):
+        assert told in text
+    lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(rows)
     assert len({line.count("|") for line in lines}) == 1
     # A measure that one cell lacks is left out; one that none has is a mistake.
@@ -170,6 +191,99 @@ def test_table_and_figure_follow_from_the_results(name: str, tmp_path: Path) -> 
     if len(features) == 1:
         with pytest.raises(KeyError, match=re.escape(gone)):
             experiment.summary("laptop", 3, results)
+
+
+def as_claimed(name: str, column: str, cell: dict[str, Any]) -> float:
+    """A world in which the papers' claims hold."""
+    loss, t = cell.get("loss"), cell.get("temperature", 0.2)
+    bits, wide = cell.get("num_bits", 0), cell.get("width_multiplier", 1.0)
+    if name == "losses":
+        kinds = ("nt_xent", "decoupled_nt_xent", "uniform_prior", "hypersphere_prior")
+        apart = 0.04 / (1 + 3 * cell["projection_layers"])
+        return 0.7 + 0.03 * cell["projection_layers"] + apart * (loss in kinds[:2])
+    if name == "lambda_temperature":
+        return 1 - abs(math.log(cell["distribution_weight"] * t)) / 10
+    if name in ("randbit", "randbit_fashion"):
+        faster = {"online": t, "linear": t / 2}.get(column, 0.1)
+        return 0.9 - 0.8 * min(1, bits * faster)
+    if name == "randbit_factors":
+        kept = column in ("supervised", "autoencoder", "untrained")
+        return 0.9 + 0.01 * wide - (0.01 if kept else 0.07) * bits
+    if name == "overlay":
+        much = math.log10(cell["num_unique_digits"]) / 10
+        return {"simclr_class": 0.8 - much, "simclr_digit": 0.3 + much}.get(column, 0.8)
+    if name == "multi_digit":
+        rival = int(cell.get("digit_sizes", "14,14").split(",")[1])
+        few = 1 - cell.get("num_digits", 2) / 100
+        gone = {"simclr_small_digit": 0.9 - rival / 100, "simclr_presence": few - 0.1}
+        return gone.get(column, 0.9)
+    if name == "local_features":
+        return 0.5 + 0.1 * int(column[-1]) if column.startswith("trained") else 0.4
+    if name == "temperature":
+        flat = loss == "hard_contrastive"
+        simple = loss in ("simple", "hard_simple")
+        return {
+            "uniformity": -3.9 + (0 if flat else 2 if simple else t),
+            "tolerance": 0.2 if flat else t / 2,
+            "accuracy": 0.7 if simple else 0.9 - (math.log(t / 0.4)) ** 2 / 100,
+        }.get(column, 0.5)
+    if name == "grids":
+        weight = math.log(cell.get("alignment_weight", 3.0) / 3)
+        return 0.8 + 0.1 * cell.get("tau_plus", 0) + 0.02 * cell.get("beta", 0) - weight**2 / 50
+    assert name == "views"
+    mixed = "mixup" in cell["views"]
+    return 0.5 if column == "untrained" else 0.4 + 0.2 * (mixed or bits == 0)
+
+
+JUDGED = [name for name in EXPERIMENTS if EXPERIMENTS[name].verdict]
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_verdicts_tell_a_world_as_claimed_from_one_in_which_nothing_matters(name: str) -> None:
+    claimed = Measured(name, "laptop", 2, pretended(name, partial(as_claimed, name), 2))
+    assert claimed.verdict.startswith("**Reproduced.** Yes: "), claimed.verdict
+    assert "No: " not in claimed.verdict
+    constant = Measured(name, "laptop", 2, pretended(name, lambda *_: 0.5, 2))
+    assert not constant.verdict.startswith("**Reproduced"), constant.verdict
+    assert "No: " in constant.verdict
+
+
+def test_every_judged_experiment_has_its_claim_and_its_place() -> None:
+    placed = [name for names in SECTIONS.values() for name in names]
+    assert sorted(placed) == sorted(JUDGED)
+    for name in JUDGED:
+        assert EXPERIMENTS[name].claim
+        assert EXPERIMENTS[name].differs
+
+
+def test_report_takes_the_seeds_that_are_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: dict[str, dict[str, Any]] = {}
+    for name, seeds in {"views": 2, "temperature": 1}.items():
+        results = pretended(name, partial(as_claimed, name), seeds)
+        names = [run.name for run in program.runs_of(name, "laptop", seeds)]
+        made |= zip(names, results, strict=True)
+    del made["views/crop-0-bits-seed1"]
+    monkeypatch.setattr(Run, "results", lambda self, _: made.get(self.name))
+    output = tmp_path / "docs" / "results"
+    assert program.main(["report", f"--output={output}"]) == 0
+    assert "views                1 of 3 seeds" in capsys.readouterr().out
+    text = (tmp_path / "docs" / "results.md").read_text()
+    assert "](results/views.png)" in text
+    assert (output / "views.png").exists()
+    assert "| 1 | reproduced |" in text
+    assert "| [Which views learn the digit" in text
+    assert "Not run yet: `python -m tools.reproduce losses --scale=laptop`" in text
+    assert "in brackets, CIFAR-10, Wang and Liu 2021" in text
+    for link in re.findall(r"\]\(#([^)]*)\)", text):
+        assert f"### {link.replace('-', ' ')}\n" in text
+    made.clear()
+    assert program.main(["report", f"--output={output}"]) == 2
+    assert "No experiment of scale laptop is done" in capsys.readouterr().err
+    assert program.main(["report", "views", f"--output={output}"]) == 2
+    assert program.main(["vews", f"--output={output}"]) == 2
+    assert "views" in capsys.readouterr().err
 
 
 def test_data_set_cells_are_the_flagfiles() -> None:

@@ -1,90 +1,52 @@
-"""Run an experiment, as many runs as it takes, and write its table and figure.
+"""Run experiments, as many runs as it takes, and write their tables and figures.
 
-    python -m tools.reproduce temperature --scale=laptop --seeds=3 --jobs=2
+    python -m tools.reproduce randbit --scale=laptop --seeds=3 --jobs=2
+    python -m tools.reproduce all --scale=smoke --seeds=1 --jobs=2
+    python -m tools.reproduce report
 
 Runs that are done are kept: the same command, repeated after an interruption, does the rest. It
 writes NAME.csv, NAME.md and NAME.png to --output, made from the runs' directories and nothing
-else.
+else. "all" takes every experiment; "report" runs nothing, and writes what is done, with as many
+seeds as are done, and the page of all results beside the folder --output.
 """
 
 from __future__ import annotations
 
-import csv
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ssl_keras import startup
 from ssl_keras.errors import UserError, unknown_name
-from ssl_keras.registry import plain
 from tools.common import build_parser
-from tools.reproduce.experiments import EXPERIMENTS, SCALES, Experiment
-from tools.reproduce.sweep import finish
+from tools.reproduce.experiments import EXPERIMENTS, SCALES
+from tools.reproduce.report import Measured, write, write_report
+from tools.reproduce.sweep import Run, finish
+
+ALL, REPORT = "all", "report"
 
 
-def write(
-    name: str, experiment: Experiment, rows: Sequence[Mapping[str, Any]], output: Path, note: str
-) -> None:
-    """NAME.csv, NAME.md and NAME.png from the summary."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    with (output / f"{name}.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({key: plain(value) for key, value in row.items()})
-    lines = [experiment.question, "", note, ""]
-    by_feature = experiment.by_feature
-    shown = [*experiment.measures, *(["chance"] if by_feature else [])]
-    header = ["run", *(["feature"] if by_feature else []), *shown, "time"]
-    lines += ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
-    for row in rows:
-        names = [row["cell"], *([row["feature"]] if by_feature else [])]
-        cells = [*names, *(_cell(row, column) for column in shown), f"{row['seconds']:.0f} s"]
-        lines.append("| " + " | ".join(cells) + " |")
-    if experiment.published:
-        lines += ["", f"In brackets: published values ({experiment.published_on})."]
-    (output / f"{name}.md").write_text("\n".join(lines) + "\n")
-    figure, axes = plt.subplots(1, experiment.panels, figsize=(3.8 * experiment.panels, 3.3))
-    experiment.figure(list(axes) if experiment.panels > 1 else [axes], rows)
-    figure.tight_layout()
-    figure.savefig(output / f"{name}.png", dpi=130)
-    plt.close(figure)
+def runs_of(name: str, scale: str, seeds: int) -> list[Run]:
+    """The runs of an experiment, in directories below its name."""
+    found = EXPERIMENTS[name].runs(scale, seeds)
+    return [Run(f"{name}/{run.name}", run.settings) for run in found]
 
 
-def _cell(row: Mapping[str, Any], column: str) -> str:
-    if column not in row:
-        return ""
-    text = f"{row[column]:.3f}"
-    if f"{column}_sd" in row:
-        text += f" ± {row[f'{column}_sd']:.3f}"
-    if f"{column}_published" in row:
-        text += f" ({row[f'{column}_published']:.3f})"
-    return text
-
-
-def _note(name: str, scale: str, seeds: int, results: Sequence[Mapping[str, Any]]) -> str:
-    """How the numbers came about, read from the results."""
-    cores = sorted({result["hardware"]["cores"] for result in results})
-    processors = sorted({result["hardware"]["processor"] for result in results})
-    commits = sorted({str(result["versions"].get("commit"))[:10] for result in results})
-    spread = "mean ± standard deviation over seeds" if seeds > 1 else "one seed"
-    return (
-        f"Made by `python -m tools.reproduce {name} --scale={scale} --seeds={seeds}`: {spread}; "
-        f"{' or '.join(map(str, cores))} core(s) of {', '.join(processors)} for each run; commit "
-        f"{', '.join(commits)}."
-    )
+def done(name: str, scale: str, seeds: int, runs: Path) -> Measured | None:
+    """What there is of an experiment, with as many seeds, up to `seeds`, as are done; or None."""
+    for count in range(seeds, 0, -1):
+        results = [run.results(runs / scale) for run in runs_of(name, scale, count)]
+        found = [result for result in results if result is not None]
+        if len(found) == len(results):
+            return Measured(name, scale, count, found)
+    return None
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
     parser = build_parser("reproduce", __doc__)
-    parser.add_argument("name", help=f"one of {', '.join(EXPERIMENTS)}")
+    names = ", ".join([*EXPERIMENTS, ALL, REPORT])
+    parser.add_argument("names", nargs="+", metavar="name", help=f"one or more of {names}")
     parser.add_argument("--scale", choices=SCALES, default="laptop", help="size of the runs")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each cell")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
@@ -93,8 +55,11 @@ def main(arguments: list[str] | None = None) -> int:
     given: Any = parser.parse_args(arguments)
 
     def body() -> None:
-        if given.name not in EXPERIMENTS:
-            raise unknown_name("experiment", given.name, EXPERIMENTS)
+        for name in given.names:
+            if name not in (*EXPERIMENTS, ALL, REPORT):
+                raise unknown_name("experiment", name, [*EXPERIMENTS, ALL, REPORT])
+        if REPORT in given.names and len(given.names) > 1:
+            raise UserError("report stands alone: it takes whatever is done.")
         for option in ("seeds", "jobs"):
             if getattr(given, option) < 1:
                 raise UserError(f"{option} is {getattr(given, option)}; at least 1 is needed.")
@@ -104,16 +69,40 @@ def main(arguments: list[str] | None = None) -> int:
             raise UserError(
                 f"output {given.output} cannot be made ({error.strerror}): choose another folder."
             ) from error
-        experiment = EXPERIMENTS[given.name]
-        runs = experiment.runs(given.scale, given.seeds)
-        results = finish(runs, given.runs / given.scale / given.name, given.jobs)
-        rows = experiment.summary(given.scale, given.seeds, results)
-        note = _note(given.name, given.scale, given.seeds, results)
-        write(given.name, experiment, rows, given.output, note)
-        print((given.output / f"{given.name}.md").read_text())
-        print(f"Written: {given.output / given.name}.csv, .md, .png")
+        if REPORT in given.names:
+            report(given)
+        else:
+            chosen = list(EXPERIMENTS if ALL in given.names else dict.fromkeys(given.names))
+            reproduce(chosen, given)
 
     return startup.guarded("tools.reproduce", body, lambda: False)
+
+
+def reproduce(names: list[str], given: Any) -> None:
+    """Make the runs of the experiments, and write their results."""
+    runs = {name: runs_of(name, given.scale, given.seeds) for name in names}
+    every = [run for own in runs.values() for run in own]
+    results = iter(finish(every, given.runs / given.scale, given.jobs))
+    for name, own in runs.items():
+        measured = Measured(name, given.scale, given.seeds, [next(results) for _ in own])
+        write(measured, given.output)
+        print((given.output / f"{name}.md").read_text())
+        print(f"Written: {given.output / name}.csv, .md, .png")
+
+
+def report(given: Any) -> None:
+    """Write what is done."""
+    found = {name: done(name, given.scale, given.seeds, given.runs) for name in EXPERIMENTS}
+    measured = {name: value for name, value in found.items() if value is not None}
+    for name in EXPERIMENTS:
+        seeds = measured[name].seeds if name in measured else 0
+        print(f"{name:20s} {seeds} of {given.seeds} seeds")
+    if not measured:
+        raise UserError(
+            f"No experiment of scale {given.scale} is done in {given.runs}: run one first, as in "
+            "python -m tools.reproduce randbit."
+        )
+    print(f"Written: {write_report(measured, given.scale, given.output)}")
 
 
 if __name__ == "__main__":

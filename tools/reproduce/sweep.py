@@ -29,7 +29,7 @@ class Run:
     """One run of a sweep.
 
     Attributes:
-        name: name of its directory.
+        name: of its directory; it may lie in a folder, as in "losses/first".
         settings: settings that differ from the defaults, see `Config.make`.
     """
 
@@ -51,6 +51,7 @@ class Run:
         """The flags that make it; they go to a file beside the directory."""
         workdir = directory / self.name
         flagfile = directory / f"{self.name}.flags"
+        flagfile.parent.mkdir(parents=True, exist_ok=True)
         flagfile.write_text(self.config(directory).flagfile_text())
         return [
             f"--flagfile={flagfile}",

@@ -12,7 +12,7 @@ from tools.reproduce.experiments import (
 )
 from tools.reproduce.experiments.base import SCALES, Experiment
 
-__all__ = ["EXPERIMENTS", "SCALES", "Experiment"]
+__all__ = ["EXPERIMENTS", "SCALES", "SECTIONS", "Experiment"]
 
 EXPERIMENTS: dict[str, Experiment] = {
     **generalized.EXPERIMENTS,
@@ -21,4 +21,13 @@ EXPERIMENTS: dict[str, Experiment] = {
     **temperature.EXPERIMENTS,
     **objectives.EXPERIMENTS,
     **baselines.EXPERIMENTS,
+}
+
+# The chapters of the report. The other experiments have their tables in the guides.
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "The generalized loss": ("losses", "lambda_temperature"),
+    "Random bits as a rival": ("randbit", "randbit_fashion", "randbit_factors"),
+    "Objects as rivals": ("overlay", "multi_digit"),
+    "Local features": ("local_features",),
+    "The neighbouring papers": ("temperature", "grids", "views"),
 }

@@ -11,6 +11,7 @@ import numpy as np
 
 from ssl_keras import flags
 from tools.reproduce.sweep import Run
+from tools.reproduce.verdicts import Judge
 
 SCALES = ("smoke", "laptop", "full")
 
@@ -21,22 +22,36 @@ class Experiment:
 
     Attributes:
         question: what it asks, in a sentence.
-        cells: scale -> label of a cell -> settings; a run is made for each cell and seed.
+        grid: "laptop" or "full" -> label of a cell -> settings; see `cells`.
         measures: column -> key of results.json's "results". Where keys hold "{feature}", each
             cell has a row for each feature that its data set declares.
         published: label of a cell -> column -> the value of the paper, on its own data.
         published_on: what data that was.
         figure: (axes, rows) -> None; draws the figure, see `summary`.
         panels: how many axes the figure has.
+        claim: what a paper says about it, with its source; none for a question of our own.
+        differs: what on the laptop is not as in that paper.
+        verdict: rows -> what they say about the claim.
     """
 
     question: str
-    cells: Callable[[str], dict[str, dict[str, Any]]]
+    grid: Callable[[str], dict[str, dict[str, Any]]]
     measures: Mapping[str, str]
     figure: Callable[[Sequence[Any], Sequence[Mapping[str, Any]]], None]
     panels: int
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     published_on: str = ""
+    claim: str = ""
+    differs: str = ""
+    verdict: Judge | None = None
+
+    def cells(self, scale: str) -> dict[str, dict[str, Any]]:
+        """Label of a cell -> settings; a run is made for each cell and seed. A smoke test is the
+        first and the last cell of the laptop, for a few steps."""
+        if scale != "smoke":
+            return self.grid(scale)
+        found = self.grid("laptop")
+        return {label: _shrunk(found[label]) for label in (next(iter(found)), list(found)[-1])}
 
     def runs(self, scale: str, seeds: int) -> list[Run]:
         """One run for each cell and seed."""
@@ -96,6 +111,17 @@ def _summed_up(column: str, values: Sequence[float]) -> dict[str, float]:
     return found
 
 
+def _shrunk(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a cell, with few and small steps on few images."""
+    smaller = {"steps": 5, "batch_size": 50, "width_multiplier": 0.25, "max_train_images": 200}
+    if cell.get("dataset") == "multi_digit":
+        del smaller["max_train_images"]
+        smaller |= {"num_train_images": 200, "num_test_images": 100}
+    if "local_features" in cell.get("heads", ""):
+        smaller |= {"local_features_images": 60}
+    return {name: value for name, value in cell.items() if name != "epochs"} | smaller
+
+
 def flagfile_settings(name: str) -> dict[str, Any]:
     """The settings that flags/NAME.flags gives, without the defaults."""
     path = Path(__file__).parents[3] / "flags" / f"{name}.flags"
@@ -107,7 +133,6 @@ def flagfile_settings(name: str) -> dict[str, Any]:
 def size(scale: str, epochs: int) -> dict[str, Any]:
     """The data, encoder and length of an experiment, with `epochs` on the laptop."""
     return {
-        "smoke": {"steps": 10, "batch_size": 64, "width_multiplier": 0.25},
         "laptop": {"epochs": epochs, "batch_size": 250},
         "full": {"source": "cifar10", "encoder": "resnet18", "batch_size": 512, "epochs": 200},
     }[scale]

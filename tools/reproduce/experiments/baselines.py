@@ -18,7 +18,7 @@ def _autoencoder_cells(scale: str) -> dict[str, dict[str, Any]]:
     """The autoencoder beside bits, by the weight of the planes in its loss."""
     base = {**size(scale, 60), "method": "autoencoder", "heads": "linear,knn,bits"}
     cells = {"0-bits": {**base, "num_bits": 0}}
-    for weight in (10.0,) if scale == "smoke" else (10.0, 1.0, 0.1):
+    for weight in (10.0, 1.0, 0.1):
         cells[f"10-bits-{weight:g}"] = {**base, "num_bits": 10, "planes_weight": weight}
     return cells
 
@@ -37,7 +37,7 @@ EXPERIMENTS = {
     "autoencoder": Experiment(
         question="What does an autoencoder keep of a digit beside ten bits, by the weight of the "
         "planes in its loss?",
-        cells=_autoencoder_cells,
+        grid=_autoencoder_cells,
         measures={
             "accuracy": ACCURACY,
             "knn": "knn/features/class/accuracy",
@@ -52,7 +52,7 @@ EXPERIMENTS = {
     ),
     "baselines": Experiment(
         question="Do a supervised encoder and an autoencoder suffer from easy bits as SimCLR does?",
-        cells=_baseline_cells,
+        grid=_baseline_cells,
         measures={
             **{
                 subject: f"{prefix}linear/features/class/accuracy"

@@ -21,13 +21,11 @@ from tools.reproduce.experiments.base import (
 def _fashion_cells(scale: str) -> dict[str, dict[str, Any]]:
     """The objectives' cells on Fashion-MNIST: without bits, and with views that tell more apart."""
     sizes: dict[str, dict[str, Any]] = {
-        "smoke": {},
         "laptop": {"epochs": 20, "learning_rate": 3e-3},
         "full": {"epochs": 50, "learning_rate": 1e-3},
     }
-    cells = _objective_cells("smoke" if scale == "smoke" else "laptop")
-    if "simple-0-bits" in cells:
-        cells["simple"] = cells.pop("simple-0-bits")
+    cells = _objective_cells("laptop")
+    cells["simple"] = cells.pop("simple-0-bits")
     changes = {"source": FASHION_MNIST, "num_bits": 0}
     changes |= {**FASHION_VIEWS, "heads": "linear,knn"} | (
         {} if scale == "full" else {"max_train_images": 5000}
@@ -46,9 +44,9 @@ def _fashion_cells(scale: str) -> dict[str, dict[str, Any]]:
 
 
 def _data_set_cells(scale: str) -> dict[str, dict[str, Any]]:
-    changes = size(scale, 0) if scale == "smoke" else {}
+    del scale  # the flagfiles are what they are
     names = ("photos", "overlay", "multi_digit", "fashion_mnist")
-    return {name: {**flagfile_settings(name), **changes} for name in names}
+    return {name: flagfile_settings(name) for name in names}
 
 
 # Where the default of an option is not what the objective needs on these data.
@@ -66,20 +64,18 @@ def _objective_cells(scale: str) -> dict[str, dict[str, Any]]:
         "num_bits": 2,
         "heads": "linear,knn,geometry",
     }
-    names = ("nt_xent", "supcon", "margin") if scale == "smoke" else tuple(LOSSES)
-    cells = {name: {**base, "loss": name, **_CHOSEN.get(name, {})} for name in names}
-    if scale != "smoke":
-        # The simple loss is content with the bits.
-        cells["simple-0-bits"] = {**cells["simple"], "num_bits": 0, "distribution_weight": 4.0}
-        cells["hinge"] |= {"batch_size": 32, "steps": 4000}
-        del cells["hinge"]["epochs"]
+    cells = {name: {**base, "loss": name, **_CHOSEN.get(name, {})} for name in LOSSES}
+    # The simple loss is content with the bits.
+    cells["simple-0-bits"] = {**cells["simple"], "num_bits": 0, "distribution_weight": 4.0}
+    cells["hinge"] |= {"batch_size": 32, "steps": 4000}
+    del cells["hinge"]["epochs"]
     return cells
 
 
 EXPERIMENTS = {
     "data_sets": Experiment(
         question="What does NT-Xent learn on each data set, with the flagfile of its name?",
-        cells=_data_set_cells,
+        grid=_data_set_cells,
         measures={
             "linear": "linear/features/{feature}/accuracy",
             "knn": "knn/features/{feature}/accuracy",
@@ -91,7 +87,7 @@ EXPERIMENTS = {
     ),
     "fashion_mnist": Experiment(
         question="Which objective learns the class of Fashion-MNIST, without a rival?",
-        cells=_fashion_cells,
+        grid=_fashion_cells,
         measures={
             **CLASS,
             "untrained": UNTRAINED,
@@ -102,7 +98,7 @@ EXPERIMENTS = {
     ),
     "objectives": Experiment(
         question="Which objective learns the class of the digit beside two easy bits?",
-        cells=_objective_cells,
+        grid=_objective_cells,
         measures={
             **CLASS,
             "bits_all_right": "linear/features/bits/all_right",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tools.reproduce import figures
+from tools.reproduce import figures, verdicts
 from tools.reproduce.experiments.base import (
     ACCURACY,
     FASHION_MNIST,
@@ -30,10 +30,7 @@ def _overlay_cells(scale: str) -> dict[str, dict[str, Any]]:
     else:
         base |= {"source": FASHION_MNIST, "image_size": 40, "max_train_images": 4000}
         base |= {"crop_area_min": 0.3}
-    if scale == "smoke":
-        base |= {"max_train_images": 300, "steps": 5}
-    counts = UNIQUE[::4] if scale == "smoke" else UNIQUE
-    return {f"{count}-digits": {**base, "num_unique_digits": count} for count in counts}
+    return {f"{count}-digits": {**base, "num_unique_digits": count} for count in UNIQUE}
 
 
 def _canvas(scale: str) -> dict[str, Any]:
@@ -42,30 +39,24 @@ def _canvas(scale: str) -> dict[str, Any]:
     if scale == "full":
         del base["source"]
         base |= {"image_size": 112, "num_train_images": 60000, "num_test_images": 10000}
-    if scale == "smoke":
-        base |= {"steps": 5, "num_train_images": 300, "num_test_images": 100}
     return base
 
 
 def _multi_digit_cells(scale: str) -> dict[str, dict[str, Any]]:
     """A digit of 14 pixels beside one of growing size; and several digits of one size."""
-    rivals = SIZES[::4] if scale == "smoke" else SIZES
-    numbers = NUMBERS[:1] if scale == "smoke" else NUMBERS
     base = _canvas(scale)
-    cells = {f"beside-{side}": {**base, "digit_sizes": f"14,{side}"} for side in rivals}
+    cells = {f"beside-{side}": {**base, "digit_sizes": f"14,{side}"} for side in SIZES}
     # Fourteen pixels each, so that as many as sixteen fit.
-    return cells | {f"{n}-digits": {**base, "num_digits": n} for n in numbers}
+    return cells | {f"{n}-digits": {**base, "num_digits": n} for n in NUMBERS}
 
 
 def _local_cells(scale: str) -> dict[str, dict[str, Any]]:
     """Where in the encoder single locations tell what lies there."""
-    few = {"local_features_images": 60} if scale == "smoke" else {}
     heads = {"heads": "local_features,supervised"}
     return {
-        "four-digits": {**_canvas(scale), "num_digits": 4, **heads, **few},
+        "four-digits": {**_canvas(scale), "num_digits": 4, **heads},
         "digits-over-clothes": {**_overlay_cells(scale)["1-digits"], "num_unique_digits": 500}
-        | heads
-        | few,
+        | heads,
     }
 
 
@@ -89,13 +80,13 @@ def _view_cells(scale: str) -> dict[str, dict[str, Any]]:
         for bits in (0, 10):
             if bits or "mixup_planes" not in views:
                 cells[f"{name}-{bits}-bits"] = {**base, **views, "num_bits": bits}
-    return dict(list(cells.items())[:4]) if scale == "smoke" else cells
+    return cells
 
 
 EXPERIMENTS = {
     "overlay": Experiment(
         question="As more different digits are drawn over clothes, what is kept of either?",
-        cells=_overlay_cells,
+        grid=_overlay_cells,
         measures={
             f"{subject}_{feature}": f"{prefix}linear/features/{feature}/accuracy"
             for subject, prefix in figures.SUBJECTS.items()
@@ -103,10 +94,16 @@ EXPERIMENTS = {
         },
         figure=figures.overlay,
         panels=2,
+        claim="The more different digits are drawn over the images, the less a contrastive loss "
+        "learns of the image and the more of the digit; supervised accuracy does not change (Chen, "
+        "Luo and Li 2021, section 3).",
+        differs="Clothes of 28 pixels scaled to 40, digits of ten, 4,000 training images, 20 "
+        "epochs, views by cropping only; flowers and ImageNet at 224 pixels there.",
+        verdict=verdicts.overlay,
     ),
     "multi_digit": Experiment(
         question="Does a small digit survive beside a larger one, and each of several equal ones?",
-        cells=_multi_digit_cells,
+        grid=_multi_digit_cells,
         measures={
             f"{subject}_{feature}": f"{prefix}linear/features/{feature}/accuracy"
             for subject, prefix in figures.SUBJECTS.items()
@@ -115,10 +112,15 @@ EXPERIMENTS = {
         },
         figure=figures.multi_digit,
         panels=2,
+        claim="The dominant object suppresses the smaller one: as the other digit grows, the small "
+        "one is read less and less (Chen, Luo and Li 2021, section 3).",
+        differs="Canvases of 56 pixels with a small digit of 14 in place of 112 with 20; 4,000 "
+        "images, 20 epochs, a small convnet.",
+        verdict=verdicts.multi_digit,
     ),
     "local_features": Experiment(
         question="What do single locations of each block tell of what lies there?",
-        cells=_local_cells,
+        grid=_local_cells,
         measures={
             f"{name}_{block}": f"{prefix}local_features/{place}_{block}/digit/balanced_accuracy"
             for name, prefix, place in (
@@ -131,10 +133,16 @@ EXPERIMENTS = {
         },
         figure=figures.local_features,
         panels=2,
+        claim="A contrastive loss on whole images gives meaningful local features, in a hierarchy "
+        "over the blocks (Chen, Luo and Li 2021, section 4: shown there by clusters in pictures).",
+        differs="A probe in place of clusters in pictures: the class of the digit that lies at a "
+        "location, from the features at that location alone, with the raw pixels of the same "
+        "field of view as control.",
+        verdict=verdicts.local_features,
     ),
     "views": Experiment(
         question="Which views learn the digit, and which resist ten easy bits?",
-        cells=_view_cells,
+        grid=_view_cells,
         measures={
             "accuracy": ACCURACY,
             "information": INFORMATION,
@@ -142,5 +150,10 @@ EXPERIMENTS = {
         },
         figure=figures.views,
         panels=2,
+        claim="Views that need no knowledge of images, mixup noise (Verma et al. 2021) and dropout "
+        "(Gao et al. 2021), learn features too. Whether they resist easy bits is a question of "
+        "our own.",
+        differs="4,000 digits, 20 epochs.",
+        verdict=verdicts.views,
     ),
 }

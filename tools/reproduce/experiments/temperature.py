@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tools.reproduce import figures
+from tools.reproduce import figures, verdicts
 from tools.reproduce.experiments.base import (
     ACCURACY,
     UNTRAINED,
@@ -31,7 +31,6 @@ _PUBLISHED_TEMPERATURE = {
 
 def _temperature_cells(scale: str) -> dict[str, dict[str, Any]]:
     base: dict[str, Any] = {
-        "smoke": {"dataset": "plain", "steps": 10, "batch_size": 64, "width_multiplier": 0.25},
         "laptop": {"dataset": "plain", "epochs": 20, "batch_size": 250},
         "full": {
             "dataset": "plain",
@@ -43,11 +42,10 @@ def _temperature_cells(scale: str) -> dict[str, dict[str, Any]]:
         },
     }[scale]
     base |= {"heads": "linear,knn,geometry"}
-    temperatures = TEMPERATURES[::3] if scale == "smoke" else TEMPERATURES
     cells = {
         f"{loss}-{temperature:g}": {**base, "loss": loss, "temperature": temperature}
         for loss in ("nt_xent", "hard_contrastive")
-        for temperature in temperatures
+        for temperature in TEMPERATURES
     }
     cells |= {loss: {**base, "loss": loss} for loss in ("simple", "hard_simple")}
     return cells
@@ -58,8 +56,6 @@ def _grid_cells(scale: str) -> dict[str, dict[str, Any]]:
     base = next(iter(_temperature_cells(scale).values()))
     base = {name: value for name, value in base.items() if name not in ("loss", "temperature")}
     taus, betas, weights = (0.0, 0.05, 0.1, 0.2), (0.0, 0.5, 1.0, 2.0), (0.3, 1.0, 3.0, 10.0)
-    if scale == "smoke":
-        taus, betas, weights = taus[::3], betas[::3], weights[::3]
     cells: dict[str, dict[str, Any]] = {
         f"debiased-{tau:g}": {**base, "loss": "debiased", "tau_plus": tau} for tau in taus
     }
@@ -82,7 +78,7 @@ EXPERIMENTS = {
     "temperature": Experiment(
         question="How do uniformity and tolerance depend on the temperature, and what do hard "
         "negatives change? (Wang and Liu 2021)",
-        cells=_temperature_cells,
+        grid=_temperature_cells,
         measures={
             "uniformity": "geometry/projection_2/uniformity",
             "tolerance": "geometry/projection_2/tolerance/class",
@@ -96,11 +92,15 @@ EXPERIMENTS = {
         published_on="CIFAR-10, Wang and Liu 2021",
         figure=figures.temperature,
         panels=3,
+        claim="Uniformity falls and tolerance rises with the temperature, and accuracy is best in "
+        "between; a loss of hard negatives stays uniform at every temperature (Wang and Liu 2021).",
+        differs="4,000 digits, 20 epochs, a small convnet.",
+        verdict=verdicts.temperature,
     ),
     "grids": Experiment(
         question="What do tau_plus, beta, and the weights of alignment and uniformity do? "
         "(Chuang 2020; Robinson 2021; Wang and Isola 2020)",
-        cells=_grid_cells,
+        grid=_grid_cells,
         measures={
             "accuracy": ACCURACY,
             "knn": "knn/features/class/accuracy",
@@ -110,5 +110,11 @@ EXPERIMENTS = {
         },
         figure=figures.grids,
         panels=3,
+        claim="Correcting for negatives of the same class (tau_plus) and weighing hard negatives "
+        "(beta) help; align_uniform is best with three times the weight on alignment (Chuang et "
+        "al. 2020; Robinson et al. 2021; Wang and Isola 2020: 74.6 against 72.8 for NT-Xent on "
+        "ImageNet-100).",
+        differs="4,000 digits, 20 epochs, a small convnet.",
+        verdict=verdicts.grids,
     ),
 }

@@ -150,8 +150,9 @@ def temperature(axes: Sequence[Any], rows: Rows) -> None:
                 label=f"{loss}, CIFAR-10 (paper)",
             )
         for loss, style in (("simple", ":"), ("hard_simple", "--")):
-            value = next(row[column] for row in rows if row["loss"] == loss)
-            axis.axhline(sign * value, color="0.5", linestyle=style, label=loss)
+            for row in rows:
+                if row["loss"] == loss:
+                    axis.axhline(sign * row[column], color="0.5", linestyle=style, label=loss)
         axis.set_xlabel("temperature")
         axis.set_title(label, fontsize=9)
     axes[0].legend(fontsize=7)

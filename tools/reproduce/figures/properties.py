@@ -114,11 +114,11 @@ def lambda_temperature(axes: Sequence[Any], rows: Rows) -> None:
     weights = sorted({row["distribution_weight"] for row in rows})
     temperatures = sorted({row["temperature"] for row in rows})
     table = {(row["distribution_weight"], row["temperature"]): row["accuracy"] for row in rows}
-    values = [[table[weight, t] for weight in weights] for t in temperatures]
+    values = [[table.get((weight, t), math.nan) for weight in weights] for t in temperatures]
     axes[0].imshow(values, origin="lower", cmap="viridis", aspect="auto")
     for line, row in enumerate(values):
         for column, value in enumerate(row):
-            best = value == max(row)
+            best = value == np.nanmax(row)
             weight = "bold" if best else "normal"
             axes[0].text(
                 column, line, f"{value:.3f}", ha="center", va="center", fontsize=7, color="white",

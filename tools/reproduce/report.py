@@ -1,0 +1,190 @@
+"""What has been measured: table and figure of an experiment, and the report of all of them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ssl_keras.registry import plain
+from tools.reproduce.experiments import EXPERIMENTS, SECTIONS, Experiment
+
+# Tables with more rows stand on a page of their own.
+_ROWS_SHOWN = 16
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An experiment whose runs are done.
+
+    Attributes:
+        name: of the experiment.
+        scale: smoke, laptop or full.
+        seeds: runs of each cell.
+        results: of the runs, in the order of `Experiment.runs`.
+    """
+
+    name: str
+    scale: str
+    seeds: int
+    results: Sequence[Mapping[str, Any]]
+
+    @property
+    def experiment(self) -> Experiment:
+        """What was asked."""
+        return EXPERIMENTS[self.name]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """See `Experiment.summary`."""
+        return self.experiment.summary(self.scale, self.seeds, self.results)
+
+    @property
+    def command(self) -> str:
+        """What makes it."""
+        return f"python -m tools.reproduce {self.name} --scale={self.scale} --seeds={self.seeds}"
+
+    @property
+    def note(self) -> str:
+        """How the numbers came about, read from the results."""
+
+        def found(values: Any) -> str:
+            return " or ".join(map(str, sorted(set(values))))
+
+        results = self.results
+        spread = "mean ± standard deviation over seeds" if self.seeds > 1 else "one seed"
+        hours = sum(result["times"]["total"] for result in results) / 3600
+        gpus = found(gpu for result in results for gpu in result["hardware"]["gpus"])
+        hardware = gpus or found(result["hardware"]["processor"] for result in results)
+        cores = found(result["hardware"]["cores"] for result in results)
+        return (
+            f"`{self.command}`: {len(results)} runs of {found(r['steps'] for r in results)} steps, "
+            f"{spread}; {hours:.1f} hours in all on {cores} core(s) of {hardware} for each run; "
+            f"commit {found(str(r['versions'].get('commit'))[:10] for r in results)}."
+        )
+
+    @property
+    def verdict(self) -> str:
+        """What it says about its claim, as Markdown; empty if there is none to be said."""
+        if self.experiment.verdict is None or self.scale == "smoke":
+            return ""
+        found = self.experiment.verdict(self.rows)
+        return f"**{found.word.capitalize()}.** {found.reason}"
+
+
+def table(experiment: Experiment, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The rows as lines of Markdown."""
+    by_feature = experiment.by_feature
+    shown = [*experiment.measures, *(["chance"] if by_feature else [])]
+    header = ["run", *(["feature"] if by_feature else []), *shown, "time"]
+    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+    for row in rows:
+        names = [row["cell"], *([row["feature"]] if by_feature else [])]
+        cells = [*names, *(_cell(row, column) for column in shown), f"{row['seconds']:.0f} s"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _cell(row: Mapping[str, Any], column: str) -> str:
+    if column not in row:
+        return ""
+    text = f"{row[column]:.3f}"
+    if f"{column}_sd" in row:
+        text += f" ± {row[f'{column}_sd']:.3f}"
+    if f"{column}_published" in row:
+        text += f" ({row[f'{column}_published']:.3f})"
+    return text
+
+
+def write(measured: Measured, output: Path) -> None:
+    """NAME.csv, NAME.md and NAME.png."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    name, experiment, rows = measured.name, measured.experiment, measured.rows
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with (output / f"{name}.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({key: plain(value) for key, value in row.items()})
+    lines = [experiment.question, ""]
+    lines += [measured.verdict, ""] if measured.verdict else []
+    lines += [measured.note, "", *table(experiment, rows)]
+    if experiment.published:
+        lines += ["", f"In brackets: published values ({experiment.published_on})."]
+    (output / f"{name}.md").write_text("\n".join(lines) + "\n")
+    figure, axes = plt.subplots(1, experiment.panels, figsize=(3.8 * experiment.panels, 3.3))
+    experiment.figure(list(axes) if experiment.panels > 1 else [axes], rows)
+    figure.tight_layout()
+    figure.savefig(output / f"{name}.png", dpi=130)
+    plt.close(figure)
+
+
+def write_report(measured: Mapping[str, Measured], scale: str, output: Path) -> Path:
+    """The page of all experiments, beside the folder of their tables and figures.
+
+    Args:
+        measured: name -> the experiments whose runs are done.
+        scale: of the others, for the command that would make them.
+        output: the folder; its tables and figures are written too.
+    """
+    for found in measured.values():
+        write(found, output)
+    lines = [
+        "# Results",
+        "",
+        "What the papers claim, and what this program measures on two processor cores. Made by "
+        "`python -m tools.reproduce report` from the directories of the runs and nothing else: "
+        "each number is the mean over seeds ± their standard deviation, and each verdict is "
+        "computed from the numbers, by rules in `tools/reproduce/verdicts.py`. *Linear* and *knn* "
+        "are measured on test images with frozen features, *untrained* is the same encoder before "
+        "training ([how](evaluation.md)).",
+        "",
+        "| question | seeds | verdict |",
+        "|---|---|---|",
+    ]
+    for names in SECTIONS.values():
+        for name in names:
+            found = measured.get(name)
+            word = found.verdict.split(".**")[0].strip("*").lower() if found else "not run yet"
+            seeds = str(found.seeds) if found else ""
+            lines.append(
+                f"| [{EXPERIMENTS[name].question}](#{name.replace('_', '-')}) | {seeds} | {word} |"
+            )
+    for title, names in SECTIONS.items():
+        lines += ["", f"## {title}"]
+        for name in names:
+            lines += ["", *_section(name, measured.get(name), scale, output)]
+    others = [
+        f"- [{EXPERIMENTS[name].question}]({output.name}/{name}.md)"
+        for name in EXPERIMENTS
+        if not any(name in names for names in SECTIONS.values())
+        and (output / f"{name}.md").exists()
+    ]
+    lines += ["", "## More tables", "", *others] if others else []
+    path = output.with_name(f"{output.name}.md")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def _section(name: str, measured: Measured | None, scale: str, output: Path) -> list[str]:
+    experiment = EXPERIMENTS[name]
+    lines = [f"### {name.replace('_', ' ')}", "", f"*{experiment.question}*", ""]
+    lines += [f"**Claim.** {experiment.claim}", ""] if experiment.claim else []
+    if measured is None:
+        return [*lines, f"Not run yet: `python -m tools.reproduce {name} --scale={scale}`."]
+    lines += [measured.verdict, ""] if measured.verdict else []
+    lines += [f"![{experiment.question}]({output.name}/{name}.png)", ""]
+    published = f"in brackets, {experiment.published_on}" if experiment.published else "not known"
+    lines += [f"**Published values:** {published}. **Here:** {experiment.differs}", ""]
+    lines += [measured.note, ""]
+    rows = measured.rows
+    if len(rows) > _ROWS_SHOWN:
+        return [*lines, f"All {len(rows)} rows: [table]({output.name}/{name}.md), "
+                f"[CSV]({output.name}/{name}.csv)."]  # fmt: skip
+    return [*lines, *table(experiment, rows)]
