@@ -3,11 +3,13 @@
     python -m tools.reproduce randbit --scale=laptop --seeds=3 --jobs=2
     python -m tools.reproduce all --scale=smoke --seeds=1 --jobs=2
     python -m tools.reproduce report
+    python -m tools.reproduce losses --scale=full --estimate
 
 Runs that are done are kept: the same command, repeated after an interruption, does the rest. It
 writes NAME.csv, NAME.md and NAME.png to --output, made from the runs' directories and nothing
 else. "all" takes every experiment; "report" runs nothing, and writes what is done, with as many
-seeds as are done, and the page of all results beside the folder --output.
+seeds as are done, and the page of all results beside the folder --output. --estimate runs nothing
+either: it measures a few steps, and tells how long the training would take on this machine.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--scale", choices=SCALES, default="laptop", help="size of the runs")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each cell")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument("--estimate", action="store_true", help="only tell how long it would take")
     parser.add_argument("--runs", type=Path, default=Path("runs/reproduce"), help="their folder")
     parser.add_argument("--output", type=Path, default=Path("docs/results"), help="of the results")
     given: Any = parser.parse_args(arguments)
@@ -58,11 +61,17 @@ def main(arguments: list[str] | None = None) -> int:
         for name in given.names:
             if name not in (*EXPERIMENTS, ALL, REPORT):
                 raise unknown_name("experiment", name, [*EXPERIMENTS, ALL, REPORT])
+        if REPORT in given.names and given.estimate:
+            raise UserError("report runs nothing: there is nothing to estimate.")
         if REPORT in given.names and len(given.names) > 1:
             raise UserError("report stands alone: it takes whatever is done.")
         for option in ("seeds", "jobs"):
             if getattr(given, option) < 1:
                 raise UserError(f"{option} is {getattr(given, option)}; at least 1 is needed.")
+        chosen = list(EXPERIMENTS if ALL in given.names else dict.fromkeys(given.names))
+        if given.estimate:
+            tell_hours(chosen, given)
+            return
         try:
             given.output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -72,7 +81,6 @@ def main(arguments: list[str] | None = None) -> int:
         if REPORT in given.names:
             report(given)
         else:
-            chosen = list(EXPERIMENTS if ALL in given.names else dict.fromkeys(given.names))
             reproduce(chosen, given)
 
     return startup.guarded("tools.reproduce", body, lambda: False)
@@ -88,6 +96,22 @@ def reproduce(names: list[str], given: Any) -> None:
         write(measured, given.output)
         print((given.output / f"{name}.md").read_text())
         print(f"Written: {given.output / name}.csv, .md, .png")
+
+
+def tell_hours(names: list[str], given: Any) -> None:
+    """Print how long the training of the experiments would take here."""
+    startup.start_tensorflow()
+    from ssl_keras import environment
+    from tools.reproduce.estimate import estimate
+
+    hardware = environment.hardware()
+    print(f"On {', '.join(hardware['gpus']) or hardware['processor']}, one run after the other:")
+    for name in names:
+        found = estimate(name, given.scale, given.seeds)
+        print(
+            f"{name}: {found.runs} runs, {found.images:,} images, {1000 * found.seconds:.3g} ms "
+            f"an image: {found.hours:,.2f} hours of training"
+        )
 
 
 def report(given: Any) -> None:

@@ -49,6 +49,16 @@ def _data_set_cells(scale: str) -> dict[str, dict[str, Any]]:
     return {name: flagfile_settings(name) for name in names}
 
 
+def _precision_cells(scale: str) -> dict[str, dict[str, Any]]:
+    """float32 and bfloat16, for a softmax and a sliced Wasserstein loss."""
+    base = {**size(scale, 30), "heads": "linear,knn,bits"}
+    return {
+        f"{loss}-{name}": {**base, "loss": loss, "num_bits": bits, "mixed_precision": precision}
+        for loss, bits in (("nt_xent", 0), ("uniform_prior", 2))
+        for name, precision in (("float32", "off"), ("bfloat16", "bfloat16"))
+    }
+
+
 # Where the default of an option is not what the objective needs on these data.
 _CHOSEN: dict[str, dict[str, Any]] = {
     "hard_contrastive": {"quantile": 0.1},
@@ -109,5 +119,12 @@ EXPERIMENTS = {
         },
         figure=figures.objectives,
         panels=2,
+    ),
+    "precision": Experiment(
+        question="Does bfloat16 cost accuracy?",
+        grid=_precision_cells,
+        measures={**CLASS, "untrained": UNTRAINED},
+        figure=figures.precision,
+        panels=1,
     ),
 }

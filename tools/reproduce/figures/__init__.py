@@ -7,6 +7,7 @@ from tools.reproduce.figures.objectives import (
     data_sets,
     fashion,
     objectives,
+    precision,
     temperature,
 )
 from tools.reproduce.figures.properties import (
@@ -35,6 +36,7 @@ __all__ = [
     "multi_digit",
     "objectives",
     "overlay",
+    "precision",
     "randbit",
     "randbit_factors",
     "randbit_fashion",

@@ -49,6 +49,15 @@ def fashion(axes: Sequence[Any], rows: Rows) -> None:
     axes[0].legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.4, -0.08), ncols=2)
 
 
+def precision(axes: Sequence[Any], rows: Rows) -> None:
+    """Class, for each loss and precision."""
+    places = np.arange(len(rows))[::-1]
+    dots(axes[0], rows, "accuracy", places, "tab:blue", "linear")
+    dots(axes[0], rows, "knn", places, "tab:orange", "nearest neighbours")
+    names_of(axes[0], places, [row["cell"] for row in rows], "class on the features")
+    axes[0].legend(fontsize=7)
+
+
 def data_sets(axes: Sequence[Any], rows: Rows) -> None:
     """Every feature of every data set, before and after training."""
     places = np.arange(len(rows))[::-1]
