@@ -66,7 +66,7 @@ def fit(points: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Seconds that one of each part costs, from points with "devices", "batch" and "seconds"."""
     from scipy.optimize import nnls
 
-    rows = np.array([list(counts(p["devices"], p["batch"]).values()) for p in points])
+    rows = np.array([list(counts(p["devices"], p["batch"]).values()) for p in points], float)
     rows /= np.array([point["seconds"] for point in points])[:, None]
     scales = rows.max(axis=0)
     scales[scales == 0] = 1

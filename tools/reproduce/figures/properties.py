@@ -138,9 +138,9 @@ def lambda_temperature(axes: Sequence[Any], rows: Rows) -> None:
 
 
 def overlay(axes: Sequence[Any], rows: Rows) -> None:
-    """What is read of the clothes and of the digit, over the number of different digits."""
+    """What is read of the photograph and of the digit, over the number of different digits."""
     for axis, (feature, title) in zip(
-        axes, (("class", "clothes, linear"), ("digit", "digit, linear")), strict=True
+        axes, (("class", "photograph, linear"), ("digit", "digit, linear")), strict=True
     ):
         for subject, color in zip(SUBJECTS, ("0.6", *COLORS), strict=False):
             curve(axis, rows, "num_unique_digits", f"{subject}_{feature}", color, subject)
