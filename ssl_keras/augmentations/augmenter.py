@@ -29,6 +29,8 @@ class Augmenter(tf.keras.layers.Layer):
         channels: how many of the first channels are the picture; the others are extra planes, whose
             values no layer changes. None: all.
         planes_move: whether geometric layers move the extra planes along with the picture.
+        compiled: whether XLA compiles the chain: one loop over the pixels in place of one for each
+            operation. The values are the same but for rounding.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Augmenter(tf.keras.layers.Layer):
         mixup: Mixup | None = None,
         channels: int | None = None,
         planes_move: bool = True,
+        compiled: bool = False,
     ):
         super().__init__(dtype="float32", name="augmenter")
         self.chain = layers
@@ -45,6 +48,9 @@ class Augmenter(tf.keras.layers.Layer):
         self.mixup = mixup
         self.seed = seed
         self.num_draws = sum(layer.num_draws for layer in layers)
+        self._apply: Any = self._chained
+        if compiled:
+            self._apply = tf.function(self._chained, autograph=False, jit_compile=True)
         self.built = True
 
     def describe(self) -> str:
@@ -53,7 +59,9 @@ class Augmenter(tf.keras.layers.Layer):
 
     def call(self, images: Any, draws: Any) -> Any:
         """The layers on each image, a function of its row of `draws` (batch, num_draws)."""
-        images = to_float(images)
+        return self._apply(to_float(images), draws)
+
+    def _chained(self, images: Any, draws: Any) -> Any:
         first = 0
         for layer in self.chain:
             own = draws[:, first : first + layer.num_draws]
@@ -123,6 +131,7 @@ def build_augmenter(
     mixup: Mixup | None = None,
     size: tuple[int, int] | None = None,
     planes_move: bool = True,
+    compiled: bool = True,
 ) -> Augmenter:
     """The SimCLR recipe (Chen et al. 2020, appendix A) with each operation's strength.
 
@@ -137,6 +146,8 @@ def build_augmenter(
         mixup: follows the other operations, or None.
         size: (height, width) of the views; None for that of the images.
         planes_move: whether crop and flip move extra planes.
+        compiled: whether XLA may compile the operations. It does so where there are colours to
+            change: crops and flips alone are no faster for it.
     """
     layers: list[StatelessLayer] = []
     if crop_area_min < 1 or size is not None:
@@ -149,4 +160,5 @@ def build_augmenter(
         layers.append(RandomGrayscale(grayscale))
     if blur > 0:
         layers.append(RandomBlur(blur))
-    return Augmenter(layers, seed, mixup, channels, planes_move)
+    many = any(isinstance(layer, ColorJitter) for layer in layers)
+    return Augmenter(layers, seed, mixup, channels, planes_move, compiled and many)

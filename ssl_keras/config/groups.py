@@ -125,7 +125,8 @@ class EngineConfig(Options):
     jit: str = option(
         "auto",
         choices=("auto", "off", "on"),
-        help="compile the training step with XLA; auto: on a single GPU",
+        help="compile the training step with XLA; auto: on a single GPU, elsewhere only the views "
+        "of colour images; off: nothing",
     )
     steps_per_execution: int = option(
         1, minimum=1, help="training steps in one call of the runtime"

@@ -281,6 +281,7 @@ def build_views(
         planes_move=config.views.planes_move is not False,
         seed=config.run.seed if seed is None else seed,
         mixup=Mixup(**mixup, channels=data.image_channels) if mixup else None,
+        compiled=config.engine.jit != "off",
         **views,
     )
     return augmenter, views
