@@ -352,7 +352,7 @@ def test_saved_model_gives_the_features_that_were_evaluated(
     assert sum(gradient is not None for gradient in gradients) >= 12
 
 
-@pytest.mark.parametrize("layers", [0, 1, 3])
+@pytest.mark.parametrize("layers", [0, 3])
 def test_every_depth_of_the_head_runs(layers: int, tmp_path: Path) -> None:
     results = run(tmp_path / "run", projection_layers=layers, steps=2, heads="knn")["results"]
     depths = {name.split("/")[1] for name in results if name.startswith("knn/")}
@@ -363,10 +363,7 @@ def test_every_depth_of_the_head_runs(layers: int, tmp_path: Path) -> None:
     "values",
     [
         {"views": "mixup", "mixup_kind": "geometric", "mixup_planes": True},
-        {"views": "dropout", "dropout_rate": 0.2},
         {"views": "augment,mixup,dropout", "mixup_kind": "binary", "mixed_precision": "bfloat16"},
-        {"dataset": "overlay", "num_bits": None, "overlay_copies": 3},
-        {"dataset": "multi_digit", "num_bits": None, "image_size": 20, "num_train_images": 128},
     ],
     ids=str,
 )

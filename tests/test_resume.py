@@ -85,16 +85,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
     return workdir
 
 
-@pytest.mark.parametrize("steps", [[4], [2, 1, 7]])
 def test_stopped_and_gone_on_equals_never_stopped(
-    steps: list[int],
     whole: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     config = make(tmp_path / "run")
-    done = 0
+    done, steps = 0, [3, 7]
     for count in steps:
         message = stop_after(count, config, monkeypatch)
         done += count
@@ -261,16 +259,21 @@ def test_sigterm_keeps_the_state_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert len(list((tmp_path / "run" / "checkpoints").glob("step-*.json"))) == 1
 
 
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
+    """Stopped after step 8, with checkpoints of steps 6 and 8."""
+    workdir = tmp_path_factory.mktemp("resume") / "stopped"
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(8, make(workdir, checkpoint_every=3), patch)
+    return workdir
+
+
 @pytest.mark.parametrize("damage", ["record", "data", "torn"])
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
-    damage: str,
-    whole: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    damage: str, whole: Path, stopped: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     config = make(tmp_path / "run", checkpoint_every=3)
-    stop_after(8, config, monkeypatch)
+    shutil.copytree(stopped, tmp_path / "run")
     directory = tmp_path / "run" / "checkpoints"
     assert sorted(path.name for path in directory.glob("*.json")) == ["step-6.json", "step-8.json"]
     data = directory / "step-8.data-00000-of-00001"

@@ -253,7 +253,7 @@ def multi_digit(rows: Rows) -> Verdict:
         (
             small[0] - small[-1] > POINTS,
             f"beside a digit of {', '.join(map(str, sizes))} pixels SimCLR's accuracy for the one "
-            f"of 14 is {arrow(small)}",
+            f"of 20 is {arrow(small)}",
         ),
         (
             large[-1] >= large[0] - POINTS,

@@ -164,7 +164,7 @@ def multi_digit(axes: Sequence[Any], rows: Rows) -> None:
         for subject, color in shown:
             name = f"{subject}, {feature.replace('_', ' ')}"
             curve(axes[0], pairs, "size", f"{subject}_{feature}", color, name, linestyle=style)
-    axes[0].set_xlabel("side of the rival of a digit of 14 pixels")
+    axes[0].set_xlabel("side of the rival of a digit of 20 pixels")
     axes[0].set_title("each digit, linear", fontsize=9)
     chance(axes[0])
     several = [row for row in rows if "num_digits" in row]
