@@ -202,7 +202,7 @@ def test_every_program_knows_its_flags(command: str, capfd: pytest.CaptureFixtur
     if words[2] == "tools.show_views":
         return
     main = importlib.import_module(
-        "tools.reproduce.__main__" if words[2] == "tools.reproduce" else words[2]
+        f"{words[2]}.__main__" if ROOT.joinpath(*words[2].split(".")).is_dir() else words[2]
     ).main
     program = ["program"] if words[2].startswith("ssl_keras") else []
     try:

@@ -35,7 +35,7 @@ import numpy as np
 
 from ssl_keras import startup
 from ssl_keras.errors import UserError
-from tools.benchmark import peak_so_far, trainer
+from tools.benchmark.measuring import peak_so_far, trainer
 from tools.common import build_parser
 
 DIM = 64

@@ -13,6 +13,8 @@ from ssl_keras import metrics, randomness
 from ssl_keras.datasets.base import Feature
 from ssl_keras.datasets.composing import compose_images
 from ssl_keras.losses.base import first_row
+from ssl_keras.models.averages import GlobalMean, MovingAverage
+from ssl_keras.models.slicing import after, joined, slices
 from ssl_keras.networks.dropout import dropout_keys
 
 
@@ -96,7 +98,7 @@ class Learner(keras.Model):
             name="non_finite_step",
         )
         probes = [f"linear_probe/{name}/accuracy" for name in self.probed]
-        self.trackers = {name: _GlobalMean(name=name) for name in (*measures, *probes)}
+        self.trackers = {name: GlobalMean(name=name) for name in (*measures, *probes)}
         self.micro_batch: int | None = None
         self.loss_impl = "auto"
         self.average: MovingAverage | None = None
@@ -285,7 +287,7 @@ class Learner(keras.Model):
         Limited Setup" (arXiv 2101.06983).
         """
         learned = self.learned_variables
-        inputs, keys = _slices(views.inputs, count), _slices(views.keys, count)
+        inputs, keys = slices(views.inputs, count), slices(views.keys, count)
         statistics = [v for network in self.networks for v in network.non_trainable_variables]
         before = [tf.identity(variable) for variable in statistics]
 
@@ -303,8 +305,8 @@ class Learner(keras.Model):
         # need the memory of the whole.
         parts: list[Any] = []
         for k in range(count):
-            parts.append(forward(_after(inputs[k], parts[-1][0] if parts else None), keys[k]))
-        features, outputs = tf.nest.map_structure(lambda *rows: _joined(rows), *parts)
+            parts.append(forward(after(inputs[k], parts[-1][0] if parts else None), keys[k]))
+        features, outputs = tf.nest.map_structure(lambda *rows: joined(rows), *parts)
         with tf.GradientTape() as tape:
             tape.watch(outputs)
             values = self.objective(outputs, views)
@@ -318,11 +320,11 @@ class Learner(keras.Model):
         with tf.control_dependencies(tf.nest.flatten(of_outputs)):
             for variable, value in zip(statistics, before, strict=True):
                 variable.assign(value)
-        sliced = tf.nest.map_structure(lambda rows: _slices(rows, count), of_outputs)
+        sliced = tf.nest.map_structure(lambda rows: slices(rows, count), of_outputs)
         for k in range(count):
             own = tf.nest.map_structure(lambda rows, k=k: rows[k], sliced)
             before_it = total[0] if k else tf.nest.flatten(of_outputs)[0]
-            part = backward(_after(inputs[k], before_it), keys[k], own)
+            part = backward(after(inputs[k], before_it), keys[k], own)
             total = [sums + gradient for sums, gradient in zip(total, part, strict=True)]
         return values, total, features
 
@@ -353,108 +355,6 @@ class Learner(keras.Model):
         variables = self.linear_probe.trainable_variables
         self.probe_optimizer.apply(tape.gradient(objectives, variables), variables)
         return {f"linear_probe/{name}/accuracy": value for name, value in accuracies.items()}
-
-
-class MovingAverage:
-    """Moving averages of all variables of networks, batch-norm statistics included.
-
-        average <- d * average + (1 - d) * variable,   d = min(decay, (1 + step) / (10 + step))
-
-    after each step; the rate of the start, as in `tf.train.ExponentialMovingAverage`, lets the
-    average forget the initial weights.
-
-    Args:
-        networks: their variables at this moment are the first averages.
-        decay: between 0 and 1.
-    """
-
-    def __init__(self, networks: Sequence[Any], decay: float):
-        self.decay = decay
-        self.variables = [variable for network in networks for variable in network.variables]
-        # Not variables of Keras, which would make them part of the weights.
-        self.averages = [
-            tf.Variable(
-                tf.convert_to_tensor(variable),
-                trainable=False,
-                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-                name="average",
-            )
-            for variable in self.variables
-        ]
-
-    def update(self, step: Any) -> None:
-        """Take in the variables after `step`."""
-        number = tf.cast(step, tf.float32)
-        share = 1.0 - tf.minimum(self.decay, (1.0 + number) / (10.0 + number))
-        for variable, average in zip(self.variables, self.averages, strict=True):
-            known = tf.convert_to_tensor(average)
-            average.assign(known + share * (tf.convert_to_tensor(variable) - known))
-
-    def adopt(self) -> None:
-        """Give the networks the averages."""
-        for variable, average in zip(self.variables, self.averages, strict=True):
-            variable.assign(average.numpy())
-
-
-class _GlobalMean(keras.metrics.Mean):
-    """A mean over steps of averages over replicas; every replica holds the same value.
-
-    (Keras' variables differ between replicas until they are read, which all workers would have to
-    do together.)
-    """
-
-    def add_variable(
-        self,
-        shape: Any,
-        initializer: Any,
-        dtype: Any = None,
-        aggregation: str = "none",
-        name: str | None = None,
-    ) -> Any:
-        variable = keras.Variable(
-            initializer=initializer,
-            shape=shape,
-            dtype=dtype,
-            trainable=False,
-            aggregation="none",
-            name=name,
-        )
-        self._tracker.add_to_store("variables", variable)
-        return variable
-
-    def update(self, value: Any) -> None:
-        """Take in the value of this replica."""
-        context = tf.distribute.get_replica_context()
-        if context is not None and context.num_replicas_in_sync > 1:
-            value = context.all_reduce("MEAN", value)
-        self.update_state(value)
-
-
-def _after(rows: Any, other: Any) -> Any:
-    """The same rows, which cannot be had before `other` has been computed.
-
-    XLA ignores control dependencies, so it is a dependency of values.
-    """
-    if other is None:
-        return rows
-    first = tf.reshape(other, [-1])[0]
-    nothing = tf.where(tf.math.equal(first, first), 0.0, float("nan"))
-    return rows + tf.cast(nothing, rows.dtype)
-
-
-def _slices(rows: Any, count: int) -> Any:
-    """(2 batch, ...), the first views above the second -> (count, 2 batch / count, ...), each slice
-    like the whole."""
-    shape = rows.shape[1:]
-    parts = tf.reshape(rows, [2, count, -1, *shape])
-    order = [1, 0, *range(2, 3 + len(shape))]
-    return tf.reshape(tf.transpose(parts, order), [count, -1, *shape])
-
-
-def _joined(slices: Sequence[Any]) -> Any:
-    """The inverse of `_slices`."""
-    halves = [tf.split(rows, 2) for rows in slices]
-    return tf.concat([first for first, _ in halves] + [second for _, second in halves], axis=0)
 
 
 def feature_terms(

@@ -235,7 +235,7 @@ import sys
 import numpy as np
 import tensorflow as tf
 from ssl_keras import losses
-from tools.benchmark import peak_so_far
+from tools.benchmark.measuring import peak_so_far
 rows = int(sys.argv[1])
 z = [tf.constant(np.random.default_rng(s).normal(size=(rows // 2, 16)), tf.float32) for s in (0, 1)]
 loss = losses.get("nt_xent")

@@ -71,7 +71,7 @@ def _size(cell: Mapping[str, Any]) -> tuple[int, int, int, int]:
 
 def _seconds(cell: Mapping[str, Any]) -> float:
     """Seconds an image takes in training."""
-    from tools.benchmark import trainer
+    from tools.benchmark.measuring import trainer
 
     _, *shape = _size(cell)
     length = ("epochs", "steps", "warmup_epochs", "max_train_images")

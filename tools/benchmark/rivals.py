@@ -1,6 +1,6 @@
 """The other side of `tools.benchmark peers`: SimCLR in PyTorch, step by step on demand.
 
-    python -m tools.peers lightly convnet 500 32 3
+    python -m tools.benchmark.rivals lightly convnet 500 32 3
 
 Trains an encoder on random images and answers each number of steps, a line of the standard input,
 with the seconds that they took. It needs torch and, for `lightly`, lightly and torchvision

@@ -1,0 +1,84 @@
+"""Averages over the training: of the weights, and of what is logged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+class MovingAverage:
+    """Moving averages of all variables of networks, batch-norm statistics included.
+
+        average <- d * average + (1 - d) * variable,   d = min(decay, (1 + step) / (10 + step))
+
+    after each step; the rate of the start, as in `tf.train.ExponentialMovingAverage`, lets the
+    average forget the initial weights.
+
+    Args:
+        networks: their variables at this moment are the first averages.
+        decay: between 0 and 1.
+    """
+
+    def __init__(self, networks: Sequence[Any], decay: float):
+        self.decay = decay
+        self.variables = [variable for network in networks for variable in network.variables]
+        # Not variables of Keras, which would make them part of the weights.
+        self.averages = [
+            tf.Variable(
+                tf.convert_to_tensor(variable),
+                trainable=False,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+                name="average",
+            )
+            for variable in self.variables
+        ]
+
+    def update(self, step: Any) -> None:
+        """Take in the variables after `step`."""
+        number = tf.cast(step, tf.float32)
+        share = 1.0 - tf.minimum(self.decay, (1.0 + number) / (10.0 + number))
+        for variable, average in zip(self.variables, self.averages, strict=True):
+            known = tf.convert_to_tensor(average)
+            average.assign(known + share * (tf.convert_to_tensor(variable) - known))
+
+    def adopt(self) -> None:
+        """Give the networks the averages."""
+        for variable, average in zip(self.variables, self.averages, strict=True):
+            variable.assign(average.numpy())
+
+
+class GlobalMean(keras.metrics.Mean):
+    """A mean over steps of averages over replicas; every replica holds the same value.
+
+    (Keras' variables differ between replicas until they are read, which all workers would have to
+    do together.)
+    """
+
+    def add_variable(
+        self,
+        shape: Any,
+        initializer: Any,
+        dtype: Any = None,
+        aggregation: str = "none",
+        name: str | None = None,
+    ) -> Any:
+        variable = keras.Variable(
+            initializer=initializer,
+            shape=shape,
+            dtype=dtype,
+            trainable=False,
+            aggregation="none",
+            name=name,
+        )
+        self._tracker.add_to_store("variables", variable)
+        return variable
+
+    def update(self, value: Any) -> None:
+        """Take in the value of this replica."""
+        context = tf.distribute.get_replica_context()
+        if context is not None and context.num_replicas_in_sync > 1:
+            value = context.all_reduce("MEAN", value)
+        self.update_state(value)

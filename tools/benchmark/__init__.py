@@ -1,0 +1,1 @@
+"""What things cost, see `python -m tools.benchmark --help`."""

@@ -1,0 +1,100 @@
+"""Measure what things cost, both sides of every ratio in one process, taking turns.
+
+    python -m tools.benchmark checkpoint devices micro_batch --output=docs/results/benchmark.json
+
+    step          a training step against forward, backward and update alone
+    loss          the tiled NT-Xent against the dense one; its memory up to 131,072 views
+    startup       from the command to the first step
+    peers         training against PyTorch: lightly, and by hand (pip install .[peers], here or in
+                  another environment whose interpreter is --peer_python)
+    checkpoint    keeping the state of the training once a minute: share of the time
+    devices       training on two logical devices of the CPU, against one
+    logging       logs, TensorBoard and measurements while training: share of the time
+    micro_batch   a batch in parts, against the whole batch: speed, and peak memory of each in a
+                  process of its own
+
+Medians over repetitions after a warm-up. The table goes to the screen, the numbers to --output.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ssl_keras import startup
+from ssl_keras.errors import UserError, unknown_name
+from tools.benchmark.measuring import Row, peak_so_far, trainer
+from tools.benchmark.peers import peers
+from tools.benchmark.running import checkpoint, devices, logging, micro_batch, start_up
+from tools.benchmark.steps import loss, loss_of, step
+from tools.common import build_parser
+
+BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
+    "step": step,
+    "loss": loss,
+    "startup": start_up,
+    "peers": peers,
+    "checkpoint": checkpoint,
+    "devices": devices,
+    "logging": logging,
+    "micro_batch": micro_batch,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The program; the exit codes are those of `startup.guarded`."""
+    parser = build_parser("benchmark", __doc__)
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(BENCHMARKS)}; all")
+    parser.add_argument("--repeats", type=int, default=7, help="repetitions (7)")
+    parser.add_argument("--output", type=Path, help="JSON file; what it holds of others is kept")
+    parser.add_argument("--peer_python", default=sys.executable, help="interpreter with torch")
+    parser.add_argument("--peak_of", help="used by itself, to measure memory")
+    parser.add_argument("--loss_of", type=int, help="used by itself, to measure memory")
+    given = parser.parse_args(arguments)
+
+    def body() -> None:
+        for name in given.names:
+            if name not in BENCHMARKS:
+                raise unknown_name("benchmark", name, BENCHMARKS)
+        if given.repeats < 1:
+            raise UserError(f"repeats is {given.repeats}: give at least 1.")
+        if given.peak_of is not None:
+            startup.start_tensorflow()
+            trainer(**{k: v for k, v in json.loads(given.peak_of).items() if v is not None})
+            print(peak_so_far())
+            return
+        if given.loss_of is not None:
+            startup.start_tensorflow()
+            print(*loss_of(given.loss_of))
+            return
+        # Logical devices share the processor: only what is about them may have them.
+        startup.start_tensorflow(*(("mirrored", 2) if "devices" in given.names else ()))
+        from ssl_keras import environment
+
+        found = {}
+        for name in given.names or BENCHMARKS:
+            more = {"python": given.peer_python} if name == "peers" else {}
+            found[name] = BENCHMARKS[name](given.repeats, **more)
+        for name, rows in found.items():
+            for row in rows:
+                numbers = ", ".join(
+                    f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+                    for key, value in row.items()
+                    if key != "what"
+                )
+                print(f"{name}: {row['what']}: {numbers}")
+        if given.output is not None:
+            about = {"hardware": environment.hardware(), "versions": environment.versions()}
+            before = json.loads(given.output.read_text()) if given.output.exists() else {}
+            for name, rows in found.items():
+                before[name] = {"rows": rows, "repeats": given.repeats, **about}
+            given.output.write_text(json.dumps(before, indent=2) + "\n")
+            print(f"Written: {given.output}")
+
+    return startup.guarded("tools.benchmark", body, lambda: False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

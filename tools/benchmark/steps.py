@@ -1,0 +1,154 @@
+"""A training step against the bare one, and the loss in tiles against whole matrices."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tools.benchmark.measuring import PHOTOS, Row, peak_so_far, trainer
+
+
+def step(repeats: int) -> list[Row]:
+    """The program's own training step against forward, backward and update on a resident batch."""
+    rows = []
+    for what, steps, settings in (
+        ("default run", 20, {"loss": "uniform_prior"}),
+        ("RandBit protocol, 10 bits", 5, {"num_bits": 10, "batch_size": 1000}),
+        ("ResNet-18 at 32 px", 1, {**PHOTOS, "encoder": "resnet18", "batch_size": 128}),
+    ):
+        for precision in ("off", "bfloat16"):
+            own = {**settings, "mixed_precision": precision}
+            train = trainer(**own)
+            bare, batch = _bare(own), train.built.config.optimization.batch_size  # type: ignore[attr-defined]
+            times = [(bare(steps), train(steps)) for _ in range(repeats)]
+            rows.append(
+                {
+                    "what": f"{what}, {'float32' if precision == 'off' else precision}",
+                    "images_per_second": statistics.median(steps * batch / t for _, t in times),
+                    "bare_images_per_second": statistics.median(
+                        steps * batch / b for b, _ in times
+                    ),
+                    "efficiency": statistics.median(b / t for b, t in times),
+                }
+            )
+    return rows
+
+
+def _bare(settings: Row) -> Callable[[int], float]:
+    """A function that repeats forward, backward and update on one composed batch of views."""
+    import tensorflow as tf
+
+    from ssl_keras.datasets.composing import compose_images
+    from ssl_keras.experiment.looping import batches
+
+    built = trainer(**settings).built  # type: ignore[attr-defined]
+    model = built.model
+    batch = next(iter(batches(built, 0)))
+    views, planes, _ = model.augmenter.two_views(
+        batch["image"], tf.constant(0, tf.int64), batch.get("planes")
+    )
+    inputs, learned = compose_images(views, planes), model.learned_variables
+
+    @tf.function(autograph=False)
+    def update() -> Any:
+        with tf.GradientTape() as tape:
+            outputs = model.outputs(model.encoder(inputs, training=True))
+            value = tf.reduce_mean(tf.square(outputs))
+        model.optimizer.apply(tape.gradient(value, learned), learned)
+        return value
+
+    def run(steps: int) -> float:
+        start = time.perf_counter()
+        for _ in range(steps):
+            value = update()
+        float(value)
+        return time.perf_counter() - start
+
+    run(3)
+    return run
+
+
+def loss(repeats: int) -> list[Row]:
+    """The tiled NT-Xent against the dense one, forward and backward, and its memory."""
+    import numpy as np
+    import tensorflow as tf
+
+    from ssl_keras import losses
+
+    rows: list[Row] = []
+    nt_xent = losses.get("nt_xent")
+    for views, dim, steps in ((500, 64, 40), (2000, 64, 10), (8192, 128, 1)):
+        drawn = [np.random.default_rng(s).normal(size=(views // 2, dim)) for s in (0, 1)]
+        given = [tf.constant(z, tf.float32) for z in drawn]
+
+        def timed(
+            implementation: str, steps: int = steps, given: list[Any] = given
+        ) -> Callable[[], float]:
+            @tf.function(autograph=False)
+            def function(a: Any, b: Any) -> Any:
+                with tf.GradientTape() as tape:
+                    tape.watch([a, b])
+                    value = nt_xent(a, b, implementation=implementation)
+                return tape.gradient(value, [a, b])
+
+            def run() -> float:
+                start = time.perf_counter()
+                for _ in range(steps):
+                    found = function(*given)
+                found[0].numpy()
+                return (time.perf_counter() - start) / steps
+
+            run()
+            return run
+
+        dense, tiled = timed("dense"), timed("tiled")
+        times = [(dense(), tiled()) for _ in range(repeats)]
+        rows.append(
+            {
+                "what": f"{views} views of dimension {dim}: time in tiles / of whole matrices",
+                "seconds": statistics.median(t for _, t in times),
+                "ratio": statistics.median(t / d for d, t in times),
+            }
+        )
+    for views in (8192, 32768, 131072):
+        command = [sys.executable, "-m", "tools.benchmark", f"--loss_of={views}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        seconds, megabytes = done.stdout.split()[-2:]
+        rows.append(
+            {
+                "what": f"{views} views of dimension 128 in tiles",
+                "seconds": float(seconds),
+                "peak_mb_above_inputs": int(megabytes),
+            }
+        )
+    return rows
+
+
+def loss_of(views: int) -> tuple[float, int]:
+    """(seconds, megabytes above the inputs) of value and gradient, in this process."""
+    import numpy as np
+    import tensorflow as tf
+
+    from ssl_keras import losses
+
+    nt_xent = losses.get("nt_xent")
+
+    @tf.function(autograph=False)
+    def function(a: Any, b: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch([a, b])
+            value = nt_xent(a, b, implementation="tiled")
+        return tape.gradient(value, [a, b])
+
+    drawn = [np.random.default_rng(s).normal(size=(views // 2, 128)) for s in (0, 1)]
+    given = [tf.constant(z, tf.float32) for z in drawn]
+    function(given[0][:64], given[1][:64])
+    before = peak_so_far(anew=True)
+    start = time.perf_counter()
+    function(*given)[0].numpy()
+    seconds = time.perf_counter() - start
+    return seconds, peak_so_far() - before
