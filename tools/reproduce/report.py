@@ -145,6 +145,11 @@ def write_report(measured: Mapping[str, Measured], scale: str, output: Path) -> 
         "are measured on test images with frozen features, *untrained* is the same encoder before "
         "training ([how](evaluation.md)).",
         "",
+        "`python -m tools.reproduce NAME --jobs=2` repeats any of it, and does what is missing; "
+        "`--scale=smoke` tries everything in small, `--scale=full` is the papers' data through "
+        "TensorFlow Datasets, for a GPU (`--estimate` measures a few steps, and tells how long it "
+        "would take on this machine).",
+        "",
         "| question | seeds | verdict |",
         "|---|---|---|",
     ]
