@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ssl_keras.datasets.composing import compose_images
-from ssl_keras.datasets.examples import ArrayExamples, ChosenExamples, Examples
+from ssl_keras.datasets.examples import ArrayExamples, ChosenExamples, Examples, untuned
 from ssl_keras.errors import UserError
 from ssl_keras.lazy import tf
 
@@ -117,7 +117,8 @@ class Split:
 
     def _composed(self, indices: Any, batch_size: int) -> Any:
         batches = self.examples.batched(indices, batch_size)
-        return batches.map(self.compose, num_parallel_calls=1, deterministic=True).prefetch(2)
+        batches = batches.map(self.compose, num_parallel_calls=1, deterministic=True).prefetch(2)
+        return untuned(batches)
 
     def as_dataset(self) -> Any:
         """Single composed examples, in order: a `tf.data.Dataset` of

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from ssl_keras import training
 from ssl_keras.config import Config
+from ssl_keras.datasets.examples import untuned
 from ssl_keras.errors import UserError
 from ssl_keras.experiment.building import Experiment
 
@@ -99,7 +100,7 @@ def served(parts: Sequence[Any], addresses: Sequence[str], name: str) -> Any:
         for part, address in zip(parts, addresses, strict=True)
     ]
     turns = tf.data.Dataset.range(len(services)).repeat()
-    return tf.data.Dataset.choose_from_datasets(services, turns).prefetch(2)
+    return untuned(tf.data.Dataset.choose_from_datasets(services, turns).prefetch(2))
 
 
 def check_services(config: Config) -> list[str]:

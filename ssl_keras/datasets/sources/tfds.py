@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ssl_keras.datasets.base import Source, preset_for
-from ssl_keras.datasets.examples import ArrayExamples, EncodedExamples, Examples
+from ssl_keras.datasets.examples import ArrayExamples, EncodedExamples, Examples, untuned
 from ssl_keras.datasets.sources import decoding
 from ssl_keras.errors import UserError, nearest
 from ssl_keras.lazy import tf, tfds
@@ -218,7 +218,7 @@ def _in_memory(
     )
     dataset = dataset.map(columns, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     with _readable(builder):
-        parts = list(dataset.batch(1024).as_numpy_iterator())
+        parts = list(untuned(dataset.batch(1024)).as_numpy_iterator())
     images = np.concatenate([part[0] for part in parts])
     if not labelled:
         return ArrayExamples(images, None)
