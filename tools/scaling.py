@@ -1,6 +1,6 @@
-"""What a step costs on many devices: a model calibrated here, checked here, and asked there.
+"""What a step costs on many devices: a model that is fitted and checked here, and its counts there.
 
-    python -m tools.scaling --measure        # some 15 minutes: writes docs/results/scaling.json
+    python -m tools.scaling --measure        # five minutes: writes docs/results/scaling.json
     python -m tools.scaling                  # reads it; prints the tables of docs/scaling.md
 
 A step is a sum of parts, each a count that follows from the design times what one of it costs:
@@ -35,6 +35,7 @@ import numpy as np
 
 from ssl_keras import startup
 from ssl_keras.errors import UserError
+from ssl_keras.losses.streaming import BETTER_ON_GPU
 from tools.benchmark.measuring import peak_so_far, trainer
 from tools.common import build_parser
 
@@ -87,8 +88,9 @@ class Cluster:
     Attributes:
         flops: that the encoder sustains, a second. (A tenth of the peak in bfloat16: what
             published ResNet-50 trainings reach, to a factor of two.)
-        pair_seconds: of a pair in tiles, forward and backward: 8 d operations at 200e12 a second,
-            and six passes over a float of the tile at 2.5e12 bytes a second.
+        pair_seconds: of a pair, forward and backward: 10 d operations (a product forward; backward
+            it is computed again for anchors and for keys, and each weighs the others) at 200e12 a
+            second, and six passes over a float at 2.5e12 bytes a second.
         sort_keys: sorted a second.
         inside, between: bytes a second of a device's links in the machine, and out of it.
         latency: seconds of one step of a collective operation.
@@ -97,7 +99,7 @@ class Cluster:
     """
 
     flops: float = 100e12
-    pair_seconds: float = 8 * 128 / 200e12 + 6 * 4 / 2.5e12
+    pair_seconds: float = 10 * 128 / 200e12 + 6 * 4 / 2.5e12
     sort_keys: float = 1.5e9
     inside: float = 450e9
     between: float = 50e9
@@ -114,7 +116,7 @@ class Workload:
         name: of it.
         multiplies: multiply-adds of the encoder on one image, forward.
         parameters: that are trained.
-        norms: batch norms.
+        norms: batch norms, those of the head included.
         activations: bytes that one view keeps for the backward pass, in bfloat16.
         dim: of the projections.
     """
@@ -130,8 +132,8 @@ class Workload:
 # He et al. 2016; ResNet-50 at 224 pixels keeps about 22 million activations twice (before and
 # after batch norm), ResNet-18 at 32 pixels with the stem of CIFAR about 1.2 million.
 WORKLOADS = (
-    Workload("ResNet-50, 224 px", 4.1e9, 25.6e6, 53, 2 * 2 * 22e6),
-    Workload("ResNet-18, 32 px", 0.56e9, 11.2e6, 20, 2 * 2 * 1.2e6),
+    Workload("ResNet-50, 224 px", 4.1e9, 25.6e6, 55, 2 * 2 * 22e6),
+    Workload("ResNet-18, 32 px", 0.56e9, 11.2e6, 22, 2 * 2 * 1.2e6),
 )
 
 
@@ -164,8 +166,8 @@ def on_cluster(
         "encoder": 3 * 2 * workload.multiplies * rows / cluster.flops,
         "distribution": distribution,
         "gather": 3 * ring * gathered / link + 2 * hops * cluster.latency,
-        # Mean and square mean forward, their gradients backward, one after the other.
-        "batch norm": 4 * workload.norms * hops * cluster.latency,
+        # Sum, sum of squares and count forward, two gradients backward, one after the other.
+        "batch norm": 5 * workload.norms * hops * cluster.latency,
         "gradients": 2 * ring * 4 * workload.parameters / link + hops * cluster.latency,
     }
     memory = (
@@ -174,7 +176,7 @@ def on_cluster(
         + 3 * gathered
         + 3 * 4 * workload.parameters
         # Drawn ones, and what sorting keeps: values and places of both.
-        + (5 * gathered if sorted_prior else 3 * 16e6)
+        + (5 * gathered if sorted_prior else _memory_of_pairs(rows, views))
     )
     seconds = sum(parts.values())
     return {
@@ -183,6 +185,12 @@ def on_cluster(
         "efficiency": parts["encoder"] / seconds,
         "memory": memory,
     }
+
+
+def _memory_of_pairs(rows: int, views: int) -> float:
+    """Bytes: whole matrices below the size at which a GPU changes to tiles (with that of the
+    exponentials and one of gradients), three tiles above it."""
+    return 3.0 * 4 * (rows * views if rows * views < BETTER_ON_GPU else 4e6)
 
 
 def measure(repeats: int) -> list[dict[str, Any]]:
@@ -268,7 +276,7 @@ def _scaled(seconds: float) -> str:
 
 def _cluster_table(workload: Workload, cluster: Cluster) -> list[str]:
     lines = [
-        f"| {workload.name}: GPUs | images each | batch | step, ms | encoder | tiles | gather | "
+        f"| {workload.name}: GPUs | images each | batch | step, ms | encoder | pairs | gather | "
         "batch norm | gradients | efficiency | memory, GB | prior: sorting, ms | and efficiency |",
         "|---" * 13 + "|",
     ]
@@ -293,7 +301,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
     parser = build_parser("scaling", __doc__)
     parser.add_argument("--measure", action="store_true", help="measure the points anew")
-    parser.add_argument("--repeats", type=int, default=3, help="repetitions of a point (3)")
+    parser.add_argument("--repeats", type=int, default=2, help="repetitions of a point (2)")
     parser.add_argument("--points", type=Path, default=DEFAULT, help=f"JSON file ({DEFAULT})")
     parser.add_argument("--point", help="used by itself: FILE,DEVICES,BATCH")
     given = parser.parse_args(arguments)
@@ -307,6 +315,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             startup.start_tensorflow(*several)
             print(json.dumps(_point(source, int(devices), int(batch), given.repeats)))
             return
+        if not given.points.parent.is_dir():
+            raise UserError(f"points is {given.points}, whose folder is not there: make it first.")
         if given.measure:
             from ssl_keras import environment
 
@@ -316,7 +326,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"Written: {given.points}")
         if not given.points.is_file():
             raise UserError(f"points is {given.points}, which is not there: make it by --measure.")
-        print(tables(json.loads(given.points.read_text())))
+        try:
+            print(tables(json.loads(given.points.read_text())))
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"points is {given.points}, which does not hold all points ({error!r}): measure "
+                "them by --measure."
+            ) from error
 
     return startup.guarded("tools.scaling", body, lambda: False)
 

@@ -61,6 +61,19 @@ def test_one_device_has_nothing_to_send_and_many_pay_for_it(workload: scaling.Wo
     # The encoder's share is fixed, and tiles grow with the devices.
     assert found[-1]["encoder"] == found[0]["encoder"]
     assert found[-1]["distribution"] == pytest.approx(1024 * found[0]["distribution"])
+    assert found[1]["batch norm"] == pytest.approx(5 * workload.norms * 3 * cluster.latency)
+    # Ten operations of dim a pair, and six floats of traffic.
+    pair = 10 * workload.dim / 200e12 + 24 / 2.5e12
+    assert found[1]["distribution"] == pytest.approx(2 * 256 * 2 * 256 * 8 * pair)
+    sorting = scaling.on_cluster(workload, 8, 256, cluster, sorted_prior=True)
+    values = 2 * (2 * 256 * 8) * workload.dim  # projections, and as many drawn
+    assert sorting["distribution"] == pytest.approx(values / cluster.sort_keys)
+    assert sorting["gather"] == found[1]["gather"]
+    # Memory of pairs ends to grow where tiles begin.
+    other = [each["memory"] - 12 * 2 * 256 * d * workload.dim for each, d in
+             zip(found, (2, 16, 128, 2048), strict=True)]  # fmt: skip
+    assert other[0] < other[1] < other[2]
+    assert other[3] < other[2]
     sent = 4 * 2 * 256 * 8 * workload.dim
     eight = found[1]["gather"] - 2 * 3 * cluster.latency
     assert eight == pytest.approx(3 * 7 / 8 * sent / cluster.inside)
@@ -78,5 +91,10 @@ def test_the_guide_has_the_tables_of_the_measured_points() -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert scaling.main(["--measure", f"--points={tmp_path / 'no' / 'such.json'}"]) == 2
+    assert "whose folder is not there" in capsys.readouterr().err
+    (tmp_path / "half.json").write_text('{"points": []}')
+    assert scaling.main([f"--points={tmp_path / 'half.json'}"]) == 2
+    assert "does not hold all points" in capsys.readouterr().err
     assert scaling.main([f"--points={tmp_path / 'none.json'}"]) == 2
     assert "make it by --measure" in capsys.readouterr().err

@@ -54,7 +54,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--estimate", action="store_true", help="only tell how long it would take")
     parser.add_argument("--runs", type=Path, default=Path("runs/reproduce"), help="their folder")
-    parser.add_argument("--output", type=Path, default=Path("docs/results"), help="of the results")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="of the results (docs/results; of other scales than the laptop RUNS/SCALE-results)",
+    )
     given: Any = parser.parse_args(arguments)
 
     def body() -> None:
@@ -72,6 +76,11 @@ def main(arguments: list[str] | None = None) -> int:
         if given.estimate:
             tell_hours(chosen, given)
             return
+        if given.output is None:
+            own = given.runs / f"{given.scale}-results"
+            given.output = Path("docs/results") if given.scale == "laptop" else own
+        if not given.output.name.strip("."):
+            raise UserError(f"output is {given.output}: name a folder, such as docs/results.")
         try:
             given.output.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -59,10 +59,11 @@ class Measured:
         gpus = found(gpu for result in results for gpu in result["hardware"]["gpus"])
         hardware = gpus or found(result["hardware"]["processor"] for result in results)
         cores = found(result["hardware"]["cores"] for result in results)
+        commits = found(_short(r["versions"].get("commit")) for r in results)
         return (
             f"`{self.command}`: {len(results)} runs of {found(r['steps'] for r in results)} steps, "
             f"{spread}; {hours:.1f} hours in all on {cores} core(s) of {hardware} for each run; "
-            f"commit {found(str(r['versions'].get('commit'))[:10] for r in results)}."
+            f"commit {commits}."
         )
 
     @property
@@ -72,6 +73,12 @@ class Measured:
             return ""
         found = self.experiment.verdict(self.rows)
         return f"**{found.word.capitalize()}.** {found.reason}"
+
+
+def _short(commit: Any) -> str:
+    """A commit in ten digits, with the mark of what is not committed."""
+    digits, changed, _ = str(commit).partition("+")
+    return digits[:10] + changed + ("changes" if changed else "")
 
 
 def table(experiment: Experiment, rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -138,10 +145,10 @@ def write_report(measured: Mapping[str, Measured], scale: str, output: Path) -> 
     lines = [
         "# Results",
         "",
-        "What the papers claim, and what this program measures on two processor cores. Made by "
-        "`python -m tools.reproduce report` from the directories of the runs and nothing else: "
-        "each number is the mean over seeds ± their standard deviation, and each verdict is "
-        "computed from the numbers, by rules in `tools/reproduce/verdicts.py`. *Linear* and *knn* "
+        "What the papers claim, and what this program measures. Made by `python -m tools.reproduce "
+        "report` from the directories of the runs: each number is the mean over the seeds, ± their "
+        "standard deviation where there are several, and each verdict is computed from the "
+        "numbers, by rules in `tools/reproduce/verdicts.py`. *Linear* and *knn* "
         "are measured on test images with frozen features, *untrained* is the same encoder before "
         "training ([how](evaluation.md)).",
         "",
@@ -185,8 +192,12 @@ def _section(name: str, measured: Measured | None, scale: str, output: Path) -> 
         return [*lines, f"Not run yet: `python -m tools.reproduce {name} --scale={scale}`."]
     lines += [measured.verdict, ""] if measured.verdict else []
     lines += [f"![{experiment.question}]({output.name}/{name}.png)", ""]
-    published = f"in brackets, {experiment.published_on}" if experiment.published else "not known"
-    lines += [f"**Published values:** {published}. **Here:** {experiment.differs}", ""]
+    if experiment.published:
+        lines += [f"Published values are in brackets ({experiment.published_on}).", ""]
+    elif experiment.claim:
+        lines += ["Published values for this protocol: none that we know.", ""]
+    if scale == "laptop":
+        lines += [f"**What differs here.** {experiment.differs}", ""]
     lines += [measured.note, ""]
     rows = measured.rows
     if len(rows) > _ROWS_SHOWN:
