@@ -22,6 +22,7 @@ from PIL import Image
 from ssl_keras.config import Config
 from ssl_keras.errors import UserError
 from tools.reproduce import __main__ as program
+from tools.reproduce import sweep
 from tools.reproduce.experiments import EXPERIMENTS, SCALES, SECTIONS
 from tools.reproduce.report import Measured, write
 from tools.reproduce.sweep import Run, finish, shares
@@ -65,6 +66,23 @@ def test_a_run_that_fails_is_named_with_its_last_words(tmp_path: Path) -> None:
     runs = [Run("broken", {**TINY, "source": "npz:/no/such.npz"})]
     with pytest.raises(UserError, match=r"The run broken failed \(.*\): .*no/such.npz"):
         finish(runs, tmp_path, jobs=1)
+
+
+def test_a_worker_that_dies_is_a_failed_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep.Worker, "command", [sys.executable, "-c", "print"])
+    with pytest.raises(UserError, match="The run only failed"):
+        finish([Run("only", TINY)], tmp_path, jobs=1)
+
+
+def test_a_measure_that_is_missing_leaves_the_report_standing(tmp_path: Path) -> None:
+    results = pretended("views", partial(as_claimed, "views"), 1)
+    for result in results:
+        del result["results"][EXPERIMENTS["views"].measures["untrained"]]
+    rest = [{**result, "results": {**result["results"]}} for result in results]
+    rest[-1]["results"][EXPERIMENTS["views"].measures["untrained"]] = 0.5
+    assert Measured("views", "laptop", 1, rest).verdict.startswith("**Not judged.**")
 
 
 # A worker whose runs take a minute, and say who makes them.

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from ssl_keras import startup
 from ssl_keras.errors import UserError, unknown_name
-from tools.benchmark.measuring import Row, peak_so_far, trainer
+from tools.benchmark.measuring import Row, peak_so_far, rows_of, trainer
 from tools.benchmark.peers import peers
 from tools.benchmark.running import checkpoint, devices, logging, micro_batch, start_up
 from tools.benchmark.steps import loss, loss_of, step
@@ -46,11 +46,12 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
     parser = build_parser("benchmark", __doc__)
-    parser.add_argument("names", nargs="*", help=f"of {', '.join(BENCHMARKS)}; all")
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(BENCHMARKS)} (all)")
     parser.add_argument("--repeats", type=int, default=7, help="repetitions (7)")
     parser.add_argument("--output", type=Path, help="JSON file; what it holds of others is kept")
     parser.add_argument("--peer_python", default=sys.executable, help="interpreter with torch")
     parser.add_argument("--peak_of", help="used by itself, to measure memory")
+    parser.add_argument("--rows_of", help="used by itself: a benchmark that needs devices")
     parser.add_argument("--loss_of", type=int, help="used by itself, to measure memory")
     given = parser.parse_args(arguments)
 
@@ -69,15 +70,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             startup.start_tensorflow()
             print(*loss_of(given.loss_of))
             return
-        # Logical devices share the processor: only what is about them may have them.
-        startup.start_tensorflow(*(("mirrored", 2) if "devices" in given.names else ()))
+        if given.rows_of is not None:
+            startup.start_tensorflow("mirrored", 2)
+            print(json.dumps(BENCHMARKS[given.rows_of](given.repeats)))
+            return
+        if given.output is not None and not given.output.parent.is_dir():
+            raise UserError(f"output is {given.output}, whose folder is not there: make it first.")
+        startup.start_tensorflow()
         from ssl_keras import environment
 
-        found = {}
+        about = {"hardware": environment.hardware(), "versions": environment.versions()}
         for name in given.names or BENCHMARKS:
-            more = {"python": given.peer_python} if name == "peers" else {}
-            found[name] = BENCHMARKS[name](given.repeats, **more)
-        for name, rows in found.items():
+            if name == "devices":  # logical devices share the processor: nobody else may have them
+                rows = rows_of(name, given.repeats)
+            else:
+                more = {"python": given.peer_python} if name == "peers" else {}
+                rows = BENCHMARKS[name](given.repeats, **more)
             for row in rows:
                 numbers = ", ".join(
                     f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
@@ -85,12 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     if key != "what"
                 )
                 print(f"{name}: {row['what']}: {numbers}")
-        if given.output is not None:
-            about = {"hardware": environment.hardware(), "versions": environment.versions()}
-            before = json.loads(given.output.read_text()) if given.output.exists() else {}
-            for name, rows in found.items():
+            if given.output is not None:
+                before = json.loads(given.output.read_text()) if given.output.exists() else {}
                 before[name] = {"rows": rows, "repeats": given.repeats, **about}
-            given.output.write_text(json.dumps(before, indent=2) + "\n")
+                given.output.write_text(json.dumps(before, indent=2) + "\n")
+        if given.output is not None:
             print(f"Written: {given.output}")
 
     return startup.guarded("tools.benchmark", body, lambda: False)

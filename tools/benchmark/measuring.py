@@ -53,3 +53,10 @@ def peak_of(settings: Row) -> int:
     command = [sys.executable, "-m", "tools.benchmark", f"--peak_of={json.dumps(settings)}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return int(done.stdout.strip().splitlines()[-1])
+
+
+def rows_of(name: str, repeats: int) -> list[Row]:
+    """A benchmark in a process of its own, with two logical devices."""
+    command = [sys.executable, "-m", "tools.benchmark", f"--rows_of={name}", f"--repeats={repeats}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return list(json.loads(done.stdout.strip().splitlines()[-1]))

@@ -23,13 +23,19 @@ class Peer:
     """
 
     def __init__(self, python: str, arguments: Sequence[str]):
-        self.process = subprocess.Popen(
-            [python, str(Path(__file__).with_name("rivals.py")), *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        try:
+            self.process = subprocess.Popen(
+                [python, str(Path(__file__).with_name("rivals.py")), *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise UserError(
+                f"peer_python is {python}, which cannot be started ({error.strerror}): give an "
+                "interpreter."
+            ) from error
         if self._answer() != "ready":
             raise UserError(
                 f"{python} cannot run the peers: install torch, torchvision and lightly in an "

@@ -1,4 +1,8 @@
-"""How long an experiment takes on this machine, from a measured step."""
+"""How long an experiment takes on this machine at most, from a measured step.
+
+The step is small, so that it fits anywhere: a whole batch takes less time for each image, on a GPU
+much less.
+"""
 
 from __future__ import annotations
 

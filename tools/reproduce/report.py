@@ -71,7 +71,10 @@ class Measured:
         """What it says about its claim, as Markdown; empty if there is none to be said."""
         if self.experiment.verdict is None or self.scale == "smoke":
             return ""
-        found = self.experiment.verdict(self.rows)
+        try:
+            found = self.experiment.verdict(self.rows)
+        except (KeyError, ValueError) as error:  # a run that has not measured everything
+            return f"**Not judged.** Something is missing in the runs: {error}."
         return f"**{found.word.capitalize()}.** {found.reason}"
 
 

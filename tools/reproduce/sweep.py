@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -104,8 +105,11 @@ class Worker:
         assert self.process.stdin is not None
         self.run = run
         task = {"arguments": run.arguments(directory), "log": str(run.log(directory))}
-        self.process.stdin.write(json.dumps(task) + "\n")
-        self.process.stdin.flush()
+        run.log(directory).touch()
+        # A worker that has died takes no task: `ended` will tell.
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(json.dumps(task) + "\n")
+            self.process.stdin.flush()
 
     def ended(self) -> int | None:
         """The exit code of its run, or None as long as it is going on."""
@@ -144,9 +148,10 @@ def finish(runs: Sequence[Run], directory: Path, jobs: int) -> list[dict[str, An
         raise ValueError(f"several runs have one name among {names}")
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        (directory / ".lock").touch()
     except OSError as error:
         raise UserError(
-            f"{directory} cannot be made ({error.strerror}): choose another."
+            f"{directory} cannot be written ({error.strerror}): choose another."
         ) from error
     with _alone(directory), _interruptible():
         missing = [run for run in runs if run.results(directory) is None]
