@@ -188,3 +188,13 @@ def test_fewer_training_images_are_some_of_all_with_their_labels_and_bits(
     assert few(10**6).num_examples == everything.num_examples
     loaded = datasets.load("bit_concat", data_dir=data_dir, num_bits=3, max_train_images=40)
     np.testing.assert_array_equal(loaded.test.images, bit_data.test.images)
+
+
+def test_no_tuner_is_left_waiting_for(bit_data: DataSet) -> None:
+    # Its thread sleeps for up to a minute, and the end of a training would wait for it.
+    for batches in (
+        bit_data.test.batches(100),
+        bit_data.train.training_batches(50, seed=0, num_steps=2),
+        bit_data.train.training_batches(50, seed=0, num_steps=None, shares=range(1), num_shares=2),
+    ):
+        assert batches.options().autotune.enabled is False
