@@ -4,6 +4,7 @@
 
     step          a training step against forward, backward and update alone
     loss          the tiled NT-Xent against the dense one; its memory up to 131,072 views
+    input         batches alone, of each data set: in memory, composed, decoded from files
     startup       from the command to the first step
     peers         training against PyTorch: lightly, and by hand (pip install .[peers], here or in
                   another environment whose interpreter is --peer_python)
@@ -27,13 +28,14 @@ from ssl_keras import startup
 from ssl_keras.errors import UserError, unknown_name
 from tools.benchmark.measuring import Row, peak_so_far, rows_of, trainer
 from tools.benchmark.peers import peers
-from tools.benchmark.running import checkpoint, devices, logging, micro_batch, start_up
+from tools.benchmark.running import checkpoint, devices, inputs, logging, micro_batch, start_up
 from tools.benchmark.steps import loss, loss_of, step
 from tools.common import build_parser
 
 BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "step": step,
     "loss": loss,
+    "input": inputs,
     "startup": start_up,
     "peers": peers,
     "checkpoint": checkpoint,

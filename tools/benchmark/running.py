@@ -107,6 +107,48 @@ def logging(repeats: int) -> list[Row]:
     ]
 
 
+def inputs(repeats: int) -> list[Row]:
+    """Images a second of the batches alone."""
+    import numpy as np
+    from PIL import Image
+
+    from ssl_keras import datasets
+    from ssl_keras.datasets.sources import folder
+    from ssl_keras.experiment.looping import batches
+
+    rows = []
+    with tempfile.TemporaryDirectory() as directory:
+        place = Path(directory)
+        generator = np.random.default_rng(0)
+        for number in range(500):
+            # Smooth, so that files are as large as those of photographs (some 30 kB).
+            coarse = generator.integers(0, 256, (32, 32, 3), np.uint8)
+            image = Image.fromarray(coarse).resize((256, 256), Image.Resampling.BILINEAR)
+            image.save(place / f"{number}.jpg", quality=90)
+        files = {"dataset": "plain", "source": f"folder:{directory}", "image_size": 224}
+        for what, settings in (
+            ("digits with 10 bits, in memory", {"num_bits": 10}),
+            ("overlay on photographs at 48 px", {"dataset": "overlay", "image_size": 48}),
+            ("four digits on 56 px", {"dataset": "multi_digit", "num_digits": 4, "image_size": 56}),
+            ("JPEG files of 256 px, scaled to 224, in memory", files),
+            ("JPEG files of 256 px, scaled to 224, decoded while training", files),
+        ):
+            kept = folder.IN_MEMORY_BYTES
+            if what.endswith("while training"):
+                datasets.IN_MEMORY_BYTES = folder.IN_MEMORY_BYTES = 0
+            built = trainer(**settings, batch_size=100, width_multiplier=0.25).built  # type: ignore[attr-defined]
+            iterator, count = iter(batches(built, 0)), 5 if settings is files else 100
+            seconds = []
+            for _ in range(repeats + 1):
+                start = time.perf_counter()
+                for _ in range(count):
+                    next(iterator)
+                seconds.append(time.perf_counter() - start)
+            datasets.IN_MEMORY_BYTES = folder.IN_MEMORY_BYTES = kept
+            rows.append({"what": what, "images_per_second": 500 / statistics.median(seconds[1:])})
+    return rows
+
+
 def micro_batch(repeats: int) -> list[Row]:
     """A batch in parts against the whole."""
     settings = {"dataset": "plain", "batch_size": 2000}
