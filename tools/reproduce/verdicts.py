@@ -111,7 +111,10 @@ def lambda_temperature(rows: Rows) -> Verdict:
             correlation <= -0.8,
             f"best weight by temperature {pairs}; correlation of their logarithms "
             f"{correlation:+.2f}",
-        )
+        ),
+        beside="best weight / temperature "
+        + ", ".join(f"{weight / t:.2g}" for t, weight in best.items())
+        + "; where that is constant, raising the temperature does what lowering the weight does",
     )
 
 
