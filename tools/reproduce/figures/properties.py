@@ -102,6 +102,7 @@ def losses(axes: Sequence[Any], rows: Rows) -> None:
             np.mean([row["untrained"] for row in own]), color="0.5", linestyle="--",
             label="untrained",
         )  # fmt: skip
+        axis.set_xticks(sorted({row["projection_layers"] for row in own}))
         axis.set_xlabel("layers of the projection head")
         axis.set_title(f"class, linear, batch {batch}", fontsize=9)
     axes[0].legend(fontsize=7)
