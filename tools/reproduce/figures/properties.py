@@ -211,6 +211,7 @@ def views(axes: Sequence[Any], rows: Rows) -> None:
         axis.axvline(untrained, color="0.5", linestyle="--", label="untrained")
         axis.axvline(0.1, color="0.5", linestyle=":", label="chance")
         axis.set_xlim(0, 1)
+        axis.set_ylim(-0.5, len(names) - 0.5)
         names_of(axis, places, names if not bits else [""] * len(names), f"{bits} bits")
     axes[0].legend(fontsize=7, loc="lower left")
 
