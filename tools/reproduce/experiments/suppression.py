@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tools.reproduce import figures, verdicts
@@ -91,15 +92,20 @@ def _view_cells(scale: str) -> dict[str, dict[str, Any]]:
     return cells
 
 
+def _linear(subjects: Iterable[str], features: Sequence[str]) -> dict[str, str]:
+    """Measures: each feature by linear evaluation of each encoder."""
+    return {
+        f"{subject}_{feature}": f"{figures.SUBJECTS[subject]}linear/features/{feature}/accuracy"
+        for subject in subjects
+        for feature in features
+    }
+
+
 EXPERIMENTS = {
     "overlay": Experiment(
         question="As more different digits are drawn over photographs, what is kept of either?",
         grid=_overlay_cells,
-        measures={
-            f"{subject}_{feature}": f"{prefix}linear/features/{feature}/accuracy"
-            for subject, prefix in figures.SUBJECTS.items()
-            for feature in ("class", "digit")
-        },
+        measures=_linear(figures.SUBJECTS, ("class", "digit")),
         figure=figures.overlay,
         panels=2,
         claim="The more different digits are drawn over the images, the less a contrastive loss "
@@ -113,12 +119,9 @@ EXPERIMENTS = {
     "multi_digit": Experiment(
         question="Does a small digit survive beside a larger one, and each of several equal ones?",
         grid=_multi_digit_cells,
-        measures={
-            f"{subject}_{feature}": f"{prefix}linear/features/{feature}/accuracy"
-            for subject, prefix in figures.SUBJECTS.items()
-            if subject != "autoencoder"
-            for feature in ("small_digit", "large_digit", "presence")
-        },
+        measures=_linear(
+            ("untrained", "simclr", "supervised"), ("small_digit", "large_digit", "presence")
+        ),
         figure=figures.multi_digit,
         panels=2,
         claim="The dominant object suppresses the smaller one: as the other digit grows, the small "
