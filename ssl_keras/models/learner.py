@@ -14,6 +14,7 @@ from ssl_keras.datasets.base import Feature
 from ssl_keras.datasets.composing import compose_images
 from ssl_keras.losses.base import first_row
 from ssl_keras.models.averages import GlobalMean, MovingAverage
+from ssl_keras.models.planes import encode
 from ssl_keras.models.slicing import after, joined, slices
 from ssl_keras.networks.dropout import dropout_keys
 
@@ -23,7 +24,8 @@ class Views:
     """What a method learns from in one step.
 
     Attributes:
-        inputs: composed views (2 batch, h, w, channels + num_bits), the first above the second.
+        images: (2 batch, h, w, channels), float, the first views above the second.
+        planes: (2 batch, num_bits) that belong to them, or None.
         keys: of the rows' dropout masks, uint32 (2 batch,).
         labels: feature name -> labels of the images (batch, ...).
         step: number of the step, int64 scalar.
@@ -31,12 +33,24 @@ class Views:
         first_row: position of this replica's first image in the global batch.
     """
 
-    inputs: Any
+    images: Any
+    planes: Any
     keys: Any
     labels: Mapping[str, Any]
     step: Any
     seed: Any
     first_row: Any
+
+    @property
+    def inputs(self) -> Any:
+        """Composed: (2 batch, h, w, channels + num_bits)."""
+        return compose_images(self.images, self.planes)
+
+    def sliced(self, count: int) -> list[tuple[Any, Any, Any]]:
+        """(images, planes, keys) in `count` parts, each of them with both views of its images."""
+        parts = [self.images, self.planes, self.keys]
+        cut = [[None] * count if rows is None else slices(rows, count) for rows in parts]
+        return [(cut[0][k], cut[1][k], cut[2][k]) for k in range(count)]
 
 
 class Learner(keras.Model):
@@ -227,13 +241,13 @@ class Learner(keras.Model):
             images, step, batch.get("planes"), first_row=row, num_replicas=num_replicas
         )
         seed = randomness.fold(randomness.key(self.seed, "loss"), step)
-        views = Views(compose_images(drawn, planes), keys, labels, step, seed, row)
+        views = Views(drawn, planes, keys, labels, step, seed, row)
 
         if self.micro_batch is None or self.micro_batch == images.shape[0]:
             values, gradients, features = self._gradients(views)
         else:
-            parts = images.shape[0] // self.micro_batch
-            values, gradients, features = self._sliced_gradients(views, parts)
+            count = images.shape[0] // self.micro_batch
+            values, gradients, features = self._sliced_gradients(views, count)
         self.optimizer.apply(gradients, self.learned_variables)
         probe_accuracies = self._train_probe(tf.stop_gradient(features), labels)
         self._watch(values["loss"], step)
@@ -257,10 +271,10 @@ class Learner(keras.Model):
         strategy = self.distribute_strategy
         return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
-    def _forward(self, inputs: Any, keys: Any) -> tuple[Any, Any]:
+    def _forward(self, images: Any, planes: Any, keys: Any) -> tuple[Any, Any]:
         """(features, outputs) in training mode."""
         with dropout_keys(keys):
-            features = self.encoder(inputs, training=True)
+            features = encode(self.encoder, images, planes, training=True)
         return features, self.outputs(features)
 
     def _scaled(self, values: Mapping[str, Any]) -> Any:
@@ -271,7 +285,7 @@ class Learner(keras.Model):
     def _gradients(self, views: Views) -> tuple[dict[str, Any], list[Any], Any]:
         """(values of the objective, gradients of the learned variables, features)."""
         with tf.GradientTape() as tape:
-            features, outputs = self._forward(views.inputs, views.keys)
+            features, outputs = self._forward(views.images, views.planes, views.keys)
             values = self.objective(outputs, views)
             scaled = self._scaled(values)
         return values, tape.gradient(scaled, self.learned_variables), features
@@ -287,13 +301,13 @@ class Learner(keras.Model):
         Limited Setup" (arXiv 2101.06983).
         """
         learned = self.learned_variables
-        inputs, keys = slices(views.inputs, count), slices(views.keys, count)
+        parts = views.sliced(count)
         statistics = [v for network in self.networks for v in network.non_trainable_variables]
         before = [tf.identity(variable) for variable in statistics]
 
-        def backward(inputs: Any, keys: Any, gradients: Any) -> list[Any]:
+        def backward(images: Any, planes: Any, keys: Any, gradients: Any) -> list[Any]:
             with tf.GradientTape() as tape:
-                _, outputs = self._forward(inputs, keys)
+                _, outputs = self._forward(images, planes, keys)
             return tape.gradient(outputs, learned, output_gradients=gradients)
 
         # As functions they are traced once, not for each slice; replicas that exchange statistics
@@ -303,10 +317,10 @@ class Learner(keras.Model):
 
         # One after the other, and none of the first pass kept for the second: otherwise they would
         # need the memory of the whole.
-        parts: list[Any] = []
-        for k in range(count):
-            parts.append(forward(after(inputs[k], parts[-1][0] if parts else None), keys[k]))
-        features, outputs = tf.nest.map_structure(lambda *rows: joined(rows), *parts)
+        found: list[Any] = []
+        for images, planes, keys in parts:
+            found.append(forward(after(images, found[-1][0] if found else None), planes, keys))
+        features, outputs = tf.nest.map_structure(lambda *rows: joined(rows), *found)
         with tf.GradientTape() as tape:
             tape.watch(outputs)
             values = self.objective(outputs, views)
@@ -321,10 +335,10 @@ class Learner(keras.Model):
             for variable, value in zip(statistics, before, strict=True):
                 variable.assign(value)
         sliced = tf.nest.map_structure(lambda rows: slices(rows, count), of_outputs)
-        for k in range(count):
+        for k, (images, planes, keys) in enumerate(parts):
             own = tf.nest.map_structure(lambda rows, k=k: rows[k], sliced)
             before_it = total[0] if k else tf.nest.flatten(of_outputs)[0]
-            part = backward(after(inputs[k], before_it), keys[k], own)
+            part = backward(after(images, before_it), planes, keys, own)
             total = [sums + gradient for sums, gradient in zip(total, part, strict=True)]
         return values, total, features
 

@@ -1,0 +1,70 @@
+"""Images and planes into an encoder without writing the planes into every pixel."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from ssl_keras.datasets.composing import compose_images
+
+
+def encode(encoder: Any, images: Any, planes: Any = None, *, training: bool = False) -> Any:
+    """The features of composed images, which need not be composed.
+
+    A plane is constant over space, so a first convolution w that pads nothing sees the same of it
+    everywhere: at each location its share is plane * (sum of w over the window). So
+
+        w * compose_images(images, planes) = w_images * images + planes @ (sum over the window of
+        w_planes),
+
+    a small matrix product in place of a convolution of as many channels as there are planes. Where
+    the encoder begins with another layer, or branches, images are composed. Both are equal up to
+    rounding.
+
+    Args:
+        encoder: `keras.Model` from composed images (batch, h, w, channels + num_bits).
+        images: (batch, h, w, channels), float in [0, 1].
+        planes: (batch, num_bits) values, or None.
+        training: of the encoder's layers.
+    """
+    if planes is None or not _begins_unpadded(encoder):
+        return encoder(compose_images(images, planes), training=training)
+    first, *others = encoder.layers[1:]
+    dtype = first.compute_dtype
+    kernel = tf.convert_to_tensor(first.kernel)
+    channels = images.shape[-1]
+    x = tf.nn.conv2d(
+        tf.cast(images, dtype),
+        tf.cast(kernel[:, :, :channels], dtype),
+        strides=first.strides,
+        padding="VALID",
+    )
+    of_window = tf.reduce_sum(kernel[:, :, channels:], axis=(0, 1))
+    of_planes = tf.matmul(tf.cast(planes, kernel.dtype), of_window)
+    x += tf.cast(of_planes, dtype)[:, None, None, :]
+    for layer in others:
+        modal = "training" in inspect.signature(layer.call).parameters
+        x = layer(x, training=training) if modal else layer(x)
+    return x
+
+
+def _begins_unpadded(encoder: Any) -> bool:
+    """Whether it is a chain of layers, the first a plain convolution that pads nothing."""
+    layers = getattr(encoder, "layers", [])
+    if len(layers) < 2 or not isinstance(layers[0], keras.layers.InputLayer):
+        return False
+    first = layers[1]
+    return (
+        type(first) is keras.layers.Conv2D
+        and first.padding == "valid"
+        and first.data_format == "channels_last"
+        and first.groups == 1
+        and set(first.dilation_rate) == {1}
+        and not first.use_bias
+        and first.activation is keras.activations.linear
+        and all(after.input is before.output for before, after in itertools.pairwise(layers))
+    )
