@@ -165,16 +165,12 @@ def contrastive_entropy(
         temperature: above 0.
     """
     anchors, keys = normalize(representations_1), normalize(representations_2)
-    if streaming.is_better(anchors.shape[0], keys.shape[0]):
-        # The entropy is the log-sum-exp less the mean logit, which is its derivative by the scale.
-        with tf.GradientTape() as tape:
-            tape.watch(anchors)
-            sums = streaming.log_sum_exp(anchors, keys, 1.0 / temperature)
-        slopes = tape.gradient(sums, anchors)
-        return tf.reduce_mean(sums - tf.reduce_sum(slopes * anchors, axis=1))
-    cosines = tf.matmul(anchors, keys, transpose_b=True)
-    logs = tf.nn.log_softmax(cosines / temperature, axis=1)
-    return -tf.reduce_mean(tf.reduce_sum(tf.exp(logs) * logs, axis=1))
+
+    def entropies(cosines: Any) -> Any:
+        logs = tf.nn.log_softmax(cosines / temperature, axis=1)
+        return -tf.reduce_sum(tf.exp(logs) * logs, axis=1, keepdims=True)
+
+    return tf.reduce_mean(streaming.per_anchor(entropies, anchors, keys, None, 1))
 
 
 def relative_penalties(
@@ -200,25 +196,39 @@ def relative_penalties(
     return similarities, tf.nn.softmax(similarities / temperature, axis=1)
 
 
-def penalty_entropy(penalties: Any) -> Any:
-    """Mean entropy, in nats, of relative penalties (anchors, negatives); at most log(negatives).
+def hardness_awareness(
+    representations_1: Any, representations_2: Any, temperature: Any, share: float = 0.01
+) -> tuple[Any, Any]:
+    """How much more of the gradient of a contrastive loss the hard negatives get than the others.
 
-    It falls with the temperature: the loss becomes aware of hardness (Wang and Liu 2021).
-    """
-    return -tf.reduce_mean(tf.reduce_sum(tf.math.xlogy(penalties, penalties), axis=1))
-
-
-def hardest_share(penalties: Any, share: float = 0.01) -> Any:
-    """Mean share of the gradient that the hardest `share` of the negatives carry, in (0, 1].
+    Two means over the anchors of their `relative_penalties`, of which only some rows are held at a
+    time. The first falls and the second grows as the temperature falls: the loss becomes aware of
+    hardness (Wang and Liu 2021).
 
     Args:
-        penalties: (anchors, negatives), hardest first, as `relative_penalties` gives them.
+        representations_1, representations_2: (images, dim), the two views, normalised here.
+        temperature: above 0.
         share: in (0, 1]; at least one negative is taken.
+
+    Returns:
+        (entropy of the penalties in nats, at most log(2 images - 2); share of the gradient that
+        the hardest `share` of the negatives carry, in (0, 1]), float32 scalars.
     """
-    penalties = tf.convert_to_tensor(penalties)
-    count = tf.cast(tf.shape(penalties)[1], tf.float32)
-    taken = tf.cast(tf.maximum(tf.round(share * count), 1.0), tf.int32)
-    return tf.reduce_mean(tf.reduce_sum(penalties[:, :taken], axis=1))
+    rows = tf.concat([normalize(representations_1), normalize(representations_2)], axis=0)
+    count = tf.shape(representations_1)[0]
+    itself = tf.range(2 * count)
+    negatives = tf.cast(2 * count - 2, tf.float32)
+    taken = tf.cast(tf.maximum(tf.round(share * negatives), 1.0), tf.int32)
+
+    def summary(products: Any) -> Any:
+        penalties = tf.nn.softmax(products / temperature, axis=1)
+        entropies = -tf.reduce_sum(tf.math.xlogy(penalties, penalties), axis=1)
+        carried = tf.reduce_sum(tf.math.top_k(penalties, taken).values, axis=1)
+        return tf.stack([entropies, carried], axis=1)
+
+    excluded = tf.stack([itself, tf.roll(itself, count, axis=0)], axis=1)
+    found = tf.reduce_mean(streaming.per_anchor(summary, rows, rows, excluded, 2), axis=0)
+    return found[0], found[1]
 
 
 def mutual_information_bound(
@@ -285,9 +295,25 @@ def pairwise_logistic_loss(representations_1: Any, representations_2: Any) -> An
         representations_1, representations_2: (images, dim), the two views, used as they are.
     """
     views = [tf.cast(r, tf.float32) for r in (representations_1, representations_2)]
-    pairs = compare(views[0], views[1], both_kinds=False)
-    losses = tf.math.softplus(pairs.products - pairs.positives[:, None]) / math.log(2)
-    return tf.reduce_mean(pairs.mean_negatives(losses))
+    count = tf.shape(views[0])[0]
+    positives = tf.reduce_sum(views[0] * views[1], axis=1, keepdims=True)
+    ones = tf.ones_like(positives)
+
+    def total(products: Any) -> Any:
+        return tf.reduce_sum(tf.math.softplus(products), axis=1, keepdims=True)
+
+    sums = [
+        # The product of these is f_i.f_j - f_i.f_pos(i).
+        streaming.per_anchor(
+            total,
+            tf.concat([anchors, -positives], axis=1),
+            tf.concat([others, ones], axis=1),
+            tf.range(count)[:, None],
+            1,
+        )
+        for anchors, others in (views, reversed(views))
+    ]
+    return tf.reduce_mean(sums) / (math.log(2) * tf.cast(tf.maximum(count - 1, 1), tf.float32))
 
 
 def mean_classifier_loss(representations: Any, labels: Any, num_classes: int) -> Any:

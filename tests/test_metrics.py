@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 
 from ssl_keras import metrics
+from ssl_keras.losses import streaming
 from tests import oracles
 
 
@@ -166,17 +168,36 @@ class TestRelativePenalties:
         entropies, shares = [], []
         for temperature in (10.0, 1.0, 0.3, 0.07, 0.01):
             _, penalties = metrics.relative_penalties(x, y, temperature)
-            entropies.append(float(metrics.penalty_entropy(penalties)))
-            shares.append(float(metrics.hardest_share(penalties, 0.05)))
+            penalties = penalties.numpy()
+            entropy, share = metrics.hardness_awareness(x, y, temperature, 0.05)
+            terms = np.where(penalties > 0, penalties * np.log(np.maximum(penalties, 1e-38)), 0)
+            np.testing.assert_allclose(entropy, -terms.sum(axis=1).mean(), rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(share, penalties[:, :4].sum(axis=1).mean(), rtol=1e-5)
+            entropies.append(float(entropy))
+            shares.append(float(share))
         assert entropies == sorted(entropies, reverse=True)
         assert shares == sorted(shares)
         np.testing.assert_allclose(entropies[0], math.log(78), rtol=1e-2)
         np.testing.assert_allclose(shares[0], 4 / 78, rtol=0.1)
         assert shares[-1] > 0.9
 
-    def test_hardest_share_takes_at_least_one(self) -> None:
-        np.testing.assert_allclose(metrics.hardest_share([[0.5, 0.3, 0.2]], 0.01), 0.5)
-        np.testing.assert_allclose(metrics.hardest_share([[0.5, 0.3, 0.2]], 1.0), 1.0, rtol=1e-6)
+    def test_the_hardest_share_takes_at_least_one(self) -> None:
+        x, y = draw(5, 3), draw(5, 3, seed=1)
+        _, penalties = metrics.relative_penalties(x, y, 0.5)
+        for share, expected in ((0.01, penalties[:, :1]), (0.25, penalties[:, :2])):
+            found = metrics.hardness_awareness(x, y, 0.5, share)[1]
+            np.testing.assert_allclose(found, np.sum(expected, axis=1).mean(), rtol=1e-5)
+        np.testing.assert_allclose(metrics.hardness_awareness(x, y, 0.5, 1.0)[1], 1.0, rtol=1e-6)
+
+    @pytest.mark.parametrize("entries", [1, 37, 200])
+    def test_blocks_of_anchors_change_nothing(
+        self, entries: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        x, y = draw(19, 4), draw(19, 4, seed=1)
+        whole = [*metrics.hardness_awareness(x, y, 0.2), metrics.pairwise_logistic_loss(x, y)]
+        monkeypatch.setattr(streaming, "TILE_ENTRIES", entries)
+        found = [*metrics.hardness_awareness(x, y, 0.2), metrics.pairwise_logistic_loss(x, y)]
+        np.testing.assert_allclose(found, whole, rtol=1e-5)
 
 
 def test_mutual_information_bound_is_the_ceiling_less_the_loss() -> None:

@@ -61,8 +61,10 @@ def draw(run: Path, output: Path, num_images: int, temperatures: list[float]) ->
             for array in metrics.relative_penalties(views.first, views.second, temperature)
         )
         count = penalties.shape[1]
-        entropy = float(metrics.penalty_entropy(penalties))
-        share = float(metrics.hardest_share(penalties))
+        entropy, share = (
+            float(value)
+            for value in metrics.hardness_awareness(views.first, views.second, temperature)
+        )
         print(f"{temperature:>11g}  {entropy:14.3f}  {np.log(count):10.3f}  {share:16.3f}")
         cell = np.clip(np.digitize(similarities.ravel(), edges) - 1, 0, BINS - 1)
         number = np.bincount(cell, minlength=BINS)

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -111,8 +112,16 @@ def load(
             )
         data = dataclasses.replace(data, view_size=(view_size, view_size))
     if max_train_images is not None:
-        data = dataclasses.replace(data, train=data.train.at_most(max_train_images, seed))
+        data = _changed(data, lambda split: split.at_most(max_train_images, seed), ("train",))
     pixels = int(np.prod(data.image_shape))
     if (data.train.num_examples + data.test.num_examples) * pixels > IN_MEMORY_BYTES:
         return data
-    return dataclasses.replace(data, train=data.train.in_memory(), test=data.test.in_memory())
+    return _changed(data, lambda split: split.in_memory(), ("train", "test"))
+
+
+def _changed(data: DataSet, change: Callable[[Split], Split], names: tuple[str, ...]) -> DataSet:
+    """The data set with other splits; what is done to `train` is done to `own_probing`."""
+    splits: dict[str, Any] = {name: change(getattr(data, name)) for name in names}
+    if data.own_probing is not None:
+        splits["own_probing"] = change(data.own_probing)
+    return dataclasses.replace(data, **splits)

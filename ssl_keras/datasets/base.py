@@ -141,6 +141,8 @@ class DataSet:
         class_names: names of the classes of the feature "class", or empty.
         notices: what the user should know.
         local_features: name -> `LocalFeature`, what is known of every pixel; see `locations`.
+        own_probing: as many images as `train` has, in the same order, that heads are fitted on in
+            its place, where training shows less of a feature than testing does; or None.
     """
 
     name: str
@@ -155,6 +157,12 @@ class DataSet:
     class_names: tuple[str, ...] = field(default=())
     notices: tuple[str, ...] = field(default=())
     local_features: Mapping[str, LocalFeature] = field(default_factory=dict)
+    own_probing: Split | None = None
+
+    @property
+    def probing(self) -> Split:
+        """The images that heads are fitted on, to be evaluated on `test`."""
+        return self.train if self.own_probing is None else self.own_probing
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -170,7 +178,7 @@ class DataSet:
         """What is at each pixel of the encoder's un-augmented inputs.
 
         Args:
-            split: `train` or `test`.
+            split: `train`, `probing` or `test`.
             rows: which of its images.
 
         Returns:

@@ -83,7 +83,9 @@ class Overlay(Recipe):
 
     Training images take their digit from a pool of `num_unique_digits` images of the digit
     source's training split, chosen by the seed; n images are the first of n + 1. Test images take
-    theirs from the whole test split, so no digit of the pool is seen in testing.
+    theirs from the whole test split, so no digit of the pool is seen in testing. Heads are fitted
+    on the same backgrounds with digits of the whole training split, so that they tell what the
+    encoder keeps of digits, not how many of them a head was shown.
 
     Args:
         num_unique_digits: images in the pool; None for all.
@@ -140,6 +142,7 @@ class Overlay(Recipe):
         digits = ingredients.load(self.digit_source, None)
         pools = {
             "train": digit_pool(digits, "train", size, ingredients.seed, self.num_unique_digits),
+            "probing": digit_pool(digits, "train", size, ingredients.seed, None),
             "test": digit_pool(digits, "test", size, ingredients.seed, None),
         }
         features: dict[str, Feature] = {}
@@ -147,13 +150,17 @@ class Overlay(Recipe):
         if self.overlay_content != "digits":
             features |= source_features(source)
         assignment = {
-            split: hashing.random_below(
-                ingredients.seed, f"overlay/{split}", examples.count, pools[split].count
+            name: hashing.random_below(
+                ingredients.seed, f"overlay/{stream}", examples.count, pools[name].count
             )
-            for split, examples in (("train", source.train), ("test", source.test))
+            for name, stream, examples in (
+                ("train", "train", source.train),
+                ("probing", "train", source.train),
+                ("test", "test", source.test),
+            )
         }
         if self.overlay_content != "background":
-            drawn = pools["train"].labels[assignment["train"]]
+            drawn = pools["probing"].labels[assignment["probing"]]
             features["digit"] = class_feature("digit", drawn, digits.num_classes)
             classes = map(str, range(digits.num_classes))
             local["region"] = LocalFeature("region", ("background", "digit"))
@@ -176,6 +183,7 @@ class Overlay(Recipe):
             class_names=source.class_names,
             notices=(*source.notices, *digits.notices),
             local_features=local,
+            own_probing=split("probing", source.train) if self.num_unique_digits else None,
         )
 
     def _composer(

@@ -85,7 +85,7 @@ def extract(
                 parts.append(batch["labels"][name].numpy())
         return features, {name: np.concatenate(parts) for name, parts in labels.items()}
 
-    (train, train_labels), (test, test_labels) = of_split(data.train), of_split(data.test)
+    (train, train_labels), (test, test_labels) = of_split(data.probing), of_split(data.test)
     views: list[ViewFeatures | None] = [None] * len(depths)
     if num_views:
         found = extract_views(representations, data, depths, augmenter, num_views, batch_size)
@@ -126,7 +126,7 @@ def inputs_of(data: DataSet, batch_size: int = 500) -> Inputs:
 
         return images
 
-    return Inputs(of_split(data.train), of_split(data.test), data.image_channels)
+    return Inputs(of_split(data.probing), of_split(data.test), data.image_channels)
 
 
 def extract_views(
@@ -179,7 +179,7 @@ def _train_views(
     step = 0
     for first in range(0, count, 2):
         done = 0
-        for batch in data.train.batches(batch_size):
+        for batch in data.probing.batches(batch_size):
             outputs = [values.numpy() for values in of_batch(batch, tf.constant(step))]
             found = found or [
                 _array((count, data.train.num_examples, values.shape[2])) for values in outputs
@@ -244,7 +244,7 @@ def extract_local(
             )
         return features, labels
 
-    splits = (data.train, data.test)
+    splits = (data.probing, data.test)
     train_rows, test_rows = (spread(split.num_examples, num_images) for split in splits)
     sizes = [int(np.prod(grid.shape)) for grid in grids.values()]
     generator = np.random.default_rng(0)
@@ -252,7 +252,7 @@ def extract_local(
         np.sort(generator.permutation(len(train_rows) * size)[:TRAIN_LOCATIONS]) for size in sizes
     ]
     every = [np.arange(len(test_rows) * size) for size in sizes]
-    train, train_labels = of_split(data.train, train_rows, drawn)
+    train, train_labels = of_split(data.probing, train_rows, drawn)
     test, test_labels = of_split(data.test, test_rows, every)
     return {
         name: FrozenLocations(

@@ -39,7 +39,7 @@ def describe(
     Returns:
         name -> float32 scalar. Tolerances are NaN where no two images have the same label.
     """
-    _, penalties = metrics.relative_penalties(views_1, views_2, temperature)
+    entropy, hardest = metrics.hardness_awareness(views_1, views_2, temperature)
     bound, ceiling = metrics.mutual_information_bound(views_1, views_2, temperature)
     measures = {
         "alignment": metrics.alignment(views_1, views_2),
@@ -48,8 +48,8 @@ def describe(
         "mean_norm": metrics.mean_norm(images),
         "contrastive_accuracy": metrics.contrastive_accuracy(views_1, views_2),
         "contrastive_entropy": metrics.contrastive_entropy(views_1, views_2, temperature),
-        "penalty_entropy": metrics.penalty_entropy(penalties),
-        "hardest_percent_share": metrics.hardest_share(penalties),
+        "penalty_entropy": entropy,
+        "hardest_percent_share": hardest,
         "mutual_information_bound": bound,
         "mutual_information_ceiling": ceiling,
         "pairwise_logistic_loss": metrics.pairwise_logistic_loss(views_1, views_2),

@@ -102,7 +102,9 @@ def finetune(workdir: Path | str, options: FinetuningConfig) -> dict[str, Any]:
     difference = 0.0
     for seed, chosen in zip(seeds, rows, strict=True):
         # Nothing below knows of other training images than the labelled ones.
-        subset = dataclasses.replace(data, train=data.train.only(chosen), features={name: feature})
+        subset = dataclasses.replace(
+            data, train=data.train.only(chosen), own_probing=None, features={name: feature}
+        )
         values: dict[str, float] = {}
         for title, weights in starts.items():
             print(f"{_DOING[title]}, seed {seed}: {trial.total_steps} steps", flush=True)

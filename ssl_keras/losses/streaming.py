@@ -2,6 +2,7 @@
 
     log_sum_exp(anchors, keys, scale)      log sum_j exp(scale * a_i . k_j)
     nearest(anchors, keys)                 argmax_j a_i . k_j
+    per_anchor(function, anchors, keys)    any function of whole rows of a_i . k_j
 
 A tile is a block of anchors against a block of keys. Going over the tiles of an anchor, a running
 maximum and a running sum give the log-sum-exp (Milakov and Gimelshein 2018, "Online normalizer
@@ -180,6 +181,32 @@ def nearest(anchors: Any, keys: Any) -> Any:
     return tiles.over_rows(of_rows, tf.int32, [])
 
 
+def per_anchor(
+    function: Callable[[Any], Any], anchors: Any, keys: Any, excluded: Any, size: int
+) -> Any:
+    """function(products) of each anchor's products a_i . k_j with all keys, some anchors at a time.
+
+    For what needs whole rows, such as their order. Not differentiable.
+
+    Args:
+        function: float32 (some anchors, columns) -> float32 (some anchors, size).
+        anchors, keys: float32 (rows, dim) and (columns, dim).
+        excluded: int32 (rows, count), the keys that each anchor leaves out: their products are
+            `MASKED`.
+        size: how many values `function` gives.
+
+    Returns:
+        float32 (rows, size).
+    """
+    tiles = _Tiles(tf.convert_to_tensor(anchors), tf.convert_to_tensor(keys), excluded, None)
+
+    def of_rows(rows: Any, first: Any) -> Any:
+        products = tf.matmul(rows, tiles.keys, transpose_b=True)
+        return function(tiles.masked(products, first, 0, MASKED))
+
+    return tiles.over_rows(of_rows, tf.float32, [size])
+
+
 class _Tiles:
     """The tiles of a matrix with a row for each anchor and a column for each key.
 
@@ -187,11 +214,19 @@ class _Tiles:
         anchors: (rows, dim).
         keys: (columns, dim).
         excluded: int32 (rows, count), entries of each row that do not count; -1 for none.
+        most_columns: most keys of a tile; None for no limit.
     """
 
-    def __init__(self, anchors: Any, keys: Any, excluded: Any = None):
+    def __init__(
+        self,
+        anchors: Any,
+        keys: Any,
+        excluded: Any = None,
+        most_columns: int | None = TILE_COLUMNS,
+    ):
         self.rows, self.columns = _size(anchors), _size(keys)
-        self.width = _smaller(self.columns, TILE_COLUMNS)
+        wide = most_columns is None
+        self.width = self.columns if wide else _smaller(self.columns, most_columns)
         self.height = _smaller(self.rows, TILE_ENTRIES // self.width)
         self.anchors = _padded(anchors, self.rows, self.height)
         self.keys = _padded(keys, self.columns, self.width)

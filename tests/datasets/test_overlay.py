@@ -86,13 +86,38 @@ def test_pool_of_unique_digits(data_dir: str) -> None:
     seen = np.unique(few.train.images.reshape(4000, -1), axis=0)
     assert len(seen) == 3
     counts = np.bincount(few.train.labels["digit"], minlength=10)
-    assert few.features["digit"].chance == counts.max() / 4000
+    assert counts.max() > 1000
     more = load(data_dir, num_unique_digits=5, overlay_content="digits")
     known = {row.tobytes() for row in np.unique(more.train.images.reshape(4000, -1), axis=0)}
     assert {row.tobytes() for row in seen} < known
     # Test digits come from the whole test split, whatever the pool.
     np.testing.assert_array_equal(few.test.images, more.test.images)
     assert len(np.unique(few.test.images.reshape(1000, -1), axis=0)) > 500
+
+
+def test_heads_are_fitted_on_all_digits_whatever_the_pool(data_dir: str) -> None:
+    every, few = (
+        load(data_dir, overlay_content="digits"),
+        load(data_dir, num_unique_digits=3, overlay_content="digits"),
+    )
+    assert every.probing is every.train
+    for of_split in ("images", "labels"):
+        for own, other in zip(
+            tf.nest.flatten(getattr(few.probing, of_split)),
+            tf.nest.flatten(getattr(every.train, of_split)),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(own, other)
+    counts = np.bincount(few.probing.labels["digit"], minlength=10)
+    assert few.features["digit"].chance == counts.max() / 4000
+    # Backgrounds and the number of images are those of the training.
+    some = load(data_dir, num_unique_digits=3, max_train_images=50, image_size=64, digit_size=14)
+    assert some.train.num_examples == some.probing.num_examples == 50
+    np.testing.assert_array_equal(some.train.labels["class"], some.probing.labels["class"])
+    rows = np.arange(5)
+    for split in (some.train, some.probing):
+        digits = some.locations(split, rows)["digit"].max(axis=(1, 2)) - 1
+        np.testing.assert_array_equal(digits, split.labels["digit"][:5])
 
 
 def test_no_digit_is_in_both_splits(data_dir: str) -> None:

@@ -252,15 +252,41 @@ print(peak_so_far() - before)
 """
 
 
-def test_memory_grows_with_the_rows_not_with_their_pairs() -> None:
+# The same of all measures of geometry.
+GEOMETRY = """
+import sys
+import numpy as np
+import tensorflow as tf
+from ssl_keras.datasets import Feature
+from ssl_keras.evaluation.geometry import describe
+from tools.benchmark.measuring import peak_so_far
+images, views_1, views_2 = (
+    tf.constant(np.random.default_rng(s).normal(size=(int(sys.argv[1]), 16)), tf.float32)
+    for s in range(3)
+)
+labels = tf.range(len(images)) % 10
+features = {"class": Feature("class", "class", 10, 0.1, 0.1)}
+describe(images[:64], views_1[:64], views_2[:64], {"class": labels[:64]}, features)
+before = peak_so_far(anew=True)
+describe(images, views_1, views_2, {"class": labels}, features)
+print(peak_so_far() - before)
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "fewer", "more"), [(MEMORY, 8192, 32768), (GEOMETRY, 2000, 6000)]
+)
+def test_memory_grows_with_the_rows_not_with_their_pairs(
+    script: str, fewer: int, more: int
+) -> None:
     def peak(rows: int) -> int:
         done = subprocess.run(
-            [sys.executable, "-c", MEMORY, str(rows)],
+            [sys.executable, "-c", script, str(rows)],
             cwd=ROOT, capture_output=True, text=True, check=True,
         )  # fmt: skip
         return int(done.stdout)
 
-    few, many = peak(8192), peak(32768)
-    # Whole matrices would be 256 MB and 4 GB, several times over.
+    few, many = peak(fewer), peak(more)
+    # Whole matrices would be 256 MB and 4 GB, or 64 and 576 MB, several times over.
     assert few < 400
     assert many < few + 100

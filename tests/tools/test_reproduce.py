@@ -295,10 +295,7 @@ SPOILED: dict[str, list[Callable[[str, dict[str, Any]], float | None]]] = {
     ],
     "overlay": [
         lambda column, _: 0.8 if column == "simclr_class" else None,
-        # The digit is read as well as from the untrained encoder, whatever that is.
-        lambda column, cell: (
-            math.log10(cell["num_unique_digits"]) / 10 if column.endswith("_digit") else None
-        ),
+        lambda column, _: 0.3 if column == "simclr_digit" else None,
         lambda column, cell: (
             0.8 - math.log10(cell["num_unique_digits"]) / 10
             if column in ("supervised_class", "autoencoder_class")

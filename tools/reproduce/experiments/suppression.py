@@ -113,7 +113,8 @@ EXPERIMENTS = {
         "Luo and Li 2021, section 3).",
         differs="Crops of ten photographs at 48 pixels, to be told apart, with digits of twelve; "
         "4,000 training images, 20 epochs, a small convnet; flowers and ImageNet at 224 pixels "
-        "with digits of 28 there.",
+        "with digits of 28 there. Whatever the number of "
+        "different digits in training, probes are fitted on images with 4,000 of them.",
         verdict=verdicts.overlay,
     ),
     "multi_digit": Experiment(
