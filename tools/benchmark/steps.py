@@ -13,7 +13,11 @@ from tools.benchmark.measuring import PHOTOS, Row, peak_so_far, trainer
 
 
 def step(repeats: int) -> list[Row]:
-    """The program's own training step against forward, backward and update on a resident batch."""
+    """The program's own training step against forward, backward and update on a resident batch.
+
+    Of data with bits there are two such: one is given composed images, as anybody would write it,
+    the other takes the bits as numbers, as the program's step does.
+    """
     rows = []
     for what, steps, settings in (
         ("default run", 20, {"loss": "uniform_prior"}),
@@ -23,27 +27,37 @@ def step(repeats: int) -> list[Row]:
         for precision in ("off", "bfloat16"):
             own = {**settings, "mixed_precision": precision}
             train = trainer(**own)
-            bare, batch = _bare(own), train.built.config.optimization.batch_size  # type: ignore[attr-defined]
-            times = [(bare(steps), train(steps)) for _ in range(repeats)]
-            rows.append(
-                {
-                    "what": f"{what}, {'float32' if precision == 'off' else precision}",
-                    "images_per_second": statistics.median(steps * batch / t for _, t in times),
-                    "bare_images_per_second": statistics.median(
-                        steps * batch / b for b, _ in times
-                    ),
-                    "efficiency": statistics.median(b / t for b, t in times),
-                }
-            )
+            config = train.built.config  # type: ignore[attr-defined]
+            sides = {"": _bare(own, composed=True)}
+            if getattr(config.recipe, "num_bits", 0):
+                sides["_of_bits_as_numbers"] = _bare(own, composed=False)
+            times = [
+                (train(steps), {side: bare(steps) for side, bare in sides.items()})
+                for _ in range(repeats)
+            ]
+            images = steps * config.optimization.batch_size
+            row: Row = {
+                "what": f"{what}, {'float32' if precision == 'off' else precision}",
+                "images_per_second": statistics.median(images / took for took, _ in times),
+            }
+            for side in sides:
+                pairs = [(took, others[side]) for took, others in times]
+                row[f"bare_images_per_second{side}"] = statistics.median(
+                    images / b for _, b in pairs
+                )
+                row[f"efficiency{side}"] = statistics.median(b / took for took, b in pairs)
+            rows.append(row)
     return rows
 
 
-def _bare(settings: Row) -> Callable[[int], float]:
-    """A function that repeats forward, backward and update on one composed batch of views."""
+def _bare(settings: Row, composed: bool) -> Callable[[int], float]:
+    """A function that repeats forward, backward and update on one batch of views, which the
+    encoder is given composed, or as the program's step does."""
     import tensorflow as tf
 
     from ssl_keras.datasets.composing import compose_images
     from ssl_keras.experiment.looping import batches
+    from ssl_keras.models.planes import encode
 
     built = trainer(**settings).built  # type: ignore[attr-defined]
     model = built.model
@@ -51,12 +65,13 @@ def _bare(settings: Row) -> Callable[[int], float]:
     views, planes, _ = model.augmenter.two_views(
         batch["image"], tf.constant(0, tf.int64), batch.get("planes")
     )
-    inputs, learned = compose_images(views, planes), model.learned_variables
+    given = (compose_images(views, planes), None) if composed else (views, planes)
+    learned = model.learned_variables
 
     @tf.function(autograph=False)
     def update() -> Any:
         with tf.GradientTape() as tape:
-            outputs = model.outputs(model.encoder(inputs, training=True))
+            outputs = model.outputs(encode(model.encoder, *given, training=True))
             value = tf.reduce_mean(tf.square(outputs))
         model.optimizer.apply(tape.gradient(value, learned), learned)
         return value
