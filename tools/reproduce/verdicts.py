@@ -259,6 +259,7 @@ def multi_digit(rows: Rows) -> Verdict:
     several = [row for row in rows if "num_digits" in row]
     numbers, presence = _over(several, "num_digits", "simclr_presence")
     _, told = _over(several, "num_digits", "supervised_presence")
+    _, chance = _over(several, "num_digits", "chance_presence")
     fall = small[0] - small[-1]
     return Verdict.of(
         (
@@ -275,7 +276,8 @@ def multi_digit(rows: Rows) -> Verdict:
             f"the supervised encoder's for the one of 20 is {arrow(supervised)}",
         ),
         beside=f"with {', '.join(map(str, numbers))} equal digits SimCLR's accuracy for which are "
-        f"there is {arrow(presence)}, the supervised encoder's {arrow(told)}",
+        f"there is {arrow(presence)}, the supervised encoder's {arrow(told)}, chance "
+        f"{arrow(chance)}",
     )
 
 

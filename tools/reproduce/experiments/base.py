@@ -23,8 +23,8 @@ class Experiment:
     Attributes:
         question: what it asks, in a sentence.
         grid: "laptop" or "full" -> label of a cell -> settings; see `cells`.
-        measures: column -> key of results.json's "results". Where keys hold "{feature}", each
-            cell has a row for each feature that its data set declares.
+        measures: column -> key of results.json's "results", or "chance/FEATURE". Where keys hold
+            "{feature}", each cell has a row for each feature that its data set declares.
         published: label of a cell -> column -> the value of the paper, on its own data.
         published_on: what data that was.
         figure: (axes, rows) -> None; draws the figure, see `summary`.
@@ -81,7 +81,9 @@ class Experiment:
                 row |= {"seeds": seeds, **settings}
                 for column, key in self.measures.items():
                     name = key.format(feature=feature)
-                    values = [r["results"][name] for r in own if name in r["results"]]
+                    values = [
+                        v for v in (_measured(result, name) for result in own) if v is not None
+                    ]
                     if len(values) == len(own):
                         row |= _summed_up(column, values)
                     if column in self.published.get(label, {}):
@@ -102,6 +104,14 @@ class Experiment:
 
     def _features(self, result: Mapping[str, Any]) -> list[str | None]:
         return list(result["data"]["features"]) if self.by_feature else [None]
+
+
+def _measured(result: Mapping[str, Any], name: str) -> float | None:
+    """A value of a run's results; "chance/FEATURE" is what one gets without looking."""
+    if name.startswith("chance/"):
+        feature = result["data"]["features"].get(name.removeprefix("chance/"))
+        return None if feature is None else feature["chance"]
+    return result["results"].get(name)
 
 
 def _summed_up(column: str, values: Sequence[float]) -> dict[str, float]:

@@ -122,7 +122,8 @@ EXPERIMENTS = {
         grid=_multi_digit_cells,
         measures=_linear(
             ("untrained", "simclr", "supervised"), ("small_digit", "large_digit", "presence")
-        ),
+        )
+        | {"chance_presence": "chance/presence"},
         figure=figures.multi_digit,
         panels=2,
         claim="The dominant object suppresses the smaller one: as the other digit grows, the small "

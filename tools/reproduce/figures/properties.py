@@ -171,6 +171,8 @@ def multi_digit(axes: Sequence[Any], rows: Rows) -> None:
     several = [row for row in rows if "num_digits" in row]
     for subject, color in shown:
         curve(axes[1], several, "num_digits", f"{subject}_presence", color, subject)
+    style = {"linestyle": ":", "marker": ""}
+    curve(axes[1], several, "num_digits", "chance_presence", "0.5", "chance", **style)
     axes[1].set_xlabel("digits on the grid")
     axes[1].set_title("which digits are there, linear, mean of ten", fontsize=9)
     for axis in axes:
