@@ -236,13 +236,15 @@ def resumable(directory: Path, config: Config) -> bool:
 
 
 def holds(directory: Path, config: Config) -> bool:
-    """Whether `directory` is a finished run of exactly this configuration."""
+    """Whether `directory` is a finished run of exactly this configuration, on such data as it has
+    today."""
     try:
         _, results = read(directory)
     except UserError:
         return False
     wanted = json.loads(json.dumps(config.determining()))
-    return bool(finished(directory) and results["config"] == wanted)
+    same_data = results["data"].get("version", 1) == config.recipe.version
+    return bool(finished(directory) and same_data and results["config"] == wanted)
 
 
 def is_saved_model(directory: Path) -> bool:

@@ -119,6 +119,19 @@ def test_baselines_that_cannot_be_are_refused_before_training(tmp_path: Path) ->
     config = make(
         tmp_path / "b", dataset="plain", source=f"npz:{tmp_path / 'data.npz'}", heads="supervised"
     )
-    with pytest.raises(UserError, match="method=supervised needs labels"):
+    with pytest.raises(UserError, match="the head 'supervised' needs labels"):
         experiment.run(config)
     assert not (tmp_path / "b").exists()
+    config = make(tmp_path / "c", num_bits=2, heads="supervised", baseline_feature="bit")
+    with pytest.raises(UserError, match=r"baseline_feature is 'bit', .* did you mean bits"):
+        experiment.run(config)
+    with pytest.raises(UserError, match="baseline_feature"):
+        make(tmp_path / "d", heads="linear", baseline_feature="bits")
+
+
+def test_a_baseline_learns_the_feature_that_it_is_told_to() -> None:
+    config = Config.make(heads="supervised", baseline_feature="bits")
+    assert (
+        config.baseline("supervised").method
+        == Config.make(method="supervised", supervised_feature="bits").method
+    )

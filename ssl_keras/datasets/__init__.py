@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -112,16 +111,10 @@ def load(
             )
         data = dataclasses.replace(data, view_size=(view_size, view_size))
     if max_train_images is not None:
-        data = _changed(data, lambda split: split.at_most(max_train_images, seed), ("train",))
+        data = data.training_on(lambda split: split.at_most(max_train_images, seed))
+    splits = {id(split): split for split in (data.train, data.probing, data.test)}.values()
     pixels = int(np.prod(data.image_shape))
-    if (data.train.num_examples + data.test.num_examples) * pixels > IN_MEMORY_BYTES:
+    if sum(split.num_examples for split in splits) * pixels > IN_MEMORY_BYTES:
         return data
-    return _changed(data, lambda split: split.in_memory(), ("train", "test"))
-
-
-def _changed(data: DataSet, change: Callable[[Split], Split], names: tuple[str, ...]) -> DataSet:
-    """The data set with other splits; what is done to `train` is done to `own_probing`."""
-    splits: dict[str, Any] = {name: change(getattr(data, name)) for name in names}
-    if data.own_probing is not None:
-        splits["own_probing"] = change(data.own_probing)
-    return dataclasses.replace(data, **splits)
+    data = data.training_on(lambda split: split.in_memory())
+    return dataclasses.replace(data, test=data.test.in_memory())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -165,6 +165,26 @@ class DataSet:
         return self.train if self.own_probing is None else self.own_probing
 
     @property
+    def training_chances(self) -> dict[str, float]:
+        """Feature name -> `Feature.chance`, but in the images that training shows."""
+        chances = {name: feature.chance for name, feature in self.features.items()}
+        if self.own_probing is not None:
+            for name, feature in self.features.items():
+                if feature.kind == "class":
+                    labels = self.train.labels_of(name)
+                    chances[name] = class_feature(name, labels, feature.size).chance
+        return chances
+
+    def training_on(self, change: Callable[[Split], Split]) -> DataSet:
+        """The data set with other training images, heads being fitted on what corresponds to them.
+
+        Args:
+            change: of a split; it must choose the same images of splits of one length.
+        """
+        own = None if self.own_probing is None else change(self.own_probing)
+        return replace(self, train=change(self.train), own_probing=own)
+
+    @property
     def input_shape(self) -> tuple[int, int, int]:
         """The shape of one input of the encoder: (height, width, channels + num_bits)."""
         height, width = self.view_size or self.image_shape[:2]
@@ -216,6 +236,8 @@ class Recipe(Options):
     """How to make a data set. Its fields are the options of `--dataset=NAME`."""
 
     default_source: ClassVar[str | None] = "mnist_5k"
+    # Raised when the same options come to give other images, or other ones to fit heads on.
+    version: ClassVar[int] = 1
 
     def source_name(self, given: str | None) -> str | None:
         """The source to use: what was given, or the recipe's default; None if it takes none.

@@ -112,6 +112,7 @@ class Overlay(Recipe):
     digit_source: str = option("mnist_5k", help="source of the digits")
 
     default_source: ClassVar[str | None] = "photos"
+    version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -142,9 +143,18 @@ class Overlay(Recipe):
         digits = ingredients.load(self.digit_source, None)
         pools = {
             "train": digit_pool(digits, "train", size, ingredients.seed, self.num_unique_digits),
-            "probing": digit_pool(digits, "train", size, ingredients.seed, None),
             "test": digit_pool(digits, "test", size, ingredients.seed, None),
         }
+        few = pools["train"].count < digits.train.count
+        pools["probing"] = (
+            digit_pool(digits, "train", size, ingredients.seed, None) if few else pools["train"]
+        )
+        notices = [*source.notices, *digits.notices]
+        if few and self.overlay_content != "background":
+            notices.append(
+                f"heads are fitted on images with {pools['probing'].count} different digits, where "
+                f"the training shows {pools['train'].count}"
+            )
         features: dict[str, Feature] = {}
         local: dict[str, LocalFeature] = {}
         if self.overlay_content != "digits":
@@ -181,9 +191,9 @@ class Overlay(Recipe):
             image_channels=source.image_channels,
             augmentation=source.augmentation,
             class_names=source.class_names,
-            notices=(*source.notices, *digits.notices),
+            notices=tuple(notices),
             local_features=local,
-            own_probing=split("probing", source.train) if self.num_unique_digits else None,
+            own_probing=split("probing", source.train) if few else None,
         )
 
     def _composer(

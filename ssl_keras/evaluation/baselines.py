@@ -33,7 +33,14 @@ class SupervisedBaseline(Baseline):
     All other heads measure it as well; their values stand under "supervised/".
     """
 
+    baseline_feature: str | None = option(
+        None, help="feature that the supervised encoder that is trained as a head learns (class)"
+    )
+
     method = "supervised"
+
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "supervised_feature": self.baseline_feature}
 
 
 @dataclass(frozen=True)

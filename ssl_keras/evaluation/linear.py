@@ -28,7 +28,8 @@ class Linear(Head):
     converges. l2 is the one of `L2_GRID` with the lowest cross-entropy on a seeded fifth of the
     *training* split (per declared feature; of a large split, 10,000 examples drawn by the seed
     serve for this choice); then the whole training split is fitted. The test split is used once,
-    for the accuracy.
+    for the accuracy. Where a data set has images of its own to fit heads on, they are the training
+    split here.
     """
 
     linear_max_iterations: int = option(

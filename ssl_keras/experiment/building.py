@@ -16,6 +16,7 @@ from ssl_keras.datasets import DataSet, Feature
 from ssl_keras.devices import Engine
 from ssl_keras.errors import UserError, nearest
 from ssl_keras.evaluation import Head
+from ssl_keras.evaluation.baselines import SupervisedBaseline
 from ssl_keras.evaluation.extraction import depth_names
 from ssl_keras.models.autoencoder import Autoencoder
 from ssl_keras.models.learner import Learner
@@ -71,7 +72,7 @@ class Experiment:
         def constant(value: float) -> Callable[[int], float]:
             return lambda step: value
 
-        levels = {name: constant(feature.chance) for name, feature in self.data.features.items()}
+        levels = {name: constant(chance) for name, chance in self.data.training_chances.items()}
         if loss is not None:
             levels["contrastive_accuracy"] = constant(1.0 / batch)
             levels["loss"] = lambda step: loss.at(step / self.total_steps).collapse_value(
@@ -223,10 +224,11 @@ def check_heads(heads: Mapping[str, Head], config: Config, data: DataSet) -> Non
     """
     for head in heads.values():
         head.check(data.train.num_examples)
+        if isinstance(head, SupervisedBaseline):
+            what = "the head 'supervised'"
+            learned_feature(head.baseline_feature, data, what, "baseline_feature")
     for name in baselines(heads):
-        method = config.baseline(name).method
-        if isinstance(method, Supervision):
-            _learned(method, data)
+        config.baseline(name)
 
 
 def load_data(config: Config) -> DataSet:

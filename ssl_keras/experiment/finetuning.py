@@ -84,7 +84,7 @@ def finetune(workdir: Path | str, options: FinetuningConfig) -> dict[str, Any]:
     data = experiment.data
     name = learned_feature(options.feature, data, "fine-tuning", "feature")
     options = dataclasses.replace(options, feature=name)
-    feature, labels = data.features[name], data.train.labels_of(name)
+    feature, labels = data.features[name], data.probing.labels_of(name)
     seeds = [options.seed + repeat for repeat in range(options.repeats)]
     rows = [labelled_rows(labels, options.label_fraction, seed) for seed in seeds]
     trial = _Trial(experiment, options, feature, len(rows[0]))
@@ -103,7 +103,7 @@ def finetune(workdir: Path | str, options: FinetuningConfig) -> dict[str, Any]:
     for seed, chosen in zip(seeds, rows, strict=True):
         # Nothing below knows of other training images than the labelled ones.
         subset = dataclasses.replace(
-            data, train=data.train.only(chosen), own_probing=None, features={name: feature}
+            data, train=data.probing.only(chosen), own_probing=None, features={name: feature}
         )
         values: dict[str, float] = {}
         for title, weights in starts.items():

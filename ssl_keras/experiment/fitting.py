@@ -188,6 +188,8 @@ def _fit(
         "saved_model_relative_difference": None,
         "data": {
             "name": data.name,
+            "version": config.recipe.version,
+            "notices": list(data.notices),
             "train_images": data.train.num_examples,
             "test_images": data.test.num_examples,
             "features": {name: dataclasses.asdict(f) for name, f in data.features.items()},

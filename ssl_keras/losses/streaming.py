@@ -198,7 +198,8 @@ def per_anchor(
     Returns:
         float32 (rows, size).
     """
-    tiles = _Tiles(tf.convert_to_tensor(anchors), tf.convert_to_tensor(keys), excluded, None)
+    anchors, keys = tf.convert_to_tensor(anchors), tf.convert_to_tensor(keys)
+    tiles = _Tiles(anchors, keys, excluded, whole_rows=True)
 
     def of_rows(rows: Any, first: Any) -> Any:
         products = tf.matmul(rows, tiles.keys, transpose_b=True)
@@ -214,19 +215,12 @@ class _Tiles:
         anchors: (rows, dim).
         keys: (columns, dim).
         excluded: int32 (rows, count), entries of each row that do not count; -1 for none.
-        most_columns: most keys of a tile; None for no limit.
+        whole_rows: whether a tile has all keys.
     """
 
-    def __init__(
-        self,
-        anchors: Any,
-        keys: Any,
-        excluded: Any = None,
-        most_columns: int | None = TILE_COLUMNS,
-    ):
+    def __init__(self, anchors: Any, keys: Any, excluded: Any = None, whole_rows: bool = False):
         self.rows, self.columns = _size(anchors), _size(keys)
-        wide = most_columns is None
-        self.width = self.columns if wide else _smaller(self.columns, most_columns)
+        self.width = self.columns if whole_rows else _smaller(self.columns, TILE_COLUMNS)
         self.height = _smaller(self.rows, TILE_ENTRIES // self.width)
         self.anchors = _padded(anchors, self.rows, self.height)
         self.keys = _padded(keys, self.columns, self.width)

@@ -14,7 +14,7 @@ from ssl_keras.datasets.base import Feature
 from ssl_keras.datasets.composing import compose_images
 from ssl_keras.losses.base import first_row
 from ssl_keras.models.averages import GlobalMean, MovingAverage
-from ssl_keras.models.planes import encode
+from ssl_keras.models.planes import encoding
 from ssl_keras.models.slicing import after, joined, slices
 from ssl_keras.networks.dropout import dropout_keys
 
@@ -48,9 +48,11 @@ class Views:
 
     def sliced(self, count: int) -> list[tuple[Any, Any, Any]]:
         """(images, planes, keys) in `count` parts, each of them with both views of its images."""
-        parts = [self.images, self.planes, self.keys]
-        cut = [[None] * count if rows is None else slices(rows, count) for rows in parts]
-        return [(cut[0][k], cut[1][k], cut[2][k]) for k in range(count)]
+        columns = (
+            [None] * count if rows is None else tf.unstack(slices(rows, count))
+            for rows in (self.images, self.planes, self.keys)
+        )
+        return list(zip(*columns, strict=True))
 
 
 class Learner(keras.Model):
@@ -95,6 +97,7 @@ class Learner(keras.Model):
         super().__init__(**arguments)
         self.augmenter = augmenter
         self.encoder = encoder
+        self.encode = encoding(encoder)
         self.linear_probe = linear_probe
         self.probed = dict(features or {}) if linear_probe is not None else {}
         self.seed = seed
@@ -274,7 +277,7 @@ class Learner(keras.Model):
     def _forward(self, images: Any, planes: Any, keys: Any) -> tuple[Any, Any]:
         """(features, outputs) in training mode."""
         with dropout_keys(keys):
-            features = encode(self.encoder, images, planes, training=True)
+            features = self.encode(images, planes, training=True)
         return features, self.outputs(features)
 
     def _scaled(self, values: Mapping[str, Any]) -> Any:

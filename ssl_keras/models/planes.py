@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -12,8 +12,8 @@ import tensorflow as tf
 from ssl_keras.datasets.composing import compose_images
 
 
-def encode(encoder: Any, images: Any, planes: Any = None, *, training: bool = False) -> Any:
-    """The features of composed images, which need not be composed.
+def encoding(encoder: Any) -> Callable[..., Any]:
+    """The features of composed images as a function of images and planes, without composing them.
 
     A plane is constant over space, so a first convolution w that pads nothing sees the same of it
     everywhere: at each location its share is plane * (sum of w over the window). So
@@ -27,29 +27,37 @@ def encode(encoder: Any, images: Any, planes: Any = None, *, training: bool = Fa
 
     Args:
         encoder: `keras.Model` from composed images (batch, h, w, channels + num_bits).
-        images: (batch, h, w, channels), float in [0, 1].
-        planes: (batch, num_bits) values, or None.
-        training: of the encoder's layers.
+
+    Returns:
+        function(images, planes=None, *, training=False): images (batch, h, w, channels), float in
+        [0, 1]; planes (batch, num_bits) values, or None.
     """
-    if planes is None or not _begins_unpadded(encoder):
+
+    def composed(images: Any, planes: Any = None, *, training: bool = False) -> Any:
         return encoder(compose_images(images, planes), training=training)
-    first, *others = encoder.layers[1:]
-    dtype = first.compute_dtype
-    kernel = tf.convert_to_tensor(first.kernel)
-    channels = images.shape[-1]
-    x = tf.nn.conv2d(
-        tf.cast(images, dtype),
-        tf.cast(kernel[:, :, :channels], dtype),
-        strides=first.strides,
-        padding="VALID",
-    )
-    of_window = tf.reduce_sum(kernel[:, :, channels:], axis=(0, 1))
-    of_planes = tf.matmul(tf.cast(planes, kernel.dtype), of_window)
-    x += tf.cast(of_planes, dtype)[:, None, None, :]
-    for layer in others:
-        modal = "training" in inspect.signature(layer.call).parameters
-        x = layer(x, training=training) if modal else layer(x)
-    return x
+
+    if not _begins_unpadded(encoder):
+        return composed
+    first = encoder.layers[1]
+    others = keras.Model(first.output, encoder.output, name="after_planes")
+
+    def apart(images: Any, planes: Any = None, *, training: bool = False) -> Any:
+        if planes is None:
+            return composed(images, training=training)
+        dtype = first.compute_dtype
+        kernel = tf.convert_to_tensor(first.kernel)
+        channels = images.shape[-1]
+        x = tf.nn.conv2d(
+            tf.cast(images, dtype),
+            tf.cast(kernel[:, :, :channels], dtype),
+            strides=first.strides,
+            padding="VALID",
+        )
+        of_window = tf.reduce_sum(kernel[:, :, channels:], axis=(0, 1))
+        of_planes = tf.matmul(tf.cast(planes, kernel.dtype), of_window)
+        return others(x + tf.cast(of_planes, dtype)[:, None, None, :], training=training)
+
+    return apart
 
 
 def _begins_unpadded(encoder: Any) -> bool:
@@ -66,5 +74,6 @@ def _begins_unpadded(encoder: Any) -> bool:
         and set(first.dilation_rate) == {1}
         and not first.use_bias
         and first.activation is keras.activations.linear
+        and encoder.output is layers[-1].output
         and all(after.input is before.output for before, after in itertools.pairwise(layers))
     )

@@ -110,6 +110,13 @@ def test_heads_are_fitted_on_all_digits_whatever_the_pool(data_dir: str) -> None
             np.testing.assert_array_equal(own, other)
     counts = np.bincount(few.probing.labels["digit"], minlength=10)
     assert few.features["digit"].chance == counts.max() / 4000
+    shown = np.bincount(few.train.labels["digit"], minlength=10)
+    assert few.training_chances == {"digit": shown.max() / 4000}
+    assert every.training_chances == {"digit": every.features["digit"].chance}
+    (told,) = set(few.notices) - set(every.notices)
+    assert told == (
+        "heads are fitted on images with 4000 different digits, where the training shows 3"
+    )
     # Backgrounds and the number of images are those of the training.
     some = load(data_dir, num_unique_digits=3, max_train_images=50, image_size=64, digit_size=14)
     assert some.train.num_examples == some.probing.num_examples == 50

@@ -49,6 +49,8 @@ def tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     if request.param == "many tiles":
         monkeypatch.setattr(streaming, "TILE_ENTRIES", 12)
         monkeypatch.setattr(streaming, "TILE_COLUMNS", 4)
+        small = streaming._Tiles(tf.zeros([14, 2]), tf.zeros([14, 2]))
+        assert (small.height, small.width) == (3, 4)
     return request.param
 
 

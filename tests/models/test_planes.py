@@ -12,7 +12,7 @@ import tensorflow as tf
 from ssl_keras import networks
 from ssl_keras.datasets import compose_images
 from ssl_keras.models import planes as planes_module
-from ssl_keras.models.planes import encode
+from ssl_keras.models.planes import encoding
 from ssl_keras.networks.dropout import dropout_keys
 
 
@@ -55,7 +55,8 @@ def test_planes_as_numbers_give_the_features_of_composed_images(
     composed = compose_images(images, planes)
     expected = with_gradients(lambda: encoder(composed, training=training), encoder)
     never_composed(monkeypatch)
-    found = with_gradients(lambda: encode(encoder, images, planes, training=training), encoder)
+    encode = encoding(encoder)
+    found = with_gradients(lambda: encode(images, planes, training=training), encoder)
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-4, atol=1e-5)
     for ours, theirs in zip(found[1], expected[1], strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4 * np.abs(theirs).max())
@@ -64,7 +65,7 @@ def test_planes_as_numbers_give_the_features_of_composed_images(
 def test_moving_averages_are_those_of_composed_images() -> None:
     images, planes = given()
     ours, theirs = encoder_of("convnet", 5), encoder_of("convnet", 5)
-    encode(ours, images, planes, training=True)
+    encoding(ours)(images, planes, training=True)
     theirs(compose_images(images, planes), training=True)
     assert ours.non_trainable_variables
     for own, other in zip(
@@ -80,7 +81,7 @@ def test_dropout_masks_are_those_of_composed_images(monkeypatch: pytest.MonkeyPa
     with dropout_keys(keys):
         expected = encoder(compose_images(images, planes), training=True).numpy()
         never_composed(monkeypatch)
-        found = encode(encoder, images, planes, training=True).numpy()
+        found = encoding(encoder)(images, planes, training=True).numpy()
     np.testing.assert_array_equal(found == 0, expected == 0)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
@@ -89,7 +90,7 @@ def test_in_bfloat16_the_features_are_as_close_as_its_precision() -> None:
     images, planes = given()
     exact = encoder_of("convnet", 5)(compose_images(images, planes), training=True).numpy()
     rough = encoder_of("convnet", 5, dtype="mixed_bfloat16")
-    found = encode(rough, images, planes, training=True)
+    found = encoding(rough)(images, planes, training=True)
     assert found.dtype == tf.bfloat16
     assert np.abs(tf.cast(found, tf.float32) - exact).mean() < 0.05 * np.abs(exact).mean() + 0.02
 
@@ -98,8 +99,9 @@ def test_in_bfloat16_the_features_are_as_close_as_its_precision() -> None:
 def test_it_works_in_a_graph_and_under_xla(compiled: bool) -> None:
     images, planes = given()
     encoder = encoder_of("convnet", 5)
-    eager = encode(encoder, images, planes).numpy()
-    graph = tf.function(lambda a, b: encode(encoder, a, b), jit_compile=compiled)
+    encode = encoding(encoder)
+    eager = encode(images, planes).numpy()
+    graph = tf.function(encode, jit_compile=compiled)
     np.testing.assert_allclose(graph(images, planes), eager, rtol=1e-4, atol=1e-5)
 
 
@@ -125,15 +127,50 @@ def biased() -> Any:
     return keras.Model(images, keras.layers.Flatten()(x))
 
 
+class Normalized(keras.layers.Layer):
+    """A layer that takes no argument `training`, around one that depends on it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = keras.layers.BatchNormalization()
+
+    def build(self, shape: Any) -> None:
+        self.inner.build(shape)
+
+    def call(self, x: Any) -> Any:
+        return self.inner(x)
+
+
+def test_layers_within_layers_are_told_that_it_is_training() -> None:
+    given_images = keras.Input((17, 17, 5))
+    x = keras.layers.Conv2D(3, 3, use_bias=False)(given_images)
+    encoder = keras.Model(given_images, keras.layers.Flatten()(Normalized()(x)))
+    images, planes = given()
+    expected = encoder(compose_images(images, planes), training=True)
+    found = encoding(encoder)(images, planes, training=True)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_encoders_of_several_outputs_get_composed_images() -> None:
+    given_images = keras.Input((17, 17, 5))
+    x = keras.layers.Conv2D(3, 3, use_bias=False)(given_images)
+    encoder = keras.Model(given_images, {"map": x, "flat": keras.layers.Flatten()(x)})
+    images, planes = given()
+    expected, found = encoder(compose_images(images, planes)), encoding(encoder)(images, planes)
+    assert set(found) == {"map", "flat"}
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
+
+
 @pytest.mark.parametrize("make", [bordered, branching, biased, lambda: encoder_of("resnet18", 5)])
 def test_other_beginnings_get_composed_images(make: Any) -> None:
     images, planes = given()
     encoder = make()
     expected = encoder(compose_images(images, planes), training=False).numpy()
-    np.testing.assert_array_equal(encode(encoder, images, planes), expected)
+    np.testing.assert_array_equal(encoding(encoder)(images, planes), expected)
 
 
 def test_without_planes_images_are_enough() -> None:
     images, _ = given(5)
     encoder = encoder_of("convnet", 5)
-    np.testing.assert_array_equal(encode(encoder, images), encoder(images, training=False))
+    np.testing.assert_array_equal(encoding(encoder)(images), encoder(images, training=False))

@@ -73,7 +73,7 @@ def peers(repeats: int, python: str = sys.executable) -> list[Row]:
         ("SimCLR recipe, ResNet-18, 32 px, batch 128 / lightly", 1,
          {**photos, "encoder": "resnet18", "batch_size": 128},
          ["lightly", "resnet18", "128", "32", "3"]),
-        ("RandBit protocol, 10 bits, batch 1000 / PyTorch by hand", 5,
+        ("digits with 10 bits, batch 1000 / PyTorch by hand", 5,
          {"num_bits": 10, "batch_size": 1000}, ["hand", "convnet", "1000", "28", "11"]),
     ):  # fmt: skip
         peer, batch = Peer(python, arguments), int(arguments[2])

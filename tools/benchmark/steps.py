@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tools.benchmark.measuring import PHOTOS, Row, peak_so_far, trainer
+from tools.reproduce.experiments.base import flagfile_settings
 
 
 def step(repeats: int) -> list[Row]:
@@ -21,7 +22,7 @@ def step(repeats: int) -> list[Row]:
     rows = []
     for what, steps, settings in (
         ("default run", 20, {"loss": "uniform_prior"}),
-        ("RandBit protocol, 10 bits", 5, {"num_bits": 10, "batch_size": 1000}),
+        ("RandBit protocol, 10 bits", 5, {**flagfile_settings("randbit"), "num_bits": 10}),
         ("ResNet-18 at 32 px", 1, {**PHOTOS, "encoder": "resnet18", "batch_size": 128}),
     ):
         for precision in ("off", "bfloat16"):
@@ -57,7 +58,7 @@ def _bare(settings: Row, composed: bool) -> Callable[[int], float]:
 
     from ssl_keras.datasets.composing import compose_images
     from ssl_keras.experiment.looping import batches
-    from ssl_keras.models.planes import encode
+    from ssl_keras.models.planes import encoding
 
     built = trainer(**settings).built  # type: ignore[attr-defined]
     model = built.model
@@ -66,12 +67,12 @@ def _bare(settings: Row, composed: bool) -> Callable[[int], float]:
         batch["image"], tf.constant(0, tf.int64), batch.get("planes")
     )
     given = (compose_images(views, planes), None) if composed else (views, planes)
-    learned = model.learned_variables
+    learned, encode = model.learned_variables, encoding(model.encoder)
 
     @tf.function(autograph=False)
     def update() -> Any:
         with tf.GradientTape() as tape:
-            outputs = model.outputs(encode(model.encoder, *given, training=True))
+            outputs = model.outputs(encode(*given, training=True))
             value = tf.reduce_mean(tf.square(outputs))
         model.optimizer.apply(tape.gradient(value, learned), learned)
         return value

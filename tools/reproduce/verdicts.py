@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from tools.reproduce.pairs import digit_and_rival
+
 Rows = Sequence[Any]
 
-# Accuracies closer than this are called the same, where the spread over seeds is not larger.
-POINTS = 0.03
+# Accuracies closer than the spread over seeds are called the same, or than a point if that is more;
+# where the spread is not known, closer than three.
+POINT, POINTS = 0.01, 0.03
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,9 @@ Judge = Callable[[Rows], Verdict]
 
 
 def margin(*rows: Any, column: str = "accuracy") -> float:
-    """What a difference must exceed: the largest spread over seeds; `POINTS` if none is known."""
+    """What a difference must exceed: the largest spread over seeds and `POINT`, or `POINTS`."""
     known = [row[f"{column}_sd"] for row in rows if f"{column}_sd" in row]
-    return max(known) if known else POINTS
+    return max(POINT, *known) if known else POINTS
 
 
 def falls(values: Sequence[float], tolerance: float = POINTS) -> bool:
@@ -68,8 +71,10 @@ def _over(rows: Rows, setting: str, column: str) -> tuple[list[Any], list[float]
 
 
 def losses(rows: Rows) -> Verdict:
-    """Claim (a): a deep head makes the losses agree, a shallow one does not."""
+    """Claim (a): a deep head makes the losses agree, a shallow one does not. No head at all is told
+    beside it."""
     depths = sorted({row["projection_layers"] for row in rows})
+    shallow, deep = min(depth for depth in depths if depth), depths[-1]
     gaps = {}
     for depth in depths:
         of_depth = [row for row in rows if row["projection_layers"] == depth]
@@ -77,35 +82,51 @@ def losses(rows: Rows) -> Verdict:
             np.ptp([row["accuracy"] for row in of_depth if row["batch_size"] == batch])
             for batch in {row["batch_size"] for row in of_depth}
         )
-    deep, shallow = gaps[depths[-1]], gaps[depths[0]]
     means = [
         float(np.mean([row["accuracy"] for row in rows if row["projection_layers"] == depth]))
         for depth in depths
     ]
+    worst = min(rows, key=lambda row: row["accuracy"])
+    untrained = float(np.mean([row["untrained"] for row in rows]))
     return Verdict.of(
         (
-            deep <= POINTS,
-            f"with a head of {depths[-1]} layers the losses lie within {100 * deep:.1f} points of "
+            gaps[deep] <= margin(*rows),
+            f"with a head of {deep} layers the losses lie within {100 * gaps[deep]:.1f} points of "
             "each other at the same batch size",
         ),
         (
-            shallow - deep > POINTS,
-            f"with a head of {depths[0]} layers they lie {100 * shallow:.1f} points apart",
+            gaps[shallow] - gaps[deep] > margin(*rows),
+            f"with a head of {shallow} layer{'s' * (shallow > 1)} they lie "
+            f"{100 * gaps[shallow]:.1f} points apart",
         ),
-        beside=f"mean over losses and batches by depth {arrow(means)}",
+        beside="points apart by number of layers "
+        + ", ".join(f"{depth}: {100 * gap:.1f}" for depth, gap in gaps.items())
+        + f"; mean accuracy {arrow(means)}, untrained {untrained:.3f}; the lowest of all is "
+        f"{worst['loss']} with {worst['projection_layers']} layers and batches of "
+        f"{worst['batch_size']}, {worst['accuracy']:.3f}",
     )
 
 
 def lambda_temperature(rows: Rows) -> Verdict:
     """Claim (b): the best weight of the distribution term falls as the temperature rises."""
-    best = {}
+    best, equal = {}, {}
     for temperature in sorted({row["temperature"] for row in rows}):
         own = [row for row in rows if row["temperature"] == temperature]
-        best[temperature] = max(own, key=lambda row: row["accuracy"])["distribution_weight"]
+        first = max(own, key=lambda row: row["accuracy"])
+        best[temperature] = first["distribution_weight"]
+        equal[temperature] = sorted(
+            row["distribution_weight"]
+            for row in own
+            if first["accuracy"] - row["accuracy"] <= margin(*own)
+        )
     logs = np.log([list(best), list(best.values())])
     flat = np.ptp(logs[1]) == 0
     correlation = 0.0 if flat else float(np.corrcoef(logs)[0, 1])
     pairs = ", ".join(f"{t:g}: {weight:g}" for t, weight in best.items())
+    ranges = ", ".join(f"{t:g}: {w[0]:g} to {w[-1]:g}" for t, w in equal.items())
+    weights = {row["distribution_weight"] for row in rows}
+    edges = [f"{t:g}" for t, weight in best.items() if weight in (min(weights), max(weights))]
+    edge = f"; at {', '.join(edges)} the best lies at the edge of what was tried" if edges else ""
     return Verdict.of(
         (
             correlation <= -0.8,
@@ -114,7 +135,8 @@ def lambda_temperature(rows: Rows) -> Verdict:
         ),
         beside="best weight / temperature "
         + ", ".join(f"{weight / t:.2g}" for t, weight in best.items())
-        + "; where that is constant, raising the temperature does what lowering the weight does",
+        + "; where that is constant, raising the temperature does what lowering the weight does; "
+        f"weights as good as the best, by temperature {ranges}{edge}",
     )
 
 
@@ -168,48 +190,41 @@ def randbit_fashion(rows: Rows) -> Verdict:
 
 
 def randbit_factors(rows: Rows) -> Verdict:
-    """Claims (c) and (d): no loss, batch or width saves the digit; reconstruction does."""
+    """Claims (c) and (d): no loss, batch or width saves the digit; reconstruction does.
+
+    An alternative prevents the suppression if it loses less than half of what the middle of the
+    grid loses, at the number of bits before the last, where something is left to lose.
+    """
     base = [row for row in rows if "supervised" in row]
     settings = ("loss", "batch_size", "width_multiplier")
-    last = max(row["num_bits"] for row in rows)
+    *_, some, last = sorted({row["num_bits"] for row in rows})
 
-    def drop(own: Rows, column: str = "accuracy") -> float:
-        _, values = _over(own, "num_bits", column)
-        return values[0] - values[-1]
+    def drop(own: Rows, bits: int, column: str = "accuracy") -> float:
+        numbers, values = _over(own, "num_bits", column)
+        return values[0] - values[numbers.index(bits)]
 
-    def varied(setting: str) -> dict[Any, Rows]:
+    whole = drop(base, some)
+
+    def varied(setting: str) -> tuple[bool, str]:
         others = [name for name in settings if name != setting]
         own = [row for row in rows if all(row[name] == base[0][name] for name in others)]
-        return {
-            value: [row for row in own if row[setting] == value]
+        drops = {
+            value: drop([row for row in own if row[setting] == value], some)
             for value in sorted({row[setting] for row in own})
         }
+        told = ", ".join(f"{value} {100 * points:.1f}" for value, points in drops.items())
+        return whole > margin(*base) and min(drops.values()) >= whole / 2, told
 
-    def left(setting: str) -> tuple[bool, str]:
-        """Whether nothing beats the untrained encoder of its own kind, with all bits."""
-        own = {
-            value: next(row for row in kept if row["num_bits"] == last)
-            for value, kept in varied(setting).items()
-        }
-        told = ", ".join(
-            f"{value:g}: {row['accuracy']:.3f} (untrained {row['untrained']:.3f})"
-            for value, row in own.items()
-        )
-        return all(row["accuracy"] <= row["untrained"] for row in own.values()), told
-
-    drops = {loss: drop(own) for loss, own in varied("loss").items()}
+    (of_losses, loss_text), (of_batches, batches), (of_widths, widths) = map(varied, settings)
     simclr, supervised, autoencoder = (
-        drop(base, column) for column in ("accuracy", "supervised", "autoencoder")
+        drop(base, last, column) for column in ("accuracy", "supervised", "autoencoder")
     )
-    loss_text = ", ".join(f"{name} {100 * value:.0f}" for name, value in drops.items())
-    of_batches, batches = left("batch_size")
-    of_widths, widths = left("width_multiplier")
     return Verdict.of(
-        (min(drops.values()) > POINTS, f"points lost from 0 to {last} bits, by loss: {loss_text}"),
-        (of_batches, f"class with {last} bits, by batch size: {batches}"),
+        (of_losses, f"points of accuracy lost from 0 to {some} bits, by loss: {loss_text}"),
+        (of_batches, f"by batch size: {batches}"),
         (of_widths, f"by width: {widths}"),
         (
-            simclr > POINTS and max(supervised, autoencoder) < simclr / 2,
+            simclr > margin(*base) and max(supervised, autoencoder) < simclr / 2,
             f"from 0 to {last} bits SimCLR loses {100 * simclr:.1f} points, the supervised encoder "
             f"{100 * supervised:.1f}, the autoencoder {100 * autoencoder:.1f}",
         ),
@@ -220,60 +235,57 @@ def overlay(rows: Rows) -> Verdict:
     """Claim (c) on images: more different digits, less of the object and more of the digit."""
     counts, photograph = _over(rows, "num_unique_digits", "simclr_class")
     _, digit = _over(rows, "num_unique_digits", "simclr_digit")
+    _, untrained = _over(rows, "num_unique_digits", "untrained_digit")
     _, supervised = _over(rows, "num_unique_digits", "supervised_class")
     _, autoencoder = _over(rows, "num_unique_digits", "autoencoder_class")
-    simclr_loss, labels_loss, autoencoder_loss = (
-        values[0] - values[-1] for values in (photograph, supervised, autoencoder)
-    )
     numbers = ", ".join(map(str, counts))
+    of_labels = margin(*rows, column="supervised_class")
     return Verdict.of(
         (
-            simclr_loss > POINTS,
+            falls(photograph, margin(*rows, column="simclr_class")),
             f"with {numbers} different digits SimCLR's accuracy for the photograph is "
             f"{arrow(photograph)}",
         ),
         (
-            digit[-1] - digit[0] > POINTS,
+            falls([-value for value in digit], margin(*rows, column="simclr_digit")),
             f"for the digit it is {arrow(digit)}",
         ),
         (
-            simclr_loss > POINTS and labels_loss < simclr_loss / 2,
+            falls(photograph, margin(*rows, column="simclr_class"))
+            and float(np.ptp(supervised)) <= of_labels,
             f"the supervised encoder's for the photograph is {arrow(supervised)}",
         ),
-        (
-            simclr_loss > POINTS and autoencoder_loss < simclr_loss / 2,
-            f"the autoencoder's {arrow(autoencoder)}",
-        ),
+        beside=f"the autoencoder's for the photograph {arrow(autoencoder)}, the untrained "
+        f"encoder's for the digit {arrow(untrained)}",
     )
 
 
 def multi_digit(rows: Rows) -> Verdict:
     """Claim (e): the larger digit suppresses the smaller one; labels do not let it."""
-    pairs = [{**row, "size": int(row["digit_sizes"].split(",")[1])}
-             for row in rows if "digit_sizes" in row]  # fmt: skip
-    # Of two digits of one size nobody can tell which is "the small one".
-    pairs = [row for row in pairs if row["size"] > min(other["size"] for other in pairs)]
-    sizes, small = _over(pairs, "size", "simclr_small_digit")
-    _, large = _over(pairs, "size", "simclr_large_digit")
-    _, supervised = _over(pairs, "size", "supervised_small_digit")
+    side, pairs = digit_and_rival(rows)
+    sides, digit = _over(pairs, "rival", "simclr_digit")
+    _, rival = _over(pairs, "rival", "simclr_rival")
+    _, untrained = _over(pairs, "rival", "untrained_digit")
+    _, supervised = _over(pairs, "rival", "supervised_digit")
+    spread = margin(*pairs, column="simclr_digit")
     several = [row for row in rows if "num_digits" in row]
     numbers, presence = _over(several, "num_digits", "simclr_presence")
     _, told = _over(several, "num_digits", "supervised_presence")
     _, chance = _over(several, "num_digits", "chance_presence")
-    fall = small[0] - small[-1]
+    learnt = digit[0] - untrained[0] > spread
     return Verdict.of(
         (
-            fall > POINTS,
-            f"beside a digit of {', '.join(map(str, sizes))} pixels SimCLR's accuracy for the one "
-            f"of 20 is {arrow(small)}",
+            learnt and falls(digit, spread),
+            f"beside a digit of {', '.join(map(str, sides))} pixels SimCLR's "
+            f"accuracy for the one of {side} is {arrow(digit)} (untrained {arrow(untrained)})",
         ),
         (
-            large[-1] - small[-1] > POINTS and large[-1] >= large[0] - POINTS,
-            f"for the larger one it is {arrow(large)}",
+            falls([-value for value in rival], margin(*pairs, column="simclr_rival")),
+            f"for that other digit it is {arrow(rival)}",
         ),
         (
-            fall > POINTS and supervised[0] - supervised[-1] < fall / 2,
-            f"the supervised encoder's for the one of 20 is {arrow(supervised)}",
+            learnt and supervised[0] - supervised[-1] < (digit[0] - digit[-1]) / 2,
+            f"the supervised encoder's for the one of {side} is {arrow(supervised)}",
         ),
         beside=f"with {', '.join(map(str, numbers))} equal digits SimCLR's accuracy for which are "
         f"there is {arrow(presence)}, the supervised encoder's {arrow(told)}, chance "
@@ -342,8 +354,8 @@ def temperature(rows: Rows) -> Verdict:
 
 def _spread(*rows: Any) -> str:
     """The spread over seeds, for people."""
-    known = any("accuracy_sd" in row for row in rows)
-    return f"{margin(*rows):.3f}" if known else "not known: one seed"
+    known = [row["accuracy_sd"] for row in rows if "accuracy_sd" in row]
+    return f"{max(known):.3f}" if known else "not known: one seed"
 
 
 def grids(rows: Rows) -> Verdict:
@@ -359,19 +371,22 @@ def grids(rows: Rows) -> Verdict:
         )
 
     own = [row for row in rows if row["loss"] == "align_uniform"]
-    more, others = (
-        max((row for row in own if (row["alignment_weight"] > 1) == above),
-            key=lambda row: row["accuracy"])
-        for above in (True, False)
-    )  # fmt: skip
+    best, three, less = (
+        max(
+            (row for row in own if chosen(row["alignment_weight"])),
+            key=lambda row: row["accuracy"],
+        )
+        for chosen in (lambda _: True, lambda weight: weight == 3, lambda weight: weight <= 1)
+    )
     return Verdict.of(
         gain("debiased", "tau_plus"),
         gain("hard_negative", "beta"),
         (
-            more["accuracy"] - others["accuracy"] > margin(*own),
-            f"align_uniform comes to {more['accuracy']:.3f} with an alignment weight above 1 "
-            f"({more['alignment_weight']:g}, t {more['t']:g}), and to {others['accuracy']:.3f} "
-            f"without (spread over seeds {_spread(*own)})",
+            best is three and three["accuracy"] - less["accuracy"] > margin(*own),
+            f"align_uniform comes to {three['accuracy']:.3f} with an alignment weight of 3 "
+            f"(t {three['t']:g}), to {less['accuracy']:.3f} with at most 1, and to "
+            f"{best['accuracy']:.3f} at best (weight {best['alignment_weight']:g}, t "
+            f"{best['t']:g}; spread over seeds {_spread(*own)})",
         ),
     )
 

@@ -18,7 +18,7 @@ from tools.reproduce.experiments.base import (
 )
 
 UNIQUE = (2, 100, 4000)
-SIZES = (20, 28, 36, 44)
+SIZES = (8, 14, 28, 36, 44)
 NUMBERS = (2, 4, 9)
 _THREE = "linear,supervised,autoencoder"
 
@@ -44,9 +44,13 @@ def _canvas(scale: str) -> dict[str, Any]:
 
 
 def _multi_digit_cells(scale: str) -> dict[str, dict[str, Any]]:
-    """A digit of 20 pixels beside one of growing size; and several digits of one size."""
+    """A digit of 20 pixels beside one of growing size, first smaller than itself, then larger; and
+    several digits of one size."""
     base = _canvas(scale)
-    cells = {f"beside-{side}": {**base, "digit_sizes": f"20,{side}"} for side in SIZES}
+    cells = {}
+    for side in SIZES:
+        own = "small_digit" if side > 20 else "large_digit"
+        cells[f"beside-{side}"] = {**base, "digit_sizes": f"20,{side}", "baseline_feature": own}
     # Fourteen pixels each, so that as many as sixteen fit.
     return cells | {f"{n}-digits": {**base, "num_digits": n} for n in NUMBERS}
 
@@ -118,7 +122,7 @@ EXPERIMENTS = {
         verdict=verdicts.overlay,
     ),
     "multi_digit": Experiment(
-        question="Does a small digit survive beside a larger one, and each of several equal ones?",
+        question="Does a digit survive beside a larger one, and each of several equal ones?",
         grid=_multi_digit_cells,
         measures=_linear(
             ("untrained", "simclr", "supervised"), ("small_digit", "large_digit", "presence")
@@ -128,8 +132,9 @@ EXPERIMENTS = {
         panels=2,
         claim="The dominant object suppresses the smaller one: as the other digit grows, the small "
         "one is read less and less (Chen, Luo and Li 2021, section 3).",
-        differs="Canvases of 56 pixels with a small digit of 20 in place of 112 with 20; 4,000 "
-        "images, 40 epochs, a small convnet.",
+        differs="Canvases of 56 pixels with a digit of 20 in place of 112 with 20; the rival "
+        "begins smaller than the digit. 4,000 images, 40 epochs, a small convnet. The supervised "
+        "encoder learns the labels of the digit alone.",
         verdict=verdicts.multi_digit,
     ),
     "local_features": Experiment(

@@ -17,6 +17,7 @@ from tools.reproduce.figures.drawing import (
     dots,
     names_of,
 )
+from tools.reproduce.pairs import digit_and_rival
 
 
 def randbit(axes: Sequence[Any], rows: Rows) -> None:
@@ -154,19 +155,16 @@ def overlay(axes: Sequence[Any], rows: Rows) -> None:
 
 
 def multi_digit(axes: Sequence[Any], rows: Rows) -> None:
-    """Each of two digits over the size of the larger; presence of several over their number."""
-    pairs = [
-        {**row, "size": int(row["digit_sizes"].split(",")[1])}
-        for row in rows
-        if "digit_sizes" in row
-    ]
+    """A digit and its rival over the size of that; presence of several over their number."""
+    side, pairs = digit_and_rival(rows)
     shown = (("untrained", "0.6"), ("simclr", COLORS[0]), ("supervised", COLORS[1]))
-    for feature, style in (("small_digit", "-"), ("large_digit", "--")):
+    for role, style in (("digit", "-"), ("rival", "--")):
         for subject, color in shown:
-            name = f"{subject}, {feature.replace('_', ' ')}"
-            curve(axes[0], pairs, "size", f"{subject}_{feature}", color, name, linestyle=style)
-    axes[0].set_xlabel("side of the rival of a digit of 20 pixels")
-    axes[0].set_title("each digit, linear", fontsize=9)
+            name = f"{subject}, {'the digit' if role == 'digit' else 'its rival'}"
+            curve(axes[0], pairs, "rival", f"{subject}_{role}", color, name, linestyle=style)
+    axes[0].axvline(side, color="0.8", linewidth=1)
+    axes[0].set_xlabel(f"side of the rival of a digit of {side} pixels")
+    axes[0].set_title("each digit, linear (supervised: on labels of the digit)", fontsize=9)
     chance(axes[0])
     several = [row for row in rows if "num_digits" in row]
     for subject, color in shown:

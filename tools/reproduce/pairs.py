@@ -1,0 +1,29 @@
+"""A digit of one size and its rival, whichever of the two is the smaller one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def digit_and_rival(rows: Sequence[Any]) -> tuple[int, list[dict[str, Any]]]:
+    """The side of the digit that all `digit_sizes` begin with, and the rows that have them.
+
+    A row gets "rival", the side of the other digit; and for what it measures of the small and the
+    large digit, as SUBJECT_small_digit and SUBJECT_large_digit, the same as SUBJECT_digit and
+    SUBJECT_rival. They are ordered by "rival".
+    """
+    own = [row for row in rows if "digit_sizes" in row]
+    sizes = [tuple(map(int, row["digit_sizes"].split(","))) for row in own]
+    (side,) = {first for first, _ in sizes}
+    found = []
+    for row, (_, rival) in zip(own, sizes, strict=True):
+        kinds = ("small", "large") if rival > side else ("large", "small")
+        renamed = {
+            column.replace(f"{kind}_digit", role): value
+            for kind, role in zip(kinds, ("digit", "rival"), strict=True)
+            for column, value in row.items()
+            if f"_{kind}_digit" in column
+        }
+        found.append({**row, **renamed, "rival": rival})
+    return side, sorted(found, key=lambda row: row["rival"])
