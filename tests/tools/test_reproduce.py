@@ -24,7 +24,7 @@ from ssl_keras.errors import UserError
 from tools.reproduce import __main__ as program
 from tools.reproduce import sweep
 from tools.reproduce.experiments import EXPERIMENTS, SCALES, SECTIONS
-from tools.reproduce.report import Measured, write
+from tools.reproduce.report import Measured, write, write_report
 from tools.reproduce.sweep import Run, finish, shares
 
 ROOT = Path(__file__).parent.parent.parent
@@ -378,6 +378,25 @@ def test_no_part_of_a_claim_can_fail_unseen(
     verdict = Measured(name, "laptop", 2, pretended(name, value, 2)).verdict
     assert not verdict.startswith("**Reproduced"), verdict
     assert "No: " in verdict
+
+
+def test_pictures_of_runs_are_shown_in_the_report(tmp_path: Path) -> None:
+    name = "local_features"
+    results = pretended(name, partial(as_claimed, name), 2)
+    path = tmp_path / "run" / EXPERIMENTS[name].pictures[0]
+    path.parent.mkdir(parents=True)
+    Image.new("RGB", (3, 2)).save(path)
+    results[2]["paths"] = {"workdir": str(tmp_path / "run")}
+    results[3]["paths"] = {"workdir": str(tmp_path / "gone")}
+    (tmp_path / "docs").mkdir()
+    page = write_report(
+        {name: Measured(name, "laptop", 2, results)}, "laptop", tmp_path / "docs"
+    ).read_text()
+    cell = list(EXPERIMENTS[name].cells("laptop"))[1]
+    shown = f"local_features-{cell}-local_features-clusters.png"
+    assert (tmp_path / "docs" / shown).read_bytes() == path.read_bytes()
+    assert f"(docs/{shown})" in page
+    assert page.count("clusters.png") == 1
 
 
 def test_every_judged_experiment_has_its_claim_and_its_place() -> None:

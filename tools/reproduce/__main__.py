@@ -9,7 +9,7 @@ Runs that are done are kept: the same command, repeated after an interruption, d
 writes NAME.csv, NAME.md and NAME.png to --output, made from the runs' directories and nothing
 else. "all" takes every experiment; "report" runs nothing, and writes what is done, with as many
 seeds as are done, and the page of all results beside the folder --output. --estimate runs nothing
-either: it measures a few small steps, and tells how long the training would take here at most.
+either: it measures a few small steps of the first cell, and tells about how long it would take.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def reproduce(names: list[str], given: Any) -> None:
 
 
 def tell_hours(names: list[str], given: Any) -> None:
-    """Print how long the training of the experiments would take here at most."""
+    """Print about how long the training of the experiments would take here."""
     startup.start_tensorflow()
     from ssl_keras import environment
     from tools.reproduce.estimate import estimate
@@ -119,7 +119,7 @@ def tell_hours(names: list[str], given: Any) -> None:
         found = estimate(name, given.scale, given.seeds)
         print(
             f"{name}: {found.runs} runs, {found.images:,} images, {1000 * found.seconds:.3g} ms "
-            f"an image in small steps: at most {found.hours:,.2f} hours of training"
+            f"an image in small steps: about {found.hours:,.2f} hours of training"
         )
 
 

@@ -1,7 +1,7 @@
-"""How long an experiment takes on this machine at most, from a measured step.
+"""About how long the training of an experiment takes on this machine, from a measured step.
 
-The step is small, so that it fits anywhere: a whole batch takes less time for each image, on a GPU
-much less.
+The step is of the first cell, and small, so that it fits anywhere: a whole batch takes less time
+for each image, on a GPU much less; cells with wider encoders or dropout, and decoders, take more.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ssl_keras.config import make_heads
 from tools.reproduce.experiments import EXPERIMENTS
 
 # (training images, height, width, channels) of the sources, as their publishers count them.
@@ -78,8 +79,10 @@ def _seconds(cell: Mapping[str, Any]) -> float:
     from tools.benchmark.measuring import trainer
 
     _, *shape = _size(cell)
-    length = ("epochs", "steps", "warmup_epochs", "max_train_images")
-    kept = {name: value for name, value in cell.items() if name not in length}
+    heads = make_heads(cell).values()
+    left_out = {"epochs", "steps", "warmup_epochs", "max_train_images"}
+    left_out |= {name for head in heads for name in head.options()}
+    kept = {name: value for name, value in cell.items() if name not in left_out}
     changes: dict[str, Any] = {"batch_size": _BATCH, "heads": ""}
     with tempfile.TemporaryDirectory() as folder:
         if cell.get("dataset") != "multi_digit":

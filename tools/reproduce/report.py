@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,11 +129,25 @@ def write(measured: Measured, output: Path) -> None:
     if experiment.published:
         lines += ["", f"In brackets: published values ({experiment.published_on})."]
     (output / f"{name}.md").write_text("\n".join(lines) + "\n")
+    for path, picture in pictures(measured).items():
+        shutil.copyfile(picture, output / path)
     figure, axes = plt.subplots(1, experiment.panels, figsize=(3.8 * experiment.panels, 3.3))
     experiment.figure(list(axes) if experiment.panels > 1 else [axes], rows)
     figure.tight_layout()
     figure.savefig(output / f"{name}.png", dpi=130)
     plt.close(figure)
+
+
+def pictures(measured: Measured) -> dict[str, Path]:
+    """What is shown of single runs: name of the file -> where it is, of those that are there."""
+    found = {}
+    for index, cell in enumerate(measured.experiment.cells(measured.scale)):
+        workdir = measured.results[index * measured.seeds].get("paths", {}).get("workdir", "")
+        for name in measured.experiment.pictures:
+            path = Path(workdir) / name
+            if path.is_file():
+                found[f"{measured.name}-{cell}-{path.name}"] = path
+    return found
 
 
 def write_report(measured: Mapping[str, Measured], scale: str, output: Path) -> Path:
@@ -195,6 +210,8 @@ def _section(name: str, measured: Measured | None, scale: str, output: Path) -> 
         return [*lines, f"Not run yet: `python -m tools.reproduce {name} --scale={scale}`."]
     lines += [measured.verdict, ""] if measured.verdict else []
     lines += [f"![{experiment.question}]({output.name}/{name}.png)", ""]
+    for path in pictures(measured):
+        lines += [f"![{path.removesuffix('.png').replace('-', ' ')}]({output.name}/{path})", ""]
     if experiment.published:
         lines += [f"Published values are in brackets ({experiment.published_on}).", ""]
     elif experiment.claim:

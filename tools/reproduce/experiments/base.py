@@ -29,6 +29,7 @@ class Experiment:
         published_on: what data that was.
         figure: (axes, rows) -> None; draws the figure, see `summary`.
         panels: how many axes the figure has.
+        pictures: files of a run's directory that are shown too, of the first seed of each cell.
         claim: what a paper says about it, with its source; none for a question of our own.
         differs: what on the laptop is not as in that paper.
         verdict: rows -> what they say about the claim.
@@ -39,6 +40,7 @@ class Experiment:
     measures: Mapping[str, str]
     figure: Callable[[Sequence[Any], Sequence[Mapping[str, Any]]], None]
     panels: int
+    pictures: Sequence[str] = ()
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     published_on: str = ""
     claim: str = ""

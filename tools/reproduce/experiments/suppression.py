@@ -109,7 +109,8 @@ EXPERIMENTS = {
     "overlay": Experiment(
         question="As more different digits are drawn over photographs, what is kept of either?",
         grid=_overlay_cells,
-        measures=_linear(figures.SUBJECTS, ("class", "digit")),
+        measures=_linear(figures.SUBJECTS, ("class", "digit"))
+        | {f"chance_{feature}": f"chance/{feature}" for feature in ("class", "digit")},
         figure=figures.overlay,
         panels=2,
         claim="The more different digits are drawn over the images, the less a contrastive loss "
@@ -152,6 +153,7 @@ EXPERIMENTS = {
         },
         figure=figures.local_features,
         panels=2,
+        pictures=("pictures/local_features-clusters.png",),
         claim="A contrastive loss on whole images gives meaningful local features (Chen, Luo and "
         "Li 2021, section 4: shown there by clusters in pictures).",
         differs="A probe in place of clusters in pictures: the class of the digit that lies at a "

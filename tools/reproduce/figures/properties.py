@@ -105,7 +105,7 @@ def losses(axes: Sequence[Any], rows: Rows) -> None:
         )  # fmt: skip
         axis.set_xticks(sorted({row["projection_layers"] for row in own}))
         axis.set_xlabel("layers of the projection head")
-        axis.set_title(f"class, linear, batch {batch}", fontsize=9)
+        axis.set_title(f"class, linear, batch {batch} (chance 0.1)", fontsize=9)
     axes[0].legend(fontsize=7)
     if len(batches) > 1:
         axes[1].sharey(axes[0])
@@ -130,7 +130,7 @@ def lambda_temperature(axes: Sequence[Any], rows: Rows) -> None:
     axes[0].set_yticks(range(len(temperatures)), [f"{t:g}" for t in temperatures])
     axes[0].set_xlabel("distribution weight (alignment carries 1/64)")
     axes[0].set_ylabel("temperature")
-    axes[0].set_title("class, linear; bold: best of its temperature", fontsize=9)
+    axes[0].set_title("class, linear (chance 0.1); bold: best of its row", fontsize=9)
     for t, color in zip(temperatures, COLORS, strict=False):
         own = [row for row in rows if row["temperature"] == t]
         curve(axes[1], own, "distribution_weight", "accuracy", color, f"temperature {t:g}")
@@ -150,7 +150,8 @@ def overlay(axes: Sequence[Any], rows: Rows) -> None:
         axis.set_xlabel("different digit images")
         axis.set_title(title, fontsize=9)
         axis.set_ylim(0, 1)
-        chance(axis)
+        style = {"linestyle": ":", "marker": ""}
+        curve(axis, rows, "num_unique_digits", f"chance_{feature}", "0.5", "chance", **style)
     axes[0].legend(fontsize=7)
 
 
@@ -233,7 +234,7 @@ def grids(axes: Sequence[Any], rows: Rows) -> None:
         curve(axes[2], of_t, "alignment_weight", "accuracy", color, f"t = {t:g}")
     axes[2].set_xscale("log")
     axes[2].set_xlabel("alignment weight (uniformity 1)")
-    axes[2].set_title("class, linear, align_uniform", fontsize=9)
+    axes[2].set_title("class, linear, align_uniform (chance 0.1)", fontsize=9)
     untrained = np.mean([row["untrained"] for row in rows])
     for axis in axes:
         axis.axhline(untrained, color="0.5", linestyle="--", label="untrained, linear")
