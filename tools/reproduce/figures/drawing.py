@@ -75,3 +75,8 @@ def curve(axis: Any, rows: Rows, x: str, column: str, color: str, label: str, **
 def chance(axis: Any, value: float = 0.1) -> None:
     """The line of who knows nothing."""
     axis.axhline(value, color="0.5", linestyle=":", linewidth=1, label="chance")
+
+
+def chance_over(axis: Any, rows: Rows, x: str, column: str) -> None:
+    """The same where chance depends on the setting `x`: the measured `column`."""
+    curve(axis, rows, x, column, "0.5", "chance", linestyle=":", marker="")

@@ -13,6 +13,7 @@ from tools.reproduce.figures.drawing import (
     SUBJECTS,
     Rows,
     chance,
+    chance_over,
     curve,
     dots,
     names_of,
@@ -150,8 +151,7 @@ def overlay(axes: Sequence[Any], rows: Rows) -> None:
         axis.set_xlabel("different digit images")
         axis.set_title(title, fontsize=9)
         axis.set_ylim(0, 1)
-        style = {"linestyle": ":", "marker": ""}
-        curve(axis, rows, "num_unique_digits", f"chance_{feature}", "0.5", "chance", **style)
+        chance_over(axis, rows, "num_unique_digits", f"chance_{feature}")
     axes[0].legend(fontsize=7)
 
 
@@ -170,8 +170,7 @@ def multi_digit(axes: Sequence[Any], rows: Rows) -> None:
     several = [row for row in rows if "num_digits" in row]
     for subject, color in shown:
         curve(axes[1], several, "num_digits", f"{subject}_presence", color, subject)
-    style = {"linestyle": ":", "marker": ""}
-    curve(axes[1], several, "num_digits", "chance_presence", "0.5", "chance", **style)
+    chance_over(axes[1], several, "num_digits", "chance_presence")
     axes[1].set_xlabel("digits on the grid")
     axes[1].set_title("which digits are there, linear, mean of ten", fontsize=9)
     for axis in axes:
