@@ -245,7 +245,7 @@ def as_claimed(name: str, column: str, cell: dict[str, Any]) -> float:
             return 0.7
         return 0.7 + 0.03 * cell["projection_layers"] + apart * (loss in kinds[:2])
     if name == "lambda_temperature":
-        return 1 - abs(math.log(cell["distribution_weight"] * t)) / 10
+        return 1 - abs(math.log(cell["distribution_weight"] / t)) / 10
     if name in ("randbit", "randbit_fashion"):
         faster = {"online": t, "linear": t / 2}.get(column, 0.1)
         return 0.9 - 0.8 * min(1, bits * faster)
@@ -285,8 +285,11 @@ JUDGED = [name for name in EXPERIMENTS if EXPERIMENTS[name].verdict]
 @pytest.mark.parametrize("name", JUDGED)
 def test_verdicts_tell_a_world_as_claimed_from_one_in_which_nothing_matters(name: str) -> None:
     claimed = Measured(name, "laptop", 2, pretended(name, partial(as_claimed, name), 2))
-    assert claimed.verdict.startswith("**Reproduced.** Yes: "), claimed.verdict
-    assert "No: " not in claimed.verdict
+    # Of two readings of a claim that exclude each other, one holds.
+    two = name == "lambda_temperature"
+    word = "Partly reproduced" if two else "Reproduced"
+    assert claimed.verdict.startswith(f"**{word}.** Yes: "), claimed.verdict
+    assert claimed.verdict.count("No: ") == two
     for value in (0.5, 0.0):
         constant = Measured(name, "laptop", 2, pretended(name, lambda *_, v=value: v, 2))
         # All losses do agree in such a world, and nothing gets above the untrained encoder.
@@ -303,7 +306,11 @@ SPOILED: dict[str, list[Callable[[str, dict[str, Any]], float | None]]] = {
         lambda _, cell: 0.7 + 0.03 * cell["projection_layers"],
         lambda _, cell: 0.7 - 0.3 * (cell["projection_layers"] == 0 and cell["loss"] == "nt_xent"),
     ],
-    "lambda_temperature": [lambda _, cell: 1 - cell["distribution_weight"] * cell["temperature"]],
+    "lambda_temperature": [
+        # The best values move against each other; or the best is the same weight everywhere.
+        lambda _, cell: 1 - abs(math.log(cell["distribution_weight"] * cell["temperature"])) / 10,
+        lambda _, cell: 1 - abs(math.log(cell["distribution_weight"] / 0.1)) / 10,
+    ],
     "randbit": [
         lambda *_: 0.5,
         # The higher the temperature the better; and no decline at the highest.

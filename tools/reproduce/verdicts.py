@@ -16,6 +16,8 @@ Rows = Sequence[Any]
 # Accuracies closer than the spread over seeds are called the same, or than a point if that is more;
 # where the spread is not known, closer than three.
 POINT, POINTS = 0.01, 0.03
+# What a correlation must exceed.
+CORRELATED = 0.8
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,8 @@ def losses(rows: Rows) -> Verdict:
 
 
 def lambda_temperature(rows: Rows) -> Verdict:
-    """Claim (b): the best weight of the distribution term falls as the temperature rises."""
+    """Claim (b), by both of its readings: a rise of the temperature acts as a fall of the weight,
+    so that the best weight rises with it; or the best weight falls as the temperature rises."""
     best, equal = {}, {}
     for temperature in sorted({row["temperature"] for row in rows}):
         own = [row for row in rows if row["temperature"] == temperature]
@@ -127,16 +130,19 @@ def lambda_temperature(rows: Rows) -> Verdict:
     weights = {row["distribution_weight"] for row in rows}
     edges = [f"{t:g}" for t, weight in best.items() if weight in (min(weights), max(weights))]
     edge = f"; at {', '.join(edges)} the best lies at the edge of what was tried" if edges else ""
+    ratios = ", ".join(f"{weight / t:.2g}" for t, weight in best.items())
     return Verdict.of(
         (
-            correlation <= -0.8,
-            f"best weight by temperature {pairs}; correlation of their logarithms "
-            f"{correlation:+.2f}",
+            correlation >= CORRELATED,
+            "in effect: the higher the temperature, the higher the best weight, "
+            f"{pairs} (best weight / temperature {ratios}; correlation of the logarithms "
+            f"{correlation:+.2f})",
         ),
-        beside="best weight / temperature "
-        + ", ".join(f"{weight / t:.2g}" for t, weight in best.items())
-        + "; where that is constant, raising the temperature does what lowering the weight does; "
-        f"weights as good as the best, by temperature {ranges}{edge}",
+        (
+            correlation <= -CORRELATED,
+            "in the best values: the higher the temperature, the lower the best weight",
+        ),
+        beside=f"weights as good as the best, by temperature {ranges}{edge}",
     )
 
 

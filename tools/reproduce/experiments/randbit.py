@@ -53,7 +53,7 @@ FACTORS: dict[str, tuple[Any, ...]] = {
     "batch_size": (250, 50, 1000),
     "width_multiplier": (1.0, 0.25, 2.0),
 }
-FACTOR_BITS = (0, 2, 4, 6, 10)
+FACTOR_BITS = (0, 4, 6, 10)
 _HEADS = "linear,bits"
 
 

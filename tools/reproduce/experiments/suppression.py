@@ -18,7 +18,7 @@ from tools.reproduce.experiments.base import (
 )
 
 UNIQUE = (2, 100, 4000)
-SIZES = (8, 14, 28, 36, 44)
+SIZES = (8, 14, 28, 44)
 NUMBERS = (2, 4, 9)
 _THREE = "linear,supervised,autoencoder"
 
