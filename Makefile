@@ -15,7 +15,7 @@ train: $(READY)
 	$(BIN)/python -m ssl_keras.train --loss=uniform_prior $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist=loadfile --durations=40 --ignore=tests/browser $(ARGS)
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist=loadfile --no-loadscope-reorder --durations=40 --ignore=tests/browser $(ARGS)
 
 # TensorBoard in a headless Chromium (Debian: apt-get install chromium); no part of `make test`.
 test-browser: $(READY)

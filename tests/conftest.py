@@ -15,6 +15,11 @@ from ssl_keras.datasets import DataSet
 startup.start_tensorflow(num_devices=2)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of long tests first, so that processes that share the tests end at about one time."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Prepared data sets of the tests: nothing is written to the home directory."""

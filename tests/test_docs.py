@@ -17,6 +17,8 @@ from PIL import Image
 from ssl_keras import flags, startup, train
 from tools import show_views
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 GUIDES = sorted(path for path in (ROOT / "docs").glob("*.md") if path.name != "results.md")

@@ -17,6 +17,8 @@ from ssl_keras.experiment import build
 from ssl_keras.experiment.looping import batches
 from tests.distribution import parity
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 
 

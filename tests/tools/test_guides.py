@@ -14,6 +14,8 @@ from ssl_keras import experiment
 from ssl_keras.config import Config
 from tools import completion, downstream, tour
 
+pytestmark = pytest.mark.long
+
 
 def test_the_tour_trains_draws_and_tells(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     arguments = [f"--runs={tmp_path}", "--steps=2"]
