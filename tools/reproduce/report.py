@@ -166,7 +166,7 @@ def write_report(measured: Mapping[str, Measured], scale: str, output: Path) -> 
         "What the papers claim, and what this program measures. Made by `python -m tools.reproduce "
         "report` from the directories of the runs: each number is the mean over the seeds, ± their "
         "standard deviation where there are several, and each verdict is computed from the "
-        "numbers, by rules in `tools/reproduce/verdicts.py`. *Linear* and *knn* "
+        "numbers, by rules in `tools/reproduce/verdicts`. *Linear* and *knn* "
         "are measured on test images with frozen features, *untrained* is the same encoder before "
         "training ([how](evaluation.md)).",
         "",
