@@ -68,6 +68,10 @@ SPOILED: dict[str, list[Callable[[str, dict[str, Any]], float | None]]] = {
             else None
         ),
     ],
+    "overlay_causes": [
+        lambda column, cell: 0.8 if column == "simclr_class" and "flip" in cell else None,
+        lambda column, cell: 0.3 if column == "simclr_digit" and "stem" in cell else None,
+    ],
     "multi_digit": [
         lambda column, _: 0.6 if column in ("simclr_small_digit", "simclr_large_digit") else None,
         # The digit cannot be read, rival or not; the rival neither; labels do not keep the digit.

@@ -68,7 +68,7 @@ def as_claimed(name: str, column: str, cell: dict[str, Any]) -> float:
     if name == "randbit_factors":
         kept = column in ("supervised", "autoencoder", "untrained")
         return 0.9 + 0.01 * wide - (0.01 if kept else 0.07) * bits
-    if name == "overlay":
+    if name in ("overlay", "overlay_causes"):
         much = math.log10(cell["num_unique_digits"]) / 10
         return {"simclr_class": 0.9 - much, "simclr_digit": 0.3 + much}.get(column, 0.8)
     if name == "multi_digit":

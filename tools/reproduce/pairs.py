@@ -1,13 +1,14 @@
-"""A digit of one size and its rival, whichever of the two is the smaller one."""
+"""Rows that belong together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 
 def digit_and_rival(rows: Sequence[Any]) -> tuple[int, list[dict[str, Any]]]:
-    """The side of the digit that all `digit_sizes` begin with, and the rows that have them.
+    """A digit of one size and its rival, whichever of the two is the smaller one: the side of the
+    digit that all `digit_sizes` begin with, and the rows that have them.
 
     A row gets "rival", the side of the other digit; and for what it measures of the small and the
     large digit, as SUBJECT_small_digit and SUBJECT_large_digit, the same as SUBJECT_digit and
@@ -27,3 +28,14 @@ def digit_and_rival(rows: Sequence[Any]) -> tuple[int, list[dict[str, Any]]]:
         }
         found.append({**row, **renamed, "rival": rival})
     return side, sorted(found, key=lambda row: row["rival"])
+
+
+def few_and_many(rows: Sequence[Any]) -> Iterator[tuple[str, Any, Any]]:
+    """(variant, its row with the fewest different digits, its row with the most), where cells are
+    called VARIANT-COUNT-digits."""
+    variants: dict[str, list[Any]] = {}
+    for row in rows:
+        variants.setdefault(row["cell"].rsplit("-", 2)[0], []).append(row)
+    for variant, own in variants.items():
+        ordered = sorted(own, key=lambda row: row["num_unique_digits"])
+        yield variant, ordered[0], ordered[-1]

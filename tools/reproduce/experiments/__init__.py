@@ -27,7 +27,7 @@ EXPERIMENTS: dict[str, Experiment] = {
 SECTIONS: dict[str, tuple[str, ...]] = {
     "The generalized loss": ("losses", "lambda_temperature"),
     "Random bits as a rival": ("randbit", "randbit_fashion", "randbit_factors"),
-    "Objects as rivals": ("overlay", "multi_digit"),
+    "Objects as rivals": ("overlay", "overlay_causes", "multi_digit"),
     "Local features": ("local_features",),
     "The neighbouring papers": ("temperature", "grids", "views"),
 }

@@ -18,7 +18,7 @@ from tools.reproduce.figures.drawing import (
     dots,
     names_of,
 )
-from tools.reproduce.pairs import digit_and_rival
+from tools.reproduce.pairs import digit_and_rival, few_and_many
 
 
 def randbit(axes: Sequence[Any], rows: Rows) -> None:
@@ -152,6 +152,26 @@ def overlay(axes: Sequence[Any], rows: Rows) -> None:
         axis.set_title(title, fontsize=9)
         axis.set_ylim(0, 1)
         chance_over(axis, rows, "num_unique_digits", f"chance_{feature}")
+    axes[0].legend(fontsize=7)
+
+
+def overlay_causes(axes: Sequence[Any], rows: Rows) -> None:
+    """What is read of either with few and with many different digits, for each variant."""
+    variants = list(few_and_many(rows))[::-1]
+    places = np.arange(len(variants))
+    for axis, (feature, title) in zip(
+        axes, (("class", "photograph, linear"), ("digit", "digit, linear")), strict=True
+    ):
+        few, many = ([pair[index] for pair in variants] for index in (1, 2))
+        column = f"simclr_{feature}"
+        for own, up, color in ((few, 0.12, COLORS[0]), (many, -0.12, COLORS[1])):
+            count = own[0]["num_unique_digits"]
+            dots(axis, own, column, places + up, color, f"{count} different digits")
+        untrained = [row[f"untrained_{feature}"] for row in few]
+        axis.scatter(untrained, places, marker="|", color="0.5", label="untrained")
+        axis.axvline(0.1, color="0.5", linestyle=":", linewidth=1, label="chance")
+        names = [variant.replace("-", " ") for variant, _, _ in variants]
+        names_of(axis, places, names if feature == "class" else [""] * len(names), title)
     axes[0].legend(fontsize=7)
 
 

@@ -4,7 +4,13 @@
 from tools.reproduce.verdicts.base import Judge
 from tools.reproduce.verdicts.generalized import lambda_temperature, losses
 from tools.reproduce.verdicts.randbit import randbit, randbit_factors, randbit_fashion
-from tools.reproduce.verdicts.suppression import local_features, multi_digit, overlay, views
+from tools.reproduce.verdicts.suppression import (
+    local_features,
+    multi_digit,
+    overlay,
+    overlay_causes,
+    views,
+)
 from tools.reproduce.verdicts.temperature import grids, temperature
 
 __all__ = [
@@ -15,6 +21,7 @@ __all__ = [
     "losses",
     "multi_digit",
     "overlay",
+    "overlay_causes",
     "randbit",
     "randbit_factors",
     "randbit_fashion",

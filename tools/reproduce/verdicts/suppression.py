@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tools.reproduce.pairs import digit_and_rival
+from tools.reproduce.pairs import digit_and_rival, few_and_many
 from tools.reproduce.verdicts.base import POINTS, Rows, Verdict, arrow, falls, margin, over
 
 
@@ -35,6 +35,24 @@ def overlay(rows: Rows) -> Verdict:
         beside=f"the autoencoder's for the photograph {arrow(autoencoder)}, the untrained "
         f"encoder's for the digit {arrow(untrained)}",
     )
+
+
+def overlay_causes(rows: Rows) -> Verdict:
+    """Whether the trade-off of `overlay` appears when one thing is changed."""
+    findings = []
+    for variant, few, many in few_and_many(rows):
+        changes = [many[f"simclr_{kind}"] - few[f"simclr_{kind}"] for kind in ("class", "digit")]
+        bounds = [margin(few, many, column=f"simclr_{kind}") for kind in ("class", "digit")]
+        findings.append(
+            (
+                changes[0] < -bounds[0] and changes[1] > bounds[1],
+                f"{variant.replace('-', ' ')}: from {few['num_unique_digits']} to "
+                f"{many['num_unique_digits']} digits the photograph goes from "
+                f"{arrow([few['simclr_class'], many['simclr_class']])}, the digit from "
+                f"{arrow([few['simclr_digit'], many['simclr_digit']])}",
+            )
+        )
+    return Verdict.of(*findings)
 
 
 def multi_digit(rows: Rows) -> Verdict:
