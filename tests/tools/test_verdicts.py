@@ -69,8 +69,14 @@ SPOILED: dict[str, list[Callable[[str, dict[str, Any]], float | None]]] = {
         ),
     ],
     "overlay_causes": [
-        lambda column, cell: 0.8 if column == "simclr_class" and "flip" in cell else None,
-        lambda column, cell: 0.3 if column == "simclr_digit" and "stem" in cell else None,
+        lambda column, _: 0.8 if column == "simclr_class" else None,
+        lambda column, _: 0.3 if column == "simclr_digit" else None,
+        # Some lose the photograph, the others gain the digit.
+        lambda column, cell: (
+            {"simclr_class": 0.8, "simclr_digit": 0.3}.get(column)
+            if ("flip" in cell) == (column == "simclr_class")
+            else None
+        ),
     ],
     "multi_digit": [
         lambda column, _: 0.6 if column in ("simclr_small_digit", "simclr_large_digit") else None,

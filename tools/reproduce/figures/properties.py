@@ -193,8 +193,9 @@ def multi_digit(axes: Sequence[Any], rows: Rows) -> None:
     chance_over(axes[1], several, "num_digits", "chance_presence")
     axes[1].set_xlabel("digits on the grid")
     axes[1].set_title("which digits are there, linear, mean of ten", fontsize=9)
-    for axis in axes:
-        axis.legend(fontsize=6)
+    axes[0].set_ylim(0, 1.3)  # room for the legend
+    axes[0].legend(fontsize=6, ncols=2, loc="upper center")
+    axes[1].legend(fontsize=6)
 
 
 def local_features(axes: Sequence[Any], rows: Rows) -> None:

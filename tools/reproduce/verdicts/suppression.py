@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tools.reproduce.pairs import digit_and_rival, few_and_many
@@ -38,21 +40,33 @@ def overlay(rows: Rows) -> Verdict:
 
 
 def overlay_causes(rows: Rows) -> Verdict:
-    """Whether the trade-off of `overlay` appears when one thing is changed."""
-    findings = []
-    for variant, few, many in few_and_many(rows):
-        changes = [many[f"simclr_{kind}"] - few[f"simclr_{kind}"] for kind in ("class", "digit")]
-        bounds = [margin(few, many, column=f"simclr_{kind}") for kind in ("class", "digit")]
-        findings.append(
-            (
-                changes[0] < -bounds[0] and changes[1] > bounds[1],
-                f"{variant.replace('-', ' ')}: from {few['num_unique_digits']} to "
-                f"{many['num_unique_digits']} digits the photograph goes from "
-                f"{arrow([few['simclr_class'], many['simclr_class']])}, the digit from "
-                f"{arrow([few['simclr_digit'], many['simclr_digit']])}",
-            )
+    """Where the trade-off of `overlay` appears when one thing is changed."""
+    fallen, risen, numbers = [], [], []
+    for cell, few, many in few_and_many(rows):
+        variant = cell.replace("-", " ")
+        photograph, digit = (
+            ([few[column], many[column]], margin(few, many, column=column))
+            for column in ("simclr_class", "simclr_digit")
         )
-    return Verdict.of(*findings)
+        if falls(*photograph):
+            fallen.append(variant)
+        if falls([-value for value in digit[0]], digit[1]):
+            risen.append(variant)
+        numbers.append(f"{variant} {arrow(photograph[0])}, {arrow(digit[0])}")
+    both = [variant for variant in fallen if variant in risen]
+    counts = sorted({row["num_unique_digits"] for row in rows})
+    told = f"from {counts[0]} to {counts[-1]} different digits"
+    return Verdict.of(
+        (bool(fallen), f"{told} the photograph falls with: {listed(fallen)}"),
+        (bool(risen), f"the digit rises with: {listed(risen)}"),
+        (bool(both), f"both happen with: {listed(both)}"),
+        beside="photograph, digit: " + "; ".join(numbers),
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a text."""
+    return ", ".join(names) or "none of the variants"
 
 
 def multi_digit(rows: Rows) -> Verdict:
