@@ -55,6 +55,10 @@ def test_table_and_figure_follow_from_the_results(name: str, tmp_path: Path) -> 
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(rows)
     assert len({line.count("|") for line in lines}) == 1
+    drawn = (tmp_path / f"{name}.svg").read_bytes()
+    write(measured, tmp_path)
+    assert b"</svg>" in drawn
+    assert (tmp_path / f"{name}.svg").read_bytes() == drawn
     # A measure that one cell lacks is left out; one that none has is a mistake.
     gone = key.format(feature=features[0])
     del results[0]["results"][gone]

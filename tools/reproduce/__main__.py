@@ -6,10 +6,11 @@
     python -m tools.reproduce losses --scale=full --estimate
 
 Runs that are done are kept: the same command, repeated after an interruption, does the rest. It
-writes NAME.csv, NAME.md and NAME.png to --output, made from the runs' directories and nothing
-else. "all" takes every experiment; "report" runs nothing, and writes what is done, with as many
-seeds as are done, and the page of all results beside the folder --output. --estimate runs nothing
-either: it measures a few small steps of the first cell, and tells about how long it would take.
+writes NAME.csv, NAME.md, NAME.png and NAME.svg to --output, made from the runs' directories and
+nothing else. "all" takes every experiment; "report" runs nothing, and writes what is done, with as
+many seeds as are done, and the page of all results beside the folder --output. --estimate runs
+nothing either: it measures a few small steps of the first cell, and tells about how long it would
+take.
 """
 
 from __future__ import annotations

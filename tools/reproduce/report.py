@@ -110,7 +110,7 @@ def _cell(row: Mapping[str, Any], column: str) -> str:
 
 
 def write(measured: Measured, output: Path) -> None:
-    """NAME.csv, NAME.md and NAME.png."""
+    """NAME.csv, NAME.md, and the figure as NAME.png and NAME.svg."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -135,6 +135,9 @@ def write(measured: Measured, output: Path) -> None:
     experiment.figure(list(axes) if experiment.panels > 1 else [axes], rows)
     figure.tight_layout()
     figure.savefig(output / f"{name}.png", dpi=130)
+    # The same numbers give the same file.
+    with plt.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+        figure.savefig(output / f"{name}.svg", metadata={"Date": None})
     plt.close(figure)
 
 
@@ -166,7 +169,8 @@ def write_report(measured: Mapping[str, Measured], scale: str, output: Path) -> 
         "What the papers claim, and what this program measures. Made by `python -m tools.reproduce "
         "report` from the directories of the runs: each number is the mean over the seeds, ± their "
         "standard deviation where there are several, and each verdict is computed from the "
-        "numbers, by rules in `tools/reproduce/verdicts`. *Linear* and *knn* "
+        "numbers, by rules in `tools/reproduce/verdicts`; every figure is beside its table as SVG "
+        "too. *Linear* and *knn* "
         "are measured on test images with frozen features, *untrained* is the same encoder before "
         "training ([how](evaluation.md)).",
         "",
