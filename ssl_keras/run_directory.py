@@ -243,8 +243,8 @@ def holds(directory: Path, config: Config) -> bool:
     except UserError:
         return False
     wanted = json.loads(json.dumps(config.determining()))
-    same_data = results["data"].get("version", 1) == config.recipe.version
-    return bool(finished(directory) and same_data and results["config"] == wanted)
+    same_data = results.get("data", {}).get("version", 1) == config.recipe.version
+    return bool(finished(directory) and same_data and results.get("config") == wanted)
 
 
 def is_saved_model(directory: Path) -> bool:

@@ -70,13 +70,17 @@ def test_table_and_figure_follow_from_the_results(name: str, tmp_path: Path) -> 
             experiment.summary("laptop", 3, results)
 
 
-def test_a_measure_that_is_missing_leaves_the_report_standing(tmp_path: Path) -> None:
-    results = pretended("views", partial(as_claimed, "views"), 1)
-    for result in results:
-        del result["results"][EXPERIMENTS["views"].measures["untrained"]]
-    rest = [{**result, "results": {**result["results"]}} for result in results]
-    rest[-1]["results"][EXPERIMENTS["views"].measures["untrained"]] = 0.5
-    assert Measured("views", "laptop", 1, rest).verdict.startswith("**Not judged.**")
+@pytest.mark.parametrize("name", ["views", "temperature", "losses"])
+def test_a_measure_that_is_missing_leaves_the_report_standing(name: str, tmp_path: Path) -> None:
+    results = pretended(name, partial(as_claimed, name), 1)
+    key = EXPERIMENTS[name].measures["accuracy"]
+    for result in results[:-1]:
+        result["results"] = {n: v for n, v in result["results"].items() if n != key}
+    measured = Measured(name, "laptop", 1, results)
+    text = write_report({name: measured}, "laptop", tmp_path).read_text()
+    assert "**Told, not judged.**" in text
+    assert "some run has not measured 'accuracy'" in text
+    assert (tmp_path / f"{name}.png").exists()
 
 
 def test_pictures_of_runs_are_shown_in_the_report(tmp_path: Path) -> None:
@@ -117,7 +121,7 @@ def test_report_takes_the_seeds_that_are_done(
     assert "| 1 | reproduced |" in text
     assert "| [Which views learn the digit" in text
     assert "Not run yet: `python -m tools.reproduce losses --scale=laptop`" in text
-    assert "in brackets (CIFAR-10, Wang and Liu 2021)" in text
+    assert "in brackets (CIFAR-10, Wang and Liu 2021;" in text
     assert "none that we know" in text
     for link in re.findall(r"\]\(#([^)]*)\)", text):
         assert f"### {link.replace('-', ' ')}\n" in text

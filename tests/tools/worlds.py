@@ -67,7 +67,8 @@ def as_claimed(name: str, column: str, cell: dict[str, Any]) -> float:
         return 0.9 - 0.8 * min(1, bits * faster)
     if name == "randbit_factors":
         kept = column in ("supervised", "autoencoder", "untrained")
-        return 0.9 + 0.01 * wide - (0.01 if kept else 0.07) * bits
+        slightly = 0.02 * math.log10(cell["batch_size"] / 250)
+        return 0.9 + 0.01 * wide + slightly - (0.01 if kept else 0.07) * bits
     if name in ("overlay", "overlay_causes"):
         much = math.log10(cell["num_unique_digits"]) / 10
         return {"simclr_class": 0.9 - much, "simclr_digit": 0.3 + much}.get(column, 0.8)
@@ -90,7 +91,9 @@ def as_claimed(name: str, column: str, cell: dict[str, Any]) -> float:
         }.get(column, 0.5)
     if name == "grids":
         weight = math.log(cell.get("alignment_weight", 3.0) / 3)
-        return 0.8 + 0.5 * cell.get("tau_plus", 0) + 0.1 * cell.get("beta", 0) - weight**2 / 20
+        better = 0.05 * (loss == "align_uniform")
+        helped = 0.5 * cell.get("tau_plus", 0) + 0.1 * cell.get("beta", 0)
+        return 0.8 + better + helped - weight**2 / 20
     assert name == "views"
     return 0.5 if column == "untrained" else 0.4 + 0.2 * (bits == 0)
 

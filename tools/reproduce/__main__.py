@@ -88,10 +88,13 @@ def main(arguments: list[str] | None = None) -> int:
             raise UserError(
                 f"output {given.output} cannot be made ({error.strerror}): choose another folder."
             ) from error
-        if REPORT in given.names:
-            report(given)
-        else:
-            reproduce(chosen, given)
+        try:
+            report(given) if REPORT in given.names else reproduce(chosen, given)
+        except PermissionError as error:
+            raise UserError(
+                f"{error.filename} cannot be written ({error.strerror}): the runs are kept; "
+                "make it writable, or choose another --output."
+            ) from error
 
     return startup.guarded("tools.reproduce", body, lambda: False)
 
@@ -105,7 +108,7 @@ def reproduce(names: list[str], given: Any) -> None:
         measured = Measured(name, given.scale, given.seeds, [next(results) for _ in own])
         write(measured, given.output)
         print((given.output / f"{name}.md").read_text())
-        print(f"Written: {given.output / name}.csv, .md, .png")
+        print(f"Written: {given.output / name}.csv, .md, .png, .svg")
 
 
 def tell_hours(names: list[str], given: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ssl_keras.registry import plain
 from tools.reproduce.experiments import EXPERIMENTS, SECTIONS, Experiment
+from tools.reproduce.verdicts import Verdict
 
 # Tables with more rows stand on a page of their own.
 _ROWS_SHOWN = 16
@@ -68,15 +69,14 @@ class Measured:
         )
 
     @property
-    def verdict(self) -> str:
-        """What it says about its claim, as Markdown; empty if there is none to be said."""
+    def verdict(self) -> Verdict | None:
+        """What it says about its claim; None if there is nothing to be said."""
         if self.experiment.verdict is None or self.scale == "smoke":
-            return ""
+            return None
         try:
-            found = self.experiment.verdict(self.rows)
-        except (KeyError, ValueError) as error:  # a run that has not measured everything
-            return f"**Not judged.** Something is missing in the runs: {error}."
-        return f"**{found.word.capitalize()}.** {found.reason}"
+            return self.experiment.verdict(self.rows)
+        except KeyError as error:  # a run that has not measured everything
+            return Verdict((), f"some run has not measured {error}")
 
 
 def _short(commit: Any) -> str:
@@ -124,7 +124,7 @@ def write(measured: Measured, output: Path) -> None:
         for row in rows:
             writer.writerow({key: plain(value) for key, value in row.items()})
     lines = [experiment.question, ""]
-    lines += [measured.verdict, ""] if measured.verdict else []
+    lines += [*measured.verdict.lines(), ""] if measured.verdict else []
     lines += [measured.note, "", *table(experiment, rows)]
     if experiment.published:
         lines += ["", f"In brackets: published values ({experiment.published_on})."]
@@ -132,7 +132,11 @@ def write(measured: Measured, output: Path) -> None:
     for path, picture in pictures(measured).items():
         shutil.copyfile(picture, output / path)
     figure, axes = plt.subplots(1, experiment.panels, figsize=(3.8 * experiment.panels, 3.3))
-    experiment.figure(list(axes) if experiment.panels > 1 else [axes], rows)
+    try:
+        experiment.figure(list(axes) if experiment.panels > 1 else [axes], rows)
+    except KeyError as error:  # the rest of the report is worth having
+        figure.clear()
+        figure.text(0.05, 0.5, f"Not drawn: some run has not measured {error}.")
     figure.tight_layout()
     figure.savefig(output / f"{name}.png", dpi=130)
     # The same numbers give the same file.
@@ -169,10 +173,10 @@ def write_report(measured: Mapping[str, Measured], scale: str, output: Path) -> 
         "What the papers claim, and what this program measures. Made by `python -m tools.reproduce "
         "report` from the directories of the runs: each number is the mean over the seeds, ± their "
         "standard deviation where there are several, and each verdict is computed from the "
-        "numbers, by rules in `tools/reproduce/verdicts`; every figure is beside its table as SVG "
-        "too. *Linear* and *knn* "
-        "are measured on test images with frozen features, *untrained* is the same encoder before "
-        "training ([how](evaluation.md)).",
+        "numbers, by rules in `tools/reproduce/verdicts`: a difference counts if it exceeds twice "
+        "its standard error over seeds and a point, or, of one seed, three points. *Linear* and "
+        "*knn* are measured on test images with frozen features, *untrained* is the same encoder "
+        "before training ([how](evaluation.md)). Each figure lies beside its table as SVG too.",
         "",
         "`python -m tools.reproduce NAME --jobs=2` repeats any of it, and does what is missing; "
         "`--scale=smoke` tries everything in small, `--scale=full` is the papers' data through "
@@ -185,7 +189,7 @@ def write_report(measured: Mapping[str, Measured], scale: str, output: Path) -> 
     for names in SECTIONS.values():
         for name in names:
             found = measured.get(name)
-            word = found.verdict.split(".**")[0].strip("*").lower() if found else "not run yet"
+            word = found.verdict.word if found and found.verdict else "not run yet"
             seeds = str(found.seeds) if found else ""
             lines.append(
                 f"| [{EXPERIMENTS[name].question}](#{name.replace('_', '-')}) | {seeds} | {word} |"
@@ -212,7 +216,7 @@ def _section(name: str, measured: Measured | None, scale: str, output: Path) -> 
     lines += [f"**Claim.** {experiment.claim}", ""] if experiment.claim else []
     if measured is None:
         return [*lines, f"Not run yet: `python -m tools.reproduce {name} --scale={scale}`."]
-    lines += [measured.verdict, ""] if measured.verdict else []
+    lines += [*measured.verdict.lines(), ""] if measured.verdict else []
     lines += [f"![{experiment.question}]({output.name}/{name}.png)", ""]
     for path in pictures(measured):
         lines += [f"![{path.removesuffix('.png').replace('-', ' ')}]({output.name}/{path})", ""]

@@ -88,8 +88,7 @@ EXPERIMENTS = {
         figure=figures.losses,
         panels=2,
         claim="Under a deep projection head the instantiations of the generalized loss come to "
-        "nearly the same linear accuracy; under a shallow one they differ (Chen, Luo and Li 2021, "
-        "section 2).",
+        "nearly the same linear accuracy; under a shallow one they differ (Chen, Luo and Li 2021).",
         differs="5,000 images of Fashion-MNIST, a small convnet and 20 epochs, in place of "
         "CIFAR-10 and ImageNet, ResNets and hundreds of epochs; the values of the paper are not "
         "among our sources.",
@@ -106,13 +105,11 @@ EXPERIMENTS = {
         figure=figures.lambda_temperature,
         panels=2,
         claim="Within a range, the temperature is inversely related to the weight of the "
-        "distribution term (Chen, Luo and Li 2021, section 2).",
+        "distribution term (Chen, Luo and Li 2021).",
         differs="5,000 images of Fashion-MNIST, a small convnet and 20 epochs. The alignment term "
         "carries 1/64 (the dimension), as in the authors' code: a weight of 0.1 weighs as 6.4 "
-        "against 1 - cosine. The claim can be read in two ways that exclude each other, so both "
-        "are judged: that raising the one acts as lowering the other does, or that their best "
-        "values move against each other. The gradient of the log-sum-exp carries weight / "
-        "temperature, so one would expect the first.",
+        "against 1 - cosine. We read the claim as one about effects, since the gradient of the "
+        "log-sum-exp carries weight / temperature: raising the one acts as lowering the other.",
         verdict=verdicts.lambda_temperature,
     ),
 }

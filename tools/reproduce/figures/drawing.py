@@ -11,12 +11,19 @@ import numpy as np
 Rows = Sequence[Any]
 
 
+def spread(rows: Rows, column: str) -> list[float] | None:
+    """The lengths of the bars over seeds; None, and no caps, where there is one seed."""
+    if not any(f"{column}_sd" in row for row in rows):
+        return None
+    return [row.get(f"{column}_sd", math.nan) for row in rows]
+
+
 def dots(axis: Any, rows: Rows, column: str, places: Any, color: str, label: str) -> None:
     """One dot a row with the spread over seeds, at the heights `places`."""
     axis.errorbar(
         [row.get(column, math.nan) for row in rows],
         places,
-        xerr=[row.get(f"{column}_sd", 0.0) for row in rows],
+        xerr=spread(rows, column),
         linestyle="none",
         marker="o",
         markersize=4,
@@ -34,7 +41,7 @@ def bars(axis: Any, rows: Rows, columns: Mapping[str, tuple[str, str]]) -> None:
             np.arange(len(rows)) + (index - (len(columns) - 1) / 2) * width,
             [row.get(column, math.nan) for row in rows],
             width,
-            yerr=[row.get(f"{column}_sd", 0.0) for row in rows],
+            yerr=spread(rows, column),
             color=color,
             error_kw={"linewidth": 1},
             label=label,
@@ -65,7 +72,7 @@ def curve(axis: Any, rows: Rows, x: str, column: str, color: str, label: str, **
     axis.errorbar(
         [row[x] for row in own],
         [row[column] for row in own],
-        [row.get(f"{column}_sd", 0.0) for row in own],
+        spread(own, column),
         color=color,
         label=label,
         **{"marker": "o", "markersize": 3, "capsize": 2, **style},

@@ -13,6 +13,7 @@ from tools.reproduce.figures.drawing import (
     bars,
     dots,
     names_of,
+    spread,
 )
 
 
@@ -140,7 +141,7 @@ def temperature(axes: Sequence[Any], rows: Rows) -> None:
             axis.errorbar(
                 [row["temperature"] for row in own],
                 [sign * row[column] for row in own],
-                [row.get(f"{column}_sd", 0.0) for row in own],
+                spread(own, column),
                 color=color,
                 marker="o",
                 markersize=3,

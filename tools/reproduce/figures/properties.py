@@ -122,10 +122,10 @@ def lambda_temperature(axes: Sequence[Any], rows: Rows) -> None:
     for line, row in enumerate(values):
         for column, value in enumerate(row):
             best = value == np.nanmax(row)
-            weight = "bold" if best else "normal"
+            light = value > (np.nanmin(values) + np.nanmax(values)) / 2
             axes[0].text(
-                column, line, f"{value:.3f}", ha="center", va="center", fontsize=7, color="white",
-                fontweight=weight,
+                column, line, f"{value:.3f}", ha="center", va="center", fontsize=7,
+                color="black" if light else "white", fontweight="bold" if best else "normal",
             )  # fmt: skip
     axes[0].set_xticks(range(len(weights)), [f"{weight:g}" for weight in weights])
     axes[0].set_yticks(range(len(temperatures)), [f"{t:g}" for t in temperatures])
@@ -160,7 +160,7 @@ def overlay_causes(axes: Sequence[Any], rows: Rows) -> None:
     variants = list(few_and_many(rows))[::-1]
     places = np.arange(len(variants))
     for axis, (feature, title) in zip(
-        axes, (("class", "photograph, linear"), ("digit", "digit, linear")), strict=True
+        axes, (("class", "what lies below, linear"), ("digit", "digit, linear")), strict=True
     ):
         few, many = ([pair[index] for pair in variants] for index in (1, 2))
         column = f"simclr_{feature}"
@@ -194,6 +194,7 @@ def multi_digit(axes: Sequence[Any], rows: Rows) -> None:
     axes[1].set_xlabel("digits on the grid")
     axes[1].set_title("which digits are there, linear, mean of ten", fontsize=9)
     axes[0].set_ylim(0, 1.3)  # room for the legend
+    axes[0].set_yticks(np.arange(0, 1.01, 0.2))
     axes[0].legend(fontsize=6, ncols=2, loc="upper center")
     axes[1].legend(fontsize=6)
 
@@ -207,12 +208,11 @@ def local_features(axes: Sequence[Any], rows: Rows) -> None:
             ("0.7", "0.4", *COLORS),
             strict=False,
         ):
-            axis.errorbar(
-                blocks,
-                [row.get(f"{name}_{block}", math.nan) for block in blocks],
-                [row.get(f"{name}_{block}_sd", 0.0) for block in blocks],
-                color=color, marker="o", markersize=3, capsize=2, label=name,
-            )  # fmt: skip
+            of_name = [
+                {"block": block} | {k.replace(f"{name}_{block}", name): v for k, v in row.items()}
+                for block in blocks
+            ]
+            curve(axis, of_name, "block", name, color, name)
         chance(axis, 1 / 11)
         axis.set_xticks(blocks)
         axis.set_xlabel("block")
@@ -247,7 +247,7 @@ def grids(axes: Sequence[Any], rows: Rows) -> None:
         curve(axis, own, setting, "accuracy", COLORS[0], "linear")
         curve(axis, own, setting, "knn", COLORS[1], "nearest neighbours")
         axis.set_xlabel(setting)
-        axis.set_title(f"class, {loss}", fontsize=9)
+        axis.set_title(f"class, {loss} (chance 0.1)", fontsize=9)
     own = [row for row in rows if row["loss"] == "align_uniform"]
     for t, color in zip(sorted({row["t"] for row in own}), COLORS, strict=False):
         of_t = [row for row in own if row["t"] == t]

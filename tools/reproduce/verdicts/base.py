@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,52 +11,110 @@ import numpy as np
 
 Rows = Sequence[Any]
 
-# Accuracies closer than the spread over seeds are called the same, or than a point if that is more;
-# where the spread is not known, closer than three.
+# Differences of accuracy below a point are never called one, whatever the seeds say: the test sets
+# are small. Where the spread over seeds is not known, three points are asked for.
 POINT, POINTS = 0.01, 0.03
-# What a correlation must exceed.
-CORRELATED = 0.8
+# What is meant where a paper says that nothing changes, or that values agree.
+AGREE = 0.03
+
+REPRODUCED, PARTLY, NOT = "reproduced", "partly reproduced", "not reproduced"
+UNTOLD, UNJUDGED = "cannot be told", "told, not judged"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Attributes:
+    claim: a part of a claim.
+    holds: whether it does; None if the numbers cannot tell.
+    measured: the numbers, and what was asked of them.
+    """
+
+    claim: str
+    holds: bool | None
+    measured: str
+
+    def __str__(self) -> str:
+        word = {True: "Yes", False: "No", None: "Cannot be told"}[self.holds]
+        return f"{word}: {self.claim} ({self.measured})."
 
 
 @dataclass(frozen=True)
 class Verdict:
     """Attributes:
-    word: "reproduced", "partly reproduced" or "not reproduced".
-    reason: what has been measured about each part of the claim, and whether it holds.
+    findings: about each part of the claim.
+    beside: what was measured too, without being part of the claim.
     """
 
-    word: str
-    reason: str
+    findings: tuple[Finding, ...]
+    beside: str = ""
 
-    @classmethod
-    def of(cls, *findings: tuple[bool, str], beside: str = "") -> Verdict:
-        """From the parts of a claim: whether each holds, and what has been measured.
+    @property
+    def word(self) -> str:
+        """Reproduced if every part holds, partly if some do, and so on."""
+        holds = [found.holds for found in self.findings]
+        if not holds:
+            return UNJUDGED
+        if any(holds):
+            return REPRODUCED if all(holds) else PARTLY
+        return UNTOLD if all(held is None for held in holds) else NOT
 
-        Args:
-            *findings: the texts tell what was measured, and nothing that depends on the outcome.
-            beside: what was measured too, without being part of the claim.
-        """
-        holds = [bool(found) for found, _ in findings]
-        word = "reproduced" if all(holds) else "partly reproduced" if any(holds) else ""
-        told = [f"{'Yes' if found else 'No'}: {text}." for found, text in findings]
-        told += [f"Beside it: {beside}."] if beside else []
-        return cls(word or "not reproduced", " ".join(told))
+    def lines(self) -> list[str]:
+        """As Markdown."""
+        told = [str(found) for found in self.findings]
+        told += [f"Beside it: {self.beside}."] if self.beside else []
+        return [f"**{self.word.capitalize()}.**", "", *(f"- {line}" for line in told)]
 
 
 Judge = Callable[[Rows], Verdict]
 
 
+def judged(*findings: tuple[str, Any, str], beside: str = "") -> Verdict:
+    """A verdict from (part of the claim, whether it holds, what was measured)."""
+    return Verdict(
+        tuple(
+            Finding(claim, None if holds is None else bool(holds), measured)
+            for claim, holds, measured in findings
+        ),
+        beside,
+    )
+
+
 def margin(*rows: Any, column: str = "accuracy") -> float:
-    """What a difference must exceed: the largest spread over seeds and `POINT`, or `POINTS`."""
+    """What the difference between means of two of the rows must exceed to count.
+
+    Twice the standard error of such a difference, from the spread over seeds of all the rows that
+    are compared (pooled, so that it does not grow with their number), and at least `POINT`;
+    `POINTS` where the spread is not known.
+    """
     known = [row[f"{column}_sd"] for row in rows if f"{column}_sd" in row]
-    return max(POINT, *known) if known else POINTS
+    if not known:
+        return POINTS
+    pooled = math.sqrt(float(np.mean(np.square(known))))
+    return max(POINT, 2 * pooled * math.sqrt(2 / rows[0]["seeds"]))
 
 
-def falls(values: Sequence[float], tolerance: float = POINTS) -> bool:
-    """Whether values never rise by more than the tolerance, and end lower than they begin by
-    more than that."""
+def exceeds(difference: float, least: float) -> bool:
+    """Whether a difference is larger than that; equal ones are not, whatever their last digits."""
+    return difference - least > 1e-9
+
+
+def falls(values: Sequence[float], least: float) -> bool:
+    """Whether values end lower than they begin by more than that, and never rise by more."""
     steps = np.diff(values)
-    return bool((steps <= tolerance).all() and values[0] - values[-1] > tolerance)
+    return not any(exceeds(step, least) for step in steps) and exceeds(
+        values[0] - values[-1], least
+    )
+
+
+def rises(values: Sequence[float], least: float) -> bool:
+    """The same upwards."""
+    return falls([-value for value in values], least)
+
+
+def kept(value: float, untouched: float, chance: float) -> float:
+    """The share of what was above chance that is left; all of it where nothing was."""
+    above = untouched - chance
+    return (value - chance) / above if exceeds(above, POINT) else 1.0
 
 
 def arrow(values: Sequence[float], digits: int = 3) -> str:
@@ -63,13 +122,16 @@ def arrow(values: Sequence[float], digits: int = 3) -> str:
     return " → ".join(f"{value:.{digits}f}" for value in values)
 
 
+def points(value: float) -> str:
+    """A difference of accuracies in hundredths."""
+    return f"{100 * value:.1f}"
+
+
 def over(rows: Rows, setting: str, column: str) -> tuple[list[Any], list[float]]:
-    """A setting's values in order, and the column over them."""
-    own = sorted((row for row in rows if column in row), key=lambda row: row[setting])
+    """A setting's values in order, and the column over them.
+
+    Raises:
+        KeyError: a row lacks the column.
+    """
+    own = sorted(rows, key=lambda row: row[setting])
     return [row[setting] for row in own], [row[column] for row in own]
-
-
-def spread(*rows: Any) -> str:
-    """The spread over seeds, for people."""
-    known = [row["accuracy_sd"] for row in rows if "accuracy_sd" in row]
-    return f"{max(known):.3f}" if known else "not known: one seed"

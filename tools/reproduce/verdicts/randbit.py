@@ -2,97 +2,148 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from tools.reproduce.verdicts.base import POINTS, Rows, Verdict, arrow, falls, margin, over
+from tools.reproduce.verdicts.base import (
+    AGREE,
+    Rows,
+    Verdict,
+    arrow,
+    exceeds,
+    falls,
+    judged,
+    kept,
+    margin,
+    over,
+    points,
+)
+
+CHANCE = 0.1  # of ten classes
+HALF = 0.5
+SLIGHTLY = 0.1
+
+
+def suppressed(curve: Sequence[float]) -> bool:
+    """Whether at most half of what the class had above chance is left in the end."""
+    return kept(curve[-1], curve[0], CHANCE) <= HALF
 
 
 def randbit(rows: Rows) -> Verdict:
     """Claim (c) by the authors' protocol: level, decline with bits, order of temperatures."""
     temperatures = sorted({row["temperature"] for row in rows})
+    bits = sorted({row["num_bits"] for row in rows})
+    least = margin(*rows, column="online")
     curves = {
         t: over([row for row in rows if row["temperature"] == t], "num_bits", "online")[1]
         for t in temperatures
     }
-    untouched = [row for row in rows if row["num_bits"] == 0]
-    distances = [abs(row["online"] - row["online_published"]) for row in untouched]
-    bits = sorted({row["num_bits"] for row in rows})
-    middle = [index for index, count in enumerate(bits) if 0 < count < bits[-1]][:2]
-    ordered = all(
-        falls([curves[t][index] for t in temperatures], tolerance=0.02) for index in middle
-    )
-    all_distances = [
-        abs(row["online"] - row["online_published"]) for row in rows if "online_published" in row
-    ]
-    by_bits = "; ".join(
-        f"{bits[index]} bits {arrow([curves[t][index] for t in temperatures])}" for index in middle
-    )
-    return Verdict.of(
+    of_bits = {b: [curves[t][index] for t in temperatures] for index, b in enumerate(bits)}
+    published = [row for row in rows if "online_published" in row]
+    away = [row["online"] - row["online_published"] for row in published]
+    untouched = [abs(x) for x, row in zip(away, published, strict=True) if not row["num_bits"]]
+    farthest = published[int(np.argmax(np.abs(away)))]
+    middle = [b for b in bits if 0 < b < bits[-1]][:2]
+    shown = ", ".join(f"{t:g}" for t in temperatures)
+    return judged(
         (
-            max(distances) <= POINTS,
-            f"without bits the accuracy is {arrow([row['online'] for row in untouched])} at "
-            f"temperatures {', '.join(f'{t:g}' for t in temperatures)}, at most "
-            f"{100 * max(distances):.1f} points from the published (all cells: at most "
-            f"{100 * max(all_distances):.1f}, {100 * np.mean(all_distances):.1f} on average)",
+            "without bits the digit is read as well as published",
+            max(untouched) <= AGREE,
+            f"{', '.join(f'{value:.3f}' for value in of_bits[0])} at temperatures {shown}, at most "
+            f"{points(max(untouched))} points away, {points(AGREE)} is the border",
         ),
         (
-            all(falls(curve) for curve in curves.values()),
+            "bits suppress it",
+            all(falls(curve, least) and suppressed(curve) for curve in curves.values()),
             f"over {', '.join(map(str, bits))} bits, by temperature: "
             + "; ".join(f"{t:g}: {arrow(curve)}" for t, curve in curves.items()),
         ),
-        (ordered, f"from the lowest to the highest temperature: {by_bits}"),
+        (
+            "a lower temperature helps",
+            all(falls(of_bits[b], least) for b in middle),
+            f"at temperatures {shown}: "
+            + "; ".join(f"{b} bits {arrow(of_bits[b])}" for b in middle),
+        ),
+        beside=f"over all cells {points(float(np.mean(np.abs(away))))} points away from the "
+        f"published on average ({100 * np.mean(away):+.1f} with their sign), at most "
+        f"{points(float(np.max(np.abs(away))))}, at temperature {farthest['temperature']:g} with "
+        f"{farthest['num_bits']} bits",
     )
 
 
 def randbit_fashion(rows: Rows) -> Verdict:
     """The decline on 60,000 images of something else than digits."""
     bits, values = over(rows, "num_bits", "online")
-    return Verdict.of(
+    return judged(
         (
-            falls(values),
-            f"with {', '.join(map(str, bits))} bits the accuracy of the online probe is "
-            f"{arrow(values)}",
+            "bits suppress the class",
+            falls(values, margin(*rows, column="online")) and suppressed(values),
+            f"with {', '.join(map(str, bits))} bits the online probe reads {arrow(values)}; at "
+            f"most half of what is above chance may be left, it is "
+            f"{100 * kept(values[-1], values[0], CHANCE):.0f}%",
         )
     )
 
 
 def randbit_factors(rows: Rows) -> Verdict:
-    """Claims (c) and (d): no loss, batch or width saves the digit; reconstruction does.
-
-    An alternative prevents the suppression if it loses less than half of what the middle of the
-    grid loses, at the number of bits before the last, where something is left to lose.
-    """
+    """Claims (c) and (d): what helps against the bits. Batches and widths are compared at the
+    number of bits before the last, where something is left to lose."""
     base = [row for row in rows if "supervised" in row]
     settings = ("loss", "batch_size", "width_multiplier")
-    *_, some, last = sorted({row["num_bits"] for row in rows})
+    none, *_, some, last = sorted({row["num_bits"] for row in rows})
 
-    def drop(own: Rows, bits: int, column: str = "accuracy") -> float:
-        numbers, values = over(own, "num_bits", column)
-        return values[0] - values[numbers.index(bits)]
-
-    whole = drop(base, some)
-
-    def varied(setting: str) -> tuple[bool, str]:
+    def varied(setting: str, bits: int = some) -> dict[object, float]:
         others = [name for name in settings if name != setting]
         own = [row for row in rows if all(row[name] == base[0][name] for name in others)]
-        drops = {
-            value: drop([row for row in own if row[setting] == value], some)
-            for value in sorted({row[setting] for row in own})
-        }
-        told = ", ".join(f"{value} {100 * points:.1f}" for value, points in drops.items())
-        return whole > margin(*base) and min(drops.values()) >= whole / 2, told
+        own = [row for row in own if row["num_bits"] == bits]
+        return dict(zip(*over(own, setting, "accuracy"), strict=True))
 
-    (of_losses, loss_text), (of_batches, batches), (of_widths, widths) = map(varied, settings)
-    simclr, supervised, autoencoder = (
-        drop(base, last, column) for column in ("accuracy", "supervised", "autoencoder")
-    )
-    return Verdict.of(
-        (of_losses, f"points of accuracy lost from 0 to {some} bits, by loss: {loss_text}"),
-        (of_batches, f"by batch size: {batches}"),
-        (of_widths, f"by width: {widths}"),
+    def told(values: dict[object, float]) -> str:
+        return ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+
+    left = {
+        kept(value, varied(setting, none)[name], CHANCE)
+        for setting in settings
+        for name, value in varied(setting, last).items()
+    }
+    least = margin(*(row for row in rows if row["num_bits"] == some))
+    of_losses, of_batches, of_widths = map(varied, settings)
+    others = {name: value for name, value in of_losses.items() if name != base[0]["loss"]}
+    batches, widths = list(of_batches.values()), list(of_widths.values())
+    middle = of_losses[base[0]["loss"]]
+    keeps = {}
+    for column in ("accuracy", "supervised", "autoencoder"):
+        _, curve = over(base, "num_bits", column)
+        keeps[column] = kept(curve[-1], curve[0], CHANCE)
+    suffers = keeps["accuracy"] <= HALF
+    return judged(
         (
-            simclr > margin(*base) and max(supervised, autoencoder) < simclr / 2,
-            f"from 0 to {last} bits SimCLR loses {100 * simclr:.1f} points, the supervised encoder "
-            f"{100 * supervised:.1f}, the autoencoder {100 * autoencoder:.1f}",
+            f"{last} bits suppress the class under every loss, batch size and width",
+            max(left) <= HALF,
+            f"at most {100 * max(left):.0f}% of what is above chance is left",
+        ),
+        (
+            "other losses do not help",
+            not exceeds(max(others.values()) - middle, least) if suffers else None,
+            f"with {some} bits {told(of_losses)}; differences count from {points(least)} points",
+        ),
+        (
+            "larger batches help slightly",
+            exceeds(batches[-1] - batches[0], least) and batches[-1] - batches[0] < SLIGHTLY,
+            f"with {some} bits {told(of_batches)}",
+        ),
+        (
+            "wider encoders do not help",
+            not exceeds(widths[-1] - middle, least) if suffers else None,
+            f"with {some} bits {told(of_widths)}",
+        ),
+        (
+            "a supervised encoder and an autoencoder suffer much less",
+            suffers and min(keeps["supervised"], keeps["autoencoder"]) > HALF,
+            f"with {last} bits SimCLR keeps {100 * keeps['accuracy']:.0f}% of what it has above "
+            f"chance without, labels {100 * keeps['supervised']:.0f}%, the autoencoder "
+            f"{100 * keeps['autoencoder']:.0f}%, if its loss weighs a plane of bits a tenth as "
+            "much as a channel of the image",
         ),
     )

@@ -2,126 +2,139 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tools.reproduce.pairs import digit_and_rival, few_and_many
-from tools.reproduce.verdicts.base import POINTS, Rows, Verdict, arrow, falls, margin, over
+from tools.reproduce.verdicts.base import (
+    AGREE,
+    Rows,
+    Verdict,
+    arrow,
+    exceeds,
+    falls,
+    judged,
+    margin,
+    over,
+    points,
+    rises,
+)
 
 
 def overlay(rows: Rows) -> Verdict:
     """Claim (c) on images: more different digits, less of the object and more of the digit."""
-    counts, photograph = over(rows, "num_unique_digits", "simclr_class")
-    _, digit = over(rows, "num_unique_digits", "simclr_digit")
-    _, untrained = over(rows, "num_unique_digits", "untrained_digit")
-    _, supervised = over(rows, "num_unique_digits", "supervised_class")
-    _, autoencoder = over(rows, "num_unique_digits", "autoencoder_class")
+    curves = {
+        column: over(rows, "num_unique_digits", column)[1]
+        for column in (
+            "simclr_class",
+            "simclr_digit",
+            "supervised_class",
+            "autoencoder_class",
+            "untrained_digit",
+        )
+    }
+    counts, _ = over(rows, "num_unique_digits", "simclr_class")
     numbers = ", ".join(map(str, counts))
-    of_labels = margin(*rows, column="supervised_class")
-    return Verdict.of(
+    suffers = falls(curves["simclr_class"], margin(*rows, column="simclr_class"))
+    unchanged = float(np.ptp(curves["supervised_class"])) <= AGREE
+    return judged(
         (
-            falls(photograph, margin(*rows, column="simclr_class")),
-            f"with {numbers} different digits SimCLR's accuracy for the photograph is "
-            f"{arrow(photograph)}",
+            "the more different digits, the less SimCLR learns of the photograph",
+            suffers,
+            f"{arrow(curves['simclr_class'])} with {numbers} of them",
         ),
         (
-            falls([-value for value in digit], margin(*rows, column="simclr_digit")),
-            f"for the digit it is {arrow(digit)}",
+            "and the more of the digit",
+            rises(curves["simclr_digit"], margin(*rows, column="simclr_digit")),
+            f"{arrow(curves['simclr_digit'])}, untrained {arrow(curves['untrained_digit'])}",
         ),
         (
-            falls(photograph, margin(*rows, column="simclr_class"))
-            and float(np.ptp(supervised)) <= of_labels,
-            f"the supervised encoder's for the photograph is {arrow(supervised)}",
+            "a supervised encoder's accuracy for the photograph does not change, as SimCLR's does",
+            (unchanged if suffers else None),
+            f"{arrow(curves['supervised_class'])}",
         ),
-        beside=f"the autoencoder's for the photograph {arrow(autoencoder)}, the untrained "
-        f"encoder's for the digit {arrow(untrained)}",
+        beside=f"the autoencoder's for the photograph {arrow(curves['autoencoder_class'])}",
     )
 
 
 def overlay_causes(rows: Rows) -> Verdict:
-    """Where the trade-off of `overlay` appears when one thing is changed."""
-    fallen, risen, numbers = [], [], []
-    for cell, few, many in few_and_many(rows):
-        variant = cell.replace("-", " ")
-        photograph, digit = (
-            ([few[column], many[column]], margin(few, many, column=column))
-            for column in ("simclr_class", "simclr_digit")
-        )
-        if falls(*photograph):
-            fallen.append(variant)
-        if falls([-value for value in digit[0]], digit[1]):
-            risen.append(variant)
-        numbers.append(f"{variant} {arrow(photograph[0])}, {arrow(digit[0])}")
-    both = [variant for variant in fallen if variant in risen]
+    """What happens to the trade-off of `overlay` in other settings: told, not judged, since of
+    many settings one shows anything by chance."""
+    told = []
+    for variant, few, many in few_and_many(rows):
+        values = [arrow([few[column], many[column]]) for column in ("simclr_class", "simclr_digit")]
+        told.append(f"{variant.replace('-', ' ')} {values[0]} and {values[1]}")
     counts = sorted({row["num_unique_digits"] for row in rows})
-    told = f"from {counts[0]} to {counts[-1]} different digits"
-    return Verdict.of(
-        (bool(fallen), f"{told} the photograph falls with: {listed(fallen)}"),
-        (bool(risen), f"the digit rises with: {listed(risen)}"),
-        (bool(both), f"both happen with: {listed(both)}"),
-        beside="photograph, digit: " + "; ".join(numbers),
+    return judged(
+        beside=f"what is read of the background and of the digit, from {counts[0]} to "
+        f"{counts[-1]} different digits: {'; '.join(told)}"
     )
 
 
-def listed(names: Sequence[str]) -> str:
-    """Names as a text."""
-    return ", ".join(names) or "none of the variants"
-
-
 def multi_digit(rows: Rows) -> Verdict:
-    """Claim (e): the larger digit suppresses the smaller one; labels do not let it."""
+    """Claim (e): the larger digit suppresses the smaller one, and is learnt well."""
     side, pairs = digit_and_rival(rows)
+    curves = {
+        column: over(pairs, "rival", column)[1]
+        for column in (
+            "simclr_digit",
+            "untrained_digit",
+            "supervised_digit",
+            "simclr_rival",
+            "untrained_rival",
+        )
+    }
     sides, digit = over(pairs, "rival", "simclr_digit")
-    _, rival = over(pairs, "rival", "simclr_rival")
-    _, untrained = over(pairs, "rival", "untrained_digit")
-    _, supervised = over(pairs, "rival", "supervised_digit")
-    spread = margin(*pairs, column="simclr_digit")
+    gains = [x - y for x, y in zip(digit, curves["untrained_digit"], strict=True)]
+    largest = curves["simclr_rival"][-1] - curves["untrained_rival"][-1]
     several = [row for row in rows if "num_digits" in row]
     numbers, presence = over(several, "num_digits", "simclr_presence")
     _, told = over(several, "num_digits", "supervised_presence")
     _, chance = over(several, "num_digits", "chance_presence")
-    learnt = digit[0] - untrained[0] > spread
-    return Verdict.of(
+    least = margin(*pairs, column="simclr_digit")
+    return judged(
         (
-            learnt and falls(digit, spread),
-            f"beside a digit of {', '.join(map(str, sides))} pixels SimCLR's "
-            f"accuracy for the one of {side} is {arrow(digit)} (untrained {arrow(untrained)})",
+            f"the larger its rival, the less is learnt of a digit of {side} pixels",
+            exceeds(gains[0], least) and falls(gains, least) and falls(digit, least),
+            f"beside one of {', '.join(map(str, sides))} pixels {arrow(digit)}, untrained "
+            f"{arrow(curves['untrained_digit'])}",
         ),
         (
-            falls([-value for value in rival], margin(*pairs, column="simclr_rival")),
-            f"for that other digit it is {arrow(rival)}",
+            "the dominant one is learnt",
+            exceeds(largest, margin(pairs[-1], column="simclr_rival")),
+            f"the rival of {sides[-1]} pixels {curves['simclr_rival'][-1]:.3f}, untrained "
+            f"{curves['untrained_rival'][-1]:.3f}",
         ),
-        (
-            learnt and supervised[0] - supervised[-1] < (digit[0] - digit[-1]) / 2,
-            f"the supervised encoder's for the one of {side} is {arrow(supervised)}",
-        ),
-        beside=f"with {', '.join(map(str, numbers))} equal digits SimCLR's accuracy for which are "
-        f"there is {arrow(presence)}, the supervised encoder's {arrow(told)}, chance "
-        f"{arrow(chance)}",
+        beside=f"the supervised encoder's for the digit of {side} pixels, whose labels it learns, "
+        f"{arrow(curves['supervised_digit'])}; SimCLR's for the rival "
+        f"{arrow(curves['simclr_rival'])}; with {', '.join(map(str, numbers))} equal digits "
+        f"SimCLR's for which are there {arrow(presence)}, the supervised encoder's {arrow(told)}, "
+        f"chance {arrow(chance)}",
     )
 
 
 def local_features(rows: Rows) -> Verdict:
     """Claim (e): a loss on whole images gives features that tell what lies where."""
-    findings = []
-    for row in rows:
-        blocks = [block for block in (1, 2, 3) if f"trained_{block}" in row]
-        trained = {block: row[f"trained_{block}"] for block in blocks}
-        best = max(blocks, key=lambda block: trained[block])
-        controls = [row[key] for key in row if key in _LOCAL_CONTROLS]
-        findings.append(
-            (
-                trained[best] - max(controls) > POINTS,
-                f"{row['cell'].replace('-', ' ')}: balanced accuracy of the digit at a location, "
-                f"by block {arrow(list(trained.values()))}; best control, untrained or pixels, "
-                f"{max(controls):.3f}; chance 0.091",
-            )
-        )
-    return Verdict.of(*findings)
+    return judged(*(_local(row) for row in rows))
 
 
-_LOCAL_CONTROLS = [f"{kind}_{block}" for kind in ("untrained", "pixels") for block in (1, 2, 3)]
+def _local(row: Any) -> tuple[str, bool, str]:
+    blocks = [block for block in (1, 2, 3) if f"trained_{block}" in row]
+    trained, controls = [row[f"trained_{block}"] for block in blocks], []
+    better = False
+    for block in blocks:
+        control = max(("untrained", "pixels"), key=lambda name: row[f"{name}_{block}"])
+        controls.append(row[f"{control}_{block}"])
+        gain = row[f"trained_{block}"] - controls[-1]
+        better |= exceeds(gain, margin(row, column=f"trained_{block}"))
+    return (
+        f"{row['cell'].replace('-', ' ')}: a block of the trained encoder tells which digit lies "
+        "at a location, better than the pixels there and than itself before training",
+        better,
+        f"balanced accuracy by block {arrow(trained)}, the better of both controls "
+        f"{arrow(controls)}, chance 1/11",
+    )
 
 
 def views(rows: Rows) -> Verdict:
@@ -131,21 +144,23 @@ def views(rows: Rows) -> Verdict:
         for bits in (False, True)
     )
 
-    def learns(name: str) -> tuple[bool, str]:
+    def learns(name: str) -> tuple[str, bool, str]:
         row = without[name]
+        gain, least = row["accuracy"] - row["untrained"], margin(row)
         return (
-            row["accuracy"] - row["untrained"] > margin(row),
-            f"without bits {name} comes to {row['accuracy']:.3f} (untrained "
-            f"{row['untrained']:.3f})",
+            f"{name} alone teaches something of the digit",
+            exceeds(gain, least),
+            f"{row['accuracy']:.3f}, untrained {row['untrained']:.3f}; differences count from "
+            f"{points(least)} points",
         )
 
-    kept = ", ".join(
+    left = ", ".join(
         f"{name} {row['accuracy']:.3f}"
         for name, row in sorted(within.items(), key=lambda pair: -pair[1]["accuracy"])
     )
     untrained = next(iter(within.values()))["untrained"]
-    return Verdict.of(
+    return judged(
         learns("mixup"),
         learns("dropout"),
-        beside=f"with ten bits {kept} (untrained {untrained:.3f})",
+        beside=f"with ten bits {left} (untrained {untrained:.3f})",
     )

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from tools.reproduce.verdicts.base import Rows, Verdict, arrow, margin, over, spread
+from tools.reproduce.verdicts.base import (
+    Rows,
+    Verdict,
+    arrow,
+    exceeds,
+    judged,
+    margin,
+    over,
+    points,
+    rises,
+)
+
+
+def decided(difference: float, least: float) -> bool | None:
+    """Whether something is gained, or lost; None if the difference does not count."""
+    return difference > 0 if exceeds(abs(difference), least) else None
 
 
 def temperature(rows: Rows) -> Verdict:
@@ -17,61 +32,66 @@ def temperature(rows: Rows) -> Verdict:
     _, accuracy = over(plain, "temperature", "accuracy")
     _, hard_uniformity = over(hard, "temperature", "uniformity")
     shown = ", ".join(f"{t:g}" for t in temperatures)
-    best = int(np.argmax(accuracy))
-    ends = max(accuracy[0], accuracy[-1])
-    ranges = np.ptp(hard_uniformity), np.ptp(uniformity)
-    return Verdict.of(
+    inside, ends = max(accuracy[1:-1]), max(accuracy[0], accuracy[-1])
+    ranges = float(np.ptp(hard_uniformity)), float(np.ptp(uniformity))
+    least = margin(*plain)
+    rise = all(
+        rises(curve, margin(*plain, column=column))
+        for column, curve in (("uniformity", uniformity), ("tolerance", tolerance))
+    )
+    worse = min(accuracy) - simple["accuracy"]
+    return judged(
         (
-            bool((np.diff(uniformity) > 0).all() and (np.diff(tolerance) > 0).all()),
-            f"over the temperatures {shown} the uniformity of NT-Xent's projections (lower is more "
-            f"uniform) is {arrow(uniformity, 2)}, their tolerance {arrow(tolerance, 2)}",
+            "the higher the temperature, the less uniform and the more tolerant",
+            rise,
+            f"NT-Xent over {shown}: uniformity of the projections {arrow(uniformity, 2)} (lower is "
+            f"more uniform), tolerance {arrow(tolerance, 2)}",
         ),
         (
-            accuracy[best] - ends > margin(*plain),
-            f"accuracy is {arrow(accuracy)} (spread over seeds {spread(*plain)})",
+            "accuracy is best in between",
+            decided(inside - ends, least),
+            f"{arrow(accuracy)}; differences count from {points(least)} points",
         ),
         (
+            "a loss of hard negatives stays uniform",
             ranges[0] < ranges[1] / 2,
-            f"the uniformity of the hard loss is {arrow(hard_uniformity, 2)}: it varies by "
-            f"{ranges[0]:.2f}, that of NT-Xent by {ranges[1]:.2f}",
+            f"{arrow(hard_uniformity, 2)}: it varies by {ranges[0]:.2f}, NT-Xent by "
+            f"{ranges[1]:.2f}",
         ),
         (
-            simple["uniformity"] > max(uniformity)
-            and min(accuracy) - simple["accuracy"] > margin(*plain, simple),
-            f"the simple loss has a uniformity of {simple['uniformity']:.2f} and an accuracy of "
-            f"{simple['accuracy']:.3f}",
+            "one that treats all negatives alike is neither uniform nor as accurate",
+            exceeds(simple["uniformity"] - max(uniformity), 0) and exceeds(worse, least),
+            f"uniformity {simple['uniformity']:.2f}, accuracy {simple['accuracy']:.3f}",
         ),
     )
 
 
 def grids(rows: Rows) -> Verdict:
     """Chuang, Robinson, Wang and Isola: each correction is worth something."""
+    least = margin(*rows)
 
-    def gain(loss: str, setting: str) -> tuple[bool, str]:
+    def gain(claim: str, loss: str, setting: str) -> tuple[str, bool | None, str]:
         own = [row for row in rows if row["loss"] == loss]
         values, accuracy = over(own, setting, "accuracy")
         shown = ", ".join(f"{value:g}" for value in values)
         return (
-            max(accuracy[1:]) - accuracy[0] > margin(*own),
-            f"{loss} over {setting} {shown}: {arrow(accuracy)} (spread over seeds {spread(*own)})",
+            claim,
+            decided(max(accuracy[1:]) - accuracy[0], least),
+            f"{setting} {shown}: {arrow(accuracy)}; differences count from {points(least)} points",
         )
 
     own = [row for row in rows if row["loss"] == "align_uniform"]
-    best, three, less = (
-        max(
-            (row for row in own if chosen(row["alignment_weight"])),
-            key=lambda row: row["accuracy"],
-        )
-        for chosen in (lambda _: True, lambda weight: weight == 3, lambda weight: weight <= 1)
-    )
-    return Verdict.of(
-        gain("debiased", "tau_plus"),
-        gain("hard_negative", "beta"),
+    nt_xent = next(row for row in rows if row["loss"] == "debiased" and row["tau_plus"] == 0)
+    theirs = next(row for row in own if row["alignment_weight"] == 3 and row["t"] == 3)
+    best = max(own, key=lambda row: row["accuracy"])
+    return judged(
+        gain("correcting for negatives of the same class helps", "debiased", "tau_plus"),
+        gain("weighing hard negatives helps", "hard_negative", "beta"),
         (
-            best is three and three["accuracy"] - less["accuracy"] > margin(*own),
-            f"align_uniform comes to {three['accuracy']:.3f} with an alignment weight of 3 "
-            f"(t {three['t']:g}), to {less['accuracy']:.3f} with at most 1, and to "
-            f"{best['accuracy']:.3f} at best (weight {best['alignment_weight']:g}, t "
-            f"{best['t']:g}; spread over seeds {spread(*own)})",
+            "align_uniform with weight 3 and t = 3 is better than NT-Xent",
+            decided(theirs["accuracy"] - nt_xent["accuracy"], least),
+            f"{theirs['accuracy']:.3f} against {nt_xent['accuracy']:.3f}; the best of its grid is "
+            f"{best['accuracy']:.3f}, with weight {best['alignment_weight']:g} and t = "
+            f"{best['t']:g}",
         ),
     )
