@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ssl_keras.errors import UserError
+from tests.tools.worlds import as_claimed, pretended
+from tools.reproduce import __main__ as program
 from tools.reproduce import sweep
 from tools.reproduce.sweep import Run, finish, shares
 
@@ -32,18 +36,25 @@ def comparable(results: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in results.items() if key not in ("times", "paths")}
 
 
+def finished(runs: list[Run], directory: Path) -> list[dict[str, Any]]:
+    """The results of runs, all of which succeed."""
+    found = finish(runs, directory, jobs=2)
+    assert None not in found
+    return [results for results in found if results is not None]
+
+
 def test_only_missing_runs_are_run_and_repeat_their_numbers(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     runs = [Run(f"seed{seed}", {**TINY, "seed": seed}) for seed in (0, 1)]
-    first = finish(runs, tmp_path, jobs=2)
+    first = finished(runs, tmp_path)
     assert "0 of 2 runs are done" in capfd.readouterr().out
     assert first[0]["weights_sha256"] != first[1]["weights_sha256"]
     assert {path.name for path in tmp_path.iterdir()} == {"seed0", "seed1", ".lock"}
-    assert finish(runs, tmp_path, jobs=2) == first
+    assert finished(runs, tmp_path) == first
     assert "2 of 2 runs are done" in capfd.readouterr().out
     shutil.rmtree(tmp_path / "seed1")
-    again = finish(runs, tmp_path, jobs=2)
+    again = finished(runs, tmp_path)
     assert "1 of 2 runs are done" in capfd.readouterr().out
     assert again[0] == first[0]
     assert comparable(again[1]) == comparable(first[1])
@@ -55,18 +66,43 @@ def test_only_missing_runs_are_run_and_repeat_their_numbers(
     assert runs[0].results(tmp_path) is None
 
 
-def test_a_run_that_fails_is_named_with_its_last_words(tmp_path: Path) -> None:
-    runs = [Run("broken", {**TINY, "source": "npz:/no/such.npz"})]
-    with pytest.raises(UserError, match=r"The run broken failed \(.*\): .*no/such.npz"):
-        finish(runs, tmp_path, jobs=1)
+def test_a_run_that_fails_is_named_with_its_last_words_and_stops_no_other(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    runs = [Run("broken", {**TINY, "source": "npz:/no/such.npz"}), Run("whole", TINY)]
+    broken, whole = finish(runs, tmp_path, jobs=1)
+    assert broken is None
+    assert whole is not None
+    assert re.search(r"The run broken failed \(.*\): .*no/such.npz", capfd.readouterr().err)
+
+
+def test_a_failed_run_leaves_the_other_experiments_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def one_fails(runs: list[Run], *_: Any) -> list[dict[str, Any] | None]:
+        views = pretended("views", partial(as_claimed, "views"), 1)
+        randbit = pretended("randbit", partial(as_claimed, "randbit"), 1)
+        assert len(runs) == len(views) + len(randbit)
+        return [*views, *randbit[:-1], None]
+
+    monkeypatch.setattr(program, "finish", one_fails)
+    arguments = ["views", "randbit", "--seeds=1", f"--output={tmp_path / 'results'}"]
+    assert program.main(arguments) == 2
+    shown = capsys.readouterr()
+    assert "1 of 30 runs failed: randbit/t0.2-20-bits-seed0." in shown.err
+    assert (tmp_path / "results" / "views.png").exists()
+    assert not (tmp_path / "results" / "randbit.png").exists()
 
 
 def test_a_worker_that_dies_is_a_failed_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sweep.Worker, "command", [sys.executable, "-c", "print"])
-    with pytest.raises(UserError, match="The run only failed"):
-        finish([Run("only", TINY)], tmp_path, jobs=1)
+    runs = [Run(name, TINY) for name in ("first", "second")]
+    assert finish(runs, tmp_path, jobs=1) == [None, None]
+    shown = capfd.readouterr().err
+    assert "The run first failed" in shown
+    assert "The run second failed" in shown
 
 
 # A worker whose runs take a minute, and say who makes them.

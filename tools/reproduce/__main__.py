@@ -104,11 +104,20 @@ def reproduce(names: list[str], given: Any) -> None:
     runs = {name: runs_of(name, given.scale, given.seeds) for name in names}
     every = [run for own in runs.values() for run in own]
     results = iter(finish(every, given.runs / given.scale, given.jobs))
+    failed = []
     for name, own in runs.items():
-        measured = Measured(name, given.scale, given.seeds, [next(results) for _ in own])
-        write(measured, given.output)
-        print((given.output / f"{name}.md").read_text())
-        print(f"Written: {given.output / name}.csv, .md, .png, .svg")
+        found = [(run.name, next(results)) for run in own]
+        failed += [run for run, result in found if result is None]
+        complete = [result for _, result in found if result is not None]
+        if len(complete) == len(own):
+            write(Measured(name, given.scale, given.seeds, complete), given.output)
+            print((given.output / f"{name}.md").read_text())
+            print(f"Written: {given.output / name}.csv, .md, .png, .svg")
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(every)} runs failed: {', '.join(failed)}. Their last words are "
+            "above; what is complete has been written. The same command tries them again."
+        )
 
 
 def tell_hours(names: list[str], given: Any) -> None:

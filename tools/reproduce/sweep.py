@@ -126,12 +126,13 @@ class Worker:
         self.process.wait()
 
 
-def finish(runs: Sequence[Run], directory: Path, jobs: int) -> list[dict[str, Any]]:
-    """Run what is not done, and return the results of all, in order.
+def finish(runs: Sequence[Run], directory: Path, jobs: int) -> list[dict[str, Any] | None]:
+    """Run what is not done, and return the results of all, in order: None for runs that failed.
 
     They are made by `jobs` processes, each on its own processor cores. Interrupting (Ctrl-C,
     SIGTERM, a closed terminal) ends the runs in progress, and only they are repeated the next time;
-    they also end if this process is killed.
+    they also end if this process is killed. Of a run that fails its last words are printed, and the
+    others go on.
 
     Args:
         runs: the runs; two of them must not have one name.
@@ -139,7 +140,7 @@ def finish(runs: Sequence[Run], directory: Path, jobs: int) -> list[dict[str, An
         jobs: how many at a time.
 
     Raises:
-        UserError: a run failed, with its last words; or another sweep uses the directory.
+        UserError: another sweep uses the directory, or it cannot be written.
     """
     from tqdm import tqdm
 
@@ -160,6 +161,7 @@ def finish(runs: Sequence[Run], directory: Path, jobs: int) -> list[dict[str, An
         with tqdm(
             total=len(missing), unit="run", dynamic_ncols=True, disable=not missing
         ) as progress:
+            shown = time.monotonic()
             try:
                 while missing or busy:
                     while missing and (free or idle):
@@ -171,18 +173,29 @@ def finish(runs: Sequence[Run], directory: Path, jobs: int) -> list[dict[str, An
                         code = worker.ended()
                         if code is not None and worker.run is not None:
                             busy.remove(worker)
-                            idle.append(worker)
-                            _finished(worker.run, code, directory)
+                            if worker.process.poll() is None:
+                                idle.append(worker)
+                            else:  # it has died with its run; another takes its place
+                                free.append(worker.cores)
+                            failure = _finished(worker.run, code, directory)
+                            if failure:
+                                progress.write(failure, file=sys.stderr)
                             progress.update()
+                    progress.set_postfix_str(_in_progress(busy), refresh=False)
+                    if time.monotonic() - shown > 1:
+                        shown = time.monotonic()
+                        progress.refresh()
                     time.sleep(0.05)
             finally:
                 for worker in (*idle, *busy):
+                    worker.process.terminate()
+                for worker in (*idle, *busy):
                     worker.dismiss()
-        found = [run.results(directory) for run in runs]
-    absent = [run.name for run, results in zip(runs, found, strict=True) if results is None]
-    if absent:
-        raise UserError(f"The runs {', '.join(absent)} ended without their results.")
-    return [results for results in found if results is not None]
+        return [run.results(directory) for run in runs]
+
+
+def _in_progress(busy: Sequence[Worker]) -> str:
+    return ", ".join(worker.run.name for worker in busy if worker.run is not None)
 
 
 def shares(jobs: int) -> list[set[int]]:
@@ -209,13 +222,15 @@ def _worker_for(run: Run, free: list[set[int]], idle: list[Worker]) -> Worker:
     return Worker(free.pop(0), environment)
 
 
-def _finished(run: Run, code: int, directory: Path) -> None:
+def _finished(run: Run, code: int, directory: Path) -> str:
+    """Clear away after a run; returns what is to be said if it failed."""
     log = run.log(directory)
     if code:
         words = " ".join(log.read_text(errors="replace").split("\n")[-6:]).strip()
-        raise UserError(f"The run {run.name} failed ({log}): {words}")
+        return f"The run {run.name} failed ({log}): {words}"
     log.unlink()
     (directory / f"{run.name}.flags").unlink()
+    return ""
 
 
 @contextmanager
