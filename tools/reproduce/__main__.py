@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--output",
         type=Path,
-        help="of the results (docs/results; of other scales than the laptop RUNS/SCALE-results)",
+        help="of the results (RUNS/SCALE-results; of the report of the laptop docs/results)",
     )
     given: Any = parser.parse_args(arguments)
 
@@ -78,8 +78,9 @@ def main(arguments: list[str] | None = None) -> int:
             tell_hours(chosen, given)
             return
         if given.output is None:
+            shipped = REPORT in given.names and given.scale == "laptop"
             own = given.runs / f"{given.scale}-results"
-            given.output = Path("docs/results") if given.scale == "laptop" else own
+            given.output = Path("docs/results") if shipped else own
         if not given.output.name.strip("."):
             raise UserError(f"output is {given.output}: name a folder, such as docs/results.")
         try:

@@ -179,6 +179,7 @@ def write_report(measured: Mapping[str, Measured], scale: str, output: Path) -> 
         "before training ([how](evaluation.md)). Each figure lies beside its table as SVG too.",
         "",
         "`python -m tools.reproduce NAME --jobs=2` repeats any of it, and does what is missing; "
+        "`python -m tools.reproduce report` then renews this page. "
         "`--scale=smoke` tries everything in small, `--scale=full` is the papers' data through "
         "TensorFlow Datasets, for a GPU (`--estimate` measures a few steps, and tells how long it "
         "would take on this machine).",

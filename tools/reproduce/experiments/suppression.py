@@ -18,7 +18,7 @@ from tools.reproduce.experiments.base import (
 )
 
 UNIQUE = (2, 100, 4000)
-SIZES = (8, 14, 28, 44)
+SIZES = {"laptop": (8, 14, 28, 44), "full": (30, 40, 60, 80)}
 NUMBERS = (2, 4, 9)
 _THREE = "linear,supervised,autoencoder"
 
@@ -73,7 +73,7 @@ def _multi_digit_cells(scale: str) -> dict[str, dict[str, Any]]:
     several digits of one size."""
     base = _canvas(scale)
     cells = {}
-    for side in SIZES:
+    for side in SIZES[scale]:
         own = "small_digit" if side > 20 else "large_digit"
         cells[f"beside-{side}"] = {**base, "digit_sizes": f"20,{side}", "baseline_feature": own}
     # Fourteen pixels each, so that as many as sixteen fit.
@@ -94,7 +94,7 @@ def _local_cells(scale: str) -> dict[str, dict[str, Any]]:
     heads = {"heads": "local_features,supervised"}
     return {
         "four-digits": {**_canvas(scale), "num_digits": 4, **heads},
-        "digits-over-clothes": {**_clothes(scale), **heads},
+        f"digits-over-{'flowers' if scale == 'full' else 'clothes'}": {**_clothes(scale), **heads},
     }
 
 
