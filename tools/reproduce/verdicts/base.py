@@ -99,11 +99,11 @@ def exceeds(difference: float, least: float) -> bool:
 
 
 def falls(values: Sequence[float], least: float) -> bool:
-    """Whether values end lower than they begin by more than that, and never rise by more."""
+    """Whether values end lower than they begin by more than that, and never rise between two
+    neighbours by more than that and than `AGREE`: of many steps one is large by chance."""
     steps = np.diff(values)
-    return not any(exceeds(step, least) for step in steps) and exceeds(
-        values[0] - values[-1], least
-    )
+    step = max(least, AGREE)
+    return exceeds(values[0] - values[-1], least) and not any(exceeds(x, step) for x in steps)
 
 
 def rises(values: Sequence[float], least: float) -> bool:
