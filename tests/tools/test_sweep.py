@@ -64,6 +64,8 @@ def test_only_missing_runs_are_run_and_repeat_their_numbers(
     path = tmp_path / "seed0" / "results.json"
     path.write_text(path.read_text().replace('"version": 1', '"version": 0'))
     assert runs[0].results(tmp_path) is None
+    path.write_text("{}")
+    assert runs[0].results(tmp_path) is None
 
 
 def test_a_run_that_fails_is_named_with_its_last_words_and_stops_no_other(
