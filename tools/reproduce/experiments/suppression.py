@@ -35,7 +35,7 @@ def _overlay_cells(scale: str) -> dict[str, dict[str, Any]]:
 
 
 def _cause_cells(scale: str) -> dict[str, dict[str, Any]]:
-    """Two and all digits over photographs, with one thing changed at a time."""
+    """Two and all digits over photographs, in other settings than those of `overlay`."""
     cells = _overlay_cells(scale)
     few, many = (cells[f"{count}-digits"] for count in (min(UNIQUE), max(UNIQUE)))
     strong = {"color_strength": 1.0, "grayscale": 0.5}

@@ -135,3 +135,10 @@ def over(rows: Rows, setting: str, column: str) -> tuple[list[Any], list[float]]
     """
     own = sorted(rows, key=lambda row: row[setting])
     return [row[setting] for row in own], [row[column] for row in own]
+
+
+def curves(rows: Rows, setting: str, *columns: str) -> tuple[list[Any], dict[str, list[float]]]:
+    """A setting's values in order, and several columns over them, see `over`."""
+    return sorted(row[setting] for row in rows), {
+        column: over(rows, setting, column)[1] for column in columns
+    }

@@ -12,11 +12,11 @@ from tools.reproduce.verdicts.base import (
     Rows,
     Verdict,
     arrow,
+    curves,
     exceeds,
     falls,
     judged,
     margin,
-    over,
     points,
     rises,
 )
@@ -24,37 +24,35 @@ from tools.reproduce.verdicts.base import (
 
 def overlay(rows: Rows) -> Verdict:
     """Claim (c) on images: more different digits, less of the object and more of the digit."""
-    curves = {
-        column: over(rows, "num_unique_digits", column)[1]
-        for column in (
-            "simclr_class",
-            "simclr_digit",
-            "supervised_class",
-            "autoencoder_class",
-            "untrained_digit",
-        )
-    }
-    counts, _ = over(rows, "num_unique_digits", "simclr_class")
+    counts, found = curves(
+        rows,
+        "num_unique_digits",
+        "simclr_class",
+        "simclr_digit",
+        "supervised_class",
+        "autoencoder_class",
+        "untrained_digit",
+    )
     numbers = ", ".join(map(str, counts))
-    suffers = falls(curves["simclr_class"], margin(*rows, column="simclr_class"))
-    unchanged = float(np.ptp(curves["supervised_class"])) <= AGREE
+    suffers = falls(found["simclr_class"], margin(*rows, column="simclr_class"))
+    unchanged = float(np.ptp(found["supervised_class"])) <= AGREE
     return judged(
         (
             "the more different digits, the less SimCLR learns of the photograph",
             suffers,
-            f"{arrow(curves['simclr_class'])} with {numbers} of them",
+            f"{arrow(found['simclr_class'])} with {numbers} of them",
         ),
         (
             "and the more of the digit",
-            rises(curves["simclr_digit"], margin(*rows, column="simclr_digit")),
-            f"{arrow(curves['simclr_digit'])}, untrained {arrow(curves['untrained_digit'])}",
+            rises(found["simclr_digit"], margin(*rows, column="simclr_digit")),
+            f"{arrow(found['simclr_digit'])}, untrained {arrow(found['untrained_digit'])}",
         ),
         (
             "a supervised encoder's accuracy for the photograph does not change, as SimCLR's does",
-            (unchanged if suffers else None),
-            f"{arrow(curves['supervised_class'])}",
+            unchanged if suffers else None,
+            f"{arrow(found['supervised_class'])}",
         ),
-        beside=f"the autoencoder's for the photograph {arrow(curves['autoencoder_class'])}",
+        beside=f"the autoencoder's for the photograph {arrow(found['autoencoder_class'])}",
     )
 
 
@@ -75,42 +73,42 @@ def overlay_causes(rows: Rows) -> Verdict:
 def multi_digit(rows: Rows) -> Verdict:
     """Claim (e): the larger digit suppresses the smaller one, and is learnt well."""
     side, pairs = digit_and_rival(rows)
-    curves = {
-        column: over(pairs, "rival", column)[1]
-        for column in (
-            "simclr_digit",
-            "untrained_digit",
-            "supervised_digit",
-            "simclr_rival",
-            "untrained_rival",
-        )
-    }
-    sides, digit = over(pairs, "rival", "simclr_digit")
-    gains = [x - y for x, y in zip(digit, curves["untrained_digit"], strict=True)]
-    largest = curves["simclr_rival"][-1] - curves["untrained_rival"][-1]
+    sides, found = curves(
+        pairs,
+        "rival",
+        "simclr_digit",
+        "untrained_digit",
+        "supervised_digit",
+        "simclr_rival",
+        "untrained_rival",
+    )
+    digit = found["simclr_digit"]
+    gains = [x - y for x, y in zip(digit, found["untrained_digit"], strict=True)]
+    largest = found["simclr_rival"][-1] - found["untrained_rival"][-1]
     several = [row for row in rows if "num_digits" in row]
-    numbers, presence = over(several, "num_digits", "simclr_presence")
-    _, told = over(several, "num_digits", "supervised_presence")
-    _, chance = over(several, "num_digits", "chance_presence")
+    numbers, presence = curves(
+        several, "num_digits", "simclr_presence", "supervised_presence", "chance_presence"
+    )
     least = margin(*pairs, column="simclr_digit")
     return judged(
         (
             f"the larger its rival, the less is learnt of a digit of {side} pixels",
             exceeds(gains[0], least) and falls(gains, least) and falls(digit, least),
             f"beside one of {', '.join(map(str, sides))} pixels {arrow(digit)}, untrained "
-            f"{arrow(curves['untrained_digit'])}",
+            f"{arrow(found['untrained_digit'])}",
         ),
         (
             "the dominant one is learnt",
             exceeds(largest, margin(pairs[-1], column="simclr_rival")),
-            f"the rival of {sides[-1]} pixels {curves['simclr_rival'][-1]:.3f}, untrained "
-            f"{curves['untrained_rival'][-1]:.3f}",
+            f"the rival of {sides[-1]} pixels {found['simclr_rival'][-1]:.3f}, untrained "
+            f"{found['untrained_rival'][-1]:.3f}",
         ),
         beside=f"the supervised encoder's for the digit of {side} pixels, whose labels it learns, "
-        f"{arrow(curves['supervised_digit'])}; SimCLR's for the rival "
-        f"{arrow(curves['simclr_rival'])}; with {', '.join(map(str, numbers))} equal digits "
-        f"SimCLR's for which are there {arrow(presence)}, the supervised encoder's {arrow(told)}, "
-        f"chance {arrow(chance)}",
+        f"{arrow(found['supervised_digit'])}; SimCLR's for the rival "
+        f"{arrow(found['simclr_rival'])}; with {', '.join(map(str, numbers))} equal digits "
+        f"SimCLR's for which are there {arrow(presence['simclr_presence'])}, the supervised "
+        f"encoder's {arrow(presence['supervised_presence'])}, chance "
+        f"{arrow(presence['chance_presence'])}",
     )
 
 
@@ -124,8 +122,7 @@ def _local(row: Any) -> tuple[str, bool, str]:
     trained, controls = [row[f"trained_{block}"] for block in blocks], []
     better = False
     for block in blocks:
-        control = max(("untrained", "pixels"), key=lambda name: row[f"{name}_{block}"])
-        controls.append(row[f"{control}_{block}"])
+        controls.append(max(row[f"untrained_{block}"], row[f"pixels_{block}"]))
         gain = row[f"trained_{block}"] - controls[-1]
         better |= exceeds(gain, margin(row, column=f"trained_{block}"))
     return (
