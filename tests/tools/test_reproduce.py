@@ -16,7 +16,9 @@ from ssl_keras.config import Config
 from tests.tools.worlds import as_claimed, features_of, pretended
 from tools.reproduce import __main__ as program
 from tools.reproduce.experiments import EXPERIMENTS, SCALES
-from tools.reproduce.report import Measured, write, write_report
+from tools.reproduce.experiments.base import either
+from tools.reproduce.measured import Measured
+from tools.reproduce.report import results_page, write, write_report
 from tools.reproduce.sweep import Run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -37,7 +39,7 @@ def test_table_and_figure_follow_from_the_results(name: str, tmp_path: Path) -> 
     generator = np.random.default_rng(0)
     results = pretended(name, lambda *_: generator.random())
     features = features_of(name)
-    measured = Measured(name, "laptop", 3, results)
+    measured = Measured.of(name, "laptop", 3, results)
     rows = measured.rows
     column, key = next(iter(experiment.measures.items()))
     for row, feature in zip(rows[: len(features)], features, strict=True):
@@ -76,7 +78,7 @@ def test_a_measure_that_is_missing_leaves_the_report_standing(name: str, tmp_pat
     key = EXPERIMENTS[name].measures["accuracy"]
     for result in results[:-1]:
         result["results"] = {n: v for n, v in result["results"].items() if n != key}
-    measured = Measured(name, "laptop", 1, results)
+    measured = Measured.of(name, "laptop", 1, results)
     text = write_report({name: measured}, "laptop", tmp_path).read_text()
     assert "**Told, not judged.**" in text
     assert "some run has not measured 'accuracy'" in text
@@ -93,7 +95,7 @@ def test_pictures_of_runs_are_shown_in_the_report(tmp_path: Path) -> None:
     results[3]["paths"] = {"workdir": str(tmp_path / "gone")}
     (tmp_path / "docs").mkdir()
     page = write_report(
-        {name: Measured(name, "laptop", 2, results)}, "laptop", tmp_path / "docs"
+        {name: Measured.of(name, "laptop", 2, results)}, "laptop", tmp_path / "docs"
     ).read_text()
     cell = list(EXPERIMENTS[name].cells("laptop"))[1]
     shown = f"local_features-{cell}-local_features-clusters.png"
@@ -126,13 +128,94 @@ def test_report_takes_the_seeds_that_are_done(
     for link in re.findall(r"\]\(#([^)]*)\)", text):
         assert f"### {link.replace('-', ' ')}\n" in text
     made.clear()
-    assert program.main(["report", f"--output={output}"]) == 2
+    assert program.main(["report", f"--output={output}"]) == 0
+    assert "views                1 of 3 seeds, recorded earlier" in capsys.readouterr().out
+    assert (tmp_path / "docs" / "results.md").read_text() == text
+    assert program.main(["report", f"--output={tmp_path}/none/results"]) == 2
     assert "No experiment of scale laptop is done" in capsys.readouterr().err
     assert program.main(["report", "views", f"--output={output}"]) == 2
     assert program.main(["views", "--output=.."]) == 2
     assert "name a folder" in capsys.readouterr().err
     assert program.main(["vews", f"--output={output}"]) == 2
     assert "views" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["views", "temperature", "local_features", "data_sets"])
+def test_a_record_tells_what_the_runs_told(name: str, tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    results = pretended(name, lambda *_: generator.integers(1000) / 1000)
+    results[1] |= {"steps": 5, "hardware": {"gpus": ["Sheet"], "processor": "x", "cores": 12}}
+    measured = Measured.of(name, "laptop", 3, results)
+    recorded = measured.record(tmp_path)
+    assert recorded == Measured.recorded(name, "laptop", tmp_path)
+    assert (recorded.seeds, recorded.command) == (3, measured.command)
+    assert "of 5 or 320 steps" in recorded.note
+    assert "on 1 or 12 core(s) of Sheet or Abacus" in recorded.note
+    assert f"{len(results)} runs" in recorded.note
+    assert f"{len(results) / 360:.1f} hours in all" in recorded.note
+    for row, told in zip(measured.rows, recorded.rows, strict=True):
+        assert set(row) == set(told)
+        for key, value in row.items():
+            if isinstance(value, float):
+                np.testing.assert_allclose(told[key], value, rtol=1e-5)
+            else:
+                assert str(told[key]) == str(value)
+    first = (tmp_path / f"{name}.csv").read_bytes()
+    recorded.record(tmp_path)
+    assert (tmp_path / f"{name}.csv").read_bytes() == first
+
+
+def test_a_record_is_kept_where_fewer_seeds_are_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def world(value: float, seeds: int) -> dict[str, dict[str, Any]]:
+        names = [run.name for run in program.runs_of("views", "laptop", seeds)]
+        return dict(zip(names, pretended("views", lambda *_: value, seeds), strict=True))
+
+    made = world(0.25, 2)
+    monkeypatch.setattr(Run, "results", lambda self, _: made.get(self.name))
+
+    def reported() -> tuple[str, str]:
+        assert program.main(["report", f"--output={tmp_path}/results"]) == 0
+        told = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("views"))
+        row = next(csv.DictReader((tmp_path / "results" / "views.csv").open()))
+        return told.split(maxsplit=1)[1], row["accuracy"]
+
+    assert reported() == ("2 of 3 seeds", "0.25")
+    made = world(0.5, 1)
+    assert reported() == ("2 of 3 seeds, recorded earlier", "0.25")
+    made = world(0.5, 2)
+    assert reported() == ("2 of 3 seeds", "0.5")
+    made = world(0.75, 3)
+    assert reported() == ("3 of 3 seeds", "0.75")
+    # Tables of another scale, or of an earlier version, are none of this report.
+    assert Measured.recorded("views", "full", tmp_path / "results") is None
+    (tmp_path / "results" / "views.csv").write_text("cell,seeds\ncrop,3\n")
+    assert Measured.recorded("views", "laptop", tmp_path / "results") is None
+    (tmp_path / "results" / "views.csv").write_text("cell,seeds,scale\ncrop,3,laptop\n")
+    made = {}
+    assert program.main(["report", f"--output={tmp_path}/results"]) == 2
+    told = capsys.readouterr().err
+    assert "lacks commit, cores, hardware, seconds, steps in line 2" in told
+    assert "python -m tools.reproduce views" in told
+
+
+def test_the_page_of_results_follows_from_its_tables() -> None:
+    folder = ROOT / "docs" / "results"
+    found = {name: Measured.recorded(name, "laptop", folder) for name in EXPERIMENTS}
+    measured = {name: value for name, value in found.items() if value is not None}
+    lines = results_page(measured, "laptop", folder)
+    assert (ROOT / "docs" / "results.md").read_text().splitlines() == lines
+    assert not any("Not run yet" in line for line in lines)
+    for name, value in measured.items():
+        text = (folder / f"{name}.md").read_text()
+        assert value.note in text
+        assert value.verdict is None or "\n".join(value.verdict.lines()) in text
+
+
+def test_what_differs_is_named_once() -> None:
+    assert either(["2400", "120", "480 or 120"]) == "120 or 480 or 2400"
+    assert either(["b", "a or b"]) == "a or b"
 
 
 def test_data_set_cells_are_the_flagfiles() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.tools.worlds import JUDGED, Values, as_claimed, pretended, sides
 from tools.reproduce.experiments import EXPERIMENTS, SECTIONS
-from tools.reproduce.report import Measured
+from tools.reproduce.measured import Measured
 from tools.reproduce.verdicts import Verdict
 from tools.reproduce.verdicts.base import exceeds, falls, margin
 
@@ -22,7 +22,7 @@ CLAIMED = [name for name in JUDGED if EXPERIMENTS[name].claim]
 
 def judged(name: str, world: Values) -> Verdict:
     """The verdict on a world, by two seeds that agree."""
-    verdict = Measured(name, "laptop", 2, pretended(name, world, 2)).verdict
+    verdict = Measured.of(name, "laptop", 2, pretended(name, world, 2)).verdict
     assert verdict is not None
     return verdict
 

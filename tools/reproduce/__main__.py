@@ -6,11 +6,12 @@
     python -m tools.reproduce losses --scale=full --estimate
 
 Runs that are done are kept: the same command, repeated after an interruption, does the rest. It
-writes NAME.csv, NAME.md, NAME.png and NAME.svg to --output, made from the runs' directories and
-nothing else. "all" takes every experiment; "report" runs nothing, and writes what is done, with as
-many seeds as are done, and the page of all results beside the folder --output. --estimate runs
-nothing either: it measures a few small steps of the first cell, and tells about how long it would
-take.
+writes NAME.csv, from the runs' directories and nothing else, and from NAME.csv the rest: NAME.md,
+NAME.png and NAME.svg, all to --output. "all" takes every experiment. "report" runs nothing, and
+writes what is done, with as many seeds as are done, and the page of all results beside the folder
+--output; of an experiment whose runs are not here, or fewer of them than before, it keeps the
+table NAME.csv that --output holds. --estimate runs nothing either: it measures a few small steps
+of the first cell, and tells about how long it would take.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from ssl_keras import startup
 from ssl_keras.errors import UserError, unknown_name
 from tools.common import build_parser
 from tools.reproduce.experiments import EXPERIMENTS, SCALES
-from tools.reproduce.report import Measured, write, write_report
+from tools.reproduce.measured import Measured
+from tools.reproduce.report import write, write_report
 from tools.reproduce.sweep import Run, finish
 
 ALL, REPORT = "all", "report"
@@ -35,14 +37,18 @@ def runs_of(name: str, scale: str, seeds: int) -> list[Run]:
     return [Run(f"{name}/{run.name}", run.settings) for run in found]
 
 
-def done(name: str, scale: str, seeds: int, runs: Path) -> Measured | None:
-    """What there is of an experiment, with as many seeds, up to `seeds`, as are done; or None."""
-    for count in range(seeds, 0, -1):
-        results = [run.results(runs / scale) for run in runs_of(name, scale, count)]
+def done(name: str, given: Any) -> Measured | None:
+    """What there is of an experiment: its runs, with as many seeds, up to the wanted number, as
+    are done, or what was recorded of more seeds earlier; or None."""
+    recorded = Measured.recorded(name, given.scale, given.output)
+    least = recorded.seeds if recorded else 1
+    for count in range(given.seeds, least - 1, -1):
+        runs = runs_of(name, given.scale, count)
+        results = [run.results(given.runs / given.scale) for run in runs]
         found = [result for result in results if result is not None]
         if len(found) == len(results):
-            return Measured(name, scale, count, found)
-    return None
+            return Measured.of(name, given.scale, count, found)
+    return recorded
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -111,7 +117,7 @@ def reproduce(names: list[str], given: Any) -> None:
         failed += [run for run, result in found if result is None]
         complete = [result for _, result in found if result is not None]
         if len(complete) == len(own):
-            write(Measured(name, given.scale, given.seeds, complete), given.output)
+            write(Measured.of(name, given.scale, given.seeds, complete), given.output)
             print((given.output / f"{name}.md").read_text())
             print(f"Written: {given.output / name}.csv, .md, .png, .svg")
     if failed:
@@ -139,15 +145,16 @@ def tell_hours(names: list[str], given: Any) -> None:
 
 def report(given: Any) -> None:
     """Write what is done."""
-    found = {name: done(name, given.scale, given.seeds, given.runs) for name in EXPERIMENTS}
+    found = {name: done(name, given) for name in EXPERIMENTS}
     measured = {name: value for name, value in found.items() if value is not None}
     for name in EXPERIMENTS:
         seeds = measured[name].seeds if name in measured else 0
-        print(f"{name:20s} {seeds} of {given.seeds} seeds")
+        source = ", recorded earlier" if name in measured and measured[name].is_record else ""
+        print(f"{name:20s} {seeds} of {given.seeds} seeds{source}")
     if not measured:
         raise UserError(
-            f"No experiment of scale {given.scale} is done in {given.runs}: run one first, as in "
-            "python -m tools.reproduce randbit."
+            f"No experiment of scale {given.scale} is done in {given.runs}, or recorded in "
+            f"{given.output}: run one first, as in python -m tools.reproduce randbit."
         )
     print(f"Written: {write_report(measured, given.scale, given.output)}")
 

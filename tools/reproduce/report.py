@@ -2,87 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ssl_keras.registry import plain
 from tools.reproduce.experiments import EXPERIMENTS, SECTIONS, Experiment
-from tools.reproduce.verdicts import Verdict
+from tools.reproduce.measured import Measured
 
 # Tables with more rows stand on a page of their own.
 _ROWS_SHOWN = 16
-
-
-@dataclass(frozen=True)
-class Measured:
-    """An experiment whose runs are done.
-
-    Attributes:
-        name: of the experiment.
-        scale: smoke, laptop or full.
-        seeds: runs of each cell.
-        results: of the runs, in the order of `Experiment.runs`.
-    """
-
-    name: str
-    scale: str
-    seeds: int
-    results: Sequence[Mapping[str, Any]]
-
-    @property
-    def experiment(self) -> Experiment:
-        """What was asked."""
-        return EXPERIMENTS[self.name]
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        """See `Experiment.summary`."""
-        return self.experiment.summary(self.scale, self.seeds, self.results)
-
-    @property
-    def command(self) -> str:
-        """What makes it."""
-        return f"python -m tools.reproduce {self.name} --scale={self.scale} --seeds={self.seeds}"
-
-    @property
-    def note(self) -> str:
-        """How the numbers came about, read from the results."""
-
-        def found(values: Any) -> str:
-            return " or ".join(map(str, sorted(set(values))))
-
-        results = self.results
-        spread = "mean ± standard deviation over seeds" if self.seeds > 1 else "one seed"
-        hours = sum(result["times"]["total"] for result in results) / 3600
-        gpus = found(gpu for result in results for gpu in result["hardware"]["gpus"])
-        hardware = gpus or found(result["hardware"]["processor"] for result in results)
-        cores = found(result["hardware"]["cores"] for result in results)
-        commits = found(_short(r["versions"].get("commit")) for r in results)
-        return (
-            f"`{self.command}`: {len(results)} runs of {found(r['steps'] for r in results)} steps, "
-            f"{spread}; {hours:.1f} hours in all on {cores} core(s) of {hardware} for each run; "
-            f"commit {commits}."
-        )
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """What it says about its claim; None if there is nothing to be said."""
-        if self.experiment.verdict is None or self.scale == "smoke":
-            return None
-        try:
-            return self.experiment.verdict(self.rows)
-        except KeyError as error:  # a run that has not measured everything
-            return Verdict((), f"some run has not measured {error}")
-
-
-def _short(commit: Any) -> str:
-    """A commit in ten digits, with the mark of what is not committed."""
-    digits, changed, _ = str(commit).partition("+")
-    return digits[:10] + changed + ("changes" if changed else "")
 
 
 def table(experiment: Experiment, rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -109,31 +38,39 @@ def _cell(row: Mapping[str, Any], column: str) -> str:
     return text
 
 
-def write(measured: Measured, output: Path) -> None:
-    """NAME.csv, NAME.md, and the figure as NAME.png and NAME.svg."""
+def write(measured: Measured, output: Path) -> Measured:
+    """NAME.csv, NAME.md, and the figure as NAME.png and NAME.svg; all but the first follow from
+    the first. Returns what is recorded there."""
+    name = measured.name
+    for file, picture in measured.pictures.items():
+        if picture != output / file:
+            shutil.copyfile(picture, output / file)
+    recorded = measured.record(output)
+    (output / f"{name}.md").write_text("\n".join(_page(recorded)) + "\n")
+    _draw(recorded, output)
+    return recorded
+
+
+def _page(measured: Measured) -> list[str]:
+    experiment = measured.experiment
+    lines = [experiment.question, ""]
+    lines += [*measured.verdict.lines(), ""] if measured.verdict else []
+    lines += [measured.note, "", *table(experiment, measured.rows)]
+    if experiment.published:
+        lines += ["", f"In brackets: published values ({experiment.published_on})."]
+    return lines
+
+
+def _draw(measured: Measured, output: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    name, experiment, rows = measured.name, measured.experiment, measured.rows
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    with (output / f"{name}.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({key: plain(value) for key, value in row.items()})
-    lines = [experiment.question, ""]
-    lines += [*measured.verdict.lines(), ""] if measured.verdict else []
-    lines += [measured.note, "", *table(experiment, rows)]
-    if experiment.published:
-        lines += ["", f"In brackets: published values ({experiment.published_on})."]
-    (output / f"{name}.md").write_text("\n".join(lines) + "\n")
-    for path, picture in pictures(measured).items():
-        shutil.copyfile(picture, output / path)
+    name, experiment = measured.name, measured.experiment
     figure, axes = plt.subplots(1, experiment.panels, figsize=(3.8 * experiment.panels, 3.3))
     try:
-        experiment.figure(list(axes) if experiment.panels > 1 else [axes], rows)
+        experiment.figure(list(axes) if experiment.panels > 1 else [axes], measured.rows)
     except KeyError as error:  # the rest of the report is worth having
         figure.clear()
         figure.text(0.05, 0.5, f"Not drawn: some run has not measured {error}.")
@@ -145,33 +82,28 @@ def write(measured: Measured, output: Path) -> None:
     plt.close(figure)
 
 
-def pictures(measured: Measured) -> dict[str, Path]:
-    """What is shown of single runs: name of the file -> where it is, of those that are there."""
-    found = {}
-    for index, cell in enumerate(measured.experiment.cells(measured.scale)):
-        workdir = measured.results[index * measured.seeds].get("paths", {}).get("workdir", "")
-        for name in measured.experiment.pictures:
-            path = Path(workdir) / name
-            if path.is_file():
-                found[f"{measured.name}-{cell}-{path.name}"] = path
-    return found
-
-
 def write_report(measured: Mapping[str, Measured], scale: str, output: Path) -> Path:
     """The page of all experiments, beside the folder of their tables and figures.
 
     Args:
-        measured: name -> the experiments whose runs are done.
+        measured: name -> the experiments of which there are results.
         scale: of the others, for the command that would make them.
         output: the folder; its tables and figures are written too.
     """
-    for found in measured.values():
-        write(found, output)
+    recorded = {name: write(found, output) for name, found in measured.items()}
+    path = output.with_name(f"{output.name}.md")
+    path.write_text("\n".join(results_page(recorded, scale, output)) + "\n")
+    return path
+
+
+def results_page(measured: Mapping[str, Measured], scale: str, output: Path) -> list[str]:
+    """The lines of the page of all experiments, see `write_report`."""
     lines = [
         "# Results",
         "",
         "What the papers claim, and what this program measures. Made by `python -m tools.reproduce "
-        "report` from the directories of the runs: each number is the mean over the seeds, ± their "
+        "report` from the directories of the runs, or from the tables that were made from them "
+        "earlier: each number is the mean over the seeds, ± their "
         "standard deviation where there are several, and each verdict is computed from the "
         "numbers, by rules in `tools/reproduce/verdicts`: a difference counts if it exceeds twice "
         "its standard error over seeds and a point, or, of one seed, three points. *Linear* and "
@@ -205,10 +137,7 @@ def write_report(measured: Mapping[str, Measured], scale: str, output: Path) -> 
         if not any(name in names for names in SECTIONS.values())
         and (output / f"{name}.md").exists()
     ]
-    lines += ["", "## More tables", "", *others] if others else []
-    path = output.with_name(f"{output.name}.md")
-    path.write_text("\n".join(lines) + "\n")
-    return path
+    return [*lines, "", "## More tables", "", *others] if others else lines
 
 
 def _section(name: str, measured: Measured | None, scale: str, output: Path) -> list[str]:
@@ -219,7 +148,7 @@ def _section(name: str, measured: Measured | None, scale: str, output: Path) -> 
         return [*lines, f"Not run yet: `python -m tools.reproduce {name} --scale={scale}`."]
     lines += [*measured.verdict.lines(), ""] if measured.verdict else []
     lines += [f"![{experiment.question}]({output.name}/{name}.png)", ""]
-    for path in pictures(measured):
+    for path in measured.pictures:
         lines += [f"![{path.removesuffix('.png').replace('-', ' ')}]({output.name}/{path})", ""]
     if experiment.published:
         lines += [f"Published values are in brackets ({experiment.published_on}).", ""]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,8 @@ class Experiment:
         self, scale: str, seeds: int, results: Sequence[Mapping[str, Any]]
     ) -> list[dict[str, Any]]:
         """One row for each cell, or for each cell and feature: {"cell", "feature" if so, "seeds",
-        the settings, COLUMN and, of several seeds, COLUMN_sd; COLUMN_published; "seconds"}.
+        the settings, COLUMN and, of several seeds, COLUMN_sd; COLUMN_published; "seconds" of a
+        run, and how it was made: "scale", "steps", "cores", "hardware", "commit"}.
 
         A measure that a cell does not have is left out of its row.
 
@@ -93,7 +94,7 @@ class Experiment:
                 if feature is not None:
                     row["chance"] = own[0]["data"]["features"][feature]["chance"]
                 row["seconds"] = float(np.mean([result["times"]["total"] for result in own]))
-                rows.append(row)
+                rows.append(row | {"scale": scale} | _made(own))
         for column, key in self.measures.items():
             if not any(column in row for row in rows):
                 raise KeyError(f"no run has measured {key}")
@@ -121,6 +122,28 @@ def _summed_up(column: str, values: Sequence[float]) -> dict[str, float]:
     if len(values) > 1:
         found[f"{column}_sd"] = float(np.std(values, ddof=1))
     return found
+
+
+def _made(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """How runs of a cell were made, as texts: values that differ are joined by "or"."""
+
+    def commit(result: Mapping[str, Any]) -> str:
+        digits, changed, _ = str(result["versions"].get("commit")).partition("+")
+        return digits[:10] + changed + ("changes" if changed else "")
+
+    machines = [result["hardware"] for result in results]
+    return {
+        "steps": either(str(result["steps"]) for result in results),
+        "cores": either(str(machine["cores"]) for machine in machines),
+        "hardware": either(gpu for m in machines for gpu in m["gpus"] or [m["processor"]]),
+        "commit": either(commit(result) for result in results),
+    }
+
+
+def either(values: Iterable[str]) -> str:
+    """Different values, some of which may be such a text already, as "a or b"."""
+    parts = {part for value in values for part in value.split(" or ")}
+    return " or ".join(sorted(parts, key=lambda part: (not part.isdigit(), len(part), part)))
 
 
 def _shrunk(cell: Mapping[str, Any]) -> dict[str, Any]:
