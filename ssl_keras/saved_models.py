@@ -58,6 +58,9 @@ def export_encoder(
     names = depth_names(num_layers)
     height, width, channels = encoder.input_shape[1:]
 
+    whole = [tf.TensorSpec((None, height, width, channels), tf.float32, name="images")]
+
+    @tf.function(input_signature=whole, autograph=False)  # one graph, which all signatures call
     def representations(images: Any) -> dict[str, Any]:
         first = encoder(images, training=False)
         outputs = [first, *in_order(projection_head(first, training=False))]
@@ -88,7 +91,6 @@ def export_encoder(
         planes = tf.TensorSpec((None, num_bits), tf.float32, name="planes")
         return [images, planes] if num_bits else [images]
 
-    whole = [tf.TensorSpec((None, height, width, channels), tf.float32, name="images")]
     endpoints: dict[str, tuple[Callable[..., Any], list[Any]]] = {}
     for name, wanted in (("features", names[:1]), ("projections", names[1:])):
         if wanted:

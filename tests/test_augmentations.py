@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_keras.augmentations import Augmenter, Mixup, build_augmenter
+from ssl_keras.augmentations import Augmenter, Chain, Mixup, build_augmenter
 from ssl_keras.augmentations import layers as aug
 
 
@@ -221,7 +221,7 @@ def test_blur_keeps_the_mean_and_spreads_by_sigma() -> None:
 
 def test_constant_images_stay_constant_under_crop_and_blur() -> None:
     images = tf.fill((5, 12, 12, 3), 0.3)
-    augmenter = Augmenter([aug.RandomResizedCrop(0.1), aug.RandomBlur(1.0)])
+    augmenter = Chain([aug.RandomResizedCrop(0.1), aug.RandomBlur(1.0)])
     np.testing.assert_allclose(augmenter(images, draws(5, 6)), 0.3, atol=1e-6)
 
 
@@ -262,16 +262,24 @@ def test_the_whole_recipe_compiles_under_xla_and_equals_eager() -> None:
 
 def test_uint8_images_are_read_as_zero_to_one() -> None:
     images = tf.constant([[[[0], [255]], [[51], [102]]]], tf.uint8)
-    views, _, _ = Augmenter([]).two_views(images, tf.constant(0))
+    views, _, _ = Augmenter(Chain()).two_views(images, tf.constant(0))
     np.testing.assert_allclose(views[0, :, :, 0], [[0, 1], [0.2, 0.4]], atol=1e-6)
+
+
+def test_runs_of_the_same_recipe_share_what_is_compiled() -> None:
+    first, second = build_augmenter(**FULL, seed=1), build_augmenter(**FULL, seed=2)
+    other = build_augmenter(**{**FULL, "blur": 0.25}, seed=1)
+    assert first.chain is second.chain
+    assert first.chain is not other.chain
+    assert other.chain.layers[-1].describe() != first.chain.layers[-1].describe()
 
 
 def test_recipe_leaves_out_what_is_off() -> None:
     digits = build_augmenter(
         channels=1, crop_area_min=0.5, flip=False, color_strength=0, grayscale=0, blur=0
     )
-    assert [type(layer).__name__ for layer in digits.chain] == ["RandomResizedCrop"]
-    names = [type(layer).__name__ for layer in build_augmenter(**FULL).chain]
+    assert [type(layer).__name__ for layer in digits.chain.layers] == ["RandomResizedCrop"]
+    names = [type(layer).__name__ for layer in build_augmenter(**FULL).chain.layers]
     assert names == [
         "RandomResizedCrop",
         "RandomFlip",
@@ -324,24 +332,26 @@ class TestExtraPlanes:
         picture, views = self.two(planes_move=True)
         np.testing.assert_allclose(views[..., 4], 0.7, atol=1e-5)
         whole = build_augmenter(**{**FULL, "blur": 0.0})
-        crop, flip = whole.chain[:2]
-        random = draws(6, whole.num_draws)
+        crop, flip = whole.chain.layers[:2]
+        random = draws(6, whole.chain.num_draws)
         images = tf.concat([picture, picture[..., :1]], axis=-1)
         moved = flip(crop(picture, random[:, :4]), random[:, 4:5])
         # The chain is compiled, and its parts are not: they differ by rounding.
         np.testing.assert_allclose(whole(images, random)[..., 3], moved[..., 0], atol=3e-6)
 
-    def test_compiled_or_not_the_values_are_the_same(self) -> None:
+    def test_compiled_or_not_the_values_are_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
         picture = photos(16)
         compiled, plain = (build_augmenter(**FULL, compiled=on) for on in (True, False))
-        random = draws(16, plain.num_draws)
+        random = draws(16, plain.chain.num_draws)
         calls = []
-        for layer in plain.chain:
-            layer.call = lambda *given, call=layer.call: calls.append(1) or call(*given)
+        layers = plain.chain.layers
+        for layer in layers:
+            noted = lambda *given, call=layer.call: calls.append(1) or call(*given)  # noqa: E731
+            monkeypatch.setattr(layer, "call", noted)
         expected = plain(picture, random)
-        assert len(calls) == len(plain.chain)  # not compiled: every call runs Python
+        assert len(calls) == len(layers)  # not compiled: every call runs Python
         plain(picture, random)
-        assert len(calls) == 2 * len(plain.chain)
+        assert len(calls) == 2 * len(layers)
         np.testing.assert_allclose(compiled(picture, random), expected, atol=1e-5)
         assert tf.reduce_max(expected) > 0.99  # some are clipped
 
@@ -422,7 +432,7 @@ class TestMixup:
     @pytest.mark.parametrize("mixes", [False, True])
     def test_planes_are_mixed_only_when_asked(self, mixes: bool) -> None:
         images, planes = photos(8), tf.eye(8)
-        augmenter = Augmenter([], mixup=Mixup("linear", 0.5, planes=mixes))
+        augmenter = Augmenter(Chain(), mixup=Mixup("linear", 0.5, planes=mixes))
         views, after, _ = augmenter.two_views(images, tf.constant(0), planes)
         assert np.abs(views[:8] - images).max() > 0.01
         unchanged = np.array_equal(after, np.concatenate([planes, planes]))
@@ -431,7 +441,7 @@ class TestMixup:
 
     def test_views_have_their_own_partners(self) -> None:
         images = tf.eye(16)[:, None, None, :]
-        augmenter = Augmenter([], mixup=Mixup("linear", 0.5))
+        augmenter = Augmenter(Chain(), mixup=Mixup("linear", 0.5))
         views = augmenter.two_views(images, tf.constant(3))[0].numpy()[:, 0, 0, :]
         views[np.arange(32), np.arange(32) % 16] = 0
         partners = views.argmax(axis=1)

@@ -511,7 +511,7 @@ def test_every_setting_reaches_the_model(bit_data: DataSet) -> None:
     widths = [v.shape for v in model.projection_head.trainable_variables if len(v.shape) == 2]
     assert widths == [(32, 48), (48, 24)]
     assert sum("gamma" in v.path for v in model.projection_head.trainable_variables) == 2
-    assert [layer.describe() for layer in model.augmenter.chain] == [
+    assert [layer.describe() for layer in model.augmenter.chain.layers] == [
         "crop to 0.25 of the area",
         "flip with probability 0.5",
     ]

@@ -10,7 +10,7 @@ here only for mixup, which mixes them if it is asked to. (They are constant over
 flips would not change them.)
 """
 
-from ssl_keras.augmentations.augmenter import Augmenter, build_augmenter
+from ssl_keras.augmentations.augmenter import Augmenter, Chain, build_augmenter
 from ssl_keras.augmentations.mixup import Mixup
 
-__all__ = ["Augmenter", "Mixup", "build_augmenter"]
+__all__ = ["Augmenter", "Chain", "Mixup", "build_augmenter"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import tensorflow as tf
@@ -19,13 +21,11 @@ from ssl_keras.augmentations.mixup import Mixup
 from ssl_keras.datasets.composing import to_float
 
 
-class Augmenter(tf.keras.layers.Layer):
-    """Draws views: a chain of stateless layers, with the bookkeeping of their draws.
+class Chain:
+    """Stateless layers, one after the other, with the bookkeeping of their draws.
 
     Args:
-        layers: the `StatelessLayer`s, in order; none of them gives identical views.
-        seed: the run's seed.
-        mixup: a `Mixup` that follows the layers, or None.
+        layers: the `StatelessLayer`s, in order; none of them leaves images as they are.
         channels: how many of the first channels are the picture; the others are extra planes, whose
             values no layer changes. None: all.
         planes_move: whether geometric layers move the extra planes along with the picture.
@@ -35,35 +35,25 @@ class Augmenter(tf.keras.layers.Layer):
 
     def __init__(
         self,
-        layers: list[StatelessLayer],
-        seed: int = 0,
-        mixup: Mixup | None = None,
+        layers: Sequence[StatelessLayer] = (),
         channels: int | None = None,
         planes_move: bool = True,
         compiled: bool = False,
     ):
-        super().__init__(dtype="float32", name="augmenter")
-        self.chain = layers
+        self.layers = tuple(layers)
         self.channels, self.planes_move = channels, planes_move
-        self.mixup = mixup
-        self.seed = seed
         self.num_draws = sum(layer.num_draws for layer in layers)
-        self._apply: Any = self._chained
+        self._apply: Any = self._applied
         if compiled:
-            self._apply = tf.function(self._chained, autograph=False, jit_compile=True)
-        self.built = True
+            self._apply = tf.function(self._applied, autograph=False, jit_compile=True)
 
-    def describe(self) -> str:
-        """What it does, for the banner."""
-        return ", ".join(layer.describe() for layer in [*self.chain, self.mixup] if layer)
-
-    def call(self, images: Any, draws: Any) -> Any:
+    def __call__(self, images: Any, draws: Any) -> Any:
         """The layers on each image, a function of its row of `draws` (batch, num_draws)."""
         return self._apply(to_float(images), draws)
 
-    def _chained(self, images: Any, draws: Any) -> Any:
+    def _applied(self, images: Any, draws: Any) -> Any:
         first = 0
-        for layer in self.chain:
+        for layer in self.layers:
             own = draws[:, first : first + layer.num_draws]
             if self.channels in (None, images.shape[-1]) or (layer.geometric and self.planes_move):
                 images = layer(images, own)
@@ -72,6 +62,29 @@ class Augmenter(tf.keras.layers.Layer):
                 images = tf.concat([layer(picture, own), layer.still(extra)], axis=-1)
             first += layer.num_draws
         return images
+
+
+class Augmenter(tf.keras.layers.Layer):
+    """Draws views: a chain of stateless layers on draws that follow from the seed and the step.
+
+    Args:
+        chain: makes the views.
+        seed: the run's seed.
+        mixup: a `Mixup` that follows the chain, or None.
+    """
+
+    def __init__(self, chain: Chain, seed: int = 0, mixup: Mixup | None = None):
+        super().__init__(dtype="float32", name="augmenter")
+        self.chain, self.seed, self.mixup = chain, seed, mixup
+        self.built = True
+
+    def describe(self) -> str:
+        """What it does, for the banner."""
+        return ", ".join(layer.describe() for layer in [*self.chain.layers, self.mixup] if layer)
+
+    def call(self, images: Any, draws: Any) -> Any:
+        """See `Chain.__call__`."""
+        return self.chain(images, draws)
 
     def draws(self, purpose: str, step: Any, global_batch: Any, columns: int) -> Any:
         """Draws for both views of a step: (2, global batch, columns), uniform in [0, 1).
@@ -111,7 +124,7 @@ class Augmenter(tf.keras.layers.Layer):
             return tf.reshape(drawn[:, first_row : first_row + batch], [2 * batch, columns])
 
         views = tf.concat([images, images], axis=0)
-        views = self(views, draws("views", max(self.num_draws, 1)))
+        views = self(views, draws("views", max(self.chain.num_draws, 1)))
         if planes is not None:
             planes = tf.concat([planes, planes], axis=0)
         if self.mixup is not None:
@@ -149,6 +162,26 @@ def build_augmenter(
         compiled: whether XLA may compile the operations. It does so where there are colours to
             change: crops and flips alone are no faster for it.
     """
+    chain = _recipe(
+        channels, crop_area_min, flip, color_strength, grayscale, blur, size, planes_move, compiled
+    )
+    return Augmenter(chain, seed, mixup)
+
+
+@lru_cache(maxsize=32)
+def _recipe(
+    channels: int,
+    crop_area_min: float,
+    flip: bool,
+    color_strength: float,
+    grayscale: float,
+    blur: float,
+    size: tuple[int, int] | None,
+    planes_move: bool,
+    compiled: bool,
+) -> Chain:
+    """See `build_augmenter`. A run, its baselines, and the runs after it in the same process share
+    the chain, which XLA takes seconds to compile."""
     layers: list[StatelessLayer] = []
     if crop_area_min < 1 or size is not None:
         layers.append(RandomResizedCrop(crop_area_min, size=size))
@@ -161,4 +194,4 @@ def build_augmenter(
     if blur > 0:
         layers.append(RandomBlur(blur))
     many = any(isinstance(layer, ColorJitter) for layer in layers)
-    return Augmenter(layers, seed, mixup, channels, planes_move, compiled and many)
+    return Chain(layers, channels, planes_move, compiled and many)

@@ -149,6 +149,7 @@ def either(values: Iterable[str]) -> str:
 def _shrunk(cell: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a cell, with few and small steps on few images."""
     smaller = {"steps": 5, "batch_size": 50, "width_multiplier": 0.25, "max_train_images": 200}
+    smaller |= {"measure_images": 0}
     if cell.get("dataset") == "multi_digit":
         del smaller["max_train_images"]
         smaller |= {"num_train_images": 200, "num_test_images": 100}
