@@ -73,10 +73,14 @@ class Measured:
                 )
         if rows[0]["scale"] != scale:
             return None
-        shown = sorted(folder.glob(f"{name}-*.png")) if EXPERIMENTS[name].pictures else []
-        cells = [row["cell"] for row in rows]
-        shown.sort(key=lambda found: [found.name.startswith(f"{name}-{c}-") for c in cells][::-1])
-        return cls(name, scale, rows, {found.name: found for found in shown}, True)
+        pictures = {
+            path.name: path
+            for row in rows
+            for picture in EXPERIMENTS[name].pictures
+            for path in [folder / f"{name}-{row['cell']}-{Path(picture).name}"]
+            if path.is_file()
+        }
+        return cls(name, scale, rows, pictures, True)
 
     def record(self, folder: Path) -> Measured:
         """Write NAME.csv; returns what can be read from it."""
