@@ -127,6 +127,11 @@ def points(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
+def percent(share: float) -> str:
+    """A share in whole hundredths."""
+    return f"{round(100 * share)}%"
+
+
 def over(rows: Rows, setting: str, column: str) -> tuple[list[Any], list[float]]:
     """A setting's values in order, and the column over them.
 

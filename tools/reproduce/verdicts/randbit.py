@@ -17,6 +17,7 @@ from tools.reproduce.verdicts.base import (
     kept,
     margin,
     over,
+    percent,
     points,
 )
 
@@ -81,7 +82,7 @@ def randbit_fashion(rows: Rows) -> Verdict:
             falls(values, margin(*rows, column="online")) and suppressed(values),
             f"with {', '.join(map(str, bits))} bits the online probe reads {arrow(values)}; at "
             f"most half of what is above chance may be left, it is "
-            f"{100 * kept(values[-1], values[0], CHANCE):.0f}%",
+            f"{percent(kept(values[-1], values[0], CHANCE))}",
         )
     )
 
@@ -93,11 +94,11 @@ def randbit_factors(rows: Rows) -> Verdict:
     settings = ("loss", "batch_size", "width_multiplier")
     none, *_, some, last = sorted({row["num_bits"] for row in rows})
 
-    def varied(setting: str, bits: int = some) -> dict[object, float]:
+    def varied(setting: str, bits: int = some, column: str = "accuracy") -> dict[object, float]:
         others = [name for name in settings if name != setting]
         own = [row for row in rows if all(row[name] == base[0][name] for name in others)]
         own = [row for row in own if row["num_bits"] == bits]
-        return dict(zip(*over(own, setting, "accuracy"), strict=True))
+        return dict(zip(*over(own, setting, column), strict=True))
 
     def told(values: dict[object, float]) -> str:
         return ", ".join(f"{name} {value:.3f}" for name, value in values.items())
@@ -121,7 +122,7 @@ def randbit_factors(rows: Rows) -> Verdict:
         (
             f"{last} bits suppress the class under every loss, batch size and width",
             max(left) <= HALF,
-            f"at most {100 * max(left):.0f}% of what is above chance is left",
+            f"at most {percent(max(left))} of what is above chance is left",
         ),
         (
             "other losses do not help",
@@ -141,9 +142,11 @@ def randbit_factors(rows: Rows) -> Verdict:
         (
             "a supervised encoder and an autoencoder suffer much less",
             suffers and min(keeps["supervised"], keeps["autoencoder"]) > HALF,
-            f"with {last} bits SimCLR keeps {100 * keeps['accuracy']:.0f}% of what it has above "
-            f"chance without, labels {100 * keeps['supervised']:.0f}%, the autoencoder "
-            f"{100 * keeps['autoencoder']:.0f}%, if its loss weighs a plane of bits a tenth as "
+            f"with {last} bits SimCLR keeps {percent(keeps['accuracy'])} of what it has above "
+            f"chance without, labels {percent(keeps['supervised'])}, the autoencoder "
+            f"{percent(keeps['autoencoder'])}, if its loss weighs a plane of bits a tenth as "
             "much as a channel of the image",
         ),
+        beside=f"untrained encoders of these widths, with {some} bits "
+        f"{told(varied('width_multiplier', some, 'untrained'))}",
     )
