@@ -188,12 +188,27 @@ def test_a_record_is_kept_where_fewer_seeds_are_done(
     assert reported() == ("2 of 3 seeds", "0.5")
     made = world(0.75, 3)
     assert reported() == ("3 of 3 seeds", "0.75")
-    # Tables of another scale, or of an earlier version, are none of this report.
+    # Tables of another scale, with other cells or settings, or of an earlier version, are none of
+    # this report.
     assert Measured.recorded("views", "full", tmp_path / "results") is None
+    table = tmp_path / "results" / "views.csv"
+    lines = table.read_text().splitlines(keepends=True)
+    for changed in (lines[:-1], [*lines[:-1], lines[-1].replace(",250,", ",251,")]):
+        assert changed != lines
+        table.write_text("".join(changed))
+        assert Measured.recorded("views", "laptop", table.parent) is None
+    table.write_text("".join(lines).replace("0123456789+changes", "0123456789"))
+    found = Measured.recorded("views", "laptop", table.parent)
+    assert found is not None
+    assert "commit 0123456789." in found.note
     (tmp_path / "results" / "views.csv").write_text("cell,seeds\ncrop,3\n")
     assert Measured.recorded("views", "laptop", tmp_path / "results") is None
     (tmp_path / "results" / "views.csv").write_text("cell,seeds,scale\ncrop,3,laptop\n")
+    table.write_text("cell,seeds\ncrop,3\n")
     made = {}
+    assert program.main(["report", f"--output={tmp_path}/results"]) == 2
+    assert f"(views.csv in {tmp_path}/results is of other settings" in capsys.readouterr().out
+    table.write_text("cell,seeds,scale\ncrop,3,laptop\n")
     assert program.main(["report", f"--output={tmp_path}/results"]) == 2
     told = capsys.readouterr().err
     assert "lacks commit, cores, hardware, seconds, steps in line 2" in told

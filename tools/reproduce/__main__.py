@@ -150,6 +150,8 @@ def report(given: Any) -> None:
     for name in EXPERIMENTS:
         seeds = measured[name].seeds if name in measured else 0
         source = ", recorded earlier" if name in measured and measured[name].is_record else ""
+        if not seeds and (given.output / f"{name}.csv").is_file():
+            source = f" ({name}.csv in {given.output} is of other settings, or an earlier version)"
         print(f"{name:20s} {seeds} of {given.seeds} seeds{source}")
     if not measured:
         raise UserError(

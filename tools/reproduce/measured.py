@@ -4,6 +4,7 @@ of them."""
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,9 @@ from ssl_keras.registry import plain
 from tools.reproduce.experiments import EXPERIMENTS, Experiment
 from tools.reproduce.experiments.base import either
 from tools.reproduce.verdicts import Verdict
+
+# Columns that are no numbers, whatever they look like: a commit may have no letters.
+_TEXTS = ("cell", "feature", "scale", "steps", "cores", "hardware", "commit")
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ class Measured:
 
     @classmethod
     def recorded(cls, name: str, scale: str, folder: Path) -> Measured | None:
-        """From NAME.csv in the folder, if it is there, of that scale.
+        """From NAME.csv in the folder, if it is there, of that scale and of the experiment as it is
+        now: not if cells or settings have changed since.
 
         Raises:
             UserError: the file is not such a table.
@@ -61,7 +66,10 @@ class Measured:
             return None
         with path.open(newline="") as file:
             lines = list(csv.DictReader(file))
-        rows = [{key: _value(text) for key, text in line.items() if text} for line in lines]
+        rows = [
+            {key: text if key in _TEXTS else _value(text) for key, text in line.items() if text}
+            for line in lines
+        ]
         if not any("scale" in row for row in rows):
             return None  # not made by this version: it stays as it is
         needed = {"cell", "seeds", "seconds", "scale", "steps", "cores", "hardware", "commit"}
@@ -71,7 +79,12 @@ class Measured:
                     f"{path} lacks {', '.join(missing)} in line {number}: restore the file, or "
                     f"remove it and run python -m tools.reproduce {name}."
                 )
-        if rows[0]["scale"] != scale:
+        cells = EXPERIMENTS[name].cells(scale) if rows[0]["scale"] == scale else {}
+        asked = {cell: _told(settings) for cell, settings in cells.items()}
+        if asked != {
+            row["cell"]: _told({key: row.get(key) for key in cells.get(row["cell"], {})})
+            for row in rows
+        }:
             return None
         pictures = {
             path.name: path
@@ -85,11 +98,14 @@ class Measured:
     def record(self, folder: Path) -> Measured:
         """Write NAME.csv; returns what can be read from it."""
         columns = list(dict.fromkeys(key for row in self.rows for key in row))
-        with (folder / f"{self.name}.csv").open("w", newline="") as file:
+        path = folder / f"{self.name}.csv"
+        unfinished = path.with_suffix(".tmp")
+        with unfinished.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
             for row in self.rows:
-                writer.writerow({key: plain(value) for key, value in row.items()})
+                writer.writerow(_told(row))
+        os.replace(unfinished, path)
         found = Measured.recorded(self.name, self.scale, folder)
         assert found is not None
         return found
@@ -134,6 +150,11 @@ class Measured:
             return self.experiment.verdict(self.rows)
         except KeyError as error:  # a run that has not measured everything
             return Verdict((), f"some run has not measured {error}")
+
+
+def _told(row: Mapping[str, Any]) -> dict[str, str]:
+    """Values as they stand in the file."""
+    return {key: plain(value) for key, value in row.items()}
 
 
 def _value(text: str) -> Any:

@@ -106,7 +106,8 @@ def results_page(measured: Mapping[str, Measured], scale: str, output: Path) -> 
         "earlier: each number is the mean over the seeds, ± their "
         "standard deviation where there are several, and each verdict is computed from the "
         "numbers, by rules in `tools/reproduce/verdicts`: a difference counts if it exceeds twice "
-        "its standard error over seeds and a point, or, of one seed, three points. *Linear* and "
+        "its standard error over seeds and a point, or, of one seed, three points; values agree "
+        "within three points. Other borders are told where they decide. *Linear* and "
         "*knn* are measured on test images with frozen features, *untrained* is the same encoder "
         "before training ([how](evaluation.md)). Each figure lies beside its table as SVG too.",
         "",
@@ -122,7 +123,8 @@ def results_page(measured: Mapping[str, Measured], scale: str, output: Path) -> 
     for names in SECTIONS.values():
         for name in names:
             found = measured.get(name)
-            word = found.verdict.word if found and found.verdict else "not run yet"
+            word = found.verdict.word if found and found.verdict else "not judged"
+            word = word if found else "not run yet"
             seeds = str(found.seeds) if found else ""
             lines.append(
                 f"| [{EXPERIMENTS[name].question}](#{name.replace('_', '-')}) | {seeds} | {word} |"
@@ -137,7 +139,8 @@ def results_page(measured: Mapping[str, Measured], scale: str, output: Path) -> 
         if not any(name in names for names in SECTIONS.values())
         and (output / f"{name}.md").exists()
     ]
-    return [*lines, "", "## More tables", "", *others] if others else lines
+    older = "Made at the commits that they name; by the same command they can be made again."
+    return [*lines, "", "## More tables", "", older, "", *others] if others else lines
 
 
 def _section(name: str, measured: Measured | None, scale: str, output: Path) -> list[str]:

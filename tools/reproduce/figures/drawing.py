@@ -86,4 +86,6 @@ def chance(axis: Any, value: float = 0.1) -> None:
 
 def chance_over(axis: Any, rows: Rows, x: str, column: str) -> None:
     """The same where chance depends on the setting `x`: the measured `column`."""
-    curve(axis, rows, x, column, "0.5", "chance", linestyle=":", marker="")
+    own = sorted(rows, key=lambda row: row[x])
+    places = [row[x] for row in own]
+    axis.plot(places, [row[column] for row in own], color="0.5", linestyle=":", label="chance")

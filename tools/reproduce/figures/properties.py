@@ -35,7 +35,7 @@ def randbit(axes: Sequence[Any], rows: Rows) -> None:
     first = [row for row in rows if row["temperature"] == temperatures[0]]
     curve(axes[1], first, "num_bits", "untrained", "0.6", "untrained", linestyle="--")
     bits = sorted({row["num_bits"] for row in rows})
-    axes[2].plot(bits, bits, color="0.5", linestyle=":", label="all there is")
+    axes[2].plot(bits, bits, color="0.8", linewidth=4, zorder=0, label="all there is")
     titles = (
         "class, online probe (x: the notebook)",
         "class, linear on the features",
@@ -47,7 +47,8 @@ def randbit(axes: Sequence[Any], rows: Rows) -> None:
     for axis in axes[:2]:
         chance(axis)
         axis.set_ylim(0, 1)
-    axes[1].legend(fontsize=7)
+    for axis in axes:
+        axis.legend(fontsize=7)
 
 
 def randbit_fashion(axes: Sequence[Any], rows: Rows) -> None:
@@ -76,6 +77,8 @@ def randbit_factors(axes: Sequence[Any], rows: Rows) -> None:
             of_value = [row for row in own if row[setting] == value]
             text = f"{value:g}" if isinstance(value, float | int) else value
             curve(axis, of_value, "num_bits", "accuracy", color, text)
+            if setting == "width_multiplier":  # its own encoder before training
+                curve(axis, of_value, "num_bits", "untrained", color, "", linestyle="--")
         axis.set_title(f"class, by {title}", fontsize=9)
     for (column, text), color in zip(
         {"accuracy": "SimCLR", "supervised": "supervised", "autoencoder": "autoencoder"}.items(),
@@ -85,7 +88,10 @@ def randbit_factors(axes: Sequence[Any], rows: Rows) -> None:
         curve(axes[3], middle, "num_bits", column, color, text)
     axes[3].set_title("class, by method", fontsize=9)
     for axis in axes:
-        curve(axis, middle, "num_bits", "untrained", "0.6", "untrained", linestyle="--")
+        if axis is axes[2]:
+            axis.plot([], [], color="0.6", linestyle="--", label="untrained, each")
+        else:
+            curve(axis, middle, "num_bits", "untrained", "0.6", "untrained", linestyle="--")
         chance(axis)
         axis.set_ylim(0, 1)
         axis.set_xlabel("random bits")
@@ -135,6 +141,8 @@ def lambda_temperature(axes: Sequence[Any], rows: Rows) -> None:
     for t, color in zip(temperatures, COLORS, strict=False):
         own = [row for row in rows if row["temperature"] == t]
         curve(axes[1], own, "distribution_weight", "accuracy", color, f"temperature {t:g}")
+    untrained = np.mean([row["untrained"] for row in rows])
+    axes[1].axhline(untrained, color="0.5", linestyle="--", label="untrained")
     axes[1].set_xscale("log")
     axes[1].set_xlabel("distribution weight")
     axes[1].legend(fontsize=7)

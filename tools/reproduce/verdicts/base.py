@@ -98,17 +98,31 @@ def exceeds(difference: float, least: float) -> bool:
     return difference - least > 1e-9
 
 
-def falls(values: Sequence[float], least: float) -> bool:
+def falls(values: Sequence[float], least: float) -> bool | None:
     """Whether values end lower than they begin by more than that, and never rise between two
-    neighbours by more than that and than `AGREE`: of many steps one is large by chance."""
-    steps = np.diff(values)
-    step = max(least, AGREE)
-    return exceeds(values[0] - values[-1], least) and not any(exceeds(x, step) for x in steps)
+    neighbours by more than that and than `AGREE`: of many steps one is large by chance.
+
+    Where beginning and end do not differ by so much: no, if `least` is so small that a fall of
+    `AGREE` would have been seen, and None, it cannot be told, if it is larger.
+    """
+    steps, fall = np.diff(values), values[0] - values[-1]
+    if any(exceeds(x, max(least, AGREE)) for x in steps):
+        return False
+    if exceeds(abs(fall), least):
+        return fall > 0
+    return False if least <= AGREE else None
 
 
-def rises(values: Sequence[float], least: float) -> bool:
+def rises(values: Sequence[float], least: float) -> bool | None:
     """The same upwards."""
     return falls([-value for value in values], least)
+
+
+def every(*holds: bool | None) -> bool | None:
+    """Whether all of it holds: no, if a part does not, and None if one cannot be told."""
+    if not all(found or found is None for found in holds):
+        return False
+    return None if any(found is None for found in holds) else True
 
 
 def kept(value: float, untouched: float, chance: float) -> float:

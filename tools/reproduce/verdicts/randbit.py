@@ -11,6 +11,7 @@ from tools.reproduce.verdicts.base import (
     Rows,
     Verdict,
     arrow,
+    every,
     exceeds,
     falls,
     judged,
@@ -31,6 +32,17 @@ def suppressed(curve: Sequence[float]) -> bool:
     return kept(curve[-1], curve[0], CHANCE) <= HALF
 
 
+def trained_away(rows: Rows, column: str, untrained: str) -> bool:
+    """Whether training has lowered an accuracy where there are most bits: bits in the input make
+    the class hard to read without any training too."""
+    most = max(row["num_bits"] for row in rows)
+    return all(
+        exceeds(row[untrained] - row[column], margin(row, column=column))
+        for row in rows
+        if row["num_bits"] == most
+    )
+
+
 def randbit(rows: Rows) -> Verdict:
     """Claim (c) by the authors' protocol: level, decline with bits, order of temperatures."""
     temperatures = sorted({row["temperature"] for row in rows})
@@ -45,7 +57,13 @@ def randbit(rows: Rows) -> Verdict:
     away = [row["online"] - row["online_published"] for row in published]
     untouched = [abs(x) for x, row in zip(away, published, strict=True) if not row["num_bits"]]
     farthest = published[int(np.argmax(np.abs(away)))]
+    told = [
+        abs(x)
+        for x, row in zip(away, published, strict=True)
+        if row["num_bits"] and row["online_published"] > CHANCE + AGREE
+    ]
     middle = [b for b in bits if 0 < b < bits[-1]][:2]
+    most = [row for row in rows if row["num_bits"] == bits[-1]]
     shown = ", ".join(f"{t:g}" for t in temperatures)
     return judged(
         (
@@ -56,20 +74,31 @@ def randbit(rows: Rows) -> Verdict:
         ),
         (
             "bits suppress it",
-            all(falls(curve, least) and suppressed(curve) for curve in curves.values()),
+            every(
+                *(falls(curve, least) for curve in curves.values()),
+                *(suppressed(curve) for curve in curves.values()),
+                trained_away(rows, "linear", "untrained"),
+            ),
             f"over {', '.join(map(str, bits))} bits, by temperature: "
-            + "; ".join(f"{t:g}: {arrow(curve)}" for t, curve in curves.items()),
+            + "; ".join(f"{t:g}: {arrow(curve)}" for t, curve in curves.items())
+            + f"; linear on the features with {bits[-1]} bits "
+            + ", ".join(f"{row['linear']:.3f}" for row in most)
+            + f", untrained {most[0]['untrained']:.3f}",
         ),
         (
             "a lower temperature helps",
-            all(falls(of_bits[b], least) for b in middle),
+            every(*(falls(of_bits[b], least) for b in middle)),
             f"at temperatures {shown}: "
             + "; ".join(f"{b} bits {arrow(of_bits[b])}" for b in middle),
         ),
-        beside=f"over all cells {points(float(np.mean(np.abs(away))))} points away from the "
-        f"published on average ({100 * np.mean(away):+.1f} with their sign), at most "
-        f"{points(float(np.max(np.abs(away))))}, at temperature {farthest['temperature']:g} with "
-        f"{farthest['num_bits']} bits",
+        (
+            "with bits, too, it is read as well as published",
+            max(told) <= AGREE,
+            f"where the published values are above chance, {points(float(np.mean(told)))} points "
+            f"away on average; at most {points(float(np.max(np.abs(away))))}, at temperature "
+            f"{farthest['temperature']:g} with {farthest['num_bits']} bits, "
+            f"{farthest['online']:.3f} against {farthest['online_published']:.3f}",
+        ),
     )
 
 
@@ -79,10 +108,16 @@ def randbit_fashion(rows: Rows) -> Verdict:
     return judged(
         (
             "bits suppress the class",
-            falls(values, margin(*rows, column="online")) and suppressed(values),
+            every(
+                falls(values, margin(*rows, column="online")),
+                suppressed(values),
+                trained_away(rows, "knn", "untrained_knn"),
+            ),
             f"with {', '.join(map(str, bits))} bits the online probe reads {arrow(values)}; at "
             f"most half of what is above chance may be left, it is "
-            f"{percent(kept(values[-1], values[0], CHANCE))}",
+            f"{percent(kept(values[-1], values[0], CHANCE))}; nearest neighbours "
+            f"{arrow(over(rows, 'num_bits', 'knn')[1])}, before training "
+            f"{arrow(over(rows, 'num_bits', 'untrained_knn')[1])}",
         )
     )
 
@@ -108,10 +143,17 @@ def randbit_factors(rows: Rows) -> Verdict:
         for setting in settings
         for name, value in varied(setting, last).items()
     }
+
+    def middle_of(values: dict[object, float]) -> float:
+        return values[base[0]["width_multiplier"]]
+
     least = margin(*(row for row in rows if row["num_bits"] == some))
     of_losses, of_batches, of_widths = map(varied, settings)
     others = {name: value for name, value in of_losses.items() if name != base[0]["loss"]}
-    batches, widths = list(of_batches.values()), list(of_widths.values())
+    larger = list(of_batches.values())[-1] - next(iter(of_batches.values()))
+    before = varied("width_multiplier", some, "untrained")
+    wider = list(of_widths.values())[-1] - middle_of(of_widths)
+    learnt = wider - (list(before.values())[-1] - middle_of(before))
     middle = of_losses[base[0]["loss"]]
     keeps = {}
     for column in ("accuracy", "supervised", "autoencoder"):
@@ -121,8 +163,10 @@ def randbit_factors(rows: Rows) -> Verdict:
     return judged(
         (
             f"{last} bits suppress the class under every loss, batch size and width",
-            max(left) <= HALF,
-            f"at most {percent(max(left))} of what is above chance is left",
+            max(left) <= HALF and trained_away(rows, "accuracy", "untrained"),
+            f"at most {percent(max(left))} of what is above chance is left; the best with {last} "
+            f"bits is {max(row['accuracy'] for row in rows if row['num_bits'] == last):.3f}, "
+            f"untrained {base[-1]['untrained']:.3f}",
         ),
         (
             "other losses do not help",
@@ -131,13 +175,16 @@ def randbit_factors(rows: Rows) -> Verdict:
         ),
         (
             "larger batches help slightly",
-            exceeds(batches[-1] - batches[0], least) and batches[-1] - batches[0] < SLIGHTLY,
-            f"with {some} bits {told(of_batches)}",
+            larger > 0 and larger < SLIGHTLY if exceeds(abs(larger), least) else None,
+            f"with {some} bits {told(of_batches)}, with as many images in fewer steps",
         ),
         (
             "wider encoders do not help",
-            not exceeds(widths[-1] - middle, least) if suffers else None,
-            f"with {some} bits {told(of_widths)}",
+            (not exceeds(wider, least) or (False if exceeds(learnt, least) else None))
+            if suffers
+            else None,
+            f"with {some} bits {told(of_widths)}; untrained encoders of these widths "
+            f"{told(before)}",
         ),
         (
             "a supervised encoder and an autoencoder suffer much less",
@@ -147,6 +194,4 @@ def randbit_factors(rows: Rows) -> Verdict:
             f"{percent(keeps['autoencoder'])}, if its loss weighs a plane of bits a tenth as "
             "much as a channel of the image",
         ),
-        beside=f"untrained encoders of these widths, with {some} bits "
-        f"{told(varied('width_multiplier', some, 'untrained'))}",
     )
