@@ -137,6 +137,7 @@ SPOILED: dict[str, list[tuple[set[int], Spoil]]] = {
     "overlay": [
         ({0, 2}, lambda column, _: at(column, simclr_class=0.8)),
         ({1}, lambda column, _: at(column, simclr_digit=0.3)),
+        ({1}, lambda column, _: at(column, untrained_digit=0.7)),
         (
             {2},
             lambda column, cell: at(

@@ -73,7 +73,8 @@ def as_claimed(name: str, column: str, cell: dict[str, Any]) -> float:
         return 0.9 + 0.01 * wide + slightly - (0.01 if kept else 0.07) * bits
     if name in ("overlay", "overlay_causes"):
         much = math.log10(cell["num_unique_digits"]) / 10
-        return {"simclr_class": 0.9 - much, "simclr_digit": 0.3 + much}.get(column, 0.8)
+        own = {"simclr_class": 0.9 - much, "simclr_digit": 0.3 + much, "untrained_digit": 0.4}
+        return own.get(column, 0.8)
     if name == "multi_digit":
         rival = int(cell.get("digit_sizes", "20,20").split(",")[1])
         own, other = sides(cell)

@@ -39,6 +39,7 @@ def overlay(rows: Rows) -> Verdict:
     )
     numbers = ", ".join(map(str, counts))
     suffers = falls(found["simclr_class"], margin(*rows, column="simclr_class"))
+    digit = found["simclr_digit"]
     unchanged = float(np.ptp(found["supervised_class"])) <= AGREE
     return judged(
         (
@@ -48,8 +49,11 @@ def overlay(rows: Rows) -> Verdict:
         ),
         (
             "and the more of the digit",
-            rises(found["simclr_digit"], margin(*rows, column="simclr_digit")),
-            f"{arrow(found['simclr_digit'])}, untrained {arrow(found['untrained_digit'])}",
+            every(
+                rises(digit, margin(*rows, column="simclr_digit")),
+                exceeds(digit[-1] - found["untrained_digit"][-1], 0),
+            ),
+            f"{arrow(digit)}, untrained {arrow(found['untrained_digit'])}",
         ),
         (
             "a supervised encoder's accuracy for the photograph does not change, as SimCLR's does",
