@@ -68,9 +68,11 @@ def _draw(measured: Measured, output: Path) -> None:
     import matplotlib.pyplot as plt
 
     name, experiment = measured.name, measured.experiment
-    figure, axes = plt.subplots(1, experiment.panels, figsize=(3.8 * experiment.panels, 3.3))
+    lines = 1 + (experiment.panels > 3)  # wider ones cannot be read on a page
+    columns = experiment.panels // lines
+    figure, axes = plt.subplots(lines, columns, squeeze=False, figsize=(3.8 * columns, 3.3 * lines))
     try:
-        experiment.figure(list(axes) if experiment.panels > 1 else [axes], measured.rows)
+        experiment.figure(list(axes.flat), measured.rows)
     except KeyError as error:  # the rest of the report is worth having
         figure.clear()
         figure.text(0.05, 0.5, f"Not drawn: some run has not measured {error}.")
