@@ -52,7 +52,8 @@ def test_table_and_figure_follow_from_the_results(name: str, tmp_path: Path) -> 
     assert len(table) == len(rows) == len(features) * len(experiment.cells("laptop"))
     np.testing.assert_allclose(float(table[0][column]), rows[0][column], rtol=1e-5)
     text = (tmp_path / f"{name}.md").read_text()
-    for told in ("commit 0123456789+changes.", "of 320 steps", "Abacus"):
+    steps = either(str(result["steps"]) for result in results)
+    for told in ("commit 0123456789+changes.", f"of {steps} steps", "Abacus"):
         assert told in text
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(rows)

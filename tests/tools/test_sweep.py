@@ -91,7 +91,7 @@ def test_a_failed_run_leaves_the_other_experiments_written(
     arguments = ["views", "randbit", "--seeds=1", f"--output={tmp_path / 'results'}"]
     assert program.main(arguments) == 2
     shown = capsys.readouterr()
-    assert "1 of 30 runs failed: randbit/t0.2-20-bits-seed0." in shown.err
+    assert "1 of 31 runs failed: randbit/t0.2-20-bits-seed0." in shown.err
     assert (tmp_path / "results" / "views.png").exists()
     assert not (tmp_path / "results" / "randbit.png").exists()
 

@@ -37,7 +37,7 @@ def pretended(name: str, value: Values, seeds: int = 3) -> list[dict[str, Any]]:
                 }
             },
             "times": {"total": 10.0},
-            "steps": 320,
+            "steps": run.settings.get("steps", 320),
             "hardware": {"gpus": [], "processor": "Abacus", "cores": 1},
             "versions": {"commit": "0123456789abcdef+changes"},
         }

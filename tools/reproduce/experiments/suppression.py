@@ -114,13 +114,13 @@ _VIEWS: dict[str, dict[str, Any]] = {
 def _view_cells(scale: str) -> dict[str, dict[str, Any]]:
     """Every combination of views, without bits and beside ten."""
     base = {**size(scale, 20), "loss": "nt_xent", "heads": "linear,bits"}
-    cells = {}
+    # The control: both views are the image itself, so that nothing but spreading out is learnt.
+    cells = {"equal-0-bits": {**base, "crop_area_min": 1.0, "num_bits": 0}}
     for name, views in _VIEWS.items():
         for bits in (0, 10):
             if bits or "mixup_planes" not in views:
                 cells[f"{name}-{bits}-bits"] = {**base, **views, "num_bits": bits}
-    # The control: both views are the image itself, so that nothing but spreading out is learnt.
-    return cells | {"equal-0-bits": {**base, "crop_area_min": 1.0, "num_bits": 0}}
+    return cells
 
 
 def _linear(subjects: Iterable[str], features: Sequence[str]) -> dict[str, str]:
