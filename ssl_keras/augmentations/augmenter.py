@@ -132,7 +132,19 @@ class Augmenter(tf.keras.layers.Layer):
         return views, planes, randomness.row_keys(draws("dropout", 1)[:, 0])
 
 
-def build_augmenter(
+def build_augmenter(*, seed: int = 0, mixup: Mixup | None = None, **recipe: Any) -> Augmenter:
+    """Draws views by the SimCLR recipe.
+
+    Args:
+        seed: the run's seed.
+        mixup: follows the other operations, or None.
+        recipe: the arguments of `build_chain`.
+    """
+    return Augmenter(build_chain(**recipe), seed, mixup)
+
+
+@lru_cache(maxsize=32)
+def build_chain(
     *,
     channels: int,
     crop_area_min: float,
@@ -140,12 +152,10 @@ def build_augmenter(
     color_strength: float,
     grayscale: float,
     blur: float,
-    seed: int = 0,
-    mixup: Mixup | None = None,
     size: tuple[int, int] | None = None,
     planes_move: bool = True,
     compiled: bool = True,
-) -> Augmenter:
+) -> Chain:
     """The SimCLR recipe (Chen et al. 2020, appendix A) with each operation's strength.
 
     Args:
@@ -155,33 +165,15 @@ def build_augmenter(
         flip: whether images may be mirrored.
         color_strength: s of `ColorJitter`; 0 leaves it out.
         grayscale, blur: probabilities; 0 leaves the operation out.
-        seed: the run's seed.
-        mixup: follows the other operations, or None.
         size: (height, width) of the views; None for that of the images.
         planes_move: whether crop and flip move extra planes.
         compiled: whether XLA may compile the operations. It does so where there are colours to
             change: crops and flips alone are no faster for it.
+
+    Returns:
+        The same chain for the same arguments: XLA takes seconds to compile it, and a run, its
+        baselines and the runs after it in the same process share it.
     """
-    chain = _recipe(
-        channels, crop_area_min, flip, color_strength, grayscale, blur, size, planes_move, compiled
-    )
-    return Augmenter(chain, seed, mixup)
-
-
-@lru_cache(maxsize=32)
-def _recipe(
-    channels: int,
-    crop_area_min: float,
-    flip: bool,
-    color_strength: float,
-    grayscale: float,
-    blur: float,
-    size: tuple[int, int] | None,
-    planes_move: bool,
-    compiled: bool,
-) -> Chain:
-    """See `build_augmenter`. A run, its baselines, and the runs after it in the same process share
-    the chain, which XLA takes seconds to compile."""
     layers: list[StatelessLayer] = []
     if crop_area_min < 1 or size is not None:
         layers.append(RandomResizedCrop(crop_area_min, size=size))

@@ -50,7 +50,7 @@ class Measured:
             for picture in experiment.pictures:
                 path = Path(workdir) / picture
                 if path.is_file():
-                    pictures[f"{name}-{cell}-{path.name}"] = path
+                    pictures[_shown_as(name, cell, picture)] = path
         return cls(name, scale, experiment.summary(scale, seeds, results), pictures)
 
     @classmethod
@@ -90,7 +90,7 @@ class Measured:
             path.name: path
             for row in rows
             for picture in EXPERIMENTS[name].pictures
-            for path in [folder / f"{name}-{row['cell']}-{Path(picture).name}"]
+            for path in [folder / _shown_as(name, row["cell"], picture)]
             if path.is_file()
         }
         return cls(name, scale, rows, pictures, True)
@@ -150,6 +150,11 @@ class Measured:
             return self.experiment.verdict(self.rows)
         except KeyError as error:  # a run that has not measured everything
             return Verdict((), f"some run has not measured {error}")
+
+
+def _shown_as(name: str, cell: str, picture: str) -> str:
+    """What a picture of a run of that cell is called beside the tables."""
+    return f"{name}-{cell}-{Path(picture).name}"
 
 
 def _told(row: Mapping[str, Any]) -> dict[str, str]:

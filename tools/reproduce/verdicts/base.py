@@ -16,6 +16,7 @@ Rows = Sequence[Any]
 POINT, POINTS = 0.01, 0.03
 # What is meant where a paper says that nothing changes, or that values agree.
 AGREE = 0.03
+CHANCE = 0.1  # of ten classes
 
 REPRODUCED, PARTLY, NOT = "reproduced", "partly reproduced", "not reproduced"
 UNTOLD, UNJUDGED = "cannot be told", "told, not judged"

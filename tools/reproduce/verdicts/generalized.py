@@ -90,8 +90,9 @@ def lambda_temperature(rows: Rows) -> Verdict:
         )
         weights, accuracy = over(own, "distribution_weight", "accuracy")
         worth.append(accuracy[-1] - accuracy[0])
-    first, *_, last = equal.values()
-    against = True if last[-1] < first[0] else False if last[0] > first[-1] else None
+    coldest, *_, hottest = equal.values()
+    apart = hottest[-1] < coldest[0] or hottest[0] > coldest[-1]
+    against = hottest[-1] < coldest[0] if apart else None
     ranges = "; ".join(
         f"{t:g}: {best[t]:g}, as good {w[0]:g} to {w[-1]:g}" for t, w in equal.items()
     )

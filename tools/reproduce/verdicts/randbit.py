@@ -8,6 +8,7 @@ import numpy as np
 
 from tools.reproduce.verdicts.base import (
     AGREE,
+    CHANCE,
     Rows,
     Verdict,
     arrow,
@@ -22,7 +23,6 @@ from tools.reproduce.verdicts.base import (
     points,
 )
 
-CHANCE = 0.1  # of ten classes
 HALF = 0.5
 SLIGHTLY = 0.1
 

@@ -9,6 +9,7 @@ import numpy as np
 from tools.reproduce.pairs import digit_and_rival, few_and_many
 from tools.reproduce.verdicts.base import (
     AGREE,
+    CHANCE,
     Rows,
     Verdict,
     arrow,
@@ -22,8 +23,6 @@ from tools.reproduce.verdicts.base import (
     points,
     rises,
 )
-
-CHANCE = 0.1  # of ten digits
 
 
 def overlay(rows: Rows) -> Verdict:
@@ -96,14 +95,11 @@ def multi_digit(rows: Rows) -> Verdict:
     shares = [
         (x - CHANCE) / (y - CHANCE) for x, y in zip(digit, found["supervised_digit"], strict=True)
     ]
-    dominant = [
-        "digit" if row["rival"] < side else "rival"
-        for row in sorted(pairs, key=lambda row: row["rival"])
-    ]
-    of_dominant = {
-        subject: [found[f"{subject}_{who}"][index] for index, who in enumerate(dominant)]
+    larger = ["digit" if rival < side else "rival" for rival in sides]
+    learnt, untrained = (
+        [found[f"{subject}_{who}"][index] for index, who in enumerate(larger)]
         for subject in ("simclr", "untrained")
-    }
+    )
     several = [row for row in rows if "num_digits" in row]
     numbers, presence = curves(
         several,
@@ -131,11 +127,9 @@ def multi_digit(rows: Rows) -> Verdict:
             "the larger of the two is learnt",
             all(
                 exceeds(x - y, margin(*pairs, column=f"simclr_{who}"))
-                for x, y, who in zip(
-                    of_dominant["simclr"], of_dominant["untrained"], dominant, strict=True
-                )
+                for x, y, who in zip(learnt, untrained, larger, strict=True)
             ),
-            f"{arrow(of_dominant['simclr'])}, untrained {arrow(of_dominant['untrained'])}",
+            f"{arrow(learnt)}, untrained {arrow(untrained)}",
         ),
         beside=f"with {', '.join(map(str, numbers))} equal digits SimCLR's accuracy for which are "
         f"there is {arrow(presence['simclr_presence'])}, untrained "
