@@ -1,9 +1,9 @@
 """No refactoring moves a number: weights and results are compared with recorded ones.
 
-`tests/numbers.json` holds, for every flagfile, the losses of three steps and the hash of the weights
-after them, and for every method the results of a small run. On a processor of the recorded kind they
-must be equal to the bit; on another one equal up to rounding. After a change that is meant to move
-numbers, record them again: RECORD_NUMBERS=1 python -m pytest tests/test_numbers.py
+`tests/numbers.json` holds, for every flagfile, the losses of three steps and the hash of the
+weights after them, and for every method the results of a small run. On a processor of the recorded
+kind they must be equal to the bit; on another one up to rounding. After a change that is meant to
+move numbers, record them again: RECORD_NUMBERS=1 python -m pytest tests/test_numbers.py
 """
 
 from __future__ import annotations
