@@ -26,6 +26,9 @@ from ssl_keras.experiment.looping import batches
 
 ROOT = Path(__file__).parent.parent
 RECORD = Path(__file__).parent / "numbers.json"
+# TensorFlow's AddN adds three gradients or more in the order in which their buffers become free:
+# the last bits of this one depend on timing.
+UNSTEADY = ("simple",)
 RECORDING = bool(os.environ.get("RECORD_NUMBERS"))
 FLAGFILES = sorted(path.stem for path in (ROOT / "flags").glob("*.flags"))
 METHODS = {
@@ -76,7 +79,10 @@ def compare(kind: str, name: str, numbers: dict[str, Any]) -> None:
         return
     expected = record[kind][name]
     if record["processor"] == processor():
-        assert numbers == expected
+        if name in UNSTEADY:
+            assert numbers["values"] == pytest.approx(expected["values"], rel=1e-5)
+        else:
+            assert numbers == expected
         return
     assert set(numbers["values"]) == set(expected["values"])
     for key, value in expected["values"].items():
