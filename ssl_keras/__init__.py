@@ -10,9 +10,9 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 __version__ = "0.1.0"
 
 
-def load_encoder(directory: Path | str, depth: str = "features") -> Any:
+def load_encoder(directory: Path | str, layer: str = "features") -> Any:
     """An exported encoder as a `keras.Model` that can be trained; see
     `saved_models.load_encoder`."""
-    from ssl_keras import saved_models
+    from ssl_keras.run import saved_models
 
-    return saved_models.load_encoder(directory, depth)
+    return saved_models.load_encoder(directory, layer)

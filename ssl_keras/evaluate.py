@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ssl_keras import config as configuration
-from ssl_keras import flags, run_directory, startup
+from ssl_keras.cli import flags, startup
 from ssl_keras.errors import UserError
+from ssl_keras.run import run_directory
 
 PROGRAM = "python -m ssl_keras.evaluate"
 EXAMPLE = f"{PROGRAM} --run=runs/mine --heads=linear,mean_classifier,bits"
@@ -53,13 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def body() -> None:
         values = flags.values(arguments, flag_values)
-        heads = configuration.make_heads(values)
+        evaluators = configuration.make_evaluators(values)
         given: dict[str, Any] = {n: flag_values[n].value for n in ("run", "seed", "repeats")}
         run, seed, repeats = given["run"], given["seed"], given["repeats"]
         if not run:
             raise UserError("Which run? Give its directory: --run=DIR.")
-        if not heads:
-            raise UserError("heads is empty: name at least one head.")
+        if not evaluators:
+            raise UserError("heads is empty: name at least one evaluator.")
         if repeats < 1 or seed < 0:
             raise UserError("repeats must be at least 1, and seed at least 0.")
         data = _data(flag_values, values, Path(run))
@@ -67,9 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("The flags are valid.")
             return
         startup.start_tensorflow()
-        from ssl_keras import experiment
+        from ssl_keras.run import evaluate_run
 
-        experiment.evaluate(Path(run), heads, seed, repeats, data)
+        evaluate_run(Path(run), evaluators, seed, repeats, data)
 
     return startup.guarded("ssl_keras.evaluate", body, lambda: flags.verbose(flag_values))
 

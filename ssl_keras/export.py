@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ssl_keras import flags, startup
+from ssl_keras.cli import flags, startup
 from ssl_keras.errors import UserError
 
 PROGRAM = "python -m ssl_keras.export"
@@ -34,11 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("The flags are valid.")
             return
         startup.start_tensorflow()
-        from ssl_keras import experiment
+        from ssl_keras.run import export_run
 
         directory = Path(output) if output else Path(run) / "saved_model"
         overwrite, onnx = (bool(flag_values[name].value) for name in ("overwrite", "onnx"))
-        experiment.export_run(Path(run), directory, overwrite, onnx)
+        export_run(Path(run), directory, overwrite, onnx)
 
     return startup.guarded("ssl_keras.export", body, lambda: flags.verbose(flag_values))
 

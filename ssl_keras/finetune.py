@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ssl_keras import flags, startup
+from ssl_keras.cli import flags, startup
 from ssl_keras.config import FinetuningConfig
 from ssl_keras.errors import UserError
 
@@ -33,9 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("The flags are valid.")
             return
         startup.start_tensorflow()
-        from ssl_keras import experiment
+        from ssl_keras.run import finetune_run
 
-        experiment.finetune(Path(run), options)
+        finetune_run(Path(run), options)
 
     return startup.guarded("ssl_keras.finetune", body, lambda: flags.verbose(flag_values))
 

@@ -38,11 +38,11 @@ def contrastive_accuracy(
     return tf.reduce_mean(tf.cast(nearest == own, tf.float32))
 
 
-def feature_loss(kind: str, labels: Any, logits: Any) -> Any:
+def target_loss(kind: str, labels: Any, logits: Any) -> Any:
     """Mean cross-entropy of a probe: softmax for a class, sigmoid for bits. float32 scalar.
 
     Args:
-        kind: kind of the `datasets.Feature`.
+        kind: kind of the `datasets.Target`.
         labels: (batch,) integers for a class, (batch, size) of 0 and 1 for bits.
         logits: (batch, size).
     """
@@ -55,10 +55,10 @@ def feature_loss(kind: str, labels: Any, logits: Any) -> Any:
     return tf.reduce_mean(losses)
 
 
-def feature_accuracy(kind: str, labels: Any, logits: Any) -> Any:
+def target_accuracy(kind: str, labels: Any, logits: Any) -> Any:
     """Share of right decisions (for bits: the mean over bits). float32 scalar in [0, 1].
 
-    Args: as `feature_loss`.
+    Args: as `target_loss`.
     """
     if kind == "class":
         right = tf.argmax(logits, axis=1, output_type=tf.int32) == tf.cast(labels, tf.int32)

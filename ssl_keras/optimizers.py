@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ssl_keras.lazy import keras, tf
-from ssl_keras.registry import Options, Registry, option
+from ssl_keras.options import Options, Registry, option
 
 SCALING = ("none", "linear", "sqrt")
 DECAY = ("cosine", "linear", "constant")

@@ -25,14 +25,14 @@ COLORS = np.array(
 
 
 def view_grid(
-    images: np.ndarray, views_1: np.ndarray, views_2: np.ndarray, planes: np.ndarray | None = None
+    images: np.ndarray, views_1: np.ndarray, views_2: np.ndarray, bits: np.ndarray | None = None
 ) -> np.ndarray:
     """Images and their two views, one image a column; below them the bits, if any.
 
     Args:
         images, views_1, views_2: (count, height, width, channels) in [0, 1]; the first three
             channels are shown as colours, or the first one if there are fewer.
-        planes: (count, num_bits) or None.
+        bits: (count, num_bits) or None.
 
     Returns:
         (rows, columns, 3) in [0, 1]: rows of images, first views, second views, and bit stripes
@@ -48,10 +48,10 @@ def view_grid(
         strips.append(
             np.pad(cells, ((0, 0), (border, 0), (border, 0), (0, 0)), constant_values=0.5)
         )
-    if planes is not None and planes.shape[1]:
+    if bits is not None and bits.shape[1]:
         # Stripes from left to right: least significant bit first.
-        top = max(float(np.abs(planes).max()), 1e-12)
-        cells = _stripes(planes / top, max(4, height // 8), width)
+        top = max(float(np.abs(bits).max()), 1e-12)
+        cells = _stripes(bits / top, max(4, height // 8), width)
         strips.append(
             np.pad(cells, ((0, 0), (border, 0), (border, 0), (0, 0)), constant_values=0.5)
         )
@@ -68,7 +68,7 @@ def labelled_rows(
     Args:
         rows: name -> (count, height, width, channels) in [0, 1]; the number of images may differ.
             Up to `image_channels` channels are the picture (3: colours; fewer: the first one);
-            those after it are planes that are constant over space, drawn as stripes below it.
+            those after it are bits that are constant over space, drawn as stripes below it.
         image_channels: see `rows`.
         pixels: least height of an image in the result.
 
@@ -79,10 +79,10 @@ def labelled_rows(
 
     strips = []
     for images in rows.values():
-        planes = images[..., image_channels:].mean(axis=(1, 2))
+        bits = images[..., image_channels:].mean(axis=(1, 2))
         factor = max(1, round(pixels / images.shape[1]))
         picture = enlarge_all(images[..., :image_channels], factor)
-        strips.append(_strip(picture, planes if planes.shape[1] else None))
+        strips.append(_strip(picture, bits if bits.shape[1] else None))
     font = ImageFont.load_default(13)
     margin = 10 + max(int(font.getlength(name)) for name in rows)
     width = margin + max(strip.shape[1] for strip in strips)
@@ -96,27 +96,27 @@ def labelled_rows(
     return np.concatenate(parts, axis=0).astype(np.float32)
 
 
-def _strip(images: np.ndarray, planes: np.ndarray | None, border: int = 2) -> np.ndarray:
-    """Images beside each other with white borders, stripes of their planes below each."""
+def _strip(images: np.ndarray, bits: np.ndarray | None, border: int = 2) -> np.ndarray:
+    """Images beside each other with white borders, stripes of their bits below each."""
     images = np.clip(images, 0, 1)
     images = images if images.shape[3] == 3 else np.repeat(images[..., :1], 3, axis=3)
-    if planes is not None:
-        stripes = _stripes(planes, max(4, images.shape[1] // 8), images.shape[2])
+    if bits is not None:
+        stripes = _stripes(bits, max(4, images.shape[1] // 8), images.shape[2])
         images = np.concatenate([images, stripes], axis=1)
     cells = np.pad(images, ((0, 0), (border,) * 2, (border,) * 2, (0, 0)), constant_values=1.0)
     return np.concatenate(list(cells), axis=1)
 
 
-def _stripes(planes: np.ndarray, height: int, width: int) -> np.ndarray:
+def _stripes(bits: np.ndarray, height: int, width: int) -> np.ndarray:
     """Vertical stripes (count, height, width, 3), one for each plane, the first at the left.
 
     White is 1 (or the largest value, if that is above 1), almost black 0.
     """
-    count, num_planes = planes.shape
-    edges = np.linspace(0, width, num_planes + 1).round().astype(int)
+    count, num_bits = bits.shape
+    edges = np.linspace(0, width, num_bits + 1).round().astype(int)
     cells = np.zeros((count, height, width, 3))
-    shown = np.clip(planes / max(1.0, float(planes.max())), 0, 1)
-    for plane in range(num_planes):
+    shown = np.clip(bits / max(1.0, float(bits.max())), 0, 1)
+    for plane in range(num_bits):
         end = max(edges[plane + 1] - 1, edges[plane] + 1)
         cells[:, :, edges[plane] : end] = shown[:, plane, None, None, None] * 0.85 + 0.1
     return cells

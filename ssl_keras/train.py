@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from ssl_keras import devices, flags, startup
+from ssl_keras.cli import flags, startup
+from ssl_keras.run import devices
 
 PROGRAM = "python -m ssl_keras.train"
 EXAMPLE = f"{PROGRAM} --loss=nt_xent --temperature=0.1 --num_bits=5"
@@ -31,9 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             devices.check_alone()
         startup.start_tensorflow(config.engine.strategy, config.engine.devices)
-        from ssl_keras import experiment
+        from ssl_keras.run import train_and_evaluate
 
-        experiment.run(config)
+        train_and_evaluate(config)
 
     return startup.guarded("ssl_keras.train", body, lambda: flags.verbose(flag_values))
 

@@ -9,8 +9,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import pytest
 import tensorflow as tf
 
-from ssl_keras import datasets, devices, startup
+from ssl_keras import datasets
+from ssl_keras.cli import startup
 from ssl_keras.datasets import DataSet
+from ssl_keras.run import devices
 
 startup.start_tensorflow(num_devices=2)
 

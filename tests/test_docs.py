@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_keras import flags, startup, train
+from ssl_keras import train
+from ssl_keras.cli import flags, startup
 from tools import show_views
 
 pytestmark = pytest.mark.long
@@ -34,7 +35,13 @@ OF_HEADS = {
     "local_features": ["--local_features_images=20"],
 }
 # Programs of which the same commands, shorter, are run by other tests.
-ELSEWHERE = ("tools.reproduce", "tools.launch", "tools.benchmark", "tools.soak", "tools.scaling")
+ELSEWHERE = (
+    "ssl_keras.reproduce",
+    "ssl_keras.launch",
+    "tools.benchmark",
+    "tools.soak",
+    "tools.scaling",
+)
 
 
 def blocks(path: Path, language: str = "") -> list[str]:
@@ -90,7 +97,7 @@ def test_the_commands_of_a_document_run_one_after_the_other(
         if program in ELSEWHERE or not known:
             continue
         main = importlib.import_module(program).main
-        with_name = program.startswith("ssl_keras") or program == "tools.show_views"
+        with_name = program.startswith("ssl_keras") or program == "ssl_keras.show_views"
         if "--help" not in given:
             given = shortened(program, given)
             if program == "ssl_keras.train" and not needs_geometry:
@@ -117,7 +124,7 @@ def commands() -> list[str]:
     lines = (
         re.split(r"\s#", line)[0].strip() for line in EVERYTHING.replace("`", "\n").splitlines()
     )
-    programs = ("python -m ssl_keras.train", "python -m tools.show_views", "make train ARGS=")
+    programs = ("python -m ssl_keras.train", "python -m ssl_keras.show_views", "make train ARGS=")
     return sorted({line for line in lines if line.startswith(programs)})
 
 
@@ -146,7 +153,7 @@ def test_the_ten_lines_for_own_images_run(tmp_path: Path, monkeypatch: pytest.Mo
             Image.fromarray(pixels).save(folder / f"{index}.jpg")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    programs = {"ssl_keras.train": train.main, "tools.show_views": show_views.main}
+    programs = {"ssl_keras.train": train.main, "ssl_keras.show_views": show_views.main}
     ran = 0
     for line in lines:
         words = shlex.split(line)
@@ -201,7 +208,7 @@ def commands_of_other_programs() -> list[str]:
 @pytest.mark.parametrize("command", commands_of_other_programs())
 def test_every_program_knows_its_flags(command: str, capfd: pytest.CaptureFixture[str]) -> None:
     words = shlex.split(command)
-    if words[2] == "tools.show_views":
+    if words[2] == "ssl_keras.show_views":
         return
     main = importlib.import_module(
         f"{words[2]}.__main__" if ROOT.joinpath(*words[2].split(".")).is_dir() else words[2]

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ssl_keras import experiment, flags
-from ssl_keras.checkpoints import weights_digest
+from ssl_keras.cli import flags
 from ssl_keras.config import Config
-from ssl_keras.experiment.looping import batches
+from ssl_keras.run import build, train_and_evaluate
+from ssl_keras.run.checkpoints import weights_digest
+from ssl_keras.run.looping import batches
 
 ROOT = Path(__file__).parent.parent
 RECORD = Path(__file__).parent / "numbers.json"
@@ -99,7 +100,7 @@ def test_the_weights_after_three_steps_of_a_flagfile(name: str, data_dir: str) -
         values["source"] = "mnist_5k"
     for option in [n for n in values if n.startswith(("knn_", "linear_", "bits_"))]:
         del values[option]
-    setup = experiment.build(Config.make(**values))
+    setup = build(Config.make(**values))
     setup.model.make_train_function()
     losses = {}
     iterator = iter(batches(setup, 0))
@@ -115,7 +116,7 @@ def test_the_results_of_a_small_run(name: str, tmp_path: Path) -> None:
     settings = {k: v for k, v in {**SMALL, **METHODS[name]}.items() if v is not None}
     if "geometry" in settings["heads"]:
         settings["geometry_images"] = 100
-    results = experiment.run(Config.make(**settings, workdir=str(tmp_path / "run")))
+    results = train_and_evaluate(Config.make(**settings, workdir=str(tmp_path / "run")))
     values = {n: v for n, v in results["results"].items() if math.isfinite(v)}
     values |= {f"training/{n}": v for n, v in results["training"].items()}
     compare("runs", name, {"values": values, "sha256": results["weights_sha256"]})

@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 
 from ssl_keras.config import Config
-from ssl_keras.experiment import build
-from ssl_keras.experiment.looping import batches
+from ssl_keras.run import build
+from ssl_keras.run.looping import batches
 
 PACKAGE = Path(__file__).parent.parent / "ssl_keras"
 DRAWS = re.compile(r"Random|Normal(?!iz)|Uniform|Multinomial|Shuffle|Rng|Poisson|Gamma|Sampl")

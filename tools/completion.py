@@ -16,7 +16,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from ssl_keras import flags, startup
+from ssl_keras.cli import flags, startup
 from tools.common import build_parser
 
 PROGRAMS = ("train", "evaluate", "finetune", "export")

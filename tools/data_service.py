@@ -13,7 +13,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from ssl_keras import startup
+from ssl_keras.cli import startup
 from ssl_keras.errors import UserError
 from tools.common import build_parser
 

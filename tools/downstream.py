@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import ssl_keras
-from ssl_keras import startup
+from ssl_keras.cli import startup
 from ssl_keras.errors import UserError
 from tools.common import build_parser
 
@@ -76,7 +76,7 @@ def compare(
             f"The encoder in {directory} takes images of {encoder.input_shape[1:]}, those of "
             f"{source} are {data.input_shape}: give its own data, or a run without bits."
         )
-    if "class" not in data.features:
+    if "class" not in data.targets:
         raise UserError(f"{source} has no labels to learn from.")
 
     def arrays(split: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -84,7 +84,7 @@ def compare(
         return images, split.labels_of("class")
 
     images, labels = arrays(data.train)
-    test, classes = arrays(data.test), data.features["class"].size
+    test, classes = arrays(data.test), data.targets["class"].size
     found = []
     for repeat in range(repeats):
         rows = labelled_rows(labels, fraction, repeat)

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ssl_keras import startup
+from ssl_keras.cli import startup
 from ssl_keras.errors import UserError
 from tools.common import build_parser, png_path, save
 

@@ -17,45 +17,46 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ssl_keras import run_directory, startup
+from ssl_keras.cli import startup
 from ssl_keras.errors import UserError
+from ssl_keras.run import run_directory
 from tools.common import build_parser, png_path, save
 
 SUPERVISED, UNSUPERVISED = "projections/mean_classifier_loss/", "projections/pairwise_logistic_loss"
 
 
-def curves(run: Path, feature: str) -> tuple[list[int], list[float], list[float], list[float]]:
+def curves(run: Path, target: str) -> tuple[list[int], list[float], list[float], list[float]]:
     """(steps, L_un, L_sup^mu, bound) of a finished run.
 
     Raises:
         UserError: the run did not measure them.
     """
     _, results = run_directory.read(run)
-    records = [r for r in results.get("geometry_history", []) if SUPERVISED + feature in r]
+    records = [r for r in results.get("geometry_history", []) if SUPERVISED + target in r]
     if not records:
         raise UserError(
-            f"The run {run} did not measure the mean classifier of the feature {feature!r}: it "
+            f"The run {run} did not measure the mean classifier of the target {target!r}: it "
             "needs labels of a class, and --measure_images above 0."
         )
     # Classes of unequal size: the probability of a collision is at least that of equal ones.
-    collision = 1 / results["data"]["features"][feature]["size"]
+    collision = 1 / results["data"]["targets"][target]["size"]
     unsupervised = [record[UNSUPERVISED] for record in records]
     return (
         [int(record["step"]) for record in records],
         unsupervised,
-        [record[SUPERVISED + feature] for record in records],
+        [record[SUPERVISED + target] for record in records],
         [(value - collision) / (1 - collision) for value in unsupervised],
     )
 
 
-def draw(run: Path, feature: str, output: Path) -> None:
+def draw(run: Path, target: str, output: Path) -> None:
     """Write the picture and print first and last values."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    steps, unsupervised, supervised, bound = curves(run, feature)
+    steps, unsupervised, supervised, bound = curves(run, target)
     print("step    L_un   bound  L_sup^mu  holds")
     for index in sorted({0, len(steps) // 2, len(steps) - 1}):
         holds = "yes" if supervised[index] <= bound[index] else "no"
@@ -81,12 +82,12 @@ def main(arguments: list[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
     parser = build_parser("mean_classifier", __doc__)
     parser.add_argument("--run", required=True, type=Path, help="directory of a finished run")
-    parser.add_argument("--feature", default="class", help="feature whose classes are told apart")
+    parser.add_argument("--target", default="class", help="target whose classes are told apart")
     parser.add_argument("--output", default="mean_classifier.png", help="file of the picture")
     given: Any = parser.parse_args(arguments)
 
     def body() -> None:
-        draw(given.run, given.feature, png_path(given.output))
+        draw(given.run, given.target, png_path(given.output))
 
     return startup.guarded("tools.mean_classifier", body, lambda: False)
 

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ssl_keras import startup
+from ssl_keras.cli import startup
 from ssl_keras.errors import UserError
 from tools.common import build_parser, png_path, save
 
@@ -42,15 +42,16 @@ def draw(run: Path, output: Path, num_images: int, temperatures: list[float]) ->
     import matplotlib.pyplot as plt
     import numpy as np
 
-    from ssl_keras import experiment, metrics
-    from ssl_keras.evaluation.extraction import extract_views
+    from ssl_keras import metrics
+    from ssl_keras.evaluators.extraction import extract_views
+    from ssl_keras.run import restore_run
 
-    restored = experiment.restore(run)
-    depth = restored.depths[-1]
+    restored = restore_run(run)
+    layer = restored.layers[-1]
     model = restored.model
     views = extract_views(
-        model.representations, restored.data, restored.depths, model.augmenter, num_images
-    )[depth]
+        model.representations, restored.data, restored.layers, model.augmenter, num_images
+    )[layer]
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.6))
     edges = np.linspace(-1, 1, BINS + 1)
     centers = (edges[1:] + edges[:-1]) / 2
@@ -91,7 +92,7 @@ def draw(run: Path, output: Path, num_images: int, temperatures: list[float]) ->
     right.set_ylabel("share of the gradient")
     config = restored.config
     figure.suptitle(
-        f"Relative penalties on {depth} of a run with {config.objective.loss}, "
+        f"Relative penalties on {layer} of a run with {config.objective.loss}, "
         f"{len(views.rows)} test images, {count} negatives each",
         fontsize=9,
     )

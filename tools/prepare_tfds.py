@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ssl_keras import startup
+from ssl_keras.cli import startup
 from ssl_keras.datasets.sources import ON_BAD_IMAGE
 from ssl_keras.datasets.sources.decoding import RESIZE
 from ssl_keras.errors import UserError

@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from ssl_keras import startup
+from ssl_keras.cli import startup
 from ssl_keras.errors import UserError
 from ssl_keras.losses.streaming import BETTER_ON_GPU
 from tools.benchmark.measuring import peak_so_far, trainer
@@ -318,7 +318,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not given.points.parent.is_dir():
             raise UserError(f"points is {given.points}, whose folder is not there: make it first.")
         if given.measure:
-            from ssl_keras import environment
+            from ssl_keras.run import environment
 
             found = {"points": measure(given.repeats), "repeats": given.repeats}
             found |= {"hardware": environment.hardware(), "versions": environment.versions()}

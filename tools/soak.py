@@ -24,9 +24,11 @@ from typing import Any
 
 import numpy as np
 
-from ssl_keras import datasets, run_directory, startup
-from ssl_keras.checkpoints import Checkpoints
+from ssl_keras import datasets
+from ssl_keras.cli import startup
 from ssl_keras.errors import UserError
+from ssl_keras.run import run_directory
+from ssl_keras.run.checkpoints import Checkpoints
 from tools.common import build_parser
 
 KILLS_OF_A_CHAIN = 5
@@ -53,7 +55,7 @@ LEFT_OUT = ("times", "paths")
 
 
 @dataclass(frozen=True)
-class Subject:
+class EncoderFeatures:
     """What is killed: a way to start the program, and what it gives if it is left alone.
 
     Attributes:
@@ -114,7 +116,7 @@ def write_images(folder: Path, per_class: int) -> None:
                 Image.fromarray(np.squeeze(image)).save(place / f"{number}.png")
 
 
-def left_alone(name: str, command: tuple[str, ...], steps: int, directory: Path) -> Subject:
+def left_alone(name: str, command: tuple[str, ...], steps: int, directory: Path) -> EncoderFeatures:
     """The run that the chains of this kind are compared with."""
     began = time.monotonic()
     finish(command, directory / f"{name}-alone")
@@ -124,10 +126,10 @@ def left_alone(name: str, command: tuple[str, ...], steps: int, directory: Path)
     seconds = {"start": total - times["total"], "training": times["training"], "rest": rest}
     parts = ", ".join(f"{part} {value:.0f} s" for part, value in seconds.items())
     print(f"{name}: left alone: {parts}.", flush=True)
-    return Subject(name, command, steps, seconds, results)
+    return EncoderFeatures(name, command, steps, seconds, results)
 
 
-def kill_once(subject: Subject, workdir: Path, generator: random.Random) -> str | None:
+def kill_once(subject: EncoderFeatures, workdir: Path, generator: random.Random) -> str | None:
     """Start the run and kill it at a random moment; returns when that was, None if it had ended."""
     before = last_step(workdir)
     process = start(subject.command, workdir)
@@ -151,7 +153,9 @@ def kill_once(subject: Subject, workdir: Path, generator: random.Random) -> str 
     return f"during {part}, gone on from {before}, now {last_step(workdir)}"
 
 
-def chain(subject: Subject, workdir: Path, kills: int, generator: random.Random) -> list[str]:
+def chain(
+    subject: EncoderFeatures, workdir: Path, kills: int, generator: random.Random
+) -> list[str]:
     """Kill a run `kills` times, or until it ends; let it end.
 
     Returns:

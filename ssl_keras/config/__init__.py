@@ -10,7 +10,7 @@ from ssl_keras.config.configuration import (
     all_fields,
     baselines,
     groups,
-    make_heads,
+    make_evaluators,
 )
 from ssl_keras.config.finetuning import FinetuningConfig
 
@@ -21,5 +21,5 @@ __all__ = [
     "all_fields",
     "baselines",
     "groups",
-    "make_heads",
+    "make_evaluators",
 ]

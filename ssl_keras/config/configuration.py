@@ -24,15 +24,15 @@ from ssl_keras.config.groups import (
 )
 from ssl_keras.config.views import ViewsConfig
 from ssl_keras.datasets import DATASETS
-from ssl_keras.datasets.base import Recipe
+from ssl_keras.datasets.base import DatasetBuilder
 from ssl_keras.datasets.sources import absolute
 from ssl_keras.errors import UserError, nearest
-from ssl_keras.evaluation import HEADS, Baseline, Head
+from ssl_keras.evaluators import EVALUATORS, Baseline, Evaluator
 from ssl_keras.losses import LOSSES, Loss
-from ssl_keras.models.methods import METHODS, Method
+from ssl_keras.methods.options import METHODS, Method
 from ssl_keras.networks import ENCODERS, Encoder
 from ssl_keras.optimizers import OPTIMIZERS, Optimizer
-from ssl_keras.registry import Registry
+from ssl_keras.options import Registry
 
 _GROUPS = {
     "data": DataConfig,
@@ -60,7 +60,7 @@ REGISTRIES: dict[str, tuple[str, Registry]] = {
     "objective": ("loss", LOSSES),
     "network": ("encoder", ENCODERS),
     "optimization": ("optimizer", OPTIMIZERS),
-    "evaluation": ("heads", HEADS),
+    "evaluation": ("heads", EVALUATORS),
 }
 
 
@@ -71,9 +71,9 @@ class Config:
     Attributes:
         data, views, training, objective, network, optimization, evaluation, engine, run: groups of
             plain values.
-        recipe, method, encoder, optimizer: the chosen entries, with their options.
+        builder, method, encoder, optimizer: the chosen entries, with their options.
         loss: the contrastive loss with its options, or None if the method has none.
-        heads: the chosen heads, by name.
+        evaluators: the chosen evaluators, by name.
         notices: what the user should know of settings that are not used.
     """
 
@@ -86,12 +86,12 @@ class Config:
     evaluation: EvaluationConfig
     engine: EngineConfig
     run: RunConfig
-    recipe: Recipe
+    builder: DatasetBuilder
     method: Method
     loss: Loss | None
     encoder: Encoder
     optimizer: Optimizer
-    heads: Mapping[str, Head]
+    evaluators: Mapping[str, Evaluator]
     notices: tuple[str, ...] = ()
 
     @classmethod
@@ -129,17 +129,17 @@ class Config:
             layers = 2 if method.contrastive else 0
             groups["network"] = dataclasses.replace(groups["network"], projection_layers=layers)
         entries: dict[str, Any] = {
-            "recipe": _entry(DATASETS, groups["data"].dataset, values),
+            "builder": _entry(DATASETS, groups["data"].dataset, values),
             "method": method,
             "loss": _entry(LOSSES, groups["objective"].loss, values)
             if method.contrastive
             else None,
             "encoder": _entry(ENCODERS, groups["network"].encoder, values),
             "optimizer": _entry(OPTIMIZERS, groups["optimization"].optimizer, values),
-            "heads": make_heads({**values, "heads": groups["evaluation"].heads}),
+            "evaluators": make_evaluators({**values, "heads": groups["evaluation"].heads}),
         }
         data = groups["data"]
-        source = entries["recipe"].source_name(data.source)
+        source = entries["builder"].source_name(data.source)
         data_dir = (
             None if data.data_dir is None else str(Path(data.data_dir).expanduser().resolve())
         )
@@ -210,7 +210,7 @@ class Config:
         Returns:
             setting -> (value here, value there); None: not set.
         """
-        free = {f.name for f in dataclasses.fields(EvaluationConfig)} | set(HEADS.fields())
+        free = {f.name for f in dataclasses.fields(EvaluationConfig)} | set(EVALUATORS.fields())
         free |= {"log_every", "measure_images", "measure_every", *_MEANS}
         free |= set(_CHECKPOINTING)
         here = json.loads(json.dumps(self.replayable()))
@@ -227,10 +227,10 @@ class Config:
     @property
     def baselines(self) -> list[str]:
         """The methods that are trained beside the run."""
-        return baselines(self.heads)
+        return baselines(self.evaluators)
 
     def baseline(self, method: str) -> Config:
-        """The same run with a baseline's method, and without heads.
+        """The same run with a baseline's method, and without evaluators.
 
         Raises:
             UserError: that is the method of the run itself.
@@ -239,12 +239,12 @@ class Config:
             raise UserError(
                 f"The head {method!r} trains the method of the run itself: leave it out of --heads."
             )
-        options = {n for head in self.heads.values() for n in head.options()}
+        options = {n for evaluator in self.evaluators.values() for n in evaluator.options()}
         kept = {n: value for n, value in self.replayable().items() if n not in options}
         own = next(
             (
                 h.settings()
-                for h in self.heads.values()
+                for h in self.evaluators.values()
                 if isinstance(h, Baseline) and h.method == method
             ),
             {"method": method},
@@ -262,8 +262,8 @@ class Config:
         merged: dict[str, Any] = {}
         for key in _GROUPS:
             merged |= getattr(self, key).options()
-        entries = (self.recipe, self.method, self.loss, self.encoder, self.optimizer)
-        for entry in (*entries, *self.heads.values()):
+        entries = (self.builder, self.method, self.loss, self.encoder, self.optimizer)
+        for entry in (*entries, *self.evaluators.values()):
             merged |= {} if entry is None else entry.options()
         return {name: value for name, value in merged.items() if value is not None}
 
@@ -347,32 +347,36 @@ def _entry(registry: Registry, name: str, values: Mapping[str, Any]) -> Any:
     return registry.get(name, **_given(registry, values))
 
 
-def baselines(heads: Mapping[str, Head]) -> list[str]:
-    """The methods of the baselines among the heads."""
-    return [head.method for head in heads.values() if isinstance(head, Baseline)]
+def baselines(evaluators: Mapping[str, Evaluator]) -> list[str]:
+    """The methods of the baselines among the evaluators."""
+    return [
+        evaluator.method for evaluator in evaluators.values() if isinstance(evaluator, Baseline)
+    ]
 
 
-def make_heads(values: Mapping[str, Any]) -> dict[str, Head]:
-    """The heads of a comma-separated list, with their options.
+def make_evaluators(values: Mapping[str, Any]) -> dict[str, Evaluator]:
+    """The evaluators of a comma-separated list, with their options.
 
     Args:
-        values: "heads" (default: that of a run), and options of heads; others are left alone.
+        values: "heads" (default: that of a run), and options of evaluators; others are left alone.
 
     Raises:
-        UserError: an unknown head, an option of a head that is not among them, or a bad value.
+        UserError: an unknown evaluator, an option of a head that is not among them, or a bad value.
     """
     names = values.get("heads", EvaluationConfig().heads)
     chosen = [name.strip() for name in names.split(",") if name.strip()]
-    given = _given(HEADS, values)
-    heads = {}
+    given = _given(EVALUATORS, values)
+    evaluators = {}
     for name in chosen:
-        known = {f.name for f in dataclasses.fields(HEADS[name])} if name in HEADS else set()
-        heads[name] = HEADS.get(name, **{k: v for k, v in given.items() if k in known})
+        known = (
+            {f.name for f in dataclasses.fields(EVALUATORS[name])} if name in EVALUATORS else set()
+        )
+        evaluators[name] = EVALUATORS.get(name, **{k: v for k, v in given.items() if k in known})
     for key in given:
-        owners = [owner for owner, _ in HEADS.fields()[key]]
+        owners = [owner for owner, _ in EVALUATORS.fields()[key]]
         if not set(owners) & set(chosen):
             raise UserError(
-                f"{key} belongs to the head {owners[0]!r}, which is not among the heads: add it to "
-                "--heads, or leave the option out."
+                f"{key} belongs to the head {owners[0]!r}, which is not among --heads: add it, or "
+                "leave the option out."
             )
-    return heads
+    return evaluators

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ssl_keras.registry import Options, option
+from ssl_keras.options import Options, option
 
 # The length of fine-tuning where none is given: passes over the labelled images (SimCLR's with 10%
 # of the labels), but no fewer steps than these, so that the control gets there with few labels too.
@@ -22,8 +22,8 @@ class FinetuningConfig(Options):
         "features",
         help="last layer that is kept, below the new classifier: features, projection_1, ...",
     )
-    feature: str | None = option(
-        None, help="feature that is learned (class if there is one, or the first)"
+    target: str | None = option(
+        None, help="target that is learned (class if there is one, or the first)"
     )
     epochs: int | None = option(
         None,

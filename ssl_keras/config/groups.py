@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from ssl_keras.datasets import DATASETS
 from ssl_keras.datasets.sources import ON_BAD_IMAGE
 from ssl_keras.datasets.sources.decoding import RESIZE
-from ssl_keras.evaluation import HEADS
+from ssl_keras.evaluators import EVALUATORS
 from ssl_keras.losses import LOSSES
 from ssl_keras.losses.base import IMPLEMENTATIONS
-from ssl_keras.models.methods import METHODS
+from ssl_keras.methods.options import METHODS
 from ssl_keras.networks import BATCH_NORM, ENCODERS
 from ssl_keras.optimizers import DECAY, OPTIMIZERS, SCALING
-from ssl_keras.registry import Options, option
+from ssl_keras.options import Options, option
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class DataConfig(Options):
         None,
         minimum=1,
         maximum=3,
-        help="first channels that are the picture, 1 or 3; others are extra planes (3 if there)",
+        help="first channels that are the picture, 1 or 3; others are extra channels (3 if there)",
     )
     max_train_images: int | None = option(
         None, minimum=2, help="train on no more images than these, chosen by the seed (all)"
@@ -170,7 +170,7 @@ class EvaluationConfig(Options):
 
     heads: str = option(
         "linear,knn,geometry,bits",
-        help=f"heads on frozen features, comma-separated: {', '.join(HEADS)}; or empty",
+        help=f"heads on frozen features, comma-separated: {', '.join(EVALUATORS)}; or empty",
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ssl_keras.errors import UserError, unknown_name
-from ssl_keras.registry import Options, option
+from ssl_keras.options import Options, option
 
 # What each preset of views means; `auto` takes the one that the source declares.
 VIEW_PRESETS: dict[str, dict[str, Any]] = {
@@ -29,12 +29,12 @@ _VIEW_OPTIONS = {
         "augmentation",
         "crop_area_min",
         "flip",
-        "planes_move",
+        "extra_channels_move",
         "color_strength",
         "grayscale",
         "blur",
     ),
-    "mixup": ("mixup_kind", "mixup_alpha", "mixup_planes"),
+    "mixup": ("mixup_kind", "mixup_alpha", "mixup_extra_channels"),
     "dropout": ("dropout_rate",),
 }
 _VIEW_DEFAULTS = {"flip": False, "color_strength": 0.0, "grayscale": 0.0, "blur": 0.0}
@@ -57,8 +57,8 @@ class ViewsConfig(Options):
         maximum=1024,
         help="side of the views, cut out of images of --image_size (that of the images)",
     )
-    planes_move: bool | None = option(
-        None, help="crop and mirror extra planes of the source like the picture (true)"
+    extra_channels_move: bool | None = option(
+        None, help="crop and mirror extra channels of the source like the picture (true)"
     )
     crop_area_min: float | None = option(
         None, above=0, maximum=1, help="smallest area share of a crop; 1: no crop"
@@ -75,7 +75,7 @@ class ViewsConfig(Options):
     mixup_alpha: float | None = option(
         None, minimum=0, maximum=1, help="smallest share of the image itself in mixup (0.9)"
     )
-    mixup_planes: bool | None = option(None, help="mix the planes of random bits as well (false)")
+    mixup_extra_channels: bool | None = option(None, help="mix the random bits as well (false)")
     dropout_rate: float | None = option(
         None, above=0, below=1, help="dropout in the encoder for views=dropout (0.1)"
     )
@@ -112,7 +112,7 @@ class ViewsConfig(Options):
         return {
             "kind": self.mixup_kind or "linear",
             "alpha": 0.9 if self.mixup_alpha is None else self.mixup_alpha,
-            "planes": bool(self.mixup_planes),
+            "bits": bool(self.mixup_extra_channels),
         }
 
     def resolve(

@@ -4,7 +4,7 @@
 
     data = datasets.load("bit_concat", source="mnist_5k", seed=0, num_bits=3)
     data.train.as_dataset()   # {"image": float32 (28, 28, 4), "labels": {"class", "bits"}}
-    data.features             # {"class": Feature(...), "bits": Feature(...)}
+    data.targets             # {"class": Target(...), "bits": Target(...)}
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from typing import Any
 
 import numpy as np
 
-from ssl_keras.datasets.base import DataSet, Feature, Ingredients, Recipe, Source
+from ssl_keras.datasets.base import BuildContext, DataSet, DatasetBuilder, Source, Target
 from ssl_keras.datasets.bit_concat import BitConcat
-from ssl_keras.datasets.composing import compose_images
 from ssl_keras.datasets.multi_digit import MultiDigit
 from ssl_keras.datasets.overlay import Overlay
 from ssl_keras.datasets.plain import Plain
 from ssl_keras.datasets.sources import load_source
 from ssl_keras.datasets.splits import MemorySplit, Split
 from ssl_keras.errors import UserError
-from ssl_keras.registry import Registry
+from ssl_keras.inputs.composing import compose_images
+from ssl_keras.options import Registry
 
 __all__ = [
     "DATASETS",
     "DataSet",
-    "Feature",
+    "DatasetBuilder",
     "MemorySplit",
-    "Recipe",
     "Source",
     "Split",
+    "Target",
     "compose_images",
     "load",
     "load_source",
 ]
 
-DATASETS: Registry[Recipe] = Registry(
+DATASETS: Registry[DatasetBuilder] = Registry(
     "data set",
     {"bit_concat": BitConcat, "overlay": Overlay, "multi_digit": MultiDigit, "plain": Plain},
 )
@@ -82,8 +82,8 @@ def load(
         UserError: unknown name, option or source, a value out of range, or data that cannot be
             used.
     """
-    recipe = DATASETS.get(name, **options)
-    source = recipe.source_name(source)
+    builder = DATASETS.get(name, **options)
+    source = builder.source_name(source)
     if image_channels is not None and source is None:
         raise UserError(
             f"image_channels has no effect on {name!r}, whose images are grey: leave it out."
@@ -101,7 +101,7 @@ def load(
             image_channels=image_channels if wanted == source else None,
         )
 
-    data = recipe.make(Ingredients(source, seed, image_size, load_named))
+    data = builder.make(BuildContext(source, seed, image_size, load_named))
     if view_size is not None:
         if view_size > min(data.image_shape[:2]):
             raise UserError(

@@ -1,4 +1,4 @@
-"""What a data set is: two splits, the features it declares, and the recipe that makes it."""
+"""What a data set is: two splits, the targets it declares, and the builder that makes it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ssl_keras.datasets.composing import compose_images, nearest_pixels
 from ssl_keras.datasets.examples import Examples
 from ssl_keras.datasets.splits import Split
 from ssl_keras.errors import UserError
-from ssl_keras.registry import Options
+from ssl_keras.inputs.composing import compose_images, nearest_pixels
+from ssl_keras.options import Options
 
 KINDS = ("class", "bits", "presence")
 
 
 @dataclass(frozen=True)
-class Feature:
+class Target:
     """One of the competing features that a data set declares; heads and probes follow from it.
 
     Attributes:
@@ -47,28 +47,28 @@ class Feature:
         return self.kind != "class"
 
 
-def class_feature(name: str, labels: np.ndarray | None, num_classes: int) -> Feature:
-    """The `Feature` of integer labels; without labels to count, classes count as balanced."""
+def class_target(name: str, labels: np.ndarray | None, num_classes: int) -> Target:
+    """The `Target` of integer labels; without labels to count, classes count as balanced."""
     if labels is None:
         chance = 1.0 / num_classes
     else:
         chance = float(np.bincount(labels, minlength=num_classes).max() / len(labels))
-    return Feature(name, "class", num_classes, chance, chance)
+    return Target(name, "class", num_classes, chance, chance)
 
 
-def vector_feature(name: str, kind: str, labels: np.ndarray) -> Feature:
-    """The `Feature` of binary vectors (examples, size), with chance counted in these labels."""
+def vector_target(name: str, kind: str, labels: np.ndarray) -> Target:
+    """The `Target` of binary vectors (examples, size), with chance counted in these labels."""
     means = labels.mean(axis=0)
     chance = float(np.maximum(means, 1.0 - means).mean())
     _, counts = np.unique(labels, axis=0, return_counts=True)
-    return Feature(name, kind, labels.shape[1], chance, float(counts.max() / len(labels)))
+    return Target(name, kind, labels.shape[1], chance, float(counts.max() / len(labels)))
 
 
 @dataclass(frozen=True)
-class LocalFeature:
+class LocalTarget:
     """Something that is told of every pixel of an image.
 
-    "region" says what kind of thing lies at a pixel, every other local feature which one it is.
+    "region" says what kind of thing lies at a pixel, every other local target which one it is.
 
     Attributes:
         name: key of its maps, such as "region" or "digit".
@@ -88,7 +88,7 @@ class Source:
         train, test: the splits.
         num_classes: number of classes; 0 without labels.
         image_channels: how many of the first channels are the picture: 3 (RGB) or 1 (grey). The
-            others are extra planes, such as masks or depth. Default: 3 if there are so many.
+            others are extra channels, such as masks or layer. Default: 3 if there are so many.
         class_names: one name for each class, or empty.
         augmentation: the preset of views that suits these images.
         notices: what the user should know (images that were skipped, labels that are missing).
@@ -131,24 +131,24 @@ class DataSet:
     Attributes:
         name: what it is, for people: data set and source.
         train, test: the splits.
-        features: feature name -> `Feature`, every competing feature that can be probed.
-        image_shape: (height, width, channels), extra planes of the source included.
+        targets: target name -> `Target`, every competing feature that can be probed.
+        image_shape: (height, width, channels), extra channels of the source included.
         image_channels: how many of those channels are the picture, see `Source`.
-        num_bits: number of planes, constant over space, appended to the channels.
+        num_bits: number of bits, constant over space, appended to the channels.
         view_size: (height, width) of what the encoder sees: views are cut out of the images at
             this size, and for evaluation images are scaled to it. None: that of the images.
         augmentation: the preset of views that suits these images.
-        class_names: names of the classes of the feature "class", or empty.
+        class_names: names of the classes of the target "class", or empty.
         notices: what the user should know.
-        local_features: name -> `LocalFeature`, what is known of every pixel; see `locations`.
+        local_targets: name -> `LocalTarget`, what is known of every pixel; see `locations`.
         own_probing: as many images as `train` has, in the same order, that heads are fitted on in
-            its place, where training shows less of a feature than testing does; or None.
+            its place, where training shows less of a target than testing does; or None.
     """
 
     name: str
     train: Split
     test: Split
-    features: Mapping[str, Feature]
+    targets: Mapping[str, Target]
     image_shape: tuple[int, int, int]
     image_channels: int
     num_bits: int = 0
@@ -156,7 +156,7 @@ class DataSet:
     augmentation: str = "digits"
     class_names: tuple[str, ...] = field(default=())
     notices: tuple[str, ...] = field(default=())
-    local_features: Mapping[str, LocalFeature] = field(default_factory=dict)
+    local_targets: Mapping[str, LocalTarget] = field(default_factory=dict)
     own_probing: Split | None = None
 
     @property
@@ -166,13 +166,13 @@ class DataSet:
 
     @property
     def training_chances(self) -> dict[str, float]:
-        """Feature name -> `Feature.chance`, but in the images that training shows."""
-        chances = {name: feature.chance for name, feature in self.features.items()}
+        """Target name -> `Target.chance`, but in the images that training shows."""
+        chances = {name: target.chance for name, target in self.targets.items()}
         if self.own_probing is not None:
-            for name, feature in self.features.items():
-                if feature.kind == "class":
+            for name, target in self.targets.items():
+                if target.kind == "class":
                     labels = self.train.labels_of(name)
-                    chances[name] = class_feature(name, labels, feature.size).chance
+                    chances[name] = class_target(name, labels, target.size).chance
         return chances
 
     def training_on(self, change: Callable[[Split], Split]) -> DataSet:
@@ -192,7 +192,7 @@ class DataSet:
 
     def inputs(self, batch: Mapping[str, Any]) -> Any:
         """The encoder's input for an un-augmented batch: float32 (batch, *input_shape)."""
-        return compose_images(batch["image"], batch.get("planes"), self.view_size)
+        return compose_images(batch["image"], batch.get("bits"), self.view_size)
 
     def locations(self, split: Split, rows: np.ndarray) -> dict[str, np.ndarray]:
         """What is at each pixel of the encoder's un-augmented inputs.
@@ -202,18 +202,18 @@ class DataSet:
             rows: which of its images.
 
         Returns:
-            local feature name -> int16 (rows, height, width), of `input_shape`.
+            local target name -> int16 (rows, height, width), of `input_shape`.
         """
         size = self.input_shape[:2]
         return {name: nearest_pixels(maps, size) for name, maps in split.locations(rows).items()}
 
 
 @dataclass(frozen=True)
-class Ingredients:
-    """What a recipe makes a data set from.
+class BuildContext:
+    """What a builder makes a data set from.
 
     Attributes:
-        source: name of the source, or None if the recipe takes none.
+        source: name of the source, or None if the builder takes none.
         seed: chooses whatever is random in the data set.
         image_size: side of the images in pixels, or None for that of the source.
         load: name, image size -> `Source`.
@@ -227,12 +227,12 @@ class Ingredients:
     def main_source(self) -> Source:
         """The source, at the size that was asked for."""
         if self.source is None:
-            raise ValueError("this recipe takes no source")
+            raise ValueError("this builder takes no source")
         return self.load(self.source, self.image_size)
 
 
 @dataclass(frozen=True)
-class Recipe(Options):
+class DatasetBuilder(Options):
     """How to make a data set. Its fields are the options of `--dataset=NAME`."""
 
     default_source: ClassVar[str | None] = "mnist_5k"
@@ -240,10 +240,10 @@ class Recipe(Options):
     version: ClassVar[int] = 1
 
     def source_name(self, given: str | None) -> str | None:
-        """The source to use: what was given, or the recipe's default; None if it takes none.
+        """The source to use: what was given, or the builder's default; None if it takes none.
 
         Raises:
-            UserError: a source was given to a recipe that takes none.
+            UserError: a source was given to a builder that takes none.
         """
         if given is not None and self.default_source is None:
             raise UserError(
@@ -252,10 +252,10 @@ class Recipe(Options):
             )
         return given or self.default_source
 
-    def make(self, ingredients: Ingredients) -> DataSet:
+    def make(self, context: BuildContext) -> DataSet:
         """The data set; lazily composed, see `datasets.load`.
 
         Raises:
-            UserError: the ingredients do not fit.
+            UserError: the context do not fit.
         """
         raise NotImplementedError(f"{type(self).__name__} makes nothing")

@@ -2,8 +2,8 @@
 
 Chen, Luo, Li 2021, section 4.3, and the authors' notebook (google-research/simclr,
 colabs/intriguing_properties/randbits_mnist.ipynb): each image carries an integer in [0, 2^k),
-written as k binary planes, least significant bit first, constant over space. The bits are a
-feature that both views share for certain and that is trivial to read.
+written as k binary bits, least significant bit first, constant over space. The bits are a
+target that both views share for certain and that is trivial to read.
 
 Departure: the notebook derives the integer from a hash of the image; here it is a stateless hash
 of (seed, split, example index), so that the bits of an image do not depend on its pixels and k
@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from ssl_keras.datasets import hashing
-from ssl_keras.datasets.base import DataSet, Feature, Ingredients, Recipe, vector_feature
+from ssl_keras.datasets.base import BuildContext, DataSet, DatasetBuilder, Target, vector_target
 from ssl_keras.datasets.examples import Examples
-from ssl_keras.datasets.plain import source_features, source_labels
+from ssl_keras.datasets.plain import source_labels, source_targets
 from ssl_keras.datasets.splits import Split
 from ssl_keras.errors import UserError
 from ssl_keras.lazy import tf
-from ssl_keras.registry import option
+from ssl_keras.options import option
 
 
 def binary_digits(integers: np.ndarray, num_bits: int) -> np.ndarray:
@@ -35,14 +35,14 @@ def binary_digits(integers: np.ndarray, num_bits: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class BitConcat(Recipe):
-    """Images of the source plus `num_bits` random bits as planes.
+class BitConcat(DatasetBuilder):
+    """Images of the source plus `num_bits` random bits as bits.
 
     Features: "class" (the source's) and, if num_bits > 0, "bits".
 
     Args:
         num_bits: 0 to 32; the integer is unsigned, 32 bits wide.
-        bit_scale: the value of a plane whose bit is 1; 0 for the other. Smaller planes are harder
+        bit_scale: the value of a plane whose bit is 1; 0 for the other. Smaller bits are harder
             to see.
         num_unique_values: how many distinct integers occur, at most 2^num_bits; None for all. The
             first of n + 1 values are those of n, and k bits of them are a prefix of k + 1.
@@ -73,11 +73,11 @@ class BitConcat(Recipe):
         values = member.astype(np.uint64) * (factor | np.uint64(1)) + shift
         return (values & np.uint64(0xFFFFFFFF)).astype(np.uint32)
 
-    def make(self, ingredients: Ingredients) -> DataSet:
-        source, seed = ingredients.main_source(), ingredients.seed
-        features = source_features(source)
+    def make(self, context: BuildContext) -> DataSet:
+        source, seed = context.main_source(), context.seed
+        targets = source_targets(source)
         if self.num_bits:
-            features["bits"] = self._feature(seed, source.train.count)
+            targets["bits"] = self._target(seed, source.train.count)
 
         def split(name: str, examples: Examples) -> Split:
             integers = self.integers(seed, name, examples.count)
@@ -89,7 +89,7 @@ class BitConcat(Recipe):
                 if self.num_bits:
                     bits = tf.gather(table, batch["index"])
                     labels["bits"] = bits
-                    composed["planes"] = tf.cast(bits, tf.float32) * self.bit_scale
+                    composed["bits"] = tf.cast(bits, tf.float32) * self.bit_scale
                 return composed
 
             return Split(examples, compose)
@@ -98,7 +98,7 @@ class BitConcat(Recipe):
             name=f"{self.num_bits} random bits concatenated to {source.name}",
             train=split("train", source.train),
             test=split("test", source.test),
-            features=features,
+            targets=targets,
             image_shape=source.image_shape,
             image_channels=source.image_channels,
             num_bits=self.num_bits,
@@ -107,8 +107,8 @@ class BitConcat(Recipe):
             notices=source.notices,
         )
 
-    def _feature(self, seed: int, count: int) -> Feature:
+    def _target(self, seed: int, count: int) -> Target:
         if self.num_unique_values is None:
-            return Feature("bits", "bits", self.num_bits, 0.5, 0.5**self.num_bits)
+            return Target("bits", "bits", self.num_bits, 0.5, 0.5**self.num_bits)
         bits = binary_digits(self.integers(seed, "train", count), self.num_bits)
-        return vector_feature("bits", "bits", bits)
+        return vector_target("bits", "bits", bits)

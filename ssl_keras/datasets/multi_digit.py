@@ -16,32 +16,32 @@ import numpy as np
 
 from ssl_keras.datasets import hashing
 from ssl_keras.datasets.base import (
+    BuildContext,
     DataSet,
-    Feature,
-    Ingredients,
-    LocalFeature,
-    Recipe,
-    class_feature,
-    vector_feature,
+    DatasetBuilder,
+    LocalTarget,
+    Target,
+    class_target,
+    vector_target,
 )
 from ssl_keras.datasets.digits import digit_pool
 from ssl_keras.datasets.examples import EncodedExamples
 from ssl_keras.datasets.splits import Split
 from ssl_keras.errors import UserError
 from ssl_keras.lazy import tf
-from ssl_keras.registry import option
+from ssl_keras.options import option
 
 PLACEMENT = ("grid", "random")
 
 
 @dataclass(frozen=True)
-class MultiDigit(Recipe):
+class MultiDigit(DatasetBuilder):
     """Digits on a black canvas of --image_size pixels (112 by default).
 
-    With `digit_sizes` two digits of these sizes at random positions; features "small_digit" and
+    With `digit_sizes` two digits of these sizes at random positions; targets "small_digit" and
     "large_digit" (by size; with equal sizes the first and the second). Otherwise `num_digits`
-    digits of a quarter of the canvas; feature "presence": which of the classes are there. Local
-    features: "region" (nothing, and digit, or large and small) and "digit" (nothing, or which
+    digits of a quarter of the canvas; target "presence": which of the classes are there. Local
+    targets: "region" (nothing, and digit, or large and small) and "digit" (nothing, or which
     one), by the square of each digit; where squares overlap, the digit that is drawn later counts.
 
     Training images use digits of the digit source's training split, test images of its test split.
@@ -96,15 +96,15 @@ class MultiDigit(Recipe):
             )
         return int(parts[0]), int(parts[1])
 
-    def make(self, ingredients: Ingredients) -> DataSet:
-        canvas = ingredients.image_size or 112
+    def make(self, context: BuildContext) -> DataSet:
+        canvas = context.image_size or 112
         sizes = self.sizes() or (canvas // 4,) * (self.num_digits or 2)
         if max(sizes) > canvas or min(sizes) < 1:
             raise UserError(
                 f"Digits of {max(sizes)} pixels do not fit on a canvas of {canvas}: choose smaller "
                 "--digit_sizes or a larger --image_size."
             )
-        digits = ingredients.load(self.digit_source, None)
+        digits = context.load(self.digit_source, None)
         if digits.num_classes != 10 and self.digit_repeats is False:
             raise UserError(
                 f"digit_repeats=false needs the ten digits; {digits.name!r} has "
@@ -112,10 +112,10 @@ class MultiDigit(Recipe):
             )
         counts = {"train": self.num_train_images, "test": self.num_test_images}
         plans = {
-            name: _Plan.draw(self, digits, name, counts[name], sizes, canvas, ingredients.seed)
+            name: _Plan.draw(self, digits, name, counts[name], sizes, canvas, context.seed)
             for name in ("train", "test")
         }
-        features = self._features(plans["train"], digits.num_classes)
+        targets = self._targets(plans["train"], digits.num_classes)
         what = (
             f"two digits of {sizes[0]} and {sizes[1]} pixels"
             if self.digit_sizes
@@ -125,31 +125,31 @@ class MultiDigit(Recipe):
             name=f"{what} of {digits.name}",
             train=self._split(plans["train"], canvas, digits.num_classes),
             test=self._split(plans["test"], canvas, digits.num_classes),
-            features=features,
+            targets=targets,
             image_shape=(canvas, canvas, 1),
             image_channels=1,
             augmentation="digits",
             notices=digits.notices,
-            local_features=self._local_features(digits.num_classes),
+            local_targets=self._local_targets(digits.num_classes),
         )
 
-    def _local_features(self, num_classes: int) -> dict[str, LocalFeature]:
+    def _local_targets(self, num_classes: int) -> dict[str, LocalTarget]:
         kinds = ("large", "small") if self.digit_sizes else ("digit",)
         return {
-            "region": LocalFeature("region", ("nothing", *kinds)),
-            "digit": LocalFeature("digit", ("nothing", *map(str, range(num_classes)))),
+            "region": LocalTarget("region", ("nothing", *kinds)),
+            "digit": LocalTarget("digit", ("nothing", *map(str, range(num_classes)))),
         }
 
-    def _features(self, plan: _Plan, num_classes: int) -> dict[str, Feature]:
+    def _targets(self, plan: _Plan, num_classes: int) -> dict[str, Target]:
         return {
-            name: vector_feature(name, "presence", labels)
+            name: vector_target(name, "presence", labels)
             if labels.ndim == 2
-            else class_feature(name, labels, num_classes)
+            else class_target(name, labels, num_classes)
             for name, labels in self._labels(plan, num_classes).items()
         }
 
     def _labels(self, plan: _Plan, num_classes: int) -> dict[str, np.ndarray]:
-        """Feature name -> labels of all images of a split."""
+        """Target name -> labels of all images of a split."""
         if self.digit_sizes:
             # The larger digit is drawn first.
             return {"small_digit": plan.labels[:, 1], "large_digit": plan.labels[:, 0]}
@@ -193,7 +193,7 @@ class _Plan:
     @classmethod
     def draw(
         cls,
-        recipe: MultiDigit,
+        builder: MultiDigit,
         digits: Any,
         split: str,
         count: int,
@@ -211,7 +211,7 @@ class _Plan:
             flat = hashing.random_below(seed, f"{stream}/{purpose}", count * columns, limit)
             return flat.reshape(count, columns)
 
-        if recipe.digit_repeats is False:
+        if builder.digit_repeats is False:
             # A random order of the classes for each image, then a random digit of each class.
             keys = draws("classes", 2**31, columns=10)
             classes = np.argsort(keys, axis=1, kind="stable")[:, :amount]
@@ -223,7 +223,7 @@ class _Plan:
                 members[chosen] = rows[wanted[chosen] % len(rows)]
         else:
             members = draws("members", len(labels_of_pool))
-        if not recipe.digit_sizes and (recipe.placement or "grid") == "grid":
+        if not builder.digit_sizes and (builder.placement or "grid") == "grid":
             cells = np.argsort(draws("cells", 2**31, columns=16), axis=1, kind="stable")
             cells = cells[:, :amount]
             tops, lefts = cells // 4 * (canvas // 4), cells % 4 * (canvas // 4)

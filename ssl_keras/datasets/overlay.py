@@ -17,20 +17,20 @@ import numpy as np
 
 from ssl_keras.datasets import hashing
 from ssl_keras.datasets.base import (
+    BuildContext,
     DataSet,
-    Feature,
-    Ingredients,
-    LocalFeature,
-    Recipe,
-    class_feature,
+    DatasetBuilder,
+    LocalTarget,
+    Target,
+    class_target,
 )
 from ssl_keras.datasets.digits import DigitPool, digit_pool
 from ssl_keras.datasets.examples import Examples
-from ssl_keras.datasets.plain import source_features
+from ssl_keras.datasets.plain import source_targets
 from ssl_keras.datasets.splits import Locate, Split
 from ssl_keras.errors import UserError
 from ssl_keras.lazy import tf
-from ssl_keras.registry import option
+from ssl_keras.options import option
 
 # Top-left corners of the nine digits, as shares of the side of the canvas, and the digit's side.
 GRID = (0.15, 0.45, 0.75)
@@ -74,11 +74,11 @@ def blend(background: Any, mask: Any, mode: str, alpha: float = 0.5) -> Any:
 
 
 @dataclass(frozen=True)
-class Overlay(Recipe):
+class Overlay(DatasetBuilder):
     """Images of the source with one digit drawn on them, several times.
 
     Features: "class" (of the background) and "digit" (0 to 9), as far as they are shown. Local
-    features: "region" (background, or digit where the drawn digit is brighter than 127 of 255)
+    targets: "region" (background, or digit where the drawn digit is brighter than 127 of 255)
     and "digit" (nothing, or which one).
 
     Training images take their digit from a pool of `num_unique_digits` images of the digit
@@ -130,8 +130,8 @@ class Overlay(Recipe):
                 "or leave it out."
             )
 
-    def make(self, ingredients: Ingredients) -> DataSet:
-        source = ingredients.main_source()
+    def make(self, context: BuildContext) -> DataSet:
+        source = context.main_source()
         height, width, _ = source.image_shape
         size = self.digit_size or max(1, round(DIGIT_SHARE * min(height, width)))
         places = corners((height, width), self.overlay_copies or 9)
@@ -140,14 +140,14 @@ class Overlay(Recipe):
                 f"Digits of {size} pixels do not fit on a canvas of {height}x{width}: the last "
                 f"starts at {max(places)}; choose a smaller --digit_size or a larger --image_size."
             )
-        digits = ingredients.load(self.digit_source, None)
+        digits = context.load(self.digit_source, None)
         pools = {
-            "train": digit_pool(digits, "train", size, ingredients.seed, self.num_unique_digits),
-            "test": digit_pool(digits, "test", size, ingredients.seed, None),
+            "train": digit_pool(digits, "train", size, context.seed, self.num_unique_digits),
+            "test": digit_pool(digits, "test", size, context.seed, None),
         }
         few = pools["train"].count < digits.train.count
         pools["probing"] = (
-            digit_pool(digits, "train", size, ingredients.seed, None) if few else pools["train"]
+            digit_pool(digits, "train", size, context.seed, None) if few else pools["train"]
         )
         notices = [*source.notices, *digits.notices]
         if few and self.overlay_content != "background":
@@ -155,13 +155,13 @@ class Overlay(Recipe):
                 f"heads are fitted on images with {pools['probing'].count} different digits, where "
                 f"the training shows {pools['train'].count}"
             )
-        features: dict[str, Feature] = {}
-        local: dict[str, LocalFeature] = {}
+        targets: dict[str, Target] = {}
+        local: dict[str, LocalTarget] = {}
         if self.overlay_content != "digits":
-            features |= source_features(source)
+            targets |= source_targets(source)
         assignment = {
             name: hashing.random_below(
-                ingredients.seed, f"overlay/{stream}", examples.count, pools[name].count
+                context.seed, f"overlay/{stream}", examples.count, pools[name].count
             )
             for name, stream, examples in (
                 ("train", "train", source.train),
@@ -171,10 +171,10 @@ class Overlay(Recipe):
         }
         if self.overlay_content != "background":
             drawn = pools["probing"].labels[assignment["probing"]]
-            features["digit"] = class_feature("digit", drawn, digits.num_classes)
+            targets["digit"] = class_target("digit", drawn, digits.num_classes)
             classes = map(str, range(digits.num_classes))
-            local["region"] = LocalFeature("region", ("background", "digit"))
-            local["digit"] = LocalFeature("digit", ("nothing", *classes))
+            local["region"] = LocalTarget("region", ("background", "digit"))
+            local["digit"] = LocalTarget("digit", ("nothing", *classes))
 
         def split(name: str, examples: Examples) -> Split:
             composer = self._composer(pools[name], assignment[name], places, source.image_channels)
@@ -186,13 +186,13 @@ class Overlay(Recipe):
             name=f"{shown[self.overlay_content]} {source.name}",
             train=split("train", source.train),
             test=split("test", source.test),
-            features=features,
+            targets=targets,
             image_shape=source.image_shape,
             image_channels=source.image_channels,
             augmentation=source.augmentation,
             class_names=source.class_names,
             notices=tuple(notices),
-            local_features=local,
+            local_targets=local,
             own_probing=split("probing", source.train) if few else None,
         )
 

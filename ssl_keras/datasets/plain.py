@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ssl_keras.datasets.base import DataSet, Feature, Ingredients, Recipe, Source, class_feature
+from ssl_keras.datasets.base import (
+    BuildContext,
+    DataSet,
+    DatasetBuilder,
+    Source,
+    Target,
+    class_target,
+)
 from ssl_keras.datasets.splits import Split
 
 
@@ -15,19 +22,19 @@ def source_labels(batch: Mapping[str, Any]) -> dict[str, Any]:
     return {"class": batch["label"]} if "label" in batch else {}
 
 
-def source_features(source: Source) -> dict[str, Feature]:
-    """The feature "class" of a source, or nothing without labels."""
+def source_targets(source: Source) -> dict[str, Target]:
+    """The target "class" of a source, or nothing without labels."""
     if not source.labelled:
         return {}
-    return {"class": class_feature("class", source.train.labels, source.num_classes)}
+    return {"class": class_target("class", source.train.labels, source.num_classes)}
 
 
 @dataclass(frozen=True)
-class Plain(Recipe):
-    """The images of the source, with their class as the only feature."""
+class Plain(DatasetBuilder):
+    """The images of the source, with their class as the only target."""
 
-    def make(self, ingredients: Ingredients) -> DataSet:
-        source = ingredients.main_source()
+    def make(self, context: BuildContext) -> DataSet:
+        source = context.main_source()
 
         def compose(batch: Mapping[str, Any]) -> dict[str, Any]:
             return {"image": batch["image"], "labels": source_labels(batch)}
@@ -36,7 +43,7 @@ class Plain(Recipe):
             name=source.name,
             train=Split(source.train, compose),
             test=Split(source.test, compose),
-            features=source_features(source),
+            targets=source_targets(source),
             image_shape=source.image_shape,
             image_channels=source.image_channels,
             augmentation=source.augmentation,

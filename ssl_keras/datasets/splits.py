@@ -1,4 +1,4 @@
-"""A split of a data set: composed images, labels and planes, in batches."""
+"""A split of a data set: composed images, labels and bits, in batches."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from ssl_keras.datasets.composing import compose_images
 from ssl_keras.datasets.examples import ArrayExamples, ChosenExamples, Examples, untuned
 from ssl_keras.errors import UserError
+from ssl_keras.inputs.composing import compose_images
 from ssl_keras.lazy import tf
 
 # From a batch of examples ({"index", "image", "label"}) to a batch of the data set ({"image",
-# "labels", "planes" if any}). A TensorFlow function without state.
+# "labels", "bits" if any}). A TensorFlow function without state.
 Compose = Callable[[Mapping[str, Any]], dict[str, Any]]
 
-# From indices of examples, int (rows,), to what is at each pixel of their images: local feature
+# From indices of examples, int (rows,), to what is at each pixel of their images: local target
 # name -> int16 (rows, height, width).
 Locate = Callable[[np.ndarray], dict[str, np.ndarray]]
 
@@ -41,7 +41,7 @@ class Split:
 
     def batches(self, batch_size: int) -> Any:
         """All examples once, in order: a `tf.data.Dataset` of {"image": uint8 (batch, h, w, c),
-        "labels": {feature: int32}, "planes": float32 (batch, num_bits) if any}. The last batch may
+        "labels": {target: int32}, "bits": float32 (batch, num_bits) if any}. The last batch may
         be smaller."""
         return self.chosen(np.arange(self.num_examples), batch_size)
 
@@ -122,10 +122,10 @@ class Split:
 
     def as_dataset(self) -> Any:
         """Single composed examples, in order: a `tf.data.Dataset` of
-        {"image": float32 (height, width, channels + planes) in [0, 1], "labels": {...}}."""
+        {"image": float32 (height, width, channels + bits) in [0, 1], "labels": {...}}."""
 
         def whole(batch: Mapping[str, Any]) -> dict[str, Any]:
-            image = compose_images(batch["image"], batch.get("planes"))
+            image = compose_images(batch["image"], batch.get("bits"))
             return {"image": image, "labels": batch["labels"]}
 
         return self.batches(128).map(whole).unbatch()
@@ -150,7 +150,7 @@ class Split:
         )
 
     def labels_of(self, name: str) -> np.ndarray:
-        """The labels of the feature `name` of all examples, in order; may read everything."""
+        """The labels of the target `name` of all examples, in order; may read everything."""
         return np.concatenate([batch["labels"][name].numpy() for batch in self.batches(512)])
 
     def in_memory(self) -> MemorySplit:
@@ -160,7 +160,7 @@ class Split:
             for batch in self.batches(512)
         ]
         columns = tf.nest.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
-        return MemorySplit(columns["image"], columns["labels"], columns.get("planes"), self.locate)
+        return MemorySplit(columns["image"], columns["labels"], columns.get("bits"), self.locate)
 
 
 class MemorySplit(Split):
@@ -168,8 +168,8 @@ class MemorySplit(Split):
 
     Attributes:
         images: uint8 (examples, height, width, image channels).
-        labels: feature name -> int32, (examples,) for classes and (examples, size) for bits.
-        planes: float32 (examples, num_bits), the values of the planes that are constant over
+        labels: target name -> int32, (examples,) for classes and (examples, size) for bits.
+        bits: float32 (examples, num_bits), the values of the bits that are constant over
             space, or None. They are appended after the image channels, after augmentation.
     """
 
@@ -177,13 +177,13 @@ class MemorySplit(Split):
         self,
         images: np.ndarray,
         labels: Mapping[str, np.ndarray],
-        planes: np.ndarray | None = None,
+        bits: np.ndarray | None = None,
         locate: Locate | None = None,
     ):
-        self.images, self.labels, self.planes = images, dict(labels), planes
+        self.images, self.labels, self.bits = images, dict(labels), bits
         arrays: dict[str, Any] = {"labels": self.labels}
-        if planes is not None:
-            arrays["planes"] = np.asarray(planes, np.float32)
+        if bits is not None:
+            arrays["bits"] = np.asarray(bits, np.float32)
         columns = tf.nest.map_structure(tf.constant, arrays)
 
         def compose(batch: Mapping[str, Any]) -> dict[str, Any]:

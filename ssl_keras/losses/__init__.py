@@ -21,7 +21,7 @@ from ssl_keras.losses.generalized import (
 )
 from ssl_keras.losses.hardness import HardContrastive, HardSimple, Simple
 from ssl_keras.losses.metric_learning import Hinge, Logistic, Margin, NPair, Triplet
-from ssl_keras.registry import Registry
+from ssl_keras.options import Registry
 
 __all__ = ["LOSSES", "Loss", "get"]
 

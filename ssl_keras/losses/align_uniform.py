@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ssl_keras.losses import functional
 from ssl_keras.losses.base import Loss, gather
-from ssl_keras.registry import Scheduled, option
+from ssl_keras.options import Scheduled, option
 
 
 @dataclass(frozen=True)

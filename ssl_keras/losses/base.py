@@ -13,7 +13,7 @@ from ssl_keras.errors import UserError
 from ssl_keras.lazy import tf
 from ssl_keras.losses import streaming
 from ssl_keras.losses.pairs import Pairs, StreamedPairs, compare
-from ssl_keras.registry import Options, is_scheduled
+from ssl_keras.options import Options, is_scheduled
 
 IMPLEMENTATIONS = ("auto", "dense", "tiled")
 
@@ -139,7 +139,7 @@ class Loss(Options):
 
         Args:
             projections_1, projections_2: (batch, dim), the two views, any float dtype.
-            labels: feature name -> labels, for losses that use them.
+            labels: target name -> labels, for losses that use them.
             seed: an integer or a pair of int32. Losses that draw (the prior losses) use the same
                 draws whenever it is the same, **also when it is left out**: pass the step.
             progress: in [0, 1], for scheduled hyperparameters.

@@ -12,7 +12,7 @@ from ssl_keras.lazy import tf
 from ssl_keras.losses import functional
 from ssl_keras.losses.base import Loss, compare_globally, gather, stream_globally
 from ssl_keras.losses.pairs import Pairs, StreamedPairs
-from ssl_keras.registry import Scheduled, option
+from ssl_keras.options import Scheduled, option
 
 NEGATIVES = ("both", "cross")
 DIRECTION = ("both", "one")
@@ -214,11 +214,11 @@ class SupCon(SoftmaxLoss):
 
     Args:
         temperature: t, above 0, or a schedule. Default 0.1, the paper's.
-        positive_feature: name of the feature whose labels say what is alike. Images with equal
+        positive_target: name of the target whose labels say what is alike. Images with equal
             vectors are alike if its labels are vectors.
 
     Called with `projections_1`, `projections_2`: (batch, dim), any float dtype, un-normalised, and
-    `labels`: {feature: (batch,) or (batch, size)}, or that feature's labels alone. Returns a
+    `labels`: {target: (batch,) or (batch, size)}, or that target's labels alone. Returns a
     float32 scalar, the mean over the 2N anchors. Training without those labels is refused.
 
     Raises:
@@ -231,15 +231,15 @@ class SupCon(SoftmaxLoss):
     """
 
     temperature: Scheduled = option(0.1, above=0, help="softmax temperature")
-    positive_feature: str = option("class", help="feature whose labels supcon uses")
+    positive_target: str = option("class", help="target whose labels supcon uses")
 
     def check(self, num_images: int, features: Collection[str]) -> None:
-        if self.positive_feature not in features:
-            guess = nearest(self.positive_feature, list(features))
+        if self.positive_target not in features:
+            guess = nearest(self.positive_target, list(features))
             there = f"it has {', '.join(features)}" if features else "it has none"
             hint = f"; did you mean {guess}?" if guess else ": choose another --loss."
             raise UserError(
-                f"The loss supcon needs labels of the feature {self.positive_feature!r}, but the "
+                f"The loss supcon needs labels of the target {self.positive_target!r}, but the "
                 f"data has none ({there}){hint}"
             )
 
@@ -250,7 +250,7 @@ class SupCon(SoftmaxLoss):
         if labels is not None:
             if isinstance(labels, Mapping):
                 self.check(0, labels)
-                labels = labels[self.positive_feature]
+                labels = labels[self.positive_target]
             labels = tf.convert_to_tensor(labels)
             images = projections_1.shape[0] if hasattr(projections_1, "shape") else None
             if None not in (images, labels.shape[0]) and labels.shape[0] != images:
@@ -264,7 +264,7 @@ class SupCon(SoftmaxLoss):
         return tf.reduce_mean(attraction), tf.reduce_mean(repulsion)
 
     def compared_with(self, num_images: int) -> str:
-        return f"{2 * num_images - 1} views, those of equal {self.positive_feature} as positives"
+        return f"{2 * num_images - 1} views, those of equal {self.positive_target} as positives"
 
     def collapse_value(self, num_images: int, dim: int) -> float:
         return math.log(2 * num_images - 1)

@@ -26,7 +26,7 @@ from ssl_keras import randomness
 from ssl_keras.lazy import tf
 from ssl_keras.losses import functional, priors
 from ssl_keras.losses.base import Loss, gather
-from ssl_keras.registry import Scheduled, option
+from ssl_keras.options import Scheduled, option
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from ssl_keras.lazy import tf
 from ssl_keras.losses.base import Loss
 from ssl_keras.losses.contrastive import normalized_pairs
 from ssl_keras.losses.pairs import MASKED, Pairs
-from ssl_keras.registry import Scheduled, option
+from ssl_keras.options import Scheduled, option
 
 
 @dataclass(frozen=True)

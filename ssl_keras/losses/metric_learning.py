@@ -16,7 +16,7 @@ from ssl_keras.losses import functional
 from ssl_keras.losses.base import Loss, compare_globally, gather
 from ssl_keras.losses.contrastive import SoftmaxLoss, normalized_pairs
 from ssl_keras.losses.pairs import Pairs, safe_root
-from ssl_keras.registry import option
+from ssl_keras.options import option
 
 MINING = ("all", "semi_hard", "hard")
 

@@ -23,7 +23,7 @@ from ssl_keras.networks.heads import (
     in_order,
 )
 from ssl_keras.networks.normalization import as_plain_keras
-from ssl_keras.registry import Registry
+from ssl_keras.options import Registry
 
 __all__ = [
     "BATCH_NORM",

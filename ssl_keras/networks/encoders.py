@@ -16,7 +16,7 @@ import numpy as np
 from ssl_keras.errors import UserError
 from ssl_keras.lazy import keras
 from ssl_keras.networks.normalization import build_batch_norm
-from ssl_keras.registry import Options, option
+from ssl_keras.options import Options, option
 
 # Up to this side, in pixels, ResNets use the stem for small images.
 SMALL_IMAGE = 64

@@ -83,15 +83,15 @@ def build_backbone(encoder: Any, projection_head: Any, depth: str) -> Any:
 def build_linear_probe(
     input_dim: int, num_outputs: Mapping[str, int], initializer: Any = "glorot_uniform"
 ) -> Any:
-    """One linear classifier for each declared feature of the data set, in float32.
+    """One linear classifier for each declared target of the data set, in float32.
 
     Args:
         input_dim: dimension of the features it reads.
-        num_outputs: feature name -> number of classes or bits.
+        num_outputs: target name -> number of classes or bits.
         initializer: of the kernels; biases are 0.
 
     Returns:
-        A `keras.Model` from features to {feature name: logits}.
+        A `keras.Model` from features to {target name: logits}.
     """
     features = keras.Input((input_dim,), name="features", dtype="float32")
     logits = {

@@ -22,8 +22,8 @@ from typing import Any
 
 import pytest
 
-from ssl_keras import experiment
 from ssl_keras.config import Config
+from ssl_keras.run import train_and_evaluate
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 playwright = pytest.importorskip("playwright.sync_api")
@@ -35,7 +35,7 @@ def address(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Iterator
     """TensorBoard on two small runs."""
     runs = tmp_path_factory.mktemp("panel")
     for temperature in (0.1, 0.5):
-        experiment.run(
+        train_and_evaluate(
             Config.make(
                 num_bits=2, steps=40, batch_size=64, log_every=4, width_multiplier=0.25,
                 temperature=temperature, loss="nt_xent", heads="linear,knn,retrieval",

@@ -45,7 +45,7 @@ def test_k_bits_are_a_prefix_of_more(bit_data: DataSet, data_dir: str) -> None:
         np.testing.assert_array_equal(few_bits, getattr(more, split).labels["bits"][:, :3])
 
 
-def test_planes_are_the_bits_and_follow_the_image_channels(bit_data: DataSet) -> None:
+def test_bits_are_the_bits_and_follow_the_image_channels(bit_data: DataSet) -> None:
     assert bit_data.input_shape == (28, 28, 4)
     assert bit_data.image_channels == 1
     assert bit_data.num_bits == 3
@@ -64,14 +64,14 @@ def test_planes_are_the_bits_and_follow_the_image_channels(bit_data: DataSet) ->
 def test_bits_of_an_image_never_change_over_epochs_or_in_evaluation(bit_data: DataSet) -> None:
     by_image = {
         image.tobytes(): plane.tobytes()
-        for image, plane in zip(bit_data.train.images, bit_data.train.planes, strict=True)
+        for image, plane in zip(bit_data.train.images, bit_data.train.bits, strict=True)
     }
     assert len(by_image) == 4000
     seen = 0
     # Two epochs of training, with the last batch of one in the middle, and the pass of evaluation.
     training = bit_data.train.training_batches(1000, seed=0, num_steps=8, start_step=2)
     for batch in (*training, *bit_data.train.batches(700)):
-        for image, plane in zip(batch["image"].numpy(), batch["planes"].numpy(), strict=True):
+        for image, plane in zip(batch["image"].numpy(), batch["bits"].numpy(), strict=True):
             assert by_image[image.tobytes()] == plane.tobytes()
             seen += 1
     assert seen == 6 * 1000 + 4000
@@ -86,16 +86,16 @@ def test_bits_do_not_depend_on_the_class(bit_data: DataSet) -> None:
 def test_no_bits_is_the_plain_source(data_dir: str) -> None:
     without = datasets.load("bit_concat", data_dir=data_dir, num_bits=0)
     plain = datasets.load("plain", data_dir=data_dir)
-    assert list(without.features) == ["class"]
+    assert list(without.targets) == ["class"]
     assert without.input_shape == plain.input_shape == (28, 28, 1)
     np.testing.assert_array_equal(without.train.images, plain.train.images)
 
 
 def test_declared_features_and_chance(bit_data: DataSet) -> None:
-    assert bit_data.features["class"].chance == 0.1
-    assert bit_data.features["class"].all_right_chance == 0.1
-    assert bit_data.features["bits"].chance == 0.5
-    assert bit_data.features["bits"].all_right_chance == 0.125
+    assert bit_data.targets["class"].chance == 0.1
+    assert bit_data.targets["class"].all_right_chance == 0.1
+    assert bit_data.targets["bits"].chance == 0.5
+    assert bit_data.targets["bits"].all_right_chance == 0.125
 
 
 @pytest.mark.parametrize("num_bits", [-1, 33, 1.5])
@@ -107,8 +107,8 @@ def test_number_of_bits_is_bounded(num_bits: float) -> None:
 def numbered(count: int) -> MemorySplit:
     images = np.arange(count, dtype=np.uint8)[:, None, None, None]
     labels = {"class": np.arange(count, dtype=np.int32)}
-    planes = np.arange(count, dtype=np.float32)[:, None]
-    return MemorySplit(images, labels, planes)
+    bits = np.arange(count, dtype=np.float32)[:, None]
+    return MemorySplit(images, labels, bits)
 
 
 def order(split: MemorySplit, **arguments: int) -> list[list[int]]:
@@ -141,7 +141,7 @@ def test_columns_of_a_batch_belong_together() -> None:
     for batch in numbered(10).training_batches(5, seed=0, num_steps=2):
         labels = batch["labels"]["class"].numpy()
         np.testing.assert_array_equal(batch["image"].numpy().ravel(), labels)
-        np.testing.assert_array_equal(batch["planes"].numpy().ravel(), labels)
+        np.testing.assert_array_equal(batch["bits"].numpy().ravel(), labels)
 
 
 def test_batches_in_order_include_the_partial_last_one() -> None:
@@ -179,7 +179,7 @@ def test_fewer_training_images_are_some_of_all_with_their_labels_and_bits(
         rows.append(where[image.tobytes()])
         assert more.labels["class"][row] == everything.labels["class"][rows[-1]]
         np.testing.assert_array_equal(more.labels["bits"][row], everything.labels["bits"][rows[-1]])
-        np.testing.assert_array_equal(more.planes[row], everything.planes[rows[-1]])
+        np.testing.assert_array_equal(more.bits[row], everything.bits[rows[-1]])
     assert len(set(rows)) == 90
     own = {image.tobytes() for image in few(40).images}
     assert len(own) == 40

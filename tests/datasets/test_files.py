@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_keras import datasets, startup
+from ssl_keras import datasets
+from ssl_keras.cli import startup
 from ssl_keras.datasets import load_source
 from ssl_keras.datasets.sources import arrays, folder
 from ssl_keras.errors import UserError
@@ -111,7 +112,7 @@ class TestNpz:
         ("channels", "given", "expected"),
         [(1, None, 1), (2, None, 1), (3, None, 3), (5, None, 3), (5, 1, 1)],
     )
-    def test_channels_after_the_picture_are_extra_planes(
+    def test_channels_after_the_picture_are_extra_channels(
         self, tmp_path: Path, channels: int, given: int | None, expected: int
     ) -> None:
         images = GENERATOR.integers(0, 256, (20, 8, 8, channels)).astype(np.uint8)
@@ -153,8 +154,8 @@ class TestNpz:
         assert not source.labelled
         assert source.notices == ("no labels: probes and heads for the class are off",)
         data = datasets.load("bit_concat", source=f"npz:{file}", num_bits=2)
-        assert list(data.features) == ["bits"]
-        assert datasets.load("plain", source=f"npz:{file}").features == {}
+        assert list(data.targets) == ["bits"]
+        assert datasets.load("plain", source=f"npz:{file}").targets == {}
 
     @pytest.mark.parametrize(
         ("content", "message"),
@@ -279,7 +280,7 @@ class TestFolder:
             strict=True,
         ):
             np.testing.assert_array_equal(one["image"], other["image"])
-            np.testing.assert_array_equal(one["planes"], other["planes"])
+            np.testing.assert_array_equal(one["bits"], other["bits"])
             np.testing.assert_array_equal(one["labels"]["class"], other["labels"]["class"])
 
     def test_a_damaged_image_is_named_and_refused_or_skipped(self, tmp_path: Path) -> None:

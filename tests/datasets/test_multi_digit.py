@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from ssl_keras import datasets
 from ssl_keras.datasets import load_source
-from ssl_keras.datasets.base import Ingredients
+from ssl_keras.datasets.base import BuildContext
 from ssl_keras.datasets.multi_digit import _Plan
 from ssl_keras.errors import UserError
 
@@ -23,7 +23,7 @@ def test_pools_of_full_size_sources_stay_out_of_the_graph(data_dir: str) -> None
     examples = data.train.examples
     lazy = datasets.DATASETS.get("multi_digit", num_digits=16, placement="random", **COUNTS)
     made = lazy.make(
-        Ingredients(None, 0, 32, lambda name, size: load_source(name, data_dir, image_size=size))
+        BuildContext(None, 0, 32, lambda name, size: load_source(name, data_dir, image_size=size))
     )
     traced = tf.function(made.train.examples.example).get_concrete_function(
         tf.TensorSpec((), tf.int64)
@@ -93,7 +93,7 @@ def coded_digits(root: Path) -> str:
 def test_two_sizes_and_which_label_is_whose(data_dir: str, tmp_path: Path) -> None:
     source = coded_digits(tmp_path)
     data = load(data_dir, digit_sizes="9,30", digit_source=source, image_size=64)
-    assert list(data.features) == ["small_digit", "large_digit"]
+    assert list(data.targets) == ["small_digit", "large_digit"]
     swapped = load(data_dir, digit_sizes="30,9", digit_source=source, image_size=64)
     np.testing.assert_array_equal(swapped.train.images, data.train.images)
     whole = 0
@@ -136,10 +136,10 @@ def test_determinism_and_seeds(data_dir: str) -> None:
 
 def test_chance_levels_are_counted(data_dir: str) -> None:
     data = load(data_dir, num_digits=3)
-    feature = data.features["presence"]
+    target = data.targets["presence"]
     means = data.train.labels["presence"].mean(axis=0)
-    np.testing.assert_allclose(feature.chance, np.maximum(means, 1 - means).mean())
-    assert 0 < feature.all_right_chance < 0.1
+    np.testing.assert_allclose(target.chance, np.maximum(means, 1 - means).mean())
+    assert 0 < target.all_right_chance < 0.1
 
 
 def test_locations_of_a_hand_made_plan() -> None:
@@ -163,14 +163,14 @@ def test_locations_of_a_hand_made_plan() -> None:
 def test_locations_lie_over_the_digits(data_dir: str, tmp_path: Path) -> None:
     source = coded_digits(tmp_path)
     data = load(data_dir, num_digits=3, digit_source=source, max_train_images=100)
-    assert data.local_features["region"].values == ("nothing", "digit")
+    assert data.local_targets["region"].values == ("nothing", "digit")
     rows = np.array([7, 99])
     found = data.locations(data.train, rows)
     # A digit of class c has the value 20 * (c + 1) everywhere.
     np.testing.assert_array_equal(20 * found["digit"], data.train.images[rows][..., 0])
     np.testing.assert_array_equal(found["region"], found["digit"] > 0)
     sizes = load(data_dir, digit_sizes="9,30", digit_source=source, image_size=64)
-    assert sizes.local_features["region"].values == ("nothing", "large", "small")
+    assert sizes.local_targets["region"].values == ("nothing", "large", "small")
     counts = np.bincount(sizes.locations(sizes.test, np.arange(1))["region"].ravel())
     assert counts[2] == 9 * 9  # the small one is drawn later
     assert 30 * 30 - 9 * 9 <= counts[1] <= 30 * 30

@@ -76,9 +76,9 @@ def test_max_blend_of_background_and_digits(data_dir: str) -> None:
         np.testing.assert_array_equal(parts[0], np.maximum(parts[1], parts[2]))
     plain = datasets.load("plain", source="photos", data_dir=data_dir)
     np.testing.assert_array_equal(background.train.images, plain.train.images)
-    assert list(both.features) == ["class", "digit"]
-    assert list(background.features) == ["class"]
-    assert list(digits.features) == ["digit"]
+    assert list(both.targets) == ["class", "digit"]
+    assert list(background.targets) == ["class"]
+    assert list(digits.targets) == ["digit"]
 
 
 def test_pool_of_unique_digits(data_dir: str) -> None:
@@ -109,10 +109,10 @@ def test_heads_are_fitted_on_all_digits_whatever_the_pool(data_dir: str) -> None
         ):
             np.testing.assert_array_equal(own, other)
     counts = np.bincount(few.probing.labels["digit"], minlength=10)
-    assert few.features["digit"].chance == counts.max() / 4000
+    assert few.targets["digit"].chance == counts.max() / 4000
     shown = np.bincount(few.train.labels["digit"], minlength=10)
     assert few.training_chances == {"digit": shown.max() / 4000}
-    assert every.training_chances == {"digit": every.features["digit"].chance}
+    assert every.training_chances == {"digit": every.targets["digit"].chance}
     (told,) = set(few.notices) - set(every.notices)
     assert told == (
         "heads are fitted on images with 4000 different digits, where the training shows 3"
@@ -224,8 +224,8 @@ def test_locations_are_where_digits_are_drawn_and_survive(
     options = {"digit_size": 8, "max_train_images": 300}
     digits = load(data_dir, overlay_content="digits", **options)
     both = load(data_dir, **options)
-    assert both.local_features["region"].values == ("background", "digit")
-    assert both.local_features["digit"].values == ("nothing", *"0123456789")
+    assert both.local_targets["region"].values == ("background", "digit")
+    assert both.local_targets["digit"].values == ("nothing", *"0123456789")
     rows = np.array([5, 299, 0])
     drawn = digits.train.images[rows][..., 0] > 127
     assert drawn.any(axis=(1, 2)).all()
@@ -237,10 +237,10 @@ def test_locations_are_where_digits_are_drawn_and_survive(
     monkeypatch.setattr(datasets, "IN_MEMORY_BYTES", 0)
     lazy = load(data_dir, **options)
     np.testing.assert_array_equal(lazy.locations(lazy.train, rows)["region"], drawn)
-    assert not load(data_dir, overlay_content="background").local_features
+    assert not load(data_dir, overlay_content="background").local_targets
     for name in ("plain", "bit_concat"):
         other = datasets.load(name, data_dir=data_dir)
-        assert not other.local_features
+        assert not other.local_targets
         assert not other.locations(other.test, rows)
 
 

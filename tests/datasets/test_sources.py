@@ -143,7 +143,7 @@ def test_large_data_sets_are_read_by_record_and_give_the_same(
         one = next(iter(getattr(kept, name).batches(100)))
         other = next(iter(getattr(streamed, name).batches(100)))
         np.testing.assert_array_equal(one["image"], other["image"])
-        np.testing.assert_array_equal(one["planes"], other["planes"])
+        np.testing.assert_array_equal(one["bits"], other["bits"])
         np.testing.assert_array_equal(one["labels"]["class"], other["labels"]["class"])
     shuffled = list(streamed.train.training_batches(3, seed=0, num_steps=5, start_step=2))
     again = list(kept.train.training_batches(3, seed=0, num_steps=5, start_step=2))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ssl_keras import startup
+from ssl_keras.cli import startup
 from ssl_keras.config import Config
 from ssl_keras.config.combinations import REFUSED
 from ssl_keras.errors import UserError
@@ -52,8 +52,8 @@ def is_refused(values: dict[str, Any]) -> bool:
 
 def outcome(values: dict[str, Any]) -> str:
     """What becomes of a combination: "trained" or "refused"; anything else raises."""
-    from ssl_keras.experiment import build
-    from ssl_keras.experiment.looping import train
+    from ssl_keras.run import build
+    from ssl_keras.run.looping import train
 
     class Last:
         """Keeps the last log."""

@@ -13,14 +13,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ssl_keras import devices, losses, networks, randomness, startup
-from ssl_keras.augmentations import build_augmenter
-from ssl_keras.datasets import Feature
-from ssl_keras.models.simclr import SimCLR
+from ssl_keras import losses, networks, randomness
+from ssl_keras.cli import startup
+from ssl_keras.datasets import Target
+from ssl_keras.methods.simclr import SimCLR
 from ssl_keras.networks.dropout import KeyedDropout
 from ssl_keras.networks.normalization import build_batch_norm
+from ssl_keras.run import devices
+from ssl_keras.views import build_augmenter
 
-FEATURES = {"class": Feature("class", "class", 3, 1 / 3, 1 / 3)}
+TARGETS = {"class": Target("class", "class", 3, 1 / 3, 1 / 3)}
 BATCH, STEPS = 8, 3
 # Largest difference that is allowed, relative to the largest movement of a variable: sums in
 # float32 in another order, which batch norm over few images and the third step enlarge.
@@ -31,7 +33,7 @@ class Noise(keras.layers.Layer):
     """Views by noise: a function of step and position in the global batch, as cheap as can be."""
 
     def two_views(
-        self, images: Any, step: Any, planes: Any = None, *, first_row: Any, num_replicas: int
+        self, images: Any, step: Any, bits: Any = None, *, first_row: Any, num_replicas: int
     ) -> tuple[Any, Any, Any]:
         batch = tf.shape(images)[0]
         key = randomness.fold(randomness.key(0, "noise"), step)
@@ -61,7 +63,7 @@ def make(loss: str, full: bool = False, batch_norm: bool = True, **compiling: An
         encoder,
         networks.build_projection_head(12, num_layers=1, hidden_dim=10, dim=6),
         networks.build_linear_probe(12, {"class": 3}) if full else None,
-        features=FEATURES,
+        targets=TARGETS,
         kernel_l2=1e-3 if full else 0.0,
     )
     optimizers = [keras.optimizers.SGD(0.05) for _ in range(2)]

@@ -17,10 +17,10 @@ from ssl_keras import datasets
 from ssl_keras.config import Config
 from ssl_keras.datasets.sources import folder
 from ssl_keras.errors import UserError
-from ssl_keras.experiment import build
-from ssl_keras.experiment.looping import batches
+from ssl_keras.launch import free_ports, start_services
+from ssl_keras.run import build
+from ssl_keras.run.looping import batches
 from tools.data_service import main
-from tools.launch import free_ports, start_services
 
 SETTINGS: dict[str, Any] = {
     "dataset": "overlay",

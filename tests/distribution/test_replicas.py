@@ -13,8 +13,8 @@ import pytest
 from ssl_keras import datasets, losses
 from ssl_keras.config import Config
 from ssl_keras.errors import UserError
-from ssl_keras.experiment import build
-from ssl_keras.experiment.looping import batches
+from ssl_keras.run import build
+from ssl_keras.run.looping import batches
 from tests.distribution import parity
 
 pytestmark = pytest.mark.long

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ssl_keras import experiment
-from ssl_keras.checkpoints import Checkpoints
 from ssl_keras.config import Config
+from ssl_keras.launch import main, start_workers, training
+from ssl_keras.run import train_and_evaluate
+from ssl_keras.run.checkpoints import Checkpoints
 from tests.distribution.matrix import combinations, is_refused
-from tools.launch import main, start_workers, training
 
 ROOT = Path(__file__).parents[2]
 SETTINGS: dict[str, Any] = {
@@ -68,7 +68,7 @@ def together(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
 
 def test_two_workers_begin_as_one_process(together: Path, tmp_path: Path) -> None:
     # Later the last digits of sums in another order grow; `matrix` compares the first steps.
-    results = experiment.run(Config.make(**SETTINGS, workdir=str(tmp_path / "alone")))
+    results = train_and_evaluate(Config.make(**SETTINGS, workdir=str(tmp_path / "alone")))
     shared = json.loads((together / "results.json").read_text())
     assert shared["engine"] == {"precision": "off", "jit": False, "replicas": 2}
     first, second = (found["history"][0] for found in (shared, results))
@@ -126,7 +126,7 @@ def test_the_launcher_refuses_odd_numbers(option: str, capfd: pytest.CaptureFixt
 
 
 def test_the_launcher_passes_interruptions_on(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tools.launch", "--", *flags(tmp_path / "run", steps=600)]
+    command = [sys.executable, "-m", "ssl_keras.launch", "--", *flags(tmp_path / "run", steps=600)]
     launcher = subprocess.Popen(
         command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )

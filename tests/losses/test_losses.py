@@ -584,14 +584,14 @@ class TestSupCon:
     def test_vectors_are_alike_when_all_entries_are(self) -> None:
         z1, z2 = views(5, 4)
         bits = np.array([[0, 1], [1, 1], [0, 1], [0, 0], [1, 1]], np.int32)
-        loss = losses.get("supcon", temperature=0.5, positive_feature="bits")
+        loss = losses.get("supcon", temperature=0.5, positive_target="bits")
         value = loss(z1, z2, labels={"bits": bits, "class": np.zeros(5, np.int32)})
         np.testing.assert_allclose(value, oracles.supcon(z1, z2, bits, 0.5), rtol=1e-5)
 
     def test_labels_of_another_feature_are_refused(self) -> None:
         loss = losses.get("supcon")
         with pytest.raises(
-            UserError, match=r"needs labels of the feature 'class'.*\(it has digit\)"
+            UserError, match=r"needs labels of the target 'class'.*\(it has digit\)"
         ):
             loss(*views(5, 4), labels={"digit": np.zeros(5, np.int32)})
         with pytest.raises(UserError, match=r"it has none"):

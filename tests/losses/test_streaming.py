@@ -259,15 +259,15 @@ GEOMETRY = """
 import sys
 import numpy as np
 import tensorflow as tf
-from ssl_keras.datasets import Feature
-from ssl_keras.evaluation.geometry import describe
+from ssl_keras.datasets import Target
+from ssl_keras.evaluators.geometry import describe
 from tools.benchmark.measuring import peak_so_far
 images, views_1, views_2 = (
     tf.constant(np.random.default_rng(s).normal(size=(int(sys.argv[1]), 16)), tf.float32)
     for s in range(3)
 )
 labels = tf.range(len(images)) % 10
-features = {"class": Feature("class", "class", 10, 0.1, 0.1)}
+features = {"class": Target("class", "class", 10, 0.1, 0.1)}
 describe(images[:64], views_1[:64], views_2[:64], {"class": labels[:64]}, features)
 before = peak_so_far(anew=True)
 describe(images, views_1, views_2, {"class": labels}, features)

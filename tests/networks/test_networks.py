@@ -1,4 +1,4 @@
-"""Encoders, heads and probe: parameter counts, shapes, depth, dtype, and training mode."""
+"""Encoders, heads and probe: parameter counts, shapes, layer, dtype, and training mode."""
 
 from __future__ import annotations
 
@@ -128,19 +128,19 @@ def test_batch_norm_of_the_head(batch_norm: str, normalised: list[bool]) -> None
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize(("depth", "kernels"), [("features", 4), ("projection_1", 5)])
+@pytest.mark.parametrize(("layer", "kernels"), [("features", 4), ("projection_1", 5)])
 def test_backbone_is_the_encoder_and_the_layers_of_the_head_up_to_one(
-    depth: str, kernels: int, training: bool
+    layer: str, kernels: int, training: bool
 ) -> None:
     encoder = ENCODERS.get("convnet", width_multiplier=0.25).build((28, 28, 1))
     head = build_projection_head(32, num_layers=3, hidden_dim=16, dim=8)
-    network = build_backbone(encoder, head, depth)
+    network = build_backbone(encoder, head, layer)
     assert sum(len(variable.shape) > 1 for variable in network.trainable_variables) == kernels
     images = tf.random.stateless_uniform((6, 28, 28, 1), (0, 1))
     # Batch norm in training mode moves its averages, but does not use them.
     expected = encoder(images, training=training)
-    if depth != "features":
-        expected = head(expected, training=training)[depth]
+    if layer != "features":
+        expected = head(expected, training=training)[layer]
     np.testing.assert_allclose(network(images, training=training), expected, atol=1e-6)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_keras import experiment
 from ssl_keras.config import Config
+from ssl_keras.run import train_and_evaluate
 from tools import completion, downstream, tour
 
 pytestmark = pytest.mark.long
@@ -35,7 +35,7 @@ def test_an_exported_encoder_beats_training_from_scratch(
     tmp_path: Path, data_dir: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     workdir = tmp_path / "digits"
-    experiment.run(
+    train_and_evaluate(
         Config.make(
             dataset="plain", loss="nt_xent", steps=150, heads="", measure_images=0,
             workdir=str(workdir),

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_keras import experiment
 from ssl_keras.config import Config
+from ssl_keras.run import train_and_evaluate
 from tools import limits, mean_classifier, penalties
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
     workdir = tmp_path_factory.mktemp("theory") / "run"
-    experiment.run(
+    train_and_evaluate(
         Config.make(
             dataset="plain",
             loss="logistic",
@@ -104,5 +104,5 @@ def test_mistakes_are_one_sentence(
 def test_a_run_without_classes_has_no_mean_classifier(
     run: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert mean_classifier.main([f"--run={run}", "--feature=digit"]) == 2
-    assert "did not measure the mean classifier of the feature 'digit'" in capfd.readouterr().err
+    assert mean_classifier.main([f"--run={run}", "--target=digit"]) == 2
+    assert "did not measure the mean classifier of the target 'digit'" in capfd.readouterr().err

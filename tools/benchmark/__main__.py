@@ -24,7 +24,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ssl_keras import startup
+from ssl_keras.cli import startup
 from ssl_keras.errors import UserError, unknown_name
 from tools.benchmark.measuring import Row, peak_so_far, rows_of, trainer
 from tools.benchmark.peers import peers
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.output is not None and not given.output.parent.is_dir():
             raise UserError(f"output is {given.output}, whose folder is not there: make it first.")
         startup.start_tensorflow()
-        from ssl_keras import environment
+        from ssl_keras.run import environment
 
         about = {"hardware": environment.hardware(), "versions": environment.versions()}
         for name in given.names or BENCHMARKS:

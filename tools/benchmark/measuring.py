@@ -18,8 +18,8 @@ PHOTOS: Row = {"dataset": "plain", "source": "photos", "image_size": 32}
 def trainer(**settings: Any) -> Callable[[int], float]:
     """A function that trains some steps and returns the seconds it took; it is warmed up."""
     from ssl_keras.config import Config
-    from ssl_keras.experiment import build
-    from ssl_keras.experiment.looping import batches
+    from ssl_keras.run import build
+    from ssl_keras.run.looping import batches
 
     base = {"heads": "", "steps": 10**6, "measure_images": 0, "loss": "nt_xent"}
     built = build(Config.make(**{**base, **settings}))

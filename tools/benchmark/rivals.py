@@ -115,7 +115,7 @@ def hand_steps(encoder: Any, features: int, batch: int, size: int, channels: int
     images = torch.rand(5000, channels, size, size)
     network = torch.nn.Sequential(encoder, head(features)).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
-    grey = channels - 10 if channels > 10 else channels  # ten planes of bits are not cropped
+    grey = channels - 10 if channels > 10 else channels  # ten bit channels are not cropped
 
     def crops(picture: Any) -> Any:
         count = len(picture)

@@ -16,7 +16,7 @@ from tools.benchmark.measuring import Row, peak_of, trainer
 
 def checkpoint(repeats: int) -> list[Row]:
     """Seconds of one checkpoint, and their share of a minute."""
-    from ssl_keras.checkpoints import Checkpoints
+    from ssl_keras.run.checkpoints import Checkpoints
 
     rows = []
     for encoder, batch in (("convnet", 250), ("resnet18", 16)):
@@ -58,10 +58,10 @@ def devices(repeats: int) -> list[Row]:
 
 def logging(repeats: int) -> list[Row]:
     """The share of the default run's time that goes into logs, TensorBoard and geometry."""
-    from ssl_keras import training
-    from ssl_keras.callbacks import History, Listener, TensorBoardScalars
-    from ssl_keras.experiment.fitting import build_geometry_log
-    from ssl_keras.experiment.looping import batches
+    from ssl_keras.run import loop
+    from ssl_keras.run.callbacks import History, Listener, TensorBoardScalars
+    from ssl_keras.run.fitting import build_geometry_log
+    from ssl_keras.run.looping import batches
 
     class Timed(Listener):
         """Passes everything on, and adds up how long that takes."""
@@ -90,7 +90,7 @@ def logging(repeats: int) -> list[Row]:
             geometry.next = 0
             timed = Timed([History(), geometry, board])
             start = time.perf_counter()
-            training.train(
+            loop.train(
                 built.model,
                 batches(built, 0),
                 total_steps=steps,
@@ -115,7 +115,7 @@ def inputs(repeats: int) -> list[Row]:
 
     from ssl_keras import datasets
     from ssl_keras.datasets.sources import folder
-    from ssl_keras.experiment.looping import batches
+    from ssl_keras.run.looping import batches
 
     rows = []
     with tempfile.TemporaryDirectory() as directory:

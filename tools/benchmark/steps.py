@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ssl_keras.reproduce.studies.base import flagfile_settings
 from tools.benchmark.measuring import PHOTOS, Row, peak_so_far, trainer
-from tools.reproduce.experiments.base import flagfile_settings
 
 
 def step(repeats: int) -> list[Row]:
@@ -30,7 +30,7 @@ def step(repeats: int) -> list[Row]:
             train = trainer(**own)
             config = train.built.config  # type: ignore[attr-defined]
             sides = {"": _bare(own, composed=True)}
-            if getattr(config.recipe, "num_bits", 0):
+            if getattr(config.builder, "num_bits", 0):
                 sides["_of_bits_as_numbers"] = _bare(own, composed=False)
             times = [
                 (train(steps), {side: bare(steps) for side, bare in sides.items()})
@@ -56,17 +56,17 @@ def _bare(settings: Row, composed: bool) -> Callable[[int], float]:
     encoder is given composed, or as the program's step does."""
     import tensorflow as tf
 
-    from ssl_keras.datasets.composing import compose_images
-    from ssl_keras.experiment.looping import batches
-    from ssl_keras.models.planes import encoding
+    from ssl_keras.inputs.composing import compose_images
+    from ssl_keras.inputs.first_convolution import encoding
+    from ssl_keras.run.looping import batches
 
     built = trainer(**settings).built  # type: ignore[attr-defined]
     model = built.model
     batch = next(iter(batches(built, 0)))
-    views, planes, _ = model.augmenter.two_views(
-        batch["image"], tf.constant(0, tf.int64), batch.get("planes")
+    views, bits, _ = model.augmenter.two_views(
+        batch["image"], tf.constant(0, tf.int64), batch.get("bits")
     )
-    given = (compose_images(views, planes), None) if composed else (views, planes)
+    given = (compose_images(views, bits), None) if composed else (views, bits)
     learned, encode = model.learned_variables, encoding(model.encoder)
 
     @tf.function(autograph=False)

@@ -112,7 +112,7 @@ def load_npz(name: str, path: str, image_size: int | None, seed: int) -> Source:
 
     Images are (N, height, width) or (N, height, width, channels): uint8, or float in [0, 1]. Of
     three or more channels the first three are RGB, of fewer the first is grey; the others are extra
-    planes, such as masks or depth. Labels are integers and may be left out. Without test images a
+    bits, such as masks or layer. Labels are integers and may be left out. Without test images a
     seeded, stratified fifth is taken.
     """
     file = Path(path).expanduser()

@@ -1,0 +1,208 @@
+"""The contract of a head, and the arrays that it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ssl_keras.datasets.base import LocalTarget, Target
+from ssl_keras.networks import Grid
+from ssl_keras.options import Options
+
+
+@dataclass(frozen=True)
+class ViewFeatures:
+    """Features of two views of some test images.
+
+    Attributes:
+        rows: int (images,), which test images.
+        first, second: float32 (images, dim).
+    """
+
+    rows: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The un-augmented inputs that features are of.
+
+    Attributes:
+        train, test: rows (integers) -> float32 (rows, height, width, channels): the image in
+            [0, 1], and extra channels.
+        image_channels: how many of the first channels are the image.
+    """
+
+    train: Callable[[np.ndarray], np.ndarray]
+    test: Callable[[np.ndarray], np.ndarray]
+    image_channels: int
+
+
+@dataclass(frozen=True)
+class FrozenFeatures:
+    """Features of one layer of a frozen network, with the labels of every declared target.
+
+    Attributes:
+        train, test: float32 (examples, dim).
+        train_labels, test_labels: target name -> int32, (examples,) or (examples, size).
+        features: target name -> `Target`.
+        views: features of views of some test images, if they were asked for.
+        train_views: float32 (copies, examples, dim), features of augmented training images, if
+            they were asked for.
+        inputs: the images that the features are of, if they can be had.
+        cache: what evaluators have computed from these features and other evaluators may use.
+    """
+
+    train: np.ndarray
+    test: np.ndarray
+    train_labels: Mapping[str, np.ndarray]
+    test_labels: Mapping[str, np.ndarray]
+    targets: Mapping[str, Target]
+    views: ViewFeatures | None = None
+    train_views: np.ndarray | None = None
+    inputs: Inputs | None = None
+    cache: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenLocations(FrozenFeatures):
+    """Features of the locations of one block of a frozen encoder: an example is a location.
+
+    Training examples are some locations of some images; test examples are all locations of some
+    images, image by image and row by row. Labels say what is at the pixel at their centre.
+
+    Attributes:
+        grid: where the locations lie in the image.
+        test_rows: int (images,), which test images.
+        local_features: name -> names of the values of its labels.
+    """
+
+    grid: Grid
+    test_rows: np.ndarray
+    local_targets: Mapping[str, LocalTarget]
+
+    def maps(self, values: np.ndarray) -> np.ndarray:
+        """Something of every test location (locations, ...), as (images, height, width, ...)."""
+        return values.reshape(len(self.test_rows), *self.grid.shape, *values.shape[1:])
+
+
+class Evaluator(Options):
+    """A way to measure frozen features. Its fields are its options."""
+
+    # Whether there is anything to measure without labels.
+    needs_labels: ClassVar[bool] = True
+
+    @property
+    def num_views(self) -> int:
+        """Of how many test images the head wants features of views."""
+        return 0
+
+    @property
+    def num_train_views(self) -> int:
+        """Of how many views of every training image the head wants features."""
+        return 0
+
+    @property
+    def num_local_images(self) -> int:
+        """Of how many images of each split the head wants features of locations. If it is above 0,
+        the head is given `FrozenLocations` of every block, and nothing else."""
+        return 0
+
+    @property
+    def least_train(self) -> int:
+        """How many training images the head needs."""
+        return 1
+
+    def check(self, num_train: int) -> None:
+        """Refuse options that do not fit `num_train` training images, before anything is trained.
+
+        Raises:
+            UserError: they do not fit.
+        """
+
+    def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
+        """Measure every declared target.
+
+        Args:
+            frozen: what to measure.
+            seed: chooses whatever is random (such as a validation split).
+
+        Yields:
+            (name, value), such as ("class/accuracy", 0.97) or ("bits/all_right", 0.5).
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not evaluate")
+
+    def draw(
+        self, subjects: Mapping[str, FrozenFeatures], seed: int
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Show what was measured.
+
+        Args:
+            subjects: what is shown side by side: a name for people, such as "features" or
+                "supervised features", -> what `evaluate` has measured before.
+            seed: as in `evaluate`.
+
+        Yields:
+            (name, picture): (height, width, 3) in [0, 1].
+        """
+        yield from ()
+
+
+def spread(count: int, wanted: int) -> np.ndarray:
+    """`wanted` of the numbers below `count`, evenly spread, first and last among them; or all."""
+    return np.linspace(0, count - 1, min(wanted, count)).round().astype(np.int64)
+
+
+def measured(target: Target, labels: np.ndarray, scores: np.ndarray, seed: int) -> dict[str, float]:
+    """How good the decisions of a classifier are.
+
+    Args:
+        target: what is predicted.
+        labels: integers (examples,) for a class, 0 and 1 (examples, size) for vectors.
+        scores: (examples, size). The class with the highest one is predicted, the first of equal
+            ones; of a vector the entries with a score above 0.
+        seed: chooses the bootstrap samples.
+
+    Returns:
+        {"accuracy"}, for vectors the mean over entries, and then also {"all_right"}, the share of
+        images of which every entry is right; each with the ends of its 95% interval, as
+        "accuracy_low" and "accuracy_high". For presence vectors also {"mean_average_precision"}:
+        the area under precision against recall, the mean over classes that occur.
+    """
+    predictions = scores > 0 if target.is_vector else scores.argmax(axis=1)
+    right = np.asarray(predictions == labels, np.float64)
+    samples = {"accuracy": right.mean(axis=1) if target.is_vector else right}
+    if target.is_vector:
+        samples["all_right"] = right.min(axis=1)
+    result: dict[str, float] = {}
+    for name, values in samples.items():
+        low, high = bootstrap_interval(values, seed)
+        result |= {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
+    if target.kind == "presence":
+        from sklearn.metrics import average_precision_score
+
+        there = labels.any(axis=0)
+        result["mean_average_precision"] = float(
+            average_precision_score(labels[:, there], scores[:, there], average="macro")
+        )
+    return result
+
+
+def bootstrap_interval(
+    values: np.ndarray, seed: int, replicates: int = 1000
+) -> tuple[float, float]:
+    """The 2.5% and 97.5% quantiles of the mean of `values` (examples,) over bootstrap samples.
+
+    It covers the choice of the test images, not that of the training images or the seed.
+    """
+    # How often each distinct value is drawn: there are few of them, however many examples.
+    distinct, counts = np.unique(values, return_counts=True)
+    drawn = np.random.default_rng(seed).multinomial(
+        len(values), counts / len(values), size=replicates
+    )
+    low, high = np.quantile(drawn @ distinct / len(values), (0.025, 0.975))
+    return float(low), float(high)

@@ -1,0 +1,97 @@
+"""Weighted nearest neighbours on frozen features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ssl_keras.errors import UserError
+from ssl_keras.evaluators.base import Evaluator, FrozenFeatures, measured
+from ssl_keras.lazy import tf
+from ssl_keras.options import option
+
+_BLOCK_ELEMENTS = 2**24
+
+
+@dataclass(frozen=True)
+class KNN(Evaluator):
+    """k nearest training images by cosine similarity, votes weighted by exp(cosine / temperature).
+
+    Wu et al. 2018, "Unsupervised Target Learning via Non-Parametric Instance Discrimination",
+    section 3.4 (k = 200, temperature 0.07 for ImageNet). Every bit has a vote of its own. Equal
+    votes go to the lower label. Computed in blocks of test images, so memory grows with the number
+    of training images only.
+    """
+
+    knn_k: int = option(20, minimum=1, help="neighbours of the knn head")
+    knn_temperature: float = option(0.07, above=0, help="temperature of the votes of the knn head")
+
+    @property
+    def least_train(self) -> int:
+        return self.knn_k
+
+    def check(self, num_train: int) -> None:
+        check_neighbours("knn_k", self.knn_k, num_train)
+
+    def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
+        self.check(len(frozen.train))
+        neighbours, cosines = nearest(frozen.train, frozen.test, self.knn_k)
+        # Relative to the nearest neighbour: the same votes, without overflow.
+        weights = np.exp((cosines - cosines[:, :1]) / self.knn_temperature)
+        for name, target in frozen.targets.items():
+            labels = frozen.train_labels[name]
+            if target.kind == "class":
+                scores = np.zeros((len(frozen.test), target.size))
+                rows = np.repeat(np.arange(len(scores)), self.knn_k)
+                np.add.at(scores, (rows, labels[neighbours].ravel()), weights.ravel())
+            else:
+                signs = 2.0 * labels[neighbours] - 1.0
+                scores = (weights[:, :, None] * signs).sum(axis=1)
+            found = measured(target, frozen.test_labels[name], scores, seed)
+            for key, value in found.items():
+                yield f"{name}/{key}", value
+
+
+def check_neighbours(option: str, wanted: int, num_train: int) -> None:
+    """Refuse more neighbours than there are training images.
+
+    Raises:
+        UserError: the value `wanted` of `option` is too large.
+    """
+    if wanted > num_train:
+        raise UserError(
+            f"{option} is {wanted}, but there are {num_train} training images: choose a smaller "
+            f"--{option}."
+        )
+
+
+def nearest(train: np.ndarray, test: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The training rows that are most similar to each test row by cosine.
+
+    Nearest first; equal similarities in the order of the training rows. In blocks of test rows.
+
+    Args:
+        train, test: (rows, dim).
+        count: how many, at most the training rows.
+
+    Returns:
+        (indices, cosines): (test rows, count), int64 and float64.
+    """
+    keys, queries = tf.constant(_unit_rows(train)), _unit_rows(test)
+    block = max(1, _BLOCK_ELEMENTS // len(train))
+    indices = np.empty((len(queries), count), np.int64)
+    cosines = np.empty((len(queries), count), np.float64)
+    for first in range(0, len(queries), block):
+        similarities = tf.matmul(queries[first : first + block], keys, transpose_b=True)
+        top = tf.math.top_k(similarities, count)  # of equal ones the first row
+        indices[first : first + block] = top.indices.numpy()
+        cosines[first : first + block] = top.values.numpy()
+    return indices, cosines
+
+
+def _unit_rows(features: np.ndarray) -> np.ndarray:
+    features = np.asarray(features, np.float32)
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    return features / np.maximum(lengths, 1e-12)

@@ -1,0 +1,108 @@
+"""Linear evaluation by stochastic gradient descent, as papers report it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ssl_keras.evaluators.base import Evaluator, FrozenFeatures, measured
+from ssl_keras.evaluators.linear import cross_entropy, one_hot, predict
+from ssl_keras.options import option
+
+
+@dataclass(frozen=True)
+class LinearSGD(Evaluator):
+    """A linear classifier by SGD on features as they are: the protocol of the papers.
+
+    Nesterov momentum 0.9, learning rate `linear_sgd_learning_rate` * batch / 256 with cosine decay,
+    90 epochs, no penalty, no validation split, weights from 0 (rule, epochs and momentum as in Chen
+    et al. 2020; the decay is ours). Nothing adapts to the scale of the features, and nothing
+    guarantees convergence: it is here to be compared with papers; `linear` is the measurement.
+    Every entry of a vector is a logistic regression of its own.
+
+    With `linear_sgd_optimizer` = lars: momentum 0.9 without Nesterov's correction, and steps of the
+    weights (not of the biases) scaled by 0.001 ||w|| / ||gradient||, by 1 where one of them is 0
+    (You et al. 2017). With `linear_sgd_views` above 0 the classifier learns from features of that
+    many augmented views of each training image, another one each epoch, where papers train on
+    random crops; test images are un-augmented.
+    """
+
+    linear_sgd_optimizer: str = option(
+        "sgd", choices=("sgd", "lars"), help="optimizer of linear_sgd"
+    )
+    linear_sgd_views: int = option(
+        0,
+        minimum=0,
+        maximum=100,
+        help="augmented views of each training image that linear_sgd learns from; 0: the image",
+    )
+
+    linear_sgd_learning_rate: float = option(
+        0.1, above=0, help="learning rate of linear_sgd for 256 images"
+    )
+    linear_sgd_epochs: int = option(90, minimum=1, help="epochs of linear_sgd")
+    linear_sgd_batch_size: int = option(256, minimum=1, help="batch of linear_sgd")
+
+    @property
+    def num_train_views(self) -> int:
+        return self.linear_sgd_views
+
+    def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
+        for name, target in frozen.targets.items():
+            one_hot_labels = one_hot(frozen.train_labels[name], target.kind, target.size)
+            copies = [frozen.train]
+            if self.linear_sgd_views and frozen.train_views is not None:
+                copies = list(frozen.train_views[: self.linear_sgd_views])
+            weights = self.fit(copies, one_hot_labels, target.kind, seed)
+            logits = predict(weights, np.asarray(frozen.test, np.float64))
+            found = measured(target, frozen.test_labels[name], logits, seed)
+            for key, value in found.items():
+                yield f"{name}/{key}", value
+
+    def fit(
+        self, copies: Sequence[np.ndarray], one_hot_labels: np.ndarray, kind: str, seed: int
+    ) -> np.ndarray:
+        """The weights (dim + 1, size), the last row the biases.
+
+        Args:
+            copies: features of the same examples (examples, dim), used in turn, one an epoch.
+            one_hot_labels: float64 (examples, size), see `linear.one_hot`.
+            kind: "class", "bits" or "presence".
+            seed: chooses the order of the examples.
+        """
+        count, dim = copies[0].shape
+        batch = min(self.linear_sgd_batch_size, count)
+        steps = self.linear_sgd_epochs * (count // batch)
+        rate = self.linear_sgd_learning_rate * batch / 256
+        generator = np.random.default_rng(seed)
+        weights = np.zeros((dim + 1, one_hot_labels.shape[1]))
+        velocity = np.zeros_like(weights)
+        order = generator.permutation(count)
+        epoch, position = 0, 0
+        for step in range(steps):
+            if position + batch > count:
+                epoch, order, position = epoch + 1, generator.permutation(count), 0
+            rows = order[position : position + batch]
+            position += batch
+            own = np.asarray(copies[epoch % len(copies)][rows], np.float64)
+            _, slope = cross_entropy(predict(weights, own), one_hot_labels[rows], kind)
+            gradient = np.vstack([own.T @ slope, slope.sum(axis=0, keepdims=True)])
+            current = rate * (1 + math.cos(math.pi * step / steps)) / 2
+            if self.linear_sgd_optimizer == "lars":
+                trust = np.ones((dim + 1, 1))
+                trust[:-1] = _trust(weights[:-1], gradient[:-1])
+                velocity = 0.9 * velocity + current * trust * gradient
+                weights -= velocity
+            else:
+                velocity = 0.9 * velocity + gradient
+                weights -= current * (gradient + 0.9 * velocity)
+        return weights
+
+
+def _trust(weights: np.ndarray, gradient: np.ndarray) -> float:
+    """The layer-wise factor of LARS."""
+    lengths = np.linalg.norm(weights), np.linalg.norm(gradient)
+    return float(0.001 * lengths[0] / lengths[1]) if all(lengths) else 1.0

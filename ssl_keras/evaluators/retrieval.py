@@ -1,0 +1,75 @@
+"""What looks alike to a representation: the nearest training images of test images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ssl_keras import pictures
+from ssl_keras.evaluators.base import Evaluator, FrozenFeatures, spread
+from ssl_keras.evaluators.knn import check_neighbours, nearest
+from ssl_keras.options import option
+
+_SHOWN_NEIGHBOURS = 5
+
+
+@dataclass(frozen=True)
+class Retrieval(Evaluator):
+    """The nearest training images by cosine similarity: how often they share a target.
+
+    `precision` of a target is the mean share of the `retrieval_k` nearest training images of a
+    test image that have its label; of a vector it is the share of equal entries. `chance` is the
+    same for training images drawn at random. The picture shows test images, evenly spread, with
+    their nearest training images, for each representation.
+    """
+
+    retrieval_k: int = option(10, minimum=1, help="nearest images of the retrieval head")
+    retrieval_images: int = option(
+        8, minimum=1, maximum=64, help="test images in the picture of the retrieval head"
+    )
+
+    @property
+    def least_train(self) -> int:
+        return self.retrieval_k
+
+    def check(self, num_train: int) -> None:
+        check_neighbours("retrieval_k", self.retrieval_k, num_train)
+
+    def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
+        self.check(len(frozen.train))
+        found, _ = nearest(frozen.train, frozen.test, self.retrieval_k)
+        for name in frozen.targets:
+            labels, expected = frozen.train_labels[name], frozen.test_labels[name]
+            yield f"{name}/precision", float(np.mean(labels[found] == expected[:, None]))
+            yield f"{name}/chance", _agreement(labels, expected)
+
+    def draw(
+        self, subjects: Mapping[str, FrozenFeatures], seed: int
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        for name, frozen in subjects.items():
+            if frozen.inputs is None:
+                continue
+            rows = spread(len(frozen.test), self.retrieval_images)
+            count = min(_SHOWN_NEIGHBOURS, len(frozen.train))
+            found, _ = nearest(frozen.train, frozen.test[rows], count)
+            images = {"test image": frozen.inputs.test(rows)}
+            for place in range(count):
+                images[f"nearest {place + 1}"] = frozen.inputs.train(found[:, place])
+            yield name, pictures.labelled_rows(images, frozen.inputs.image_channels)
+
+
+def _agreement(first: np.ndarray, second: np.ndarray) -> float:
+    """Probability that a random row of each has the same label; of vectors, the mean over entries.
+
+    Args:
+        first, second: integer labels (examples,), or of vectors (examples, size).
+    """
+    size = int(max(first.max(), second.max())) + 1
+    columns = [labels.reshape(len(labels), -1) for labels in (first, second)]
+    shares = [
+        np.stack([np.bincount(column, minlength=size) / len(column) for column in labels.T])
+        for labels in columns
+    ]
+    return float(np.mean(np.sum(shares[0] * shares[1], axis=1)))

@@ -1,0 +1,184 @@
+"""Train with several workers on this machine, as several machines would.
+
+    python -m ssl_keras.launch --workers=2 -- --loss=nt_xent --steps=200
+    python -m ssl_keras.launch --workers=1 --data_services=2 -- --loss=nt_xent
+
+What follows -- goes to `python -m ssl_keras.train` in every worker, with --strategy=multi_worker
+if there are several. Each worker is a process with its own TF_CONFIG. Worker 0 is heard; what the
+others say is shown with their number. --data_services starts processes that make the batches, see
+tools.data_service. Ctrl-C and SIGTERM make worker 0 keep the state of the training and stop, and
+the same command goes on; when one worker fails, the others are ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ssl_keras.cli import startup
+from ssl_keras.errors import UserError
+from tools.common import build_parser
+
+# Seconds that workers have to end by themselves after another one has.
+_GRACE = 20.0
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback address that nobody listens to at this moment."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def training(flags: Sequence[str], several: bool = True) -> list[str]:
+    """The command of a worker, one of several or alone."""
+    more = ["--strategy=multi_worker"] if several else []
+    return [sys.executable, "-m", "ssl_keras.train", *flags, *more]
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def start_services(count: int, services: list[subprocess.Popen[str]]) -> list[str]:
+    """Start processes that make batches.
+
+    Args:
+        count: how many.
+        services: they are added to this list, one by one.
+
+    Returns:
+        Their addresses.
+    """
+    ports = free_ports(count)
+    for port in ports:
+        command = [sys.executable, "-m", "tools.data_service", "--host=127.0.0.1", f"--port={port}"]
+        service = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        services.append(service)
+    for service in services:
+        assert service.stdout is not None
+        if not service.stdout.readline():
+            raise UserError("A data service has ended before it began; its words are above.")
+    return [f"127.0.0.1:{port}" for port in ports]
+
+
+def start_workers(commands: Sequence[Sequence[str]], **options: Any) -> list[subprocess.Popen[str]]:
+    """One process for each command, the chief's first; they find each other by TF_CONFIG.
+
+    Args:
+        commands: of the workers.
+        **options: passed to `subprocess.Popen`.
+    """
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(len(commands))]
+    found = []
+    for index, command in enumerate(commands):
+        task = {"type": "worker", "index": index}
+        config = json.dumps({"cluster": {"worker": addresses}, "task": task})
+        environment = {**os.environ, "TF_CONFIG": config}
+        found.append(subprocess.Popen(command, env=environment, text=True, **options))
+    return found
+
+
+def finish(workers: Sequence[subprocess.Popen[str]]) -> int:
+    """Wait for all; when one fails, give the others time to end by themselves. The exit code is
+    that of the one that failed first, or 0."""
+    while all(worker.poll() in (None, 0) for worker in workers):
+        if all(worker.poll() == 0 for worker in workers):
+            return startup.OK
+        time.sleep(0.1)
+    failed = next(code for worker in workers if (code := worker.poll()))
+    failed = 128 - failed if failed < 0 else failed  # as a shell tells of a signal
+    until = time.monotonic() + _GRACE
+    while time.monotonic() < until and any(worker.poll() is None for worker in workers):
+        time.sleep(0.1)
+    return failed
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    parser = build_parser("launch", __doc__)
+    parser.add_argument("--workers", type=int, default=2, help="how many processes (default 2)")
+    parser.add_argument(
+        "--data_services", type=int, default=0, help="processes that make the batches (none)"
+    )
+    parser.add_argument("flags", nargs="*", help="flags of ssl_keras.train, after --")
+    given = parser.parse_args(arguments)
+    code = startup.OK
+
+    def body() -> None:
+        nonlocal code
+        if not 1 <= given.workers <= 64 or not 0 <= given.data_services <= 64:
+            raise UserError(
+                f"workers is {given.workers} and data_services {given.data_services}: give 1 to 64 "
+                "and 0 to 64."
+            )
+        services: list[subprocess.Popen[str]] = []
+        before = signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            addresses = start_services(given.data_services, services)
+            more = [f"--data_service={','.join(addresses)}"] if addresses else []
+            code = _train([*given.flags, *more], given.workers)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+            for service in services:
+                service.kill()
+                service.wait()
+
+    return startup.guarded("ssl_keras.launch", body, lambda: False) or code
+
+
+def _train(flags: Sequence[str], count: int) -> int:
+    """Run the workers to their end; returns the exit code."""
+    workers = start_workers(
+        [training(flags, several=count > 1)] * count,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # Ctrl-C comes to this process, which passes it on
+    )
+
+    def stop(number: int, _: Any) -> None:
+        workers[0].send_signal(number)
+
+    before = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
+    readers = [
+        threading.Thread(target=_repeat, args=(worker, index), daemon=True)
+        for index, worker in enumerate(workers)
+    ]
+    for reader in readers:
+        reader.start()
+    try:
+        return finish(workers)
+    finally:
+        for worker in workers:
+            if worker.poll() is None:
+                worker.kill()
+                worker.wait()
+        for reader in readers:
+            reader.join(timeout=5)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _repeat(worker: subprocess.Popen[str], index: int) -> None:
+    assert worker.stdout is not None
+    for line in worker.stdout:
+        print(line if index == 0 else f"[worker {index}] {line}", end="", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

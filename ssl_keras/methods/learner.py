@@ -1,0 +1,392 @@
+"""What all methods share: views in, an encoder that learns, an online probe beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from ssl_keras import metrics, randomness
+from ssl_keras.datasets.base import Target
+from ssl_keras.inputs.composing import compose_images
+from ssl_keras.inputs.first_convolution import encoding
+from ssl_keras.losses.base import first_row
+from ssl_keras.methods.averages import GlobalMean, MovingAverage
+from ssl_keras.methods.slicing import after, joined, slices
+from ssl_keras.networks.dropout import dropout_keys
+
+
+@dataclass(frozen=True)
+class Views:
+    """What a method learns from in one step.
+
+    Attributes:
+        images: (2 batch, h, w, channels), float, the first views above the second.
+        bits: (2 batch, num_bits) that belong to them, or None.
+        keys: of the rows' dropout masks, uint32 (2 batch,).
+        labels: target name -> labels of the images (batch, ...).
+        step: number of the step, int64 scalar.
+        seed: a key for what is random in the step, see `randomness`.
+        first_row: position of this replica's first image in the global batch.
+    """
+
+    images: Any
+    bits: Any
+    keys: Any
+    labels: Mapping[str, Any]
+    step: Any
+    seed: Any
+    first_row: Any
+
+    @property
+    def inputs(self) -> Any:
+        """Composed: (2 batch, h, w, channels + num_bits)."""
+        return compose_images(self.images, self.bits)
+
+    def sliced(self, count: int) -> list[tuple[Any, Any, Any]]:
+        """(images, bits, keys) in `count` parts, each of them with both views of its images."""
+        columns = (
+            [None] * count if rows is None else tf.unstack(slices(rows, count))
+            for rows in (self.images, self.bits, self.keys)
+        )
+        return list(zip(*columns, strict=True))
+
+
+class Learner(keras.Model):
+    """An encoder that learns from views of images; base of the methods.
+
+        image --augmenter--> view --[+ bits]--> encoder --> features --> objective
+                                                     |
+                                                     +-- stop gradient --> linear_probe
+
+    The parts are injected and usable alone. `call` gives the features of composed images. Train it
+    with `compile` and `fit` on batches {"image": (batch, h, w, c), "labels": {target: ...},
+    "bits": (batch, num_bits), optional}.
+
+    A method defines `parts` that learn beside the encoder, `outputs` that they make of features,
+    and the `objective` of these.
+
+    Randomness is a function of `seed` and `step`, a variable that counts the training steps and is
+    saved with the weights; the training step itself has no other state.
+
+    Args:
+        augmenter: draws the views, see `augmentations.Augmenter`.
+        encoder: `keras.Model` from composed images to features.
+        linear_probe: `keras.Model` from features to {target name: logits}, or None.
+        targets: what the probe predicts: name -> `Target`.
+        seed: the run's seed.
+        kernel_l2: weight of the sum of squares of all kernels, added to the objective.
+        measures: names of the values of `objective`, the first being "loss".
+    """
+
+    def __init__(
+        self,
+        augmenter: Any,
+        encoder: Any,
+        linear_probe: Any = None,
+        *,
+        targets: Mapping[str, Target] | None = None,
+        seed: int = 0,
+        kernel_l2: float = 0.0,
+        measures: Sequence[str] = ("loss",),
+        **arguments: Any,
+    ):
+        super().__init__(**arguments)
+        self.augmenter = augmenter
+        self.encoder = encoder
+        self.encode = encoding(encoder)
+        self.linear_probe = linear_probe
+        self.probed = dict(targets or {}) if linear_probe is not None else {}
+        self.seed = seed
+        self.kernel_l2 = kernel_l2
+        self.total_steps: int | None = None
+        self.step = self.add_weight(
+            shape=(), dtype="int64", initializer="zeros", trainable=False, name="step"
+        )
+        # Not one of Keras' variables, so that it is no part of the weights.
+        self.non_finite_step = tf.Variable(
+            -1,
+            dtype=tf.int64,
+            trainable=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            name="non_finite_step",
+        )
+        probes = [f"linear_probe/{name}/accuracy" for name in self.probed]
+        self.trackers = {name: GlobalMean(name=name) for name in (*measures, *probes)}
+        self.micro_batch: int | None = None
+        self.loss_impl = "auto"
+        self.average: MovingAverage | None = None
+        self.built = True
+
+    def compile(
+        self,
+        optimizer: Any,
+        loss: Any = None,
+        probe_optimizer: Any = None,
+        *,
+        total_steps: int | None = None,
+        micro_batch: int | None = None,
+        loss_impl: str = "auto",
+        ema_decay: float | None = None,
+        **arguments: Any,
+    ) -> None:
+        """Configure training.
+
+        Args:
+            optimizer: for everything that learns but the probe.
+            loss: made by `losses.get`, for methods with a contrastive loss.
+            probe_optimizer: for the linear probe. Default: Adam at 1e-3.
+            total_steps: length of the training, for what is scheduled over it; without it the
+                values of the start are kept.
+            loss_impl: see `losses.base.Loss.parts`.
+            micro_batch: most images whose activations are held at once, see `_sliced_gradients`;
+                it must divide the batch of a replica.
+            ema_decay: of a moving average of the weights, see `MovingAverage`.
+            **arguments: passed to `keras.Model.compile` (jit_compile, steps_per_execution, ...).
+        """
+        super().compile(optimizer=optimizer, **arguments)
+        self.contrastive_loss = loss
+        self.total_steps = total_steps
+        self.micro_batch, self.loss_impl = micro_batch, loss_impl
+        self.optimizer.build(self.learned_variables)
+        if ema_decay is not None:
+            self.average = MovingAverage(self.networks, ema_decay)
+        self.probe_optimizer: Any = None
+        if self.linear_probe is not None:
+            self.probe_optimizer = probe_optimizer or keras.optimizers.Adam(1e-3)
+            self.probe_optimizer.build(self.linear_probe.trainable_variables)
+
+    @property
+    def parts(self) -> list[Any]:
+        """The networks that learn beside the encoder."""
+        return []
+
+    def outputs(self, features: Any) -> Any:
+        """What the objective is about, in training mode: features (rows, dim) -> float32 tensors
+        (rows, ...), one or several in a dictionary."""
+        raise NotImplementedError(f"{type(self).__name__} does not define its outputs")
+
+    def objective(self, outputs: Any, views: Views) -> dict[str, Any]:
+        """What is minimised, and what else is logged.
+
+        Args:
+            outputs: of both views of all images, see `outputs`.
+            views: where they come from.
+
+        Returns:
+            "loss" and the other `measures`: float32 scalars, this replica's averages, of which the
+            averages over replicas are those of the global batch.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define its objective")
+
+    def progress(self, step: Any) -> Any:
+        """The share of the training that has been done before `step`."""
+        if self.total_steps is None:
+            return 0.0
+        return tf.cast(step, tf.float32) / float(self.total_steps)
+
+    @property
+    def networks(self) -> list[Any]:
+        """What the objective trains: the encoder and the other parts, without the probe."""
+        return [self.encoder, *self.parts]
+
+    @property
+    def learned_variables(self) -> list[Any]:
+        """The trainable variables of `networks`."""
+        return [variable for network in self.networks for variable in network.trainable_variables]
+
+    @property
+    def metrics(self) -> list[Any]:
+        return list(self.trackers.values())
+
+    @property
+    def state_groups(self) -> dict[str, list[Any]]:
+        """Every variable that training goes on from, by group; the model must be compiled."""
+        optimizers = {"optimizer": self.optimizer, "probe_optimizer": self.probe_optimizer}
+        return {
+            "weights": list(self.variables),
+            **{n: list(o.variables) for n, o in optimizers.items() if o is not None},
+            **({} if self.average is None else {"average": self.average.averages}),
+            "metrics": [v for tracker in self.trackers.values() for v in tracker.variables],
+        }
+
+    def adopt_average(self) -> None:
+        """Replace the weights by their moving average, if there is one."""
+        if self.average is not None:
+            self.average.adopt()
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        """Features of composed images: (batch, h, w, image channels + num_bits) -> (batch, dim)."""
+        return self.encoder(images, training=training)
+
+    def representations(self, images: Any) -> list[Any]:
+        """Features at every layer that is evaluated, in inference mode; the encoder's first.
+
+        Args:
+            images: composed images.
+
+        Returns:
+            float32 tensors (batch, dim).
+        """
+        return [tf.cast(self.encoder(images, training=False), tf.float32)]
+
+    def train_step(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """One step on one batch: draw both views, update the parts that learn and the probe."""
+        images, labels = batch["image"], batch.get("labels", {})
+        num_replicas = self.distribute_strategy.num_replicas_in_sync
+        row = first_row(tf.shape(images)[0])
+        step = tf.convert_to_tensor(self.step)
+
+        drawn, bits, keys = self.augmenter.two_views(
+            images, step, batch.get("bits"), first_row=row, num_replicas=num_replicas
+        )
+        seed = randomness.fold(randomness.key(self.seed, "loss"), step)
+        views = Views(drawn, bits, keys, labels, step, seed, row)
+
+        if self.micro_batch is None or self.micro_batch == images.shape[0]:
+            values, gradients, features = self._gradients(views)
+        else:
+            count = images.shape[0] // self.micro_batch
+            values, gradients, features = self._sliced_gradients(views, count)
+        self.optimizer.apply(gradients, self.learned_variables)
+        probe_accuracies = self._train_probe(tf.stop_gradient(features), labels)
+        self._watch(values["loss"], step)
+        self.step.assign_add(1)
+        if self.average is not None:
+            self.average.update(step)
+
+        for name, value in {**values, **probe_accuracies}.items():
+            self.trackers[name].update(value)
+        results = {name: tracker.result() for name, tracker in self.trackers.items()}
+        if self._several_workers:  # Keras joins the values of workers along the first axis
+            results = {name: value[None] for name, value in results.items()}
+        return results
+
+    @property
+    def _replicas(self) -> int:
+        return int(self.distribute_strategy.num_replicas_in_sync)
+
+    @property
+    def _several_workers(self) -> bool:
+        strategy = self.distribute_strategy
+        return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+    def _forward(self, images: Any, bits: Any, keys: Any) -> tuple[Any, Any]:
+        """(features, outputs) in training mode."""
+        with dropout_keys(keys):
+            features = self.encode(images, bits, training=True)
+        return features, self.outputs(features)
+
+    def _scaled(self, values: Mapping[str, Any]) -> Any:
+        """The objective, from which gradients are taken. They are summed over replicas: this
+        division makes them averages."""
+        return self.optimizer.scale_loss((values["loss"] + self._kernel_penalty()) / self._replicas)
+
+    def _gradients(self, views: Views) -> tuple[dict[str, Any], list[Any], Any]:
+        """(values of the objective, gradients of the learned variables, features)."""
+        with tf.GradientTape() as tape:
+            features, outputs = self._forward(views.images, views.bits, views.keys)
+            values = self.objective(outputs, views)
+            scaled = self._scaled(values)
+        return values, tape.gradient(scaled, self.learned_variables), features
+
+    def _sliced_gradients(self, views: Views, count: int) -> tuple[dict[str, Any], list[Any], Any]:
+        """`_gradients` of the loss of the whole batch, in the memory of one of `count` slices.
+
+        First the outputs of all slices are computed, and of the loss of all of them the gradient
+        with respect to the outputs; then each slice is computed again and its part of that
+        gradient carried back to the variables. Dropout repeats its masks. Equal to the un-split
+        step but for batch norm, which normalises each slice by itself, and averages its statistics
+        once a slice. Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory
+        Limited Setup" (arXiv 2101.06983).
+        """
+        learned = self.learned_variables
+        parts = views.sliced(count)
+        statistics = [v for network in self.networks for v in network.non_trainable_variables]
+        before = [tf.identity(variable) for variable in statistics]
+
+        def backward(images: Any, bits: Any, keys: Any, gradients: Any) -> list[Any]:
+            with tf.GradientTape() as tape:
+                _, outputs = self._forward(images, bits, keys)
+            return tape.gradient(outputs, learned, output_gradients=gradients)
+
+        # As functions they are traced once, not for each slice; replicas that exchange statistics
+        # cannot have functions.
+        once = tf.function if self._replicas == 1 else lambda function: function
+        forward, backward = once(self._forward), once(backward)
+
+        # One after the other, and none of the first pass kept for the second: otherwise they would
+        # need the memory of the whole.
+        found: list[Any] = []
+        for images, bits, keys in parts:
+            found.append(forward(after(images, found[-1][0] if found else None), bits, keys))
+        features, outputs = tf.nest.map_structure(lambda *rows: joined(rows), *found)
+        with tf.GradientTape() as tape:
+            tape.watch(outputs)
+            values = self.objective(outputs, views)
+            scaled = self._scaled(values)
+        # Those of variables are of the penalty alone, here.
+        of_outputs, penalties = tape.gradient(scaled, (outputs, learned))
+        total = [
+            tf.zeros(variable.shape, variable.dtype) if gradient is None else gradient
+            for variable, gradient in zip(learned, penalties, strict=True)
+        ]
+        with tf.control_dependencies(tf.nest.flatten(of_outputs)):
+            for variable, value in zip(statistics, before, strict=True):
+                variable.assign(value)
+        sliced = tf.nest.map_structure(lambda rows: slices(rows, count), of_outputs)
+        for k, (images, bits, keys) in enumerate(parts):
+            own = tf.nest.map_structure(lambda rows, k=k: rows[k], sliced)
+            before_it = total[0] if k else tf.nest.flatten(of_outputs)[0]
+            part = backward(after(images, before_it), bits, keys, own)
+            total = [sums + gradient for sums, gradient in zip(total, part, strict=True)]
+        return values, total, features
+
+    def _watch(self, loss: Any, step: Any) -> None:
+        """Remember the first step whose loss is not a finite number on some replica."""
+        wrong = tf.cast(tf.logical_not(tf.math.is_finite(loss)), tf.int64)
+        if self._replicas > 1:
+            wrong = tf.distribute.get_replica_context().all_reduce("SUM", wrong)
+        known = tf.convert_to_tensor(self.non_finite_step)
+        first = tf.logical_and(known < 0, wrong > 0)
+        self.non_finite_step.assign(tf.where(first, tf.cast(step, tf.int64), known))
+
+    def _kernel_penalty(self) -> Any:
+        if not self.kernel_l2:
+            return 0.0
+        kernels = [v for v in self.learned_variables if len(v.shape) > 1]
+        squares = [tf.reduce_sum(tf.square(tf.cast(v, tf.float32))) for v in kernels]
+        return self.kernel_l2 * tf.add_n(squares)
+
+    def _train_probe(self, features: Any, labels: Mapping[str, Any]) -> dict[str, Any]:
+        """Update the online probe on the features of both views; its accuracies before that."""
+        if self.linear_probe is None:
+            return {}
+        with tf.GradientTape() as tape:
+            logits = self.linear_probe(features, training=True)
+            losses, accuracies = target_terms(self.probed, logits, labels)
+            objectives = [loss / self._replicas for loss in losses.values()]
+        variables = self.linear_probe.trainable_variables
+        self.probe_optimizer.apply(tape.gradient(objectives, variables), variables)
+        return {f"linear_probe/{name}/accuracy": value for name, value in accuracies.items()}
+
+
+def target_terms(
+    targets: Mapping[str, Target], logits: Mapping[str, Any], labels: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(losses, accuracies) of classifiers of both views: target name -> float32 scalar.
+
+    Args:
+        targets: what is predicted.
+        logits: target name -> (2 batch, size), the first views above the second.
+        labels: target name -> labels of the images (batch, ...).
+    """
+    losses, accuracies = {}, {}
+    for name, target in targets.items():
+        both = tf.concat([labels[name], labels[name]], axis=0)
+        losses[name] = metrics.target_loss(target.kind, both, logits[name])
+        accuracies[name] = metrics.target_accuracy(target.kind, both, logits[name])
+    return losses, accuracies

@@ -1,0 +1,56 @@
+"""The supervised baseline: the same encoder, views and budget, with labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from ssl_keras.datasets.base import Target
+from ssl_keras.methods.learner import Learner, Views, target_terms
+
+
+class Supervised(Learner):
+    """An encoder trained to predict labels of its views.
+
+        features --> classifier --> cross-entropy, the mean over the learned features
+
+    Each image enters as two views with its labels, as in SimCLR, so that a step sees as many views.
+
+    Args:
+        augmenter, encoder: see `Learner`.
+        classifier: `keras.Model` from features to {target name: logits}, for the learned features.
+        linear_probe: see `Learner`.
+        learned: the features that are learned: name -> `Target`. The probe may have others.
+        **arguments: see `Learner`.
+    """
+
+    def __init__(
+        self,
+        augmenter: Any,
+        encoder: Any,
+        classifier: Any,
+        linear_probe: Any = None,
+        *,
+        learned: Mapping[str, Target],
+        **arguments: Any,
+    ):
+        measures = ("loss", *(f"supervised/{name}/accuracy" for name in learned))
+        super().__init__(augmenter, encoder, linear_probe, measures=measures, **arguments)
+        self.classifier = classifier
+        self.learned = dict(learned)
+
+    @property
+    def parts(self) -> list[Any]:
+        return [self.classifier]
+
+    def outputs(self, features: Any) -> Any:
+        """The logits."""
+        return self.classifier(features, training=True)
+
+    def objective(self, outputs: Any, views: Views) -> dict[str, Any]:
+        losses, accuracies = target_terms(self.learned, outputs, views.labels)
+        loss = tf.add_n(list(losses.values())) / len(losses)
+        named = {f"supervised/{name}/accuracy": value for name, value in accuracies.items()}
+        return {"loss": loss, **named}

@@ -1,0 +1,47 @@
+"""The figures of the studies: (axes, rows of `Study.summary`) -> None."""
+
+from ssl_keras.reproduce.figures.drawing import SUBJECTS
+from ssl_keras.reproduce.figures.objectives import (
+    autoencoder,
+    baselines,
+    data_sets,
+    fashion,
+    objectives,
+    precision,
+    temperature,
+)
+from ssl_keras.reproduce.figures.properties import (
+    grids,
+    lambda_temperature,
+    local_features,
+    losses,
+    multi_digit,
+    overlay,
+    overlay_causes,
+    randbit,
+    randbit_factors,
+    randbit_fashion,
+    views,
+)
+
+__all__ = [
+    "SUBJECTS",
+    "autoencoder",
+    "baselines",
+    "data_sets",
+    "fashion",
+    "grids",
+    "lambda_temperature",
+    "local_features",
+    "losses",
+    "multi_digit",
+    "objectives",
+    "overlay",
+    "overlay_causes",
+    "precision",
+    "randbit",
+    "randbit_factors",
+    "randbit_fashion",
+    "temperature",
+    "views",
+]

@@ -1,0 +1,33 @@
+"""The studies, by name: what each runs, and how its results are summed up."""
+
+from __future__ import annotations
+
+from ssl_keras.reproduce.studies import (
+    baselines,
+    generalized,
+    objectives,
+    randbit,
+    suppression,
+    temperature,
+)
+from ssl_keras.reproduce.studies.base import SCALES, Study
+
+__all__ = ["SCALES", "SECTIONS", "STUDIES", "Study"]
+
+STUDIES: dict[str, Study] = {
+    **generalized.STUDIES,
+    **randbit.STUDIES,
+    **suppression.STUDIES,
+    **temperature.STUDIES,
+    **objectives.STUDIES,
+    **baselines.STUDIES,
+}
+
+# The chapters of the report. The other studies have their tables in the guides.
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "The generalized loss": ("losses", "lambda_temperature"),
+    "Random bits as a rival": ("randbit", "randbit_fashion", "randbit_factors"),
+    "Objects as rivals": ("overlay", "overlay_causes", "multi_digit"),
+    "Local features": ("local_features",),
+    "The neighbouring papers": ("temperature", "grids", "views"),
+}

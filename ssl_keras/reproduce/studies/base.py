@@ -1,0 +1,193 @@
+"""What a study is, and how its results are summed up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssl_keras.cli import flags
+from ssl_keras.reproduce.sweep import Run
+from ssl_keras.reproduce.verdicts import Judge
+
+SCALES = ("smoke", "laptop", "full")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study: its runs at a scale, and the columns of its table.
+
+    Attributes:
+        question: what it asks, in a sentence.
+        grid: "laptop" or "full" -> label of a cell -> settings; see `cells`.
+        measures: column -> key of results.json's "results", or "chance/TARGET". Where keys hold
+            "{target}", each cell has a row for each target that its data set declares.
+        published: label of a cell -> column -> the value of the paper, on its own data.
+        published_on: what data that was.
+        figure: (axes, rows) -> None; draws the figure, see `summary`.
+        panels: how many axes the figure has.
+        pictures: files of a run's directory that are shown too, of the first seed of each cell.
+        claim: what a paper says about it, with its source; none for a question of our own.
+        differs: what on the laptop is not as in that paper.
+        verdict: rows -> what they say about the claim.
+    """
+
+    question: str
+    grid: Callable[[str], dict[str, dict[str, Any]]]
+    measures: Mapping[str, str]
+    figure: Callable[[Sequence[Any], Sequence[Mapping[str, Any]]], None]
+    panels: int
+    pictures: Sequence[str] = ()
+    published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    published_on: str = ""
+    claim: str = ""
+    differs: str = ""
+    verdict: Judge | None = None
+
+    def cells(self, scale: str) -> dict[str, dict[str, Any]]:
+        """Label of a cell -> settings; a run is made for each cell and seed. A smoke test is the
+        first and the last cell of the laptop, for a few steps."""
+        if scale != "smoke":
+            return self.grid(scale)
+        found = self.grid("laptop")
+        return {label: _shrunk(found[label]) for label in (next(iter(found)), list(found)[-1])}
+
+    def runs(self, scale: str, seeds: int) -> list[Run]:
+        """One run for each cell and seed."""
+        return [
+            Run(f"{label}-seed{seed}", {**settings, "seed": seed})
+            for label, settings in self.cells(scale).items()
+            for seed in range(seeds)
+        ]
+
+    def summary(
+        self, scale: str, seeds: int, results: Sequence[Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """One row for each cell, or for each cell and target: {"cell", "target" if so, "seeds",
+        the settings, COLUMN and, of several seeds, COLUMN_sd; COLUMN_published; "seconds" of a
+        run, and how it was made: "scale", "steps", "cores", "hardware", "commit"}.
+
+        A measure that a cell does not have is left out of its row.
+
+        Raises:
+            KeyError: no cell has a measure: its key is wrong.
+        """
+        rows = []
+        for index, (label, settings) in enumerate(self.cells(scale).items()):
+            own = results[index * seeds : (index + 1) * seeds]
+            for target in self._features(own[0]):
+                row: dict[str, Any] = {"cell": label}
+                row |= {} if target is None else {"target": target}
+                row |= {"seeds": seeds, **settings}
+                for column, key in self.measures.items():
+                    name = key.format(target=target)
+                    values = [
+                        v for v in (_measured(result, name) for result in own) if v is not None
+                    ]
+                    if len(values) == len(own):
+                        row |= _summed_up(column, values)
+                    if column in self.published.get(label, {}):
+                        row[f"{column}_published"] = self.published[label][column]
+                if target is not None:
+                    row["chance"] = own[0]["data"]["targets"][target]["chance"]
+                row["seconds"] = float(np.mean([result["times"]["total"] for result in own]))
+                rows.append(row | {"scale": scale} | _made(own))
+        for column, key in self.measures.items():
+            if not any(column in row for row in rows):
+                raise KeyError(f"no run has measured {key}")
+        return rows
+
+    @property
+    def by_target(self) -> bool:
+        """Whether there is a row for each target."""
+        return any("{target}" in key for key in self.measures.values())
+
+    def _features(self, result: Mapping[str, Any]) -> list[str | None]:
+        return list(result["data"]["targets"]) if self.by_target else [None]
+
+
+def _measured(result: Mapping[str, Any], name: str) -> float | None:
+    """A value of a run's results; "chance/TARGET" is what one gets without looking."""
+    if name.startswith("chance/"):
+        target = result["data"]["targets"].get(name.removeprefix("chance/"))
+        return None if target is None else target["chance"]
+    return result["results"].get(name)
+
+
+def _summed_up(column: str, values: Sequence[float]) -> dict[str, float]:
+    found = {column: float(np.mean(values))}
+    if len(values) > 1:
+        found[f"{column}_sd"] = float(np.std(values, ddof=1))
+    return found
+
+
+def _made(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """How runs of a cell were made, as texts: values that differ are joined by "or"."""
+
+    def commit(result: Mapping[str, Any]) -> str:
+        digits, changed, _ = str(result["versions"].get("commit")).partition("+")
+        return digits[:10] + changed + ("changes" if changed else "")
+
+    machines = [result["hardware"] for result in results]
+    return {
+        "steps": either(str(result["steps"]) for result in results),
+        "cores": either(str(machine["cores"]) for machine in machines),
+        "hardware": either(gpu for m in machines for gpu in m["gpus"] or [m["processor"]]),
+        "commit": either(commit(result) for result in results),
+    }
+
+
+def either(values: Iterable[str]) -> str:
+    """Different values, some of which may be such a text already, as "a or b"."""
+    parts = {part for value in values for part in value.split(" or ")}
+    return " or ".join(sorted(parts, key=lambda part: (not part.isdigit(), len(part), part)))
+
+
+def _shrunk(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a cell, with few and small steps on few images."""
+    smaller = {"steps": 5, "batch_size": 50, "width_multiplier": 0.25, "max_train_images": 200}
+    smaller |= {"measure_images": 0}
+    if cell.get("dataset") == "multi_digit":
+        del smaller["max_train_images"]
+        smaller |= {"num_train_images": 200, "num_test_images": 100}
+    if "local_features" in cell.get("heads", ""):
+        smaller |= {"local_features_images": 60}
+    return {name: value for name, value in cell.items() if name != "epochs"} | smaller
+
+
+def flagfile_settings(name: str) -> dict[str, Any]:
+    """The settings that flags/NAME.flags gives, without the defaults."""
+    path = Path(__file__).parents[3] / "flags" / f"{name}.flags"
+    given = flags.values(["reproduce", f"--flagfile={path}"], flags.define())
+    defaults = flags.values(["reproduce"], flags.define())
+    return {n: value for n, value in given.items() if defaults.get(n) != value}
+
+
+def size(scale: str, epochs: int) -> dict[str, Any]:
+    """The data, encoder and length of a study, with `epochs` on the laptop."""
+    settings: dict[str, dict[str, Any]] = {
+        "laptop": {"epochs": epochs, "batch_size": 250},
+        "full": {"source": "cifar10", "encoder": "resnet18", "batch_size": 512, "epochs": 200},
+    }
+    return settings[scale]
+
+
+FASHION_MNIST = "idx:/usr/share/datasets/fashion-mnist"
+
+# Views that tell its classes apart, and what makes them harder to tell by outlines alone.
+FASHION_VIEWS = {"crop_area_min": 0.08, "flip": True, "blur": 0.5}
+MIXUP = {"views": "augment,mixup", "mixup_alpha": 0.7}
+
+# Keys of what is measured most often.
+ACCURACY = "linear/features/class/accuracy"
+UNTRAINED = f"untrained/{ACCURACY}"
+INFORMATION = "bits/features/bits/information"
+# How well the class can be read.
+CLASS = {
+    "accuracy": ACCURACY,
+    "knn": "knn/features/class/accuracy",
+    "accuracy_projections": "linear/projection_2/class/accuracy",
+}

@@ -1,0 +1,223 @@
+"""Images in which one thing competes with another: overlaid digits, digits of two sizes, views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ssl_keras.reproduce import figures, verdicts
+from ssl_keras.reproduce.studies.base import (
+    ACCURACY,
+    FASHION_MNIST,
+    INFORMATION,
+    MIXUP,
+    UNTRAINED,
+    Study,
+    flagfile_settings,
+    size,
+)
+
+UNIQUE = (2, 100, 4000)
+SIZES = {"laptop": (8, 14, 28, 44), "full": (30, 40, 60, 80)}
+NUMBERS = (2, 4, 9)
+_THREE = "linear,supervised,autoencoder"
+
+
+def _overlay_cells(scale: str) -> dict[str, dict[str, Any]]:
+    """Digits over photographs: how many different digit images there are."""
+    base: dict[str, Any] = {**size(scale, 20), "dataset": "overlay", "heads": _THREE}
+    if scale == "full":
+        base |= {"source": "tf_flowers", "image_size": 224, "digit_size": 28, "encoder": "resnet50"}
+        base |= {"loss": "nt_xent", "digit_source": "mnist"}
+    else:
+        base = {**flagfile_settings("overlay"), **base}
+    return {f"{count}-digits": {**base, "num_unique_digits": count} for count in UNIQUE}
+
+
+def _cause_cells(scale: str) -> dict[str, dict[str, Any]]:
+    """Two and all digits over photographs, in other settings than those of `overlay`."""
+    cells = _overlay_cells(scale)
+    few, many = (cells[f"{count}-digits"] for count in (min(UNIQUE), max(UNIQUE)))
+    strong = {"color_strength": 1.0, "grayscale": 0.5}
+    large = {"overlay_copies": 1, "digit_size": 26 * few["image_size"] // 48}
+    clothes: dict[str, Any] = {"source": FASHION_MNIST}
+    if scale != "full":
+        clothes |= {"max_train_images": 4000}
+    variants: dict[str, dict[str, Any]] = {
+        "strong-colours": strong,
+        "slight-crops": {"flip": False, **strong, "crop_area_min": 0.85},
+        "no-crops": {"flip": False, **strong, "crop_area_min": 1.0},
+        "one-large-digit": {"flip": False, "crop_area_min": 0.5, **large},
+        "clothes": clothes,
+        "resnet": {"encoder": "resnet18", "width_multiplier": 0.25, "stem": "large"},
+        "long": {"epochs": 4 * few["epochs"]},
+    }
+    return {
+        f"{variant}-{cell['num_unique_digits']}-digits": {**cell, **changes, "heads": "linear"}
+        for variant, changes in variants.items()
+        for cell in (few, many)
+    }
+
+
+def _canvas(scale: str) -> dict[str, Any]:
+    base: dict[str, Any] = {**size(scale, 40), "dataset": "multi_digit", "image_size": 56}
+    base |= {"loss": "nt_xent", "heads": "linear,supervised"}
+    if scale == "full":
+        del base["source"]
+        base |= {"image_size": 112, "num_train_images": 60000, "num_test_images": 10000}
+        base |= {"digit_source": "mnist"}
+    return base
+
+
+def _multi_digit_cells(scale: str) -> dict[str, dict[str, Any]]:
+    """A digit of 20 pixels beside one of growing size, first smaller than itself, then larger; and
+    several digits of one size."""
+    base = _canvas(scale)
+    cells = {}
+    for side in SIZES[scale]:
+        own = "small_digit" if side > 20 else "large_digit"
+        cells[f"beside-{side}"] = {**base, "digit_sizes": f"20,{side}", "baseline_target": own}
+    # Fourteen pixels each, so that as many as sixteen fit.
+    return cells | {f"{n}-digits": {**base, "num_digits": n} for n in NUMBERS}
+
+
+def _clothes(scale: str) -> dict[str, Any]:
+    """Digits of ten pixels over clothes."""
+    base: dict[str, Any] = {**size(scale, 20), "dataset": "overlay", "loss": "nt_xent"}
+    if scale == "full":
+        return {**_overlay_cells(scale)["4000-digits"], "num_unique_digits": 500}
+    base |= {"source": FASHION_MNIST, "image_size": 40, "max_train_images": 4000}
+    return base | {"digit_size": 10, "crop_area_min": 0.3, "num_unique_digits": 500}
+
+
+def _local_cells(scale: str) -> dict[str, dict[str, Any]]:
+    """Where in the encoder single locations tell what lies there."""
+    heads = {"heads": "local_features,supervised"}
+    return {
+        "four-digits": {**_canvas(scale), "num_digits": 4, **heads},
+        f"digits-over-{'flowers' if scale == 'full' else 'clothes'}": {**_clothes(scale), **heads},
+    }
+
+
+_VIEWS: dict[str, dict[str, Any]] = {
+    "crop": {"views": "augment"},
+    "mixup": {"views": "mixup", "mixup_alpha": 0.7},
+    "dropout": {"views": "dropout"},
+    "crop-mixup": MIXUP,
+    "crop-dropout": {"views": "augment,dropout"},
+    "mixup-dropout": {"views": "mixup,dropout", "mixup_alpha": 0.7},
+    "all": {"views": "augment,mixup,dropout", "mixup_alpha": 0.7},
+    "crop-mixup-of-bits": {**MIXUP, "mixup_extra_channels": True},
+}
+
+
+def _view_cells(scale: str) -> dict[str, dict[str, Any]]:
+    """Every combination of views, without bits and beside ten."""
+    base = {**size(scale, 20), "loss": "nt_xent", "heads": "linear,bits"}
+    # The control: both views are the image itself, so that nothing but spreading out is learnt.
+    cells = {"equal-0-bits": {**base, "crop_area_min": 1.0, "num_bits": 0}}
+    for name, views in _VIEWS.items():
+        for bits in (0, 10):
+            if bits or "mixup_extra_channels" not in views:
+                cells[f"{name}-{bits}-bits"] = {**base, **views, "num_bits": bits}
+    return cells
+
+
+def _linear(subjects: Iterable[str], features: Sequence[str]) -> dict[str, str]:
+    """Measures: each target by linear evaluation of each encoder."""
+    return {
+        f"{subject}_{target}": f"{figures.SUBJECTS[subject]}linear/features/{target}/accuracy"
+        for subject in subjects
+        for target in features
+    }
+
+
+STUDIES = {
+    "overlay": Study(
+        question="As more different digits are drawn over photographs, what is kept of either?",
+        grid=_overlay_cells,
+        measures=_linear(figures.SUBJECTS, ("class", "digit"))
+        | {f"chance_{target}": f"chance/{target}" for target in ("class", "digit")},
+        figure=figures.overlay,
+        panels=2,
+        claim="The more different digits are drawn over the images, the less a contrastive loss "
+        "learns of the image and the more of the digit; supervised accuracy does not change (Chen, "
+        "Luo and Li 2021).",
+        differs="Crops of ten photographs at 48 pixels, to be told apart, with digits of twelve; "
+        "4,000 training images, 20 epochs, a small convnet; flowers and ImageNet at 224 pixels "
+        "with digits of 28 there. Whatever the number of "
+        "different digits in training, probes are fitted on images with 4,000 of them.",
+        verdict=verdicts.overlay,
+    ),
+    "overlay_causes": Study(
+        question="What decides whether digits win over photographs?",
+        grid=_cause_cells,
+        measures=_linear(("untrained", "simclr"), ("class", "digit")),
+        figure=figures.overlay_causes,
+        panels=2,
+        differs="As for overlay, with other settings, one seed of which is enough to see where to "
+        "look. Strong colours, slight crops (to 0.85 of the area) and no crops come with strong "
+        "changes of colour, both kinds of crops without flips; the one large digit has 26 of 48 "
+        "pixels, crops to half of the area and no flips; ResNet-18 has a quarter of its channels "
+        "and the stem for large images; long is four times as long.",
+        verdict=verdicts.overlay_causes,
+    ),
+    "multi_digit": Study(
+        question="Does a digit survive beside a larger one, and each of several equal ones?",
+        grid=_multi_digit_cells,
+        measures=_linear(
+            ("untrained", "simclr", "supervised"), ("small_digit", "large_digit", "presence")
+        )
+        | {"chance_presence": "chance/presence"},
+        figure=figures.multi_digit,
+        panels=2,
+        claim="The dominant object suppresses the smaller one: as the other digit grows, the small "
+        "one is read less and less, while the dominant one is learnt well (Chen, Luo and Li 2021).",
+        differs="Canvases of 56 pixels with a digit of 20 in place of 112 with 20; the rival "
+        "begins smaller than the digit. 4,000 images, 40 epochs, a small convnet. The supervised "
+        "encoder learns the labels of the digit alone.",
+        verdict=verdicts.multi_digit,
+    ),
+    "local_features": Study(
+        question="What do single locations of each block tell of what lies there?",
+        grid=_local_cells,
+        measures={
+            f"{name}_{block}": f"{prefix}local_features/{place}_{block}/digit/balanced_accuracy"
+            for name, prefix, place in (
+                ("pixels", "", "pixels"),
+                ("untrained", "untrained/", "block"),
+                ("trained", "", "block"),
+                ("supervised", "supervised/", "block"),
+            )
+            for block in (1, 2, 3)
+        },
+        figure=figures.local_features,
+        panels=2,
+        pictures=("pictures/local_features-clusters.png",),
+        claim="A contrastive loss on whole images gives meaningful hierarchical local features "
+        "(Chen, Luo and Li 2021, who show clusters in pictures).",
+        differs="A probe in place of clusters in pictures: the class of the digit that lies at a "
+        "location, from the features at that location alone, with the raw pixels of the same "
+        "field of view as control. In the pictures: test images, and clusters of the locations of "
+        "all of them, for pixels and each block of the encoders.",
+        verdict=verdicts.local_features,
+    ),
+    "views": Study(
+        question="Which views learn the digit, and which resist ten easy bits?",
+        grid=_view_cells,
+        measures={
+            "accuracy": ACCURACY,
+            "information": INFORMATION,
+            "untrained": UNTRAINED,
+        },
+        figure=figures.views,
+        panels=2,
+        claim="Views that need no knowledge of images, mixup noise (Verma et al. 2021) and dropout "
+        "(Gao et al. 2021), learn features too. Whether they resist easy bits is a question of "
+        "our own, told beside it.",
+        differs="4,000 digits, 20 epochs. Gao et al. have sentences; that dropout makes views of "
+        "images is our transfer. Mixup has an alpha of 0.7, Verma et al. 0.9. The control, equal "
+        "views, are both the image itself: what is learnt then comes from spreading out alone.",
+        verdict=verdicts.views,
+    ),
+}

@@ -1,0 +1,30 @@
+"""A run from configuration to results. No absl, no command line.
+
+    config = Config.make(loss="uniform_prior", num_bits=3)
+    results = run.train_and_evaluate(config)
+
+The names below are imported when they are used: `devices` and `run_directory` need no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_MODULES = {
+    "TrainingSetup": "setup",
+    "build": "setup",
+    "train_and_evaluate": "run",
+    "evaluate_run": "evaluate",
+    "finetune_run": "finetune",
+    "export_run": "export",
+    "restore_run": "restore",
+}
+
+__all__ = list(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

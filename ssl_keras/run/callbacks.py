@@ -1,0 +1,333 @@
+"""Listeners of a training run: progress, TensorBoard, the guard against non-finite losses.
+
+A listener implements any of `on_start(first_step, total_steps)`, `on_steps(step)` after each call
+of the runtime, `on_log(step, values)` when the metrics have been read, `on_done(step)` when
+everybody has been told of a step, and `on_end()`. What it must remember when training goes on in
+another process is its `state`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ssl_keras.errors import Interrupted, UserError
+from ssl_keras.lazy import tf
+from ssl_keras.run import environment
+
+
+class Listener:
+    """Does nothing at every event; the listeners below override what they need."""
+
+    def on_start(self, first_step: int, total_steps: int) -> None:
+        """Training starts; `first_step` steps of `total_steps` have been done."""
+
+    def on_steps(self, step: int) -> None:
+        """`step` steps have been done."""
+
+    def on_log(self, step: int, values: Mapping[str, float]) -> None:
+        """`values` are the means of the metrics over the steps since the last log."""
+
+    def on_input_wait(self, share: float) -> None:
+        """`share` of the time since the start was spent waiting for input; told before a log."""
+
+    def on_done(self, step: int) -> None:
+        """Every listener has been told of `step` and its log."""
+
+    def on_end(self) -> None:
+        """Training is over, whether it was completed or not."""
+
+    def state(self) -> dict[str, Any]:
+        """What another process needs to go on, as JSON."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` has returned; called before `on_start`."""
+
+
+class Progress(Listener):
+    """A progress bar with rate, time left and the numbers that matter.
+
+    Where the output is not a terminal, a line at each tenth of the training instead.
+
+    Args:
+        batch_size: images in a step.
+        shown: metric name -> the short name it is shown by.
+    """
+
+    def __init__(self, batch_size: int, shown: Mapping[str, str]):
+        self.batch_size = batch_size
+        self.shown = shown
+        self.bar: Any = None
+
+    def on_start(self, first_step: int, total_steps: int) -> None:
+        from tqdm import tqdm
+
+        self.first, self.total, self.start = first_step, total_steps, time.perf_counter()
+        self.next_line = 0.1
+        if sys.stderr.isatty():
+            self.bar = tqdm(total=total_steps, initial=first_step, unit="step", dynamic_ncols=True)
+
+    def on_steps(self, step: int) -> None:
+        if self.bar is not None:
+            self.bar.update(step - self.bar.n)
+
+    def on_log(self, step: int, values: Mapping[str, float]) -> None:
+        numbers = {name: f"{values[key]:.3f}" for key, name in self.shown.items() if key in values}
+        elapsed = max(time.perf_counter() - self.start, 1e-9)
+        images = (step - self.first) * self.batch_size / elapsed
+        if self.bar is not None:
+            self.bar.set_postfix({"images/s": f"{images:.0f}", **numbers}, refresh=False)
+        elif step / self.total >= self.next_line:
+            self.next_line = math.floor(10 * step / self.total + 1) / 10
+            left = elapsed / max(step - self.first, 1) * (self.total - step)
+            text = "  ".join(f"{name} {value}" for name, value in numbers.items())
+            print(
+                f"  step {step:>6}/{self.total}  {images:6.0f} images/s  "
+                f"{left:4.0f} s left  {text}",
+                flush=True,
+            )
+
+    def on_end(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+class JsonLines(Listener):
+    """Prints every log as a line of JSON: {"step", "images_per_second", metric names}.
+
+    Args:
+        batch_size: images in a step.
+        stream: where to.
+    """
+
+    def __init__(self, batch_size: int, stream: Any):
+        self.batch_size, self.stream = batch_size, stream
+
+    def on_start(self, first_step: int, total_steps: int) -> None:
+        self.last = (first_step, time.perf_counter())
+
+    def on_log(self, step: int, values: Mapping[str, float]) -> None:
+        now = time.perf_counter()
+        rate = (step - self.last[0]) * self.batch_size / max(now - self.last[1], 1e-9)
+        self.last = (step, now)
+        # JSON has no number that is not finite.
+        known = {name: v if math.isfinite(v) else None for name, v in values.items()}
+        line = json.dumps({"step": step, "images_per_second": round(rate, 1), **known})
+        print(line, file=self.stream, flush=True)
+
+
+class TensorBoardScalars(Listener):
+    """Writes the metrics and what is scheduled as scalars; x is the optimizer step.
+
+    Args:
+        directory: where the event file goes.
+        schedules: name -> function from the step to a value, such as the learning rate.
+        chance_levels: name -> function from the step to the value of one that has learnt nothing.
+        batch_size: images in a step.
+        resumed_at: the step after which training goes on: what an earlier process has written for
+            later steps does not count. None: from the beginning.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        schedules: Mapping[str, Callable[[int], Any]] | None = None,
+        chance_levels: Mapping[str, Callable[[int], float]] | None = None,
+        batch_size: int = 0,
+        resumed_at: int | None = None,
+    ):
+        if resumed_at is not None:
+            _forget_after(directory, resumed_at)
+        self.writer = tf.summary.create_file_writer(str(directory))
+        self.schedules, self.chance_levels = dict(schedules or {}), dict(chance_levels or {})
+        self.batch_size = batch_size
+        self.last = (0, 0.0)
+        self.input_wait: float | None = None
+
+    def on_start(self, first_step: int, total_steps: int) -> None:
+        self.last = (first_step, time.perf_counter())
+
+    def on_log(self, step: int, values: Mapping[str, float]) -> None:
+        now = time.perf_counter()
+        rate = (step - self.last[0]) / max(now - self.last[1], 1e-9)
+        self.last = (step, now)
+        found = {f"train/{name}": value for name, value in values.items()}
+        found |= {f"optimization/{name}": float(s(step)) for name, s in self.schedules.items()}
+        found |= {f"train_chance/{name}": level(step) for name, level in self.chance_levels.items()}
+        found |= {"speed/steps_per_second": rate, "speed/images_per_second": rate * self.batch_size}
+        found |= {f"speed/{name}": value for name, value in environment.memory().items()}
+        if self.input_wait is not None:
+            found["speed/input_wait"] = self.input_wait
+        self.scalars(found, step)
+
+    def on_input_wait(self, share: float) -> None:
+        self.input_wait = share
+
+    def image(self, tag: str, picture: Any, step: int) -> None:
+        """Write a picture (height, width, 3) in [0, 1]."""
+        with self.writer.as_default(step=step):
+            tf.summary.image(tag, picture[None])
+
+    def summary(self, content: bytes, step: int) -> None:
+        """Write a summary that a plugin of TensorBoard has made."""
+        with self.writer.as_default(step=step):
+            tf.summary.experimental.write_raw_pb(content)
+
+    def text(self, tag: str, text: str, step: int) -> None:
+        """Write Markdown."""
+        with self.writer.as_default(step=step):
+            tf.summary.text(tag, text)
+
+    def histogram(self, tag: str, values: Any, step: int) -> None:
+        """Write the distribution of `values`, an array of any shape."""
+        with self.writer.as_default(step=step):
+            tf.summary.histogram(tag, values)
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Write `values` under their own names, as one summary: one by one they take ten times
+        as long."""
+        from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+
+        parts = [scalar_pb(name, value) for name, value in values.items()]
+        for part in parts[1:]:
+            parts[0].value.extend(part.value)
+        if parts:
+            self.summary(parts[0].SerializeToString(), step)
+
+    def on_end(self) -> None:
+        self.writer.flush()
+
+
+class Profiler(Listener):
+    """Profiles some steps with TensorFlow's profiler, for TensorBoard's plugin and others.
+
+    The first steps, in which TensorFlow compiles and allocates, are left out as far as there are
+    others.
+
+    Args:
+        directory: where `plugins/profile/` goes.
+        steps: how many steps.
+        warmup: steps before them.
+    """
+
+    def __init__(self, directory: Path, steps: int, warmup: int = 10):
+        self.directory, self.steps, self.warmup = directory, steps, warmup
+        self.running = False
+
+    def on_start(self, first_step: int, total_steps: int) -> None:
+        spare = max(0, total_steps - first_step - self.steps)
+        self.begin = first_step + min(self.warmup, spare)
+        self.end = self.begin + self.steps
+        self.on_steps(first_step)
+
+    def on_steps(self, step: int) -> None:
+        if self.running and step >= self.end:
+            self.on_end()
+        elif not self.running and self.begin <= step < self.end:
+            tf.profiler.experimental.start(str(self.directory))
+            self.running = True
+
+    def on_end(self) -> None:
+        if self.running:
+            tf.profiler.experimental.stop()
+            self.running = False
+
+
+def _forget_after(directory: Path, step: int) -> None:
+    """Leave out of event files what is later than `step`, and a last record that was cut off."""
+    for path in sorted(directory.glob("events.out.tfevents.*")):
+        temporary = path.with_name(f".{path.name}.tmp")
+        with tf.io.TFRecordWriter(str(temporary)) as writer:
+            try:
+                for record in tf.data.TFRecordDataset(str(path)):
+                    content = record.numpy()
+                    if tf.compat.v1.Event.FromString(content).step <= step:
+                        writer.write(content)
+            except tf.errors.DataLossError:
+                pass
+        os.replace(temporary, path)
+
+
+class NonFiniteGuard(Listener):
+    """Stops the run when the loss is not a finite number.
+
+    Args:
+        first_step: a variable with the first step whose loss was not finite, or -1.
+        report: from that step to the end of the message.
+    """
+
+    def __init__(self, first_step: Any, report: Callable[[int], str]):
+        self.first_step, self.report = first_step, report
+
+    def check(self) -> None:
+        """Stop if there was such a step.
+
+        Raises:
+            UserError: there was.
+        """
+        step = int(self.first_step.numpy())
+        if step >= 0:
+            raise UserError(
+                f"The loss was not a finite number in step {step}: training was stopped. "
+                f"{self.report(step)}"
+            )
+
+    def on_log(self, step: int, values: Mapping[str, float]) -> None:
+        self.check()
+
+
+class History(Listener):
+    """Keeps the values of every log: `records` is a list of {"step", metric names}."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, float]] = []
+
+    def on_log(self, step: int, values: Mapping[str, float]) -> None:
+        self.records.append({"step": step, **values})
+
+    def state(self) -> dict[str, Any]:
+        return {"records": self.records}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.records = list(state["records"])
+
+
+class Saver(Listener):
+    """Keeps the state of the training from time to time, and at its end.
+
+    Args:
+        save: keeps the state after a step.
+        every: most steps between checkpoints, or None.
+        minutes: most minutes between checkpoints.
+        stop: whether the user has asked to stop; then the state is kept and training ends.
+    """
+
+    def __init__(
+        self,
+        save: Callable[[int], None],
+        every: int | None,
+        minutes: float,
+        stop: Callable[[], bool],
+    ):
+        self.save, self.every, self.minutes, self.stop = save, every, minutes, stop
+
+    def on_start(self, first_step: int, total_steps: int) -> None:
+        self.saved, self.total, self.time = first_step, total_steps, time.monotonic()
+
+    def on_done(self, step: int) -> None:
+        stopped = self.stop()
+        due = time.monotonic() - self.time >= 60 * self.minutes
+        if self.every is not None:
+            due = due or step // self.every > self.saved // self.every
+        if step > self.saved and (due or stopped or step == self.total):
+            self.save(step)
+            self.saved, self.time = step, time.monotonic()
+        if stopped and step < self.total:
+            raise Interrupted(f" after step {step} of {self.total}")

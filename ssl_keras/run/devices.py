@@ -1,0 +1,220 @@
+"""What a training runs on: precision, compilation, and the devices that share each batch."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ssl_keras.errors import UserError
+from ssl_keras.lazy import keras, tf
+
+POLICIES = {"off": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
+
+# Compute capabilities from which a GPU calculates in these types at full speed.
+_BFLOAT16_SINCE, _FLOAT16_SINCE = (8, 0), (7, 0)
+
+_EXAMPLE = (
+    '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What a training runs on.
+
+    Attributes:
+        precision: "off" (float32), "float16" or "bfloat16", of the networks' layers.
+        jit: whether the training step is compiled with XLA.
+        kind: "none", "mirrored" or "multi_worker".
+        strategy: the `tf.distribute.Strategy`, or None.
+        replicas: how many devices share each batch.
+        offer: what this machine could do besides, for the banner.
+    """
+
+    precision: str = "off"
+    jit: bool = False
+    kind: str = "none"
+    strategy: Any = None
+    replicas: int = 1
+    offer: str = ""
+
+    @property
+    def policy(self) -> str:
+        """Keras' name of the precision."""
+        return POLICIES[self.precision]
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes what there is to write."""
+        return self.kind != "multi_worker" or worker()[1] == 0
+
+    def scope(self) -> Any:
+        """The scope in which variables are made."""
+        return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
+
+    def described(self) -> dict[str, Any]:
+        """What the last digits of the results depend on, as JSON."""
+        return {"precision": self.precision, "jit": self.jit, "replicas": self.replicas}
+
+
+def resolve(
+    mixed_precision: str,
+    jit: str,
+    kind: str = "none",
+    devices: int | None = None,
+) -> Engine:
+    """What the settings of `config.EngineConfig` mean on this machine.
+
+    Raises:
+        UserError: there are not the devices that they ask for, or others that they do not.
+    """
+    if keras.distribution.distribution() is not None:
+        raise UserError(
+            "keras.distribution does not work with Keras 3 on TensorFlow: unset it, and use "
+            "--strategy."
+        )
+    strategy = _strategy(kind, devices)
+    gpus = tf.config.list_physical_devices("GPU")
+    replicas = 1 if strategy is None else strategy.num_replicas_in_sync
+    capabilities = [
+        tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
+        for gpu in gpus
+    ]
+    precision, offer = mixed_precision, ""
+    if mixed_precision == "auto":
+        precision = best_precision(capabilities, several=kind != "none", jit=jit == "on")
+        if not gpus and _processor_has_bfloat16():
+            offer = "this processor also has bfloat16: --mixed_precision=bfloat16"
+    # Loss scaling, which float16 needs, cannot be compiled; nor can the exchange between devices.
+    compiled = jit == "on" or (
+        jit == "auto" and bool(gpus) and kind == "none" and precision != "float16"
+    )
+    return Engine(precision, compiled, kind, strategy, replicas, offer)
+
+
+def best_precision(capabilities: Sequence[tuple[int, int]], several: bool, jit: bool) -> str:
+    """The precision that "auto" stands for.
+
+    Args:
+        capabilities: compute capabilities of the GPUs.
+        several: whether several devices share a batch, which excludes float16.
+        jit: whether the step is to be compiled, which excludes float16.
+    """
+    if not capabilities:
+        return "off"
+    if min(capabilities) >= _BFLOAT16_SINCE:
+        return "bfloat16"
+    return "float16" if min(capabilities) >= _FLOAT16_SINCE and not (several or jit) else "off"
+
+
+def open_devices(kind: str = "none", devices: int | None = None) -> None:
+    """Open TensorFlow's devices, which happens once in a process: GPU memory grows as it is needed,
+    and without a GPU the CPU is divided into `devices`.
+
+    Raises:
+        UserError: TF_CONFIG does not describe the workers.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    for device in gpus:
+        tf.config.experimental.set_memory_growth(device, True)
+    if not gpus and devices is not None and devices > 1:
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration()] * devices,
+        )
+    if kind == "multi_worker":
+        _strategy(kind, devices)  # must come before anything else
+    tf.constant(0)
+
+
+@functools.cache
+def _strategy(kind: str, devices: int | None) -> Any:
+    """One of a kind for all uses: collectives cannot be grouped anew in one process."""
+    if kind == "none":
+        return None
+    if kind == "multi_worker":
+        worker()
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy()
+        except (RuntimeError, ValueError, tf.errors.OpError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(
+                f"The workers of TF_CONFIG cannot find each other ({reason}): look at its "
+                "addresses and ports."
+            ) from error
+    found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    wanted = len(found) if devices is None else devices
+    if wanted > len(found) or wanted < 2:
+        raise UserError(
+            f"strategy=mirrored needs at least two devices, and {wanted} of {len(found)} "
+            f"{found[0].device_type}s were asked for: "
+            + (
+                "give a smaller --devices, or --strategy=none."
+                if found[0].device_type == "GPU"
+                else "without GPUs, --devices=2 divides the CPU."
+            )
+        )
+    return tf.distribute.MirroredStrategy([device.name for device in found[:wanted]])
+
+
+def worker() -> tuple[int, int]:
+    """(number of workers, number of this one) from the environment variable TF_CONFIG.
+
+    Raises:
+        UserError: it is missing, or describes no workers.
+    """
+    text = os.environ.get("TF_CONFIG", "")
+    try:
+        described = json.loads(text)
+        workers, task = described["cluster"]["worker"], described["task"]
+        kind, index = task["type"], int(task["index"])
+    except (ValueError, KeyError, TypeError):
+        given = f"is {text[:120]!r}" if text else "is not set"
+        raise UserError(
+            f"strategy=multi_worker needs the environment variable TF_CONFIG, which {given}: it "
+            f"must be like {_EXAMPLE}, with the same cluster and another index on each machine; "
+            "python -m ssl_keras.launch sets it for several workers on one machine."
+        ) from None
+    if kind != "worker" or set(described["cluster"]) != {"worker"}:
+        raise UserError(
+            f"TF_CONFIG describes a task of type {kind!r} in a cluster of "
+            f"{', '.join(described['cluster'])}: only workers are supported (no parameter servers, "
+            "no chief, no evaluator; worker 0 is the chief)."
+        )
+    if not 0 <= index < len(workers):
+        raise UserError(
+            f"TF_CONFIG gives this task the index {index}, but there are {len(workers)} workers: "
+            f"give an index from 0 to {len(workers) - 1}."
+        )
+    return len(workers), index
+
+
+def check_alone() -> None:
+    """Refuse to train alone where TF_CONFIG describes several tasks: each would do the same.
+
+    Raises:
+        UserError: it does.
+    """
+    try:
+        cluster = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {})
+        tasks = sum(len(addresses) for addresses in cluster.values())
+    except (ValueError, TypeError, AttributeError):
+        return
+    if tasks > 1:
+        raise UserError(
+            f"TF_CONFIG describes {tasks} tasks ({', '.join(cluster)}), but without "
+            "--strategy=multi_worker each of them would train alone: give it, or unset TF_CONFIG."
+        )
+
+
+def _processor_has_bfloat16() -> bool:
+    info = Path("/proc/cpuinfo")
+    return info.exists() and any(
+        flag in info.read_text() for flag in ("avx512_bf16", "amx_bf16", "avx_ne_convert")
+    )

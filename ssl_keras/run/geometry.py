@@ -1,0 +1,225 @@
+"""What is measured while a run trains: the geometry of some training images, and collapse."""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ssl_keras import metrics, randomness
+from ssl_keras.errors import UserError
+from ssl_keras.evaluators.geometry import TEMPERATURE, describe
+from ssl_keras.inputs.composing import compose_images
+from ssl_keras.losses import Loss
+from ssl_keras.losses.pairs import compare
+from ssl_keras.run.callbacks import Listener, TensorBoardScalars
+from ssl_keras.run.setup import TrainingSetup
+
+# Measurements in a run, unless --measure_every says otherwise.
+MEASUREMENTS = 25
+# What is shown as a distribution.
+HISTOGRAMS = (
+    "similarities/positives",
+    "similarities/negatives",
+    "norms/features",
+    "norms/projections",
+)
+# Projections whose pairs are closer than this on average count as one point: at a uniformity of
+# -0.05 their mean squared distance is about 0.025.
+COLLAPSED_UNIFORMITY = -0.05
+COLLAPSED_RANK = 1.1
+# The share of the way from the loss of equal projections to that of well spread ones with equal
+# views, within which the loss counts as that of equal projections.
+AT_CHANCE = 0.02
+
+
+def build_measure(setup: TrainingSetup, num_images: int) -> Callable[[int], dict[str, Any]]:
+    """A function from the step to the measures of features and projections.
+
+    The images are some training images, the same at each call, un-augmented and in two views that
+    are the same at each call too, all in inference mode: what changes from call to call is the
+    network alone, and measuring changes nothing in the training.
+
+    Args:
+        setup: what `build` has made.
+        num_images: how many images, at least 2.
+
+    Returns:
+        step -> {"features/NAME" and, of contrastive methods, "projections/NAME": scalar}, with the
+        names of `evaluation.geometry.describe`, and the arrays of `HISTOGRAMS`: similarities of
+        projections, or of features without them, and lengths of both.
+    """
+    data, model, config = setup.data, setup.model, setup.config
+    num_images = min(num_images, data.train.num_examples)
+    seed = config.run.seed
+    batch = next(iter(data.train.training_batches(num_images, seed=seed, num_steps=1)))
+    views, bits, _ = model.augmenter.two_views(batch["image"], 0, batch.get("bits"))
+    inputs = tf.concat([data.inputs(batch), compose_images(views, bits)], axis=0)
+    key = randomness.key(seed, "geometry")
+
+    @tf.function(autograph=False)
+    def measure(step: Any) -> dict[str, Any]:
+        outputs = model.representations(inputs)
+        loss = config.loss and config.loss.at(model.progress(step))
+        temperature = getattr(loss, "temperature", TEMPERATURE)
+        found: dict[str, Any] = {}
+        layers = {"features": outputs[0]}
+        if config.method.contrastive:
+            layers["projections"] = outputs[-1]
+        for layer, output in layers.items():
+            found[f"norms/{layer}"] = tf.norm(output, axis=1)
+            images, first, second = tf.split(output, 3)
+            measures = describe(
+                images,
+                first,
+                second,
+                batch["labels"],
+                data.targets,
+                temperature=temperature,
+                seed=key,
+            )
+            found |= {f"{layer}/{name}": value for name, value in measures.items()}
+        pairs = compare(*(metrics.normalize(view) for view in tf.split(outputs[-1], 3)[1:]))
+        found["similarities/positives"] = pairs.positives[:num_images]
+        found["similarities/negatives"] = pairs.hardest(pairs.num_negatives)
+        return found
+
+    return lambda step: {
+        name: value.numpy() for name, value in measure(tf.constant(step, tf.int64)).items()
+    }
+
+
+class GeometryLog(Listener):
+    """Measures while training, writes scalars and histograms, and warns of a collapse, once.
+
+    Args:
+        measure: what `build_measure` returns.
+        board: where scalars go.
+        every: least steps between measurements; they are made when metrics are logged.
+        diagnose: (step, training values, measures) -> a warning, or None.
+        advice: what the user may change if numbers are not finite.
+    """
+
+    def __init__(
+        self,
+        measure: Callable[[int], dict[str, Any]],
+        board: TensorBoardScalars,
+        every: int,
+        diagnose: Callable[[int, Mapping[str, float], Mapping[str, float]], str | None],
+        advice: str,
+    ):
+        self.measure, self.board, self.every = measure, board, every
+        self.diagnose, self.advice = diagnose, advice
+        self.records: list[dict[str, float]] = []
+        self.warning: str | None = None
+        self.next = 0
+
+    def on_start(self, first_step: int, total_steps: int) -> None:
+        self.total, self.next = total_steps, max(self.next, first_step)
+
+    def state(self) -> dict[str, Any]:
+        return {"records": self.records, "warning": self.warning, "next": self.next}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.records = list(state["records"])
+        self.warning, self.next = state["warning"], state["next"]
+
+    def on_log(self, step: int, values: Mapping[str, float]) -> None:
+        if step < self.next and step != self.total:
+            return
+        self.next = step + self.every
+        found = self.measure(step)
+        histograms = {name: found.pop(name) for name in HISTOGRAMS if name in found}
+        if not all(math.isfinite(v) for name, v in found.items() if name.endswith("mean_norm")):
+            raise UserError(
+                f"The representations are not finite numbers at step {step}: training was stopped. "
+                f"{self.advice}"
+            )
+        measures = {name: float(v) for name, v in found.items() if math.isfinite(v)}
+        self.records.append({"step": step, **measures})
+        self.board.scalars({f"geometry/{name}": v for name, v in measures.items()}, step)
+        for name, array in histograms.items():
+            self.board.histogram(name, array, step)
+        if self.warning is None and (text := self.diagnose(step, values, measures)):
+            self.warning = text
+            print(f"\nWarning: {text}", file=sys.stderr, flush=True)
+
+
+def diagnosis(setup: TrainingSetup) -> Callable[..., str | None]:
+    """The `diagnose` of `GeometryLog` for a run: recognises a collapse and names the likely cause.
+
+    The projections have collapsed if their uniformity is above -0.05 (all point the same way) or
+    their effective rank below 1.1. The loss may also be that of equal projections while they are
+    not: then nothing has been learnt that lowers it. Both count after a tenth of the training.
+    """
+    config = setup.config
+    if config.loss is None:
+        return lambda *_: None
+    contrastive_loss, batch, dim = (
+        config.loss,
+        config.optimization.batch_size,
+        setup.projection_dim,
+    )
+
+    def diagnose(
+        step: int, values: Mapping[str, float], measures: Mapping[str, float]
+    ) -> str | None:
+        if step < setup.total_steps / 10:
+            return None
+        uniformity = measures["projections/uniformity"]
+        rank = measures["projections/effective_rank"]
+        signs = []
+        if uniformity > COLLAPSED_UNIFORMITY:
+            signs.append(f"uniformity {uniformity:.3f}")
+        if rank < COLLAPSED_RANK:
+            signs.append(f"effective rank {rank:.2f} of {dim}")
+        what = "the projections have collapsed" if signs else "nothing lowers the loss"
+        current = contrastive_loss.at(step / setup.total_steps)
+        chance = current.collapse_value(batch, dim)
+        # A loss without a distribution term is at its best where all projections are equal.
+        if abs(chance - values["loss"]) <= max(AT_CHANCE * _room(current), 1e-3):
+            signs.append(f"loss {values['loss']:.4g}, that of equal projections")
+        if not signs:
+            return None
+        return f"{what} at step {step} ({', '.join(signs)}). {_cause()}"
+
+    @functools.cache  # without a schedule it is one loss for the whole training
+    def _room(loss: Loss) -> float:
+        """How much lower than with equal projections the loss of random points is, whose views
+        are equal."""
+        count = min(batch, 512)
+        points = np.random.default_rng(0).normal(size=(count, dim)).astype(np.float32)
+        return loss.collapse_value(count, dim) - float(loss(points, points, seed=0))
+
+    def _cause() -> str:
+        weight_name = next(
+            (
+                n
+                for n in ("distribution_weight", "uniformity_weight")
+                if hasattr(contrastive_loss, n)
+            ),
+            None,
+        )
+        if weight_name and not float(contrastive_loss.at(0.5).weights[1]):
+            return f"The likely cause: {weight_name} is 0, so nothing keeps images apart."
+        usual = config.optimizer.default_learning_rate
+        if setup.peak_learning_rate > 10 * usual:
+            return (
+                f"The likely cause: a learning rate of {setup.peak_learning_rate:g}, where "
+                f"{usual:g} is usual."
+            )
+        if getattr(contrastive_loss, "mining", None) == "hard":
+            return "The likely cause: mining=hard from the start; try semi_hard."
+        changes = ["a lower --learning_rate"]
+        if weight_name:
+            changes.append(f"a higher --{weight_name}")
+        if hasattr(contrastive_loss, "temperature"):
+            changes.append("a lower --temperature")
+        return f"No single cause is evident; try {' or '.join(changes)}."
+
+    return diagnose

@@ -1,0 +1,94 @@
+"""The training loop: the compiled step of a Keras model, driven step by step.
+
+`model.fit` works too. This loop exists because it counts in steps, not epochs, can start at any
+step, and reads the metrics only when they are logged, so that the device never waits for Python.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ssl_keras.run.callbacks import Listener
+
+
+class TimedIterator:
+    """Batches, and the seconds that were spent waiting for them."""
+
+    def __init__(self, batches: Any):
+        self.iterator = iter(batches)
+        self.seconds = 0.0
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        start = time.perf_counter()
+        batch = next(self.iterator)
+        self.seconds += time.perf_counter() - start
+        return batch
+
+
+def train(
+    model: Any,
+    batches: Any,
+    *,
+    total_steps: int,
+    first_step: int = 0,
+    steps_per_execution: int = 1,
+    log_every: int,
+    listeners: Sequence[Listener] = (),
+) -> float | None:
+    """Run the steps [first_step, total_steps) of a compiled model.
+
+    Args:
+        model: a compiled `keras.Model` with its own `train_step`.
+        batches: `tf.data.Dataset` with one batch for each of those steps.
+        total_steps: the step to stop at.
+        first_step: steps done before; the metrics of the model are those since the last log.
+        steps_per_execution: the value that the model was compiled with.
+        log_every: steps between logs; the last step is always logged.
+        listeners: told of everything, in order.
+
+    Returns:
+        The share of the time that was spent waiting for input, the first step (which compiles)
+        left out; None where several steps run in one call, and for a single step.
+    """
+    model.make_train_function()
+    # With one step a call, batches are fetched here, so that the wait for them can be measured.
+    timed = TimedIterator(batches) if steps_per_execution == 1 else None
+    iterator = iter(batches) if timed is None else timed
+    # Logs are at multiples of `log_every`, wherever training has started.
+    step, next_log = first_step, (first_step // log_every + 1) * log_every
+    start, share = 0.0, None
+    if first_step == 0:
+        model.reset_metrics()
+    for listener in listeners:
+        listener.on_start(first_step, total_steps)
+    try:
+        while step < total_steps:
+            logs = model.train_function(iterator)
+            if timed is not None and step == first_step:
+                start, timed.seconds = time.perf_counter(), 0.0
+            step = min(step + steps_per_execution, total_steps)
+            for listener in listeners:
+                listener.on_steps(step)
+            if step >= next_log or step == total_steps:
+                values = {name: float(np.mean(value)) for name, value in logs.items()}
+                model.reset_metrics()
+                next_log = (step // log_every + 1) * log_every
+                if timed is not None and step > first_step + 1:
+                    share = timed.seconds / (time.perf_counter() - start)
+                for listener in listeners:
+                    if share is not None:
+                        listener.on_input_wait(share)
+                    listener.on_log(step, values)
+            for listener in listeners:
+                listener.on_done(step)
+    finally:
+        for listener in listeners:
+            listener.on_end()
+    return share

@@ -1,0 +1,286 @@
+"""What a run says about itself: the banner before training, the closing after it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ssl_keras import optimizers
+from ssl_keras.config import Config, baselines
+from ssl_keras.datasets import DataSet
+from ssl_keras.evaluators import Evaluator
+from ssl_keras.methods.autoencoder import Autoencoder
+from ssl_keras.methods.simclr import SimCLR
+from ssl_keras.methods.supervised import Supervised
+from ssl_keras.options import plain
+from ssl_keras.run import environment, tables
+from ssl_keras.run.setup import TrainingSetup
+
+# The measures of geometry that the closing shows; results.json has them all.
+_MEASURES = {
+    "alignment": "alignment (0: views equal)",
+    "uniformity": "uniformity (lower: spread)",
+    "effective_rank": "effective rank",
+    "mean_norm": "mean norm",
+    "mutual_information_bound": "shared by views, nats, at least",
+}
+_RECONSTRUCTION = {
+    "image_error": "image, squared error",
+    "image_explained": "image, share explained",
+    "extra_channels_error": "bits, squared error",
+    "extra_channels_explained": "bits, share explained",
+}
+_BITS = {"bits/recovered": "bits recovered", "bits/information": "information, in bits"}
+
+
+_consoles: list[Any] = []
+
+
+@contextlib.contextmanager
+def spoken(config: Config) -> Iterator[None]:
+    """Within it nothing is printed if the configuration asks for `quiet` or `log_json`."""
+    if not (config.run.quiet or config.run.log_json):
+        yield
+        return
+    _consoles.append(sys.stdout)
+    try:
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            yield
+    finally:
+        _consoles.pop()
+
+
+def console() -> Any:
+    """Where is printed what the user wants to see, also within `spoken`."""
+    return _consoles[-1] if _consoles else sys.stdout
+
+
+def outcome(config: Config, workdir: Path, results: Mapping[str, Any]) -> None:
+    """Print what `quiet` and `log_json` leave of the closing: the directory, or the results."""
+    if config.run.quiet:
+        print(workdir, file=console(), flush=True)
+    elif config.run.log_json:
+        # JSON has no number that is not finite.
+        values = {n: v if math.isfinite(v) else None for n, v in results["results"].items()}
+        told = {"workdir": str(workdir), "results": values}
+        print(json.dumps(told), file=console(), flush=True)
+
+
+def advice(setup: TrainingSetup) -> str:
+    """What to change when the loss is not finite, given what can be changed."""
+    config = setup.config
+    changes = ["lower --learning_rate"]
+    if config.loss is not None and "temperature" in config.loss.options():
+        changes.append("raise --temperature")
+    if setup.engine.precision != "off":
+        changes.append("use --mixed_precision=off")
+    return f"To mend it: {', or '.join(changes)}."
+
+
+def banner(setup: TrainingSetup) -> dict[str, str]:
+    """What is about to happen: label -> value."""
+    config, data, model = setup.config, setup.data, setup.model
+    hardware, versions = environment.hardware(), environment.versions()
+    optimization = config.optimization
+    base = optimization.learning_rate or config.optimizer.default_learning_rate
+    rule = optimizers.rule_text(base, optimization.batch_size, optimization.learning_rate_scaling)
+    devices = ", ".join(hardware["gpus"]) or f"CPU, {hardware['cores']} cores"
+    stem = config.encoder.describe(data.input_shape)
+    return {
+        "ssl_keras": f"{versions['ssl_keras']} (tensorflow {versions['tensorflow']}, keras "
+        f"{versions['keras']}, keras-cv {versions['keras-cv']}, python {versions['python']})",
+        "devices": f"{devices}; {hardware['processor']}" + _sharing(setup),
+        "precision": _precision(setup),
+        "data set": f"{data.name}: {data.train.num_examples} training, {data.test.num_examples} "
+        f"test images of {'x'.join(map(str, data.input_shape))}",
+        "features": tables.describe_targets(data.targets) or "none: there are no labels",
+        "views": _views(setup),
+        "encoder": f"{config.network.encoder}, {model.encoder.count_params():,} parameters"
+        + (f", {stem}" if stem else ""),
+        **_method(setup),
+        "training": f"{setup.total_steps} steps, batch {optimization.batch_size}, "
+        f"{setup.total_steps / setup.steps_per_epoch:.4g} epochs",
+        "learning rate": f"{setup.peak_learning_rate:.4g} = {rule} ({optimization.optimizer}, "
+        f"{optimization.learning_rate_decay} decay, {optimization.warmup_epochs:g} warm-up epochs)",
+        **_decay(setup),
+        "seed": str(config.run.seed),
+    }
+
+
+def _sharing(setup: TrainingSetup) -> str:
+    """How several devices share each batch, if they do."""
+    engine = setup.engine
+    if engine.kind == "none":
+        return ""
+    share = setup.config.optimization.batch_size // engine.replicas
+    return f"; {engine.kind}: {engine.replicas} devices with {share} images each"
+
+
+def _precision(setup: TrainingSetup) -> str:
+    """In what the layers calculate, and how."""
+    engine, micro_batch = setup.engine, setup.config.engine.micro_batch
+    parts = [engine.policy + (f" ({engine.offer})" if engine.offer else "")]
+    parts.append(f"XLA {'on' if engine.jit else 'off'}")
+    if micro_batch is not None:
+        parts.append(f"in parts of {micro_batch} images")
+    if setup.config.engine.deterministic:
+        parts.append("deterministic operations only")
+    return "; ".join(parts)
+
+
+def _decay(setup: TrainingSetup) -> dict[str, str]:
+    """What weight decay, and with LARS adaptation, leave alone, if there is any."""
+    decay = setup.config.optimizer.weight_decay
+    if not decay:
+        return {}
+    kinds = Counter(
+        variable.path.rsplit("/", 1)[-1]
+        for variable in setup.model.learned_variables
+        if len(variable.shape) <= 1
+    )
+    left_out = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    what = (
+        "decay and trust ratio leave"
+        if setup.config.optimization.optimizer == "lars"
+        else "it leaves"
+    )
+    return {"weight decay": f"{decay:g} of the kernels; {what} out {left_out or 'nothing'}"}
+
+
+def going_on(workdir: Path) -> str:
+    """How to go on with a run that was interrupted."""
+    command = f"{_program('python')} -m ssl_keras.train --flagfile={workdir / 'flags.txt'}"
+    return f"the same command goes on, or: {command} --workdir={workdir}"
+
+
+def _method(setup: TrainingSetup) -> dict[str, str]:
+    """What the encoder learns from."""
+    config, model = setup.config, setup.model
+    if isinstance(model, Supervised):
+        return {"method": f"supervised: learns {', '.join(model.learned)}"}
+    if isinstance(model, Autoencoder):
+        text = "autoencoder: mean squared error of the image"
+        if "extra_channels_error" in model.trackers:
+            text += f" + {model.extra_channels_weight:g} * that of the bits"
+        return {"method": text, "decoder": f"{model.decoder.count_params():,} parameters"}
+    assert isinstance(model, SimCLR)
+    assert config.loss is not None
+    batch = config.optimization.batch_size
+    dim = setup.projection_dim
+    collapse = config.loss.at(0.0).collapse_value(batch, dim)
+    given = {n: value for n, value in config.loss.options().items() if value is not None}
+    options = ", ".join(f"{name}={plain(value)}" for name, value in given.items())
+    return {
+        "projections": f"{config.network.projection_layers} layers, dimension {dim}",
+        "loss": f"{config.objective.loss} ({options or 'no options'}); {collapse:.4g} if all "
+        "projections were equal",
+        "compared with": config.loss.compared_with(batch),
+    }
+
+
+def _wait(share: float | None) -> str:
+    return "input wait not measured" if share is None else f"input wait {100 * share:.1f}%"
+
+
+def _views(setup: TrainingSetup) -> str:
+    parts = [setup.model.augmenter.describe()]
+    if rate := setup.config.views.dropout():
+        parts.append(f"dropout of {rate:g} in the encoder")
+    return ", ".join(part for part in parts if part) or "both are the image itself"
+
+
+def evaluation_tables(
+    data: DataSet,
+    evaluators: Mapping[str, Evaluator],
+    layers: Sequence[str],
+    values: Mapping[str, float],
+) -> list[str]:
+    """What the evaluators have found, as tables, an empty line after each.
+
+    Args:
+        data: the data set.
+        evaluators: the evaluators, by name.
+        layers: the layers that were evaluated.
+        values: see `evaluating.measure`.
+    """
+    others = baselines(evaluators)
+    rows = [*evaluators, tables.ONLINE]
+    accuracies = tables.accuracy_table(values, data.targets, rows, layers, others)
+    lines: list[str] = []
+    if accuracies:
+        title = (
+            f"Test accuracy on {data.test.num_examples} images, frozen features (untrained: the "
+            "same encoder before training)"
+        )
+        lines += [title, accuracies, ""]
+    viewed = (
+        min(evaluators["geometry"].num_views, data.test.num_examples)
+        if "geometry" in evaluators
+        else 0
+    )
+    tolerances = {f"tolerance/{name}": f"tolerance ({name})" for name in data.targets}
+    precisions = {f"{name}/precision": name for name in data.targets}
+    for evaluator, title, measures in (
+        ("bits", f"How many of the {data.num_bits} bits the features hold (test images)", _BITS),
+        ("retrieval", "Share of the nearest training images with the same label", precisions),
+        ("decoder", "Reconstruction of test images from frozen features", _RECONSTRUCTION),
+        ("reconstruction", "Reconstruction of test images by the autoencoder", _RECONSTRUCTION),
+        (
+            "geometry",
+            f"Geometry of {viewed} test images on the unit sphere (mean norm: before)",
+            _MEASURES | tolerances,
+        ),
+    ):
+        if table := tables.measures_table(values, evaluator, measures, layers, others):
+            lines += [title, table, ""]
+    if table := tables.local_table(values, data.local_targets, others):
+        lines += ["What is at a location, linear probe (test images)", table, ""]
+    return lines
+
+
+def closing(setup: TrainingSetup, workdir: Path, results: Mapping[str, Any]) -> str:
+    """The table and the next commands to try."""
+    config = setup.config
+    lines = evaluation_tables(setup.data, config.evaluators, setup.layers, results["results"])
+    if results["warning"]:
+        lines += [f"Warning: {results['warning']}", ""]
+    times = results["times"]
+    lines += [
+        f"Weights and batch-norm statistics unchanged by evaluation (SHA-256 "
+        f"{results['weights_sha256'][:12]}).",
+        f"SavedModel reloaded: relative difference "
+        f"{results['saved_model_relative_difference']:.1g}.",
+        f"Time: {times['total']:.0f} s ({times['training']:.0f} s training, "
+        f"{times.get('evaluation', 0):.0f} s evaluation; {_wait(times['input_wait_share'])}).",
+        "",
+        "Next:",
+        f"  {_program('tensorboard')} --logdir {workdir}",
+    ]
+    command = f"  {_program('python')} -m ssl_keras.train"
+    if config.loss is None:
+        return "\n".join([*lines, f"{command} --loss=nt_xent"])
+    num_bits = config.flat().get("num_bits")
+    if num_bits is not None and num_bits < 16:
+        more = max(1, 2 * num_bits)
+        lines.append(f"{command} --loss={config.objective.loss} --num_bits={more}")
+    other = "nt_xent" if config.objective.loss != "nt_xent" else "uniform_prior"
+    lines.append(f"{command} --loss={other}")
+    return "\n".join(lines)
+
+
+def _program(name: str) -> str:
+    """How to call a program of this environment from where the user is."""
+    folder = Path(sys.executable).parent
+    if str(folder) in os.environ.get("PATH", "").split(os.pathsep):
+        return name
+    try:
+        return str((folder / name).relative_to(Path.cwd()))
+    except ValueError:
+        return str(folder / name)

@@ -1,0 +1,175 @@
+"""A finished run, or an exported encoder, as it was at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from ssl_keras.config import Config
+from ssl_keras.datasets import DataSet
+from ssl_keras.errors import UserError
+from ssl_keras.networks import Grid
+from ssl_keras.run import run_directory
+from ssl_keras.run.checkpoints import Checkpoints, weights_digest
+from ssl_keras.run.devices import Engine
+from ssl_keras.run.setup import (
+    TrainingSetup,
+    build,
+    build_views,
+    load_data,
+    to_measure,
+)
+
+
+@dataclass(frozen=True)
+class FrozenEncoder:
+    """What the evaluators need of an encoder.
+
+    Attributes:
+        data: the data that it is evaluated on.
+        layers: names of the layers.
+        representations: composed images -> one tensor (batch, dim) for each layer, in inference
+            mode.
+        augmenter: draws views.
+        variables: everything that evaluation must not change.
+        encoder: the encoder as a `keras.Model` with named blocks, or None if it cannot be had.
+        grids: name of the block -> where its locations lie.
+    """
+
+    data: DataSet
+    layers: Sequence[str]
+    representations: Callable[[Any], Sequence[Any]]
+    augmenter: Any
+    variables: Sequence[Any]
+    encoder: Any = None
+    grids: Mapping[str, Grid] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, setup: TrainingSetup) -> FrozenEncoder:
+        """The encoder of an setup, as it is now."""
+        model = setup.model
+        return cls(
+            setup.data,
+            setup.layers,
+            model.representations,
+            model.augmenter,
+            model.variables,
+            model.encoder,
+            setup.config.encoder.grids(setup.data.input_shape),
+        )
+
+
+def restore_run(workdir: Path | str) -> TrainingSetup:
+    """The setup of a finished run: its data, and its model with the final weights.
+
+    Raises:
+        UserError: it is not a finished run, its data is gone, or its weights are not those that
+            its results were measured on.
+    """
+    workdir = Path(workdir)
+    config, results = run_directory.read(workdir)
+    return restored(config, results, workdir)
+
+
+def restored(
+    config: Config, results: Mapping[str, Any], workdir: Path, data: DataSet | None = None
+) -> TrainingSetup:
+    """`restore_run` of a run whose directory has been read, on data that may be loaded already."""
+    setup = build(config, data, recorded_engine(results))
+    load_weights(setup, workdir, results)
+    return to_measure(setup)
+
+
+def recorded_engine(results: Mapping[str, Any]) -> Engine:
+    """One device of this machine, with the precision of a finished run: what its checkpoint
+    fits."""
+    return Engine(precision=results.get("engine", {}).get("precision", "off"))
+
+
+def load_weights(setup: TrainingSetup, workdir: Path, results: Mapping[str, Any]) -> None:
+    """Give a newly built setup the final weights of its run.
+
+    Args:
+        setup: made with `recorded_engine`.
+        workdir: directory of the run.
+        results: of the run.
+
+    Raises:
+        UserError: see `restore_run`.
+    """
+    directory = workdir / "checkpoints"
+    if Checkpoints(directory, setup.model.state_groups).restore() is None:
+        raise UserError(f"The run {workdir} has no checkpoint: repeat it.")
+    setup.model.adopt_average()
+    if weights_digest(setup.model.variables) != results.get("weights_sha256"):
+        raise UserError(
+            f"The weights in {directory} are not those that the results of the run were measured "
+            "on: repeat the run."
+        )
+
+
+def load_saved_model(directory: Path, config: Config | None = None) -> FrozenEncoder:
+    """A SavedModel as an encoder to be evaluated.
+
+    Its signature `representations`, or `serving_default`, takes float32 images (batch, height,
+    width, channels) with values in [0, 1] and returns features (batch, dim) by name.
+
+    Args:
+        directory: of the SavedModel.
+        config: says which data it is evaluated on. Default: those of the run in whose directory it
+            lies.
+
+    Raises:
+        UserError: it cannot be read, has no such signature, takes other images than the data
+            gives, or lies in no run and there is no configuration.
+    """
+    if config is None:
+        if not run_directory.is_run(directory.parent):
+            raise UserError(
+                f"The SavedModel {directory} does not lie in the directory of its run: say which "
+                "data to evaluate it on, with --dataset, --source and the like."
+            )
+        config, _ = run_directory.read(directory.parent)
+    try:
+        loaded = tf.saved_model.load(str(directory))
+    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"The SavedModel {directory} cannot be read: {reason}") from error
+    signatures = loaded.signatures
+    name = next((n for n in ("representations", "serving_default") if n in signatures), None)
+    if name is None:
+        raise UserError(
+            f"The SavedModel {directory} has no signature representations or serving_default; it "
+            f"has {', '.join(signatures) or 'none'}."
+        )
+    function = signatures[name]
+    (argument, wanted), *more = function.structured_input_signature[1].items()
+    outputs = [key for key, spec in function.structured_outputs.items() if len(spec.shape) == 2]
+    if more or len(wanted.shape) != 4 or not outputs:
+        raise UserError(
+            f"The signature {name} of {directory} does not take images (batch, height, width, "
+            "channels) alone and return features (batch, dim): it cannot be evaluated."
+        )
+    data = load_data(config)
+    if not wanted.shape[1:].is_compatible_with(data.input_shape):
+        sizes = ["x".join(map(str, shape)) for shape in (wanted.shape[1:], data.input_shape)]
+        raise UserError(
+            f"The SavedModel {directory} takes images of {sizes[0]}, but {data.name} gives "
+            f"{sizes[1]} (height, width, channels and bits): change --dataset, --source, "
+            "--image_size or --num_bits."
+        )
+    order = ["features", *sorted(set(outputs) - {"features"})]
+    layers = [key for key in order if key in outputs]
+
+    def representations(images: Any) -> list[Any]:
+        found = function(**{argument: tf.cast(images, wanted.dtype)})
+        return [tf.cast(found[key], tf.float32) for key in layers]
+
+    variables = getattr(loaded, "variables", [])
+    return FrozenEncoder(
+        data, layers, representations, build_views(config, data)[0], list(variables)
+    )

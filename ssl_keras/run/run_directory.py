@@ -1,0 +1,316 @@
+"""The directory of a run: claimed without harming another, written whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from ssl_keras.config import Config
+from ssl_keras.errors import UserError
+from ssl_keras.options import plain
+
+# The first line of flags.txt: a directory without it is not a run, and is never touched.
+MARK = "# A run of ssl_keras; repeat it with: python -m ssl_keras.train --flagfile=THIS_FILE"
+
+# Everything that a run writes into its directory; only these are ever removed.
+NAMES = (
+    "flags.txt",
+    "config.json",
+    "results.json",
+    "views.png",
+    "tensorboard",
+    "checkpoints",
+    "saved_model",
+    "evaluations",
+    "pictures",
+    "baselines",
+    "finetuned",
+    "non_finite.json",
+)
+
+
+_LOCK = ".lock"
+
+# What is made after the training, which is made again when the training goes on.
+_OUTCOMES = ("results.json", "saved_model", "pictures", "non_finite.json")
+
+
+def is_run(directory: Path) -> bool:
+    """Whether this program has made `directory`."""
+    flags = directory / "flags.txt"
+    try:
+        return flags.is_file() and flags.read_text().startswith(MARK)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+@dataclass
+class ClaimedDirectory:
+    """A run directory that is ours as long as this object lives.
+
+    Attributes:
+        workdir: the directory.
+        resumes: whether it holds the beginning of this run.
+        lock: the open file whose lock keeps other processes out.
+        config: of the run.
+    """
+
+    workdir: Path
+    resumes: bool
+    lock: Any
+    config: Config
+
+    def begin(self) -> None:
+        """Remove what will be made anew, and write what determines the run.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        workdir, config = self.workdir, self.config
+        try:
+            if is_run(workdir):
+                _clear(workdir, NAMES if config.run.overwrite else _OUTCOMES)
+            write_json(workdir / "config.json", config.replayable())
+            temporary = workdir / ".flags.txt.tmp"
+            temporary.write_text(f"{MARK}\n{config.flagfile_text()}")
+            os.replace(temporary, workdir / "flags.txt")
+        except OSError as error:
+            raise _unwritable(config, error) from error
+
+    def release(self) -> None:
+        """Let other processes take the directory."""
+        self.lock.close()
+
+
+def check(config: Config) -> None:
+    """Refuse an explicit --workdir that holds something else, or a run that would be lost.
+
+    The same run, unfinished, or finished and now to become longer, is no loss: it goes on.
+
+    Raises:
+        UserError: it is a file, holds other things than a run, or another run without
+            --overwrite.
+    """
+    if config.run.workdir is None:
+        return
+    workdir = Path(config.run.workdir)
+    if workdir.exists() and not workdir.is_dir():
+        raise UserError(f"workdir is {workdir}, which is a file: choose a directory.")
+    if not workdir.is_dir() or {path.name for path in workdir.iterdir()} <= {_LOCK}:
+        return
+    if not is_run(workdir):
+        raise UserError(
+            f"workdir is {workdir}, which holds other things than a run: choose a new or an empty "
+            "directory."
+        )
+    if config.run.overwrite:
+        return
+    ended = finished(workdir)
+    state = "a finished" if ended else "an unfinished"
+    before = _configuration(workdir)
+    differing = {} if before is None else config.differences(before)
+    if before is not None and differing:
+        name, (here, there) = next(iter(differing.items()))
+        others = f" (and {len(differing) - 1} more differ)" if len(differing) > 1 else ""
+        raise UserError(
+            f"workdir is {workdir}, which holds {state} run with {name}={there}, not {here}"
+            f"{others}: to go on with it give the same flags, or choose another --workdir, or pass "
+            "--overwrite to replace it."
+        )
+    if before is None or (ended and not _longer(config, before)):
+        raise UserError(
+            f"workdir is {workdir}, which holds {state} run: choose another directory, or pass "
+            "--overwrite to replace it; python -m ssl_keras.evaluate measures it with other heads."
+        )
+
+
+def _configuration(workdir: Path) -> dict[str, Any] | None:
+    """What was written to config.json, or None if it cannot be read."""
+    try:
+        found = json.loads((workdir / "config.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def finished(workdir: Path) -> bool:
+    """Whether a run has come to its end: a run that was stopped while it was exported has not."""
+    path = workdir / "results.json"
+    try:
+        return json.loads(path.read_text()).get("saved_model_relative_difference", 0.0) is not None
+    except (OSError, ValueError, AttributeError):
+        return path.exists()
+
+
+def _longer(config: Config, before: Mapping[str, Any]) -> bool:
+    here = config.replayable()
+    name = "steps" if "steps" in here else "epochs"
+    return name in before and here[name] > before[name]
+
+
+def claim(config: Config) -> ClaimedDirectory:
+    """Make the directory of the run, or take the one that holds its beginning.
+
+    Without --workdir it is `runs/NAME`, or the first of NAME-2, NAME-3, ... that nobody has
+    taken or that holds an unfinished run of the same command: two equal commands at the same time
+    get one each.
+
+    Raises:
+        UserError: as `check`, or the directory cannot be written.
+    """
+    check(config)
+    try:
+        if config.run.workdir is not None:
+            workdir = Path(config.run.workdir)
+            workdir.mkdir(parents=True, exist_ok=True)
+            lock = _locked(workdir)
+            if lock is None:
+                raise UserError(
+                    f"workdir is {workdir}, where another process is training: wait for it, or "
+                    "choose another --workdir."
+                )
+        else:
+            workdir, lock = _first_free(Path("runs") / config.run_name(), config)
+    except OSError as error:
+        raise _unwritable(config, error) from error
+    return ClaimedDirectory(workdir, is_run(workdir) and not config.run.overwrite, lock, config)
+
+
+def _unwritable(config: Config, error: OSError) -> UserError:
+    place = config.run.workdir or "runs"
+    return UserError(
+        f"workdir {place} cannot be written ({error.strerror or error}): choose another --workdir."
+    )
+
+
+def _first_free(base: Path, config: Config) -> tuple[Path, Any]:
+    base.parent.mkdir(parents=True, exist_ok=True)
+    for number in count(1):
+        workdir = base if number == 1 else base.with_name(f"{base.name}-{number}")
+        try:
+            workdir.mkdir()
+        except FileExistsError:
+            replaced = config.run.overwrite and number == 1 and is_run(workdir)
+            untouched = {path.name for path in workdir.iterdir()} <= {_LOCK}
+            if not (replaced or untouched or resumable(workdir, config)):
+                continue
+        if (lock := _locked(workdir)) is not None:
+            return workdir, lock
+    raise AssertionError("count is endless")
+
+
+def _locked(workdir: Path) -> Any:
+    """The open lock file of a directory, or None if another process has it."""
+    file = (workdir / _LOCK).open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+def _clear(workdir: Path, names: Collection[str]) -> None:
+    # The mark goes last: an interrupted clearing leaves a directory that is still known as a run.
+    for name in sorted(names, key=lambda name: name == "flags.txt"):
+        path = workdir / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.exists() or path.is_symlink():
+            path.unlink()
+
+
+def resumable(directory: Path, config: Config) -> bool:
+    """Whether `directory` holds an unfinished run that this configuration goes on with."""
+    before = _configuration(directory) if is_run(directory) else None
+    return before is not None and not finished(directory) and not config.differences(before)
+
+
+def holds(directory: Path, config: Config) -> bool:
+    """Whether `directory` is a finished run of exactly this configuration, on such data as it has
+    today."""
+    try:
+        _, results = read(directory)
+    except UserError:
+        return False
+    wanted = json.loads(json.dumps(config.determining()))
+    same_data = results.get("data", {}).get("version", 1) == config.builder.version
+    return bool(finished(directory) and same_data and results.get("config") == wanted)
+
+
+def is_saved_model(directory: Path) -> bool:
+    """Whether `directory` is a SavedModel."""
+    return (directory / "saved_model.pb").is_file()
+
+
+def evaluation_path(directory: Path, settings: Any) -> Path:
+    """Where in `directory` an evaluation with these settings is kept; the same settings have the
+    same place."""
+    return _kept_path(directory, "-".join(settings["heads"]), settings)
+
+
+def finetuned_path(workdir: Path, settings: Any) -> Path:
+    """Where a fine-tuning with these settings is kept; the same settings have the same place."""
+    names = ("target", "label_fraction", "finetune_from")
+    return _kept_path(workdir / "finetuned", "-".join(plain(settings[n]) for n in names), settings)
+
+
+def _kept_path(directory: Path, name: str, settings: Any) -> Path:
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+    directory.mkdir(exist_ok=True)
+    return directory / f"{name}-{digest}.json"
+
+
+@contextmanager
+def whole_directory(path: Path) -> Iterator[Path]:
+    """A place to fill, which becomes the directory `path` in the end, or nothing does."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        yield temporary
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write all of it or nothing."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(value, indent=2) + "\n")
+    os.replace(temporary, path)
+
+
+def read(workdir: Path) -> tuple[Config, dict[str, Any]]:
+    """Configuration and results of a finished run.
+
+    Raises:
+        UserError: it is not the directory of a run, the run is not finished, or a file of it is
+            damaged.
+    """
+    if not workdir.is_dir():
+        raise UserError(f"The run {workdir} does not exist: give the directory of a finished run.")
+    if not is_run(workdir):
+        raise UserError(
+            f"{workdir} is not the directory of a run: its flags.txt is missing or of something "
+            "else."
+        )
+    if not (workdir / "results.json").is_file():
+        raise UserError(f"The run {workdir} is not finished: it has no results.json.")
+    found = []
+    for name in ("config.json", "results.json"):
+        try:
+            found.append(json.loads((workdir / name).read_text()))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{workdir / name} cannot be read: {error}; repeat the run.") from error
+    return Config.make(**found[0]), found[1]

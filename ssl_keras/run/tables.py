@@ -1,0 +1,210 @@
+"""What a run prints: the banner before it, the table after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ssl_keras.datasets.base import LocalTarget, Target
+
+# What stands before the names of the controls: the encoder before training, and labels that say
+# nothing.
+CONTROL = "untrained"
+SHUFFLED = "shuffled_labels"
+# The linear classifier that learns beside the encoder, from its augmented views.
+ONLINE = "online_probe"
+
+
+def banner(lines: Mapping[str, str]) -> str:
+    """Labels and values, aligned."""
+    width = max(len(label) for label in lines)
+    return "\n".join(f"{label:<{width}}  {value}" for label, value in lines.items())
+
+
+def describe_targets(targets: Mapping[str, Target]) -> str:
+    """The declared features with their chance levels, in one line."""
+    parts = []
+    for name, target in targets.items():
+        if target.kind == "class":
+            parts.append(f"{name} ({target.size} classes, chance {target.chance:.3g})")
+        else:
+            parts.append(
+                f"{name} ({target.size}, chance {target.chance:.3g} each, "
+                f"{target.all_right_chance:.3g} all right)"
+            )
+    return ", ".join(parts)
+
+
+def accuracy_table(
+    values: Mapping[str, float],
+    targets: Mapping[str, Target],
+    evaluators: Sequence[str],
+    layers: Sequence[str],
+    baselines: Sequence[str] = (),
+) -> str:
+    """Test accuracy for every declared target and evaluator, at every layer, against chance.
+
+    Args:
+        values: "head/layer/target/measure" -> value, and the same under "untrained/" and
+            "shuffled_labels/".
+        targets: the declared targets.
+        evaluators: the evaluators, in order.
+        layers: the layers, in order; controls and baselines have the first one only.
+        baselines: the methods that were trained beside the run.
+
+    Returns:
+        The table, or nothing if there is no accuracy. After the sign ± stands half the width of the
+        95% interval.
+    """
+    header = ["target", "head", "chance", "shuffled", "untrained", *layers, *baselines]
+    rows = [header]
+    for name, target in targets.items():
+        for measure, (label, chance) in _accuracies(target).items():
+            for evaluator in evaluators:
+                keys = _columns(evaluator, f"{name}/{measure}", layers, baselines)
+                cells = [with_interval(values, key) for key in keys]
+                shuffled = values.get(f"{SHUFFLED}/{evaluator}/{layers[0]}/{name}/{measure}")
+                if any(cells):
+                    text = "" if shuffled is None else f"{shuffled:.3f}"
+                    rows.append([label, evaluator, f"{chance:.3f}", text, *cells])
+    return aligned(rows, left=2) if len(rows) > 1 else ""
+
+
+def _columns(
+    evaluator: str, measure: str, layers: Sequence[str], baselines: Sequence[str]
+) -> list[str]:
+    """Keys of a measure: of the untrained encoder, at every layer, and of the baselines."""
+    keys = [f"{CONTROL}/{evaluator}/{layers[0]}/{measure}"]
+    keys += [f"{evaluator}/{layer}/{measure}" for layer in layers]
+    return keys + [f"{baseline}/{evaluator}/{layers[0]}/{measure}" for baseline in baselines]
+
+
+def _accuracies(target: Target) -> dict[str, tuple[str, float]]:
+    """What accuracy means for a target: measure -> (label, chance)."""
+    if not target.is_vector:
+        return {"accuracy": (target.name, target.chance)}
+    return {
+        "accuracy": (f"{target.name} (mean)", target.chance),
+        "all_right": (f"{target.name} (all right)", target.all_right_chance),
+    }
+
+
+def finetuning_table(values: Mapping[str, float], target: Target) -> str:
+    """Test accuracy after fine-tuning, and of linear evaluation before it, against chance.
+
+    Args:
+        values: "START/PROTOCOL/target/measure" -> value, with the starts and protocols below.
+        target: what was learned.
+
+    Returns:
+        The table. After the sign ± stands half the width of the 95% interval; of repetitions, also
+        the standard deviations.
+    """
+    starts = {"pretrained": "the run", "scratch": "before training", "gain": "gain"}
+    protocols = {"linear": "linear, frozen", "finetuned": "fine-tuned"}
+    spread = any(key.endswith("_sd") for key in values)
+    rows = [["target", "weights of", "chance"]]
+    for title in protocols.values():
+        rows[0] += [title, "sd"] if spread else [title]
+    for measure, (label, chance) in _accuracies(target).items():
+        for start, title in starts.items():
+            row = [label, title, "" if start == "gain" else f"{chance:.3f}"]
+            for protocol in protocols:
+                key = f"{start}/{protocol}/{target.name}/{measure}"
+                row += [with_interval(values, key)]
+                row += [f"{values[f'{key}_sd']:.3f}"] if spread else []
+            rows.append(row)
+    return aligned(rows, left=2)
+
+
+def with_interval(values: Mapping[str, float], key: str) -> str:
+    """A value as text, with half the width of its 95% interval if it has one; or nothing."""
+    if key not in values:
+        return ""
+    low, high = values.get(f"{key}_low"), values.get(f"{key}_high")
+    if low is None or high is None:
+        return f"{values[key]:.3f}"
+    return f"{values[key]:.3f} ±{(high - low) / 2:.3f}".replace("±0.", "±.")
+
+
+def measures_table(
+    values: Mapping[str, float],
+    evaluator: str,
+    measures: Mapping[str, str],
+    layers: Sequence[str],
+    baselines: Sequence[str] = (),
+) -> str:
+    """Measures that are no accuracies, at every layer.
+
+    Args:
+        values: as in `accuracy_table`.
+        evaluator: the head that made them.
+        measures: name of the measure -> its label, in order; those without a value are left out.
+        layers, baselines: as in `accuracy_table`.
+
+    Returns:
+        The table, or nothing if there is no value.
+    """
+    rows = [["", "untrained", *layers, *baselines]]
+    for measure, label in measures.items():
+        found = [values.get(key) for key in _columns(evaluator, measure, layers, baselines)]
+        if any(value is not None for value in found):
+            rows.append([label, *("" if value is None else f"{value:.3f}" for value in found)])
+    return aligned(rows, left=1) if len(rows) > 1 else ""
+
+
+def local_table(
+    values: Mapping[str, float],
+    local_targets: Mapping[str, LocalTarget],
+    baselines: Sequence[str] = (),
+) -> str:
+    """What the head `local_features` says of every block, against pixels and chance.
+
+    Args:
+        values: as in `accuracy_table`.
+        local_targets: the local features of the data.
+        baselines: as in `accuracy_table`.
+
+    Returns:
+        The table, or nothing if there is no value.
+    """
+    evaluator = "local_features"
+    found = [key.split("/")[1] for key in values if key.startswith(f"{evaluator}/block_")]
+    rows = [["block", "", "chance", "pixels", "untrained", "trained", *baselines]]
+    for block in dict.fromkeys(found):
+        keys = [f"{evaluator}/{block.replace('block', 'pixels')}", f"{CONTROL}/{evaluator}/{block}"]
+        keys += [
+            f"{evaluator}/{block}",
+            *(f"{baseline}/{evaluator}/{block}" for baseline in baselines),
+        ]
+        for name in local_targets:
+            measures = {
+                "accuracy": (name, "chance"),
+                "balanced_accuracy": (f"{name}, balanced", "balanced_chance"),
+            }
+            if name != "region":
+                measures |= {
+                    f"accuracy_at_{region}": (f"{name} at {region}, balanced", "balanced_chance")
+                    for region in local_targets["region"].values[1:]
+                }
+            for measure, (label, chance) in measures.items():
+                own = [values.get(f"{key}/{name}/{measure}") for key in keys]
+                cells = [values.get(f"{evaluator}/{block}/{name}/{chance}"), *own]
+                if any(value is not None for value in own):
+                    texts = ["" if value is None else f"{value:.3f}" for value in cells]
+                    rows.append([block, label, *texts])
+    return aligned(rows, left=2) if len(rows) > 1 else ""
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int) -> str:
+    """Rows as lines, a rule below the first; the first `left` columns are aligned to the left."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for index, row in enumerate(rows):
+        cells = [
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+        if index == 0:
+            lines.append("  ".join("-" * width for width in widths))
+    return "\n".join(lines)

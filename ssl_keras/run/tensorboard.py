@@ -1,0 +1,188 @@
+"""TensorBoard as a panel: what belongs together on one chart, a card, settings beside results, and
+an embedding that can be walked through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssl_keras import pictures
+from ssl_keras.datasets.base import Target
+from ssl_keras.lazy import tf
+
+# The embedding: most points, and most pixels of the side of a thumbnail.
+MAX_POINTS, MAX_PIXELS = 1000, 32
+# The settings that runs differ in most often.
+_SHOWN_FIRST = ("loss", "temperature", "distribution_weight", "num_bits", "dataset", "seed")
+# Labels with more entries than this are shown as one column of digits.
+_COLUMNS = 12
+
+
+def charts(targets: Mapping[str, Target], contrastive: bool) -> dict[str, dict[str, list[str]]]:
+    """What is drawn together: category -> chart -> regular expressions of tags.
+
+    Args:
+        targets: the declared targets.
+        contrastive: whether there is a contrastive loss.
+    """
+    objective = {"loss": ["train/loss", "train_chance/loss"]}
+    geometry = {
+        name: [f"geometry/(features|projections)/{name}"]
+        for name in ("alignment", "uniformity", "effective_rank", "mean_norm")
+    }
+    if contrastive:
+        objective["parts of the loss"] = ["train/(alignment|distribution)"]
+        objective["contrastive accuracy"] = [
+            "train/contrastive_accuracy",
+            "train_chance/contrastive_accuracy",
+        ]
+    probes = {
+        name: [f"train/(linear_probe|supervised)/{name}/accuracy", f"train_chance/{name}"]
+        for name in targets
+    }
+    return {
+        "Objective": objective,
+        **({"Probes against chance": probes} if probes else {}),
+        "Geometry": geometry
+        | {"tolerance": [f"geometry/projections/tolerance/{name}" for name in targets]}
+        if targets
+        else geometry,
+        "Speed": {"images a second": ["speed/images_per_second"], "memory": ["speed/.*_gib"]},
+    }
+
+
+def layout(categories: Mapping[str, Mapping[str, Sequence[str]]]) -> bytes:
+    """The summary that arranges charts in TensorBoard's tab "Custom scalars".
+
+    Args:
+        categories: see `charts`.
+    """
+    from tensorboard.plugins.custom_scalar import layout_pb2, summary
+
+    found = layout_pb2.Layout(
+        category=[
+            layout_pb2.Category(
+                title=category,
+                chart=[
+                    layout_pb2.Chart(
+                        title=title, multiline=layout_pb2.MultilineChartContent(tag=list(tags))
+                    )
+                    for title, tags in own.items()
+                ],
+            )
+            for category, own in categories.items()
+        ]
+    )
+    return bytes(summary.pb(found).SerializeToString())
+
+
+def hyperparameters(settings: Mapping[str, Any], metrics: Sequence[str], name: str) -> list[bytes]:
+    """The summaries behind TensorBoard's tab "HParams": settings of a run, and results.
+
+    Args:
+        settings: flag -> value.
+        metrics: tags of the results.
+        name: of the run.
+    """
+    from tensorboard.plugins.hparams import api, summary
+
+    plain = {
+        key: value if isinstance(value, bool | int | float) else str(value)
+        for key, value in sorted(settings.items())
+    }
+    shown = [api.Metric(tag, display_name=tag.removeprefix("evaluation/")) for tag in metrics]
+    config = summary.experiment_pb(
+        [_described(key, value) for key, value in plain.items()],
+        [metric.as_proto() for metric in shown],
+    )
+    return [
+        bytes(config.SerializeToString()),
+        bytes(api.hparams_pb(plain, trial_id=name).SerializeToString()),
+    ]
+
+
+def _described(name: str, value: Any) -> Any:
+    from tensorboard.plugins.hparams import api_pb2
+
+    kinds = {bool: "DATA_TYPE_BOOL", str: "DATA_TYPE_STRING"}
+    kind = getattr(api_pb2, kinds.get(type(value), "DATA_TYPE_FLOAT64"))
+    # TensorBoard shows a few at once: first those that are said to differ between runs.
+    return api_pb2.HParamInfo(name=name, type=kind, differs=name in _SHOWN_FIRST)
+
+
+def card(command: str, lines: Mapping[str, str]) -> str:
+    """What a run is, as Markdown.
+
+    Args:
+        command: that repeats it.
+        lines: label -> value.
+    """
+    cells = {label: value.replace("|", "&#124;") for label, value in lines.items()}
+    rows = "\n".join(f"| {label} | {value} |" for label, value in cells.items())
+    return f"    {command}\n\n| | |\n|---|---|\n{rows}\n"
+
+
+def write_embedding(
+    directory: Path,
+    embeddings: Mapping[str, np.ndarray],
+    labels: Mapping[str, np.ndarray],
+    images: np.ndarray,
+) -> None:
+    """Files for TensorBoard's Embedding Projector, in the directory of the event file.
+
+    Args:
+        directory: where the event file is.
+        embeddings: name -> (points, dim).
+        labels: target name -> (points,) or (points, size).
+        images: (points, height, width, 1 or 3) in [0, 1], the thumbnails.
+    """
+    folder = directory / "projector"
+    folder.mkdir(parents=True, exist_ok=True)
+    sheet, (height, width) = _sheet(images)
+    pictures.write_png(folder / "sprite.png", sheet)
+    columns = _columns(labels)
+    if columns:
+        rows = zip(*columns.values(), strict=True)
+        lines = ["\t".join(row) for row in rows]
+        if len(columns) > 1:  # a single column has no header, says the Projector
+            lines.insert(0, "\t".join(columns))
+        (folder / "labels.tsv").write_text("\n".join(lines) + "\n")
+    described = []
+    for name, values in embeddings.items():
+        np.savetxt(folder / f"{name}.tsv", values, fmt="%.5g", delimiter="\t")
+        described.append(
+            f'embeddings {{\n  tensor_name: "{name}"\n  tensor_path: "projector/{name}.tsv"\n'
+            + ('  metadata_path: "projector/labels.tsv"\n' if columns else "")
+            + '  sprite {\n    image_path: "projector/sprite.png"\n'
+            f"    single_image_dim: {width}\n    single_image_dim: {height}\n  }}\n}}\n"
+        )
+    (directory / "projector_config.pbtxt").write_text("".join(described))
+
+
+def _sheet(images: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+    """Thumbnails row by row on a square sheet, and the (height, width) of each."""
+    factor = min(1.0, MAX_PIXELS / max(images.shape[1:3]))
+    size = [max(1, round(side * factor)) for side in images.shape[1:3]]
+    small = tf.image.resize(images, size, antialias=True).numpy()
+    small = np.repeat(small, 3, axis=-1) if small.shape[-1] == 1 else small[..., :3]
+    side = int(np.ceil(np.sqrt(len(small))))
+    sheet = np.zeros((side * side, *size, 3), np.float32)
+    sheet[: len(small)] = np.clip(small, 0, 1)
+    sheet = sheet.reshape(side, side, *size, 3).swapaxes(1, 2)
+    return sheet.reshape(side * size[0], side * size[1], 3), (size[0], size[1])
+
+
+def _columns(labels: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
+    """A column of text for each label: vectors also entry by entry, if they are short."""
+    found: dict[str, list[str]] = {}
+    for name, values in labels.items():
+        if values.ndim == 1:
+            found[name] = [str(value) for value in values]
+            continue
+        found[name] = ["".join(str(entry) for entry in row) for row in values]
+        if values.shape[1] <= _COLUMNS:
+            found |= {f"{name}_{k}": [str(v) for v in values[:, k]] for k in range(values.shape[1])}
+    return found

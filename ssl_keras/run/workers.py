@@ -1,0 +1,146 @@
+"""Several processes that train one model: worker 0, the chief, leads and writes; others follow."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ssl_keras.config import Config
+from ssl_keras.errors import UserError
+from ssl_keras.run import devices
+from ssl_keras.run.callbacks import NonFiniteGuard
+from ssl_keras.run.devices import Engine
+from ssl_keras.run.interruption import Interruption
+from ssl_keras.run.looping import train
+from ssl_keras.run.setup import build
+
+# What an exchange between workers fails with when one of them is gone.
+_LOST = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+    tf.errors.UnavailableError,
+)
+
+
+def follow(config: Config, engine: Engine) -> dict[str, Any]:
+    """Train along with the chief, which evaluates and writes.
+
+    Ctrl-C and SIGTERM are left to the chief, which keeps the state and stops; a second one ends
+    this process.
+
+    Returns:
+        Nothing: an empty dictionary.
+
+    Raises:
+        UserError: the configuration is not that of the chief, or the chief has stopped.
+    """
+    number, index = devices.worker()
+    setup = build(config, engine=engine)
+    print(f"Worker {index} of {number}: follows worker 0, which writes the results.", flush=True)
+    with together(engine):
+        with Interruption():
+            first_step = start(engine, setup.model, config, 0)
+            guard = NonFiniteGuard(setup.model.non_finite_step, lambda _: "See worker 0.")
+            train(setup, [guard], first_step)
+        # What follows waits inside TensorFlow, where Python does not hear of signals.
+        for number_of_signal in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number_of_signal, signal.SIG_DFL)
+        _meet(engine)
+    print(f"Worker {index} of {number}: done.", flush=True)
+    return {}
+
+
+def start(engine: Engine, model: Any, config: Config, first_step: int) -> int:
+    """Begin together: every worker has the chief's variables and its first step.
+
+    Args:
+        engine: what the model runs on.
+        model: compiled.
+        config: the configuration, which all workers must have in common.
+        first_step: the chief's; that of others does not count.
+
+    Returns:
+        The chief's first step.
+
+    Raises:
+        UserError: another configuration than the chief's.
+    """
+    if engine.kind != "multi_worker":
+        return first_step
+    own = int(config.digest(), 16)
+    with together(engine):
+        digest, first_step = _from_chief(engine, [tf.constant([own, first_step], tf.int64)])[0]
+        if digest != own:
+            raise UserError(
+                "The flags of this worker are not those of worker 0: give all workers the same "
+                "command."
+            )
+        variables = [v for group in model.state_groups.values() for v in group]
+        for variable, value in zip(variables, _from_chief(engine, variables), strict=True):
+            variable.assign(value)
+    return int(first_step)
+
+
+def dismiss(engine: Engine) -> None:
+    """Let the others go, when the chief has written everything; that one of them is lost by then
+    does not matter."""
+    if engine.kind == "multi_worker":
+        try:
+            _meet(engine)
+        except _LOST:
+            print("Note: another worker has stopped before the end.", file=sys.stderr, flush=True)
+
+
+def _meet(engine: Engine) -> None:
+    """Return when all workers have called this."""
+    _from_chief(engine, [tf.zeros([1], tf.int64)])
+
+
+@contextmanager
+def together(engine: Engine) -> Iterator[None]:
+    """Within it, the loss of a worker is a sentence.
+
+    Raises:
+        UserError: another worker has stopped.
+    """
+    try:
+        yield
+    except _LOST as error:
+        if engine.kind != "multi_worker":
+            raise
+        raise UserError(
+            f"Another worker has stopped, or cannot be reached any more ({type(error).__name__}): "
+            "run the same command on all workers again, and training goes on from the last "
+            "checkpoint."
+        ) from error
+
+
+def _from_chief(engine: Engine, values: Sequence[Any]) -> list[Any]:
+    """The chief's values of variables or tensors, the same on all workers, bit for bit."""
+    kinds = [(np.dtype(tf.as_dtype(value.dtype).as_numpy_dtype), value.shape) for value in values]
+
+    def exchange() -> Any:
+        context = tf.distribute.get_replica_context()
+        # As whole numbers: their sum with zeros is exact, whatever the bits stand for.
+        parts = [tf.bitcast(tf.convert_to_tensor(value), tf.int32) for value in values]
+        bits = tf.concat([tf.reshape(part, [-1]) for part in parts], axis=0)
+        leads = context.replica_id_in_sync_group == 0
+        return context.all_reduce("SUM", tf.where(leads, bits, tf.zeros_like(bits)))
+
+    run = tf.autograph.experimental.do_not_convert(lambda: engine.strategy.run(exchange))
+    bits = engine.strategy.experimental_local_results(tf.function(run)())[0].numpy()
+    found, first = [], 0
+    for kind, shape in kinds:
+        size = int(np.prod(shape)) * kind.itemsize // bits.itemsize
+        found.append(bits[first : first + size].view(kind).reshape(shape))
+        first += size
+    return found

@@ -1,0 +1,167 @@
+"""A tour of ten minutes: what a contrastive loss learns beside easy features, told with real runs.
+
+    python -m ssl_keras.tour
+
+Trains four small networks on digits (about half a minute each on two cores), says what to look at,
+draws tour.png in --runs, and fine-tunes the first encoder on 40 labels. What is trained already is
+not trained again.
+"""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ssl_keras.cli import startup
+from ssl_keras.config import Config
+from ssl_keras.errors import UserError
+from ssl_keras.reproduce.studies.base import ACCURACY, INFORMATION, UNTRAINED
+from ssl_keras.run import run_directory
+from tools import downstream
+from tools.common import build_parser, save
+
+# Chapter -> (title, settings of its run, what to look at).
+CHAPTERS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "alone": (
+        "Digits, and nothing beside them",
+        {"loss": "nt_xent", "num_bits": 0},
+        "Two crops of one digit are a pair; NT-Xent finds them among those of other digits. No "
+        "label was used, and yet a linear classifier reads the digit from the features (row "
+        "class, linear) better than from the same encoder before training (untrained), which is "
+        "no weak opponent.",
+    ),
+    "bits": (
+        "The same, with ten random bits in extra channels",
+        {"loss": "nt_xent", "num_bits": 10},
+        "Both views of an image share its bits. Ten bits tell 1,024 groups of images apart, "
+        "enough to find the pair in a batch of 250: the loss is satisfied, and the digit is gone, "
+        "even below what the untrained encoder shows. Nothing was taken away from the images. "
+        "This is the third property of Chen, Luo and Li: easy shared features suppress others.",
+    ),
+    "supervised": (
+        "Labels instead of pairs, beside the same ten bits",
+        {"method": "supervised", "num_bits": 10},
+        "The same encoder, images, bits and steps, but it is told the digit: now the bits are "
+        "what is lost. What is suppressed is decided by the objective, not by the network or the "
+        "images.",
+    ),
+    "prior": (
+        "Another loss, beside the same ten bits",
+        {"loss": "uniform_prior", "num_bits": 10},
+        "uniform_prior has no negatives at all: it aligns the views and spreads the projections "
+        "over a cube. It falls for the bits as NT-Xent does, as the paper says of the whole "
+        "family.",
+    ),
+}
+
+
+def say(text: str) -> None:
+    """A paragraph."""
+    print("\n" + textwrap.fill(text, width=96), flush=True)
+
+
+def visit(directory: Path, changes: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Go through the chapters: chapter -> what its run has measured."""
+    from ssl_keras.run import train_and_evaluate
+
+    found = {}
+    for number, (name, (title, settings, lesson)) in enumerate(CHAPTERS.items(), start=1):
+        print(f"\n{number}. {title}\n{'=' * (len(title) + 3)}", flush=True)
+        workdir = directory / name
+        base = {"epochs": 20, "heads": "linear,bits", **settings, **changes}
+        config = Config.make(**base, workdir=str(workdir))
+        command = " ".join(f"--{key}={value}" for key, value in base.items())
+        print(f"python -m ssl_keras.train {command} --workdir={workdir}", flush=True)
+        if run_directory.holds(workdir, config):
+            print("It has been trained before.", flush=True)
+        else:
+            train_and_evaluate(config)
+        found[name] = run_directory.read(workdir)[1]["results"]
+        values = found[name]
+        bits = (
+            f", information on the bits {values[INFORMATION]:.1f}" if INFORMATION in values else ""
+        )
+        say(
+            f"The digit is read at {values[ACCURACY]:.3f} "
+            f"(untrained {values[UNTRAINED]:.3f}){bits}."
+        )
+        say(lesson)
+    return found
+
+
+def draw(found: Mapping[str, Mapping[str, Any]], output: Path) -> None:
+    """The picture of the tour."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.2))
+    names = {
+        "alone": "NT-Xent,\nno bits",
+        "bits": "NT-Xent,\n10 bits",
+        "prior": "uniform prior,\n10 bits",
+        "supervised": "labels,\n10 bits",
+    }
+    places = np.arange(len(names))
+    trained = [found[name][ACCURACY] for name in names]
+    untrained = [found[name][UNTRAINED] for name in names]
+    left.bar(places - 0.2, untrained, 0.4, color="lightgray", label="untrained")
+    left.bar(places + 0.2, trained, 0.4, color="tab:blue", label="trained")
+    left.axhline(0.1, color="black", linewidth=0.8, linestyle=":", label="chance")
+    left.set_xticks(places, list(names.values()), fontsize=7)
+    left.set_ylim(0, 1)
+    left.set_title("which digit? linear accuracy on frozen features", fontsize=9)
+    left.legend(fontsize=7)
+    beside = [name for name in names if name != "alone"]
+    before = [found[name][f"untrained/{INFORMATION}"] for name in beside]
+    after = [found[name][INFORMATION] for name in beside]
+    right.bar(np.arange(3) - 0.2, before, 0.4, color="lightgray")
+    right.bar(np.arange(3) + 0.2, after, 0.4, color="tab:orange")
+    right.axhline(10, color="black", linewidth=0.8, linestyle=":")
+    right.set_xticks(np.arange(3), [names[name] for name in beside], fontsize=7)
+    right.set_title("information of the features on the 10 bits", fontsize=9)
+    save(figure, output)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The program; the exit codes are those of `startup.guarded`."""
+    parser = build_parser("tour", __doc__)
+    parser.add_argument("--runs", type=Path, default=Path("runs/tour"), help="their folder")
+    parser.add_argument("--steps", type=int, help="so many steps on few images, to try it")
+    given: Any = parser.parse_args(arguments)
+
+    def body() -> None:
+        if given.steps is not None and given.steps < 1:
+            raise UserError(f"steps is {given.steps}: give at least 1.")
+        startup.start_tensorflow()
+        brief = {"steps": given.steps, "max_train_images": 300, "batch_size": 64}
+        found = visit(given.runs, {} if given.steps is None else brief)
+        draw(found, given.runs / "tour.png")
+        title = "5. Take it away"
+        print(f"\n{title}\n{'=' * len(title)}", flush=True)
+        say(
+            "The first encoder lies in its directory as a SavedModel and as Keras files. Here it "
+            "is trained on, with 40 labelled digits and plain Keras, beside the same network from "
+            "scratch:"
+        )
+        print(f"python -m tools.downstream --encoder={given.runs / 'alone'} --repeats=3")
+        steps = 300 if given.steps is None else given.steps
+        downstream.compare(given.runs / "alone", "mnist_5k", 0.01, steps, 1e-3, 3)
+        print(
+            f"\nNow look around:\n"
+            f"  tensorboard --logdir {given.runs}        # curves, pictures, projector\n"
+            f"  python -m ssl_keras.compare {given.runs}/alone {given.runs}/bits"
+            f" --output={given.runs}/compare.png\n"
+            f"  python -m ssl_keras.train --num_bits=5   # how many bits does it take?"
+        )
+
+    return startup.guarded("ssl_keras.tour", body, lambda: False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""The command line: every setting is a flag, and every mistake is one readable sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ssl_keras import train
+from ssl_keras.cli import flags
+from ssl_keras.config import Config, all_fields
+from ssl_keras.losses import LOSSES
+
+
+def parse(*arguments: str) -> Config:
+    return flags.parse(["program", *arguments], flags.define())
+
+
+def test_no_flags_are_the_defaults() -> None:
+    assert parse() == Config.make()
+
+
+def test_values_are_read_by_their_type() -> None:
+    config = parse("--loss=nt_xent", "--temperature", "0.1", "--flip", "--num_bits=4", "--steps=9")
+    assert config == Config.make(loss="nt_xent", temperature=0.1, flip=True, num_bits=4, steps=9)
+    assert parse("--noflip").views.flip is False
+
+
+def test_flagfile_and_later_flags_win(tmp_path: Path) -> None:
+    file = tmp_path / "a.flags"
+    file.write_text("# a comment\n--loss=nt_xent\n--temperature=0.3\n")
+    assert parse(f"--flagfile={file}").loss.options()["temperature"] == 0.3
+    later = parse(f"--flagfile={file}", "--temperature=0.4")
+    assert later.loss.options()["temperature"] == 0.4
+    scheduled = parse(f"--flagfile={file}", "--temperature=linear:0.1:1")
+    assert scheduled.loss.options()["temperature"] == "linear:0.1:1.0"
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--temprature=0.1", "Unknown flag --temprature: did you mean --temperature?"),
+        ("--zzzzzz=1", "Unknown flag --zzzzzz: --help lists all flags."),
+        ("--loss=NT_XENT", "Unknown loss 'NT_XENT'. Did you mean 'nt_xent'?"),
+        ("--loss=nt_xnet", "Unknown loss 'nt_xnet'. Did you mean 'nt_xent'?"),
+        ("--num_bits=33", "num_bits must be at least 0 and at most 32, not 33."),
+        ("--num_bits=many", "num_bits must be a whole number, not 'many'."),
+        ("--batch_size=2.5", "batch_size must be a whole number, not '2.5'."),
+        ("--temperature=0.1", "The loss 'uniform_prior' has no temperature"),
+        (
+            "--temperature=hot",
+            "temperature must be a number, linear:START:END or cosine:START:END, not 'hot'.",
+        ),
+        ("--num_bits=linear:0:1", "num_bits must be a whole number, not 'linear:0:1'."),
+        ("--distribution_weight=linear:-1:1", "distribution_weight must be at least 0"),
+        ("--measure_images=1", "measure_images is 1, but geometry is about pairs"),
+        ("--distribution_weight=nan", "distribution_weight must be at least 0, not nan."),
+        ("--flip=maybe", "it must be true or false, not 'maybe'."),
+        ("--flagfile=/no/such/file", "/no/such/file"),
+        ("--heads=knnn", "Did you mean 'knn'?"),
+        ("train", "Unexpected argument 'train': every setting is a --flag=value."),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_two(
+    argument: str, message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert train.main(["train", argument]) == 2
+    error = capfd.readouterr().err
+    assert message in error
+    assert error.startswith("ssl_keras.train: ")
+    assert error.count("\n") == 1
+    assert "Traceback" not in error
+
+
+def test_traceback_on_request(capfd: pytest.CaptureFixture[str]) -> None:
+    assert train.main(["train", "--verbosity=1", "--temperature=0.1"]) == 2
+    assert "Traceback" in capfd.readouterr().err
+
+
+def test_only_check_args(capfd: pytest.CaptureFixture[str]) -> None:
+    assert train.main(["train", "--only_check_args", "--loss=nt_xent"]) == 0
+    assert capfd.readouterr().out == "The flags are valid.\n"
+
+
+def test_help_lists_every_setting_and_every_loss(capfd: pytest.CaptureFixture[str]) -> None:
+    assert train.main(["train", "--help"]) == 0
+    text = capfd.readouterr().out
+    for name in (*all_fields(), *LOSSES):
+        assert name in text
+    assert max(len(line) for line in text.splitlines()) <= 100
+    assert "Example:" in text
+
+
+def test_every_flagfile_parses_and_is_listed() -> None:
+    folder = Path(__file__).parent.parent / "flags"
+    files = sorted(folder.glob("*.flags"))
+    assert len(files) >= 7
+    table = (folder / "README.md").read_text()
+    for file in files:
+        parse(f"--flagfile={file}")
+        assert f"`{file.name}`" in table
+        first = file.read_text().splitlines()[0]
+        assert first.startswith("# make train ARGS=")
+        assert file.name in first

@@ -1,0 +1,57 @@
+"""Every study as a user runs it, in small."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ssl_keras.reproduce import __main__ as program
+from ssl_keras.reproduce.studies import STUDIES
+
+pytestmark = pytest.mark.long
+
+
+def available(name: str) -> bool:
+    """Whether this machine has the data of a study (Fashion-MNIST is a package)."""
+    sources = [str(cell.get("source", "")) for cell in STUDIES[name].cells("smoke").values()]
+    folders = [source.removeprefix("idx:") for source in sources if source.startswith("idx:")]
+    return all(Path(folder).is_dir() for folder in folders)
+
+
+def test_everything_runs_at_smoke_scale_and_a_lost_run_comes_back(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    names = [name for name in STUDIES if available(name)]
+    assert len(names) >= 9
+    output, runs = tmp_path / "results", tmp_path / "runs"
+    arguments = ["--scale=smoke", "--seeds=1", f"--output={output}", f"--runs={runs}"]
+    assert program.main([*names, *arguments]) == 0
+
+    def numbers(name: str) -> list[dict[str, str]]:
+        with (output / f"{name}.csv").open() as file:
+            return [
+                {k: v for k, v in row.items() if k not in ("seconds", "commit")}
+                for row in csv.DictReader(file)
+            ]
+
+    lost = {"randbit": "t0.2-20-bits-seed0", "baselines": "10-bits-seed0"}
+    before = {name: numbers(name) for name in lost}
+    for name, run in lost.items():
+        shutil.rmtree(runs / "smoke" / name / run)
+    capfd.readouterr()
+    assert program.main([*lost, *arguments]) == 0
+    assert "2 of 4 runs are done" in capfd.readouterr().out
+    assert {name: numbers(name) for name in lost} == before
+    assert program.main(["report", *arguments]) == 0
+    text = (tmp_path / "results.md").read_text()
+    for name in names:
+        with Image.open(output / f"{name}.png") as picture:
+            assert np.asarray(picture.convert("L")).std() > 10
+        if STUDIES[name].verdict:
+            assert f"](results/{name}.png)" in text
+    assert "Reproduced" not in text  # five steps prove nothing

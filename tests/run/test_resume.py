@@ -1,0 +1,411 @@
+"""A training that was stopped, however it was stopped, goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from ssl_keras.config import Config
+from ssl_keras.errors import Interrupted, UserError
+from ssl_keras.run import build, fitting, restore_run, run_directory, train_and_evaluate
+from ssl_keras.run.checkpoints import Checkpoints
+from tools.soak import STREAMED
+
+ROOT = Path(__file__).parent.parent
+TINY: dict[str, Any] = {
+    "dataset": "plain",
+    "loss": "uniform_prior",
+    "steps": 14,
+    "batch_size": 64,
+    "max_train_images": 300,
+    "width_multiplier": 0.25,
+    "measure_images": 8,
+    "measure_every": 3,
+    "log_every": 4,
+    "micro_batch": 16,
+    "ema_decay": 0.9,
+    "heads": "knn",
+}
+
+
+def make(workdir: Path, **settings: Any) -> Config:
+    return Config.make(**{**TINY, "workdir": str(workdir), **settings})
+
+
+def comparable(workdir: Path) -> dict[str, Any]:
+    results = json.loads((workdir / "results.json").read_text())
+    results["setup"].pop("devices")
+    return {key: value for key, value in results.items() if key not in ("times", "paths")}
+
+
+class Stop:
+    """Asks to stop after some steps, like Ctrl-C."""
+
+    def __init__(self, after: int):
+        self.after, self.calls = after, 0
+
+    def __enter__(self) -> Stop:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    @property
+    def asked(self) -> bool:
+        self.calls += 1
+        return self.calls >= self.after
+
+
+def stop_after(steps: int, config: Config, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run until it is stopped; returns what the user is told."""
+    with monkeypatch.context() as patch:
+        patch.setattr(fitting, "Interruption", lambda: Stop(steps))
+        with pytest.raises(Interrupted) as told:
+            train_and_evaluate(config)
+    return str(told.value)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
+    workdir = tmp_path_factory.mktemp("resume") / "whole"
+    train_and_evaluate(make(workdir))
+    return workdir
+
+
+def test_stopped_and_gone_on_equals_never_stopped(
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    config = make(tmp_path / "run")
+    done, steps = 0, [3, 7]
+    for count in steps:
+        message = stop_after(count, config, monkeypatch)
+        done += count
+        assert f"after step {done} of 14" in message
+        assert f"--flagfile={tmp_path / 'run' / 'flags.txt'}" in message
+        assert not (tmp_path / "run" / "results.json").exists()
+    results = train_and_evaluate(config)
+    assert f"Going on after step {done} of 14" in capfd.readouterr().out
+    assert results["times"]["resumed_at"] == list(np.cumsum(steps))
+    assert comparable(tmp_path / "run") == comparable(whole)
+    restored = restore_run(tmp_path / "run")
+    assert int(restored.model.step.numpy()) == 14
+    # What is evaluated is the average.
+    average = restored.model.average
+    for ours, theirs in zip(average.variables, average.averages, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"strategy": "mirrored", "devices": 2, "micro_batch": 32},
+        {"mixed_precision": "float16", "loss": "nt_xent"},
+    ],
+    ids=str,
+)
+def test_going_on_is_exact_on_several_devices_and_in_low_precision(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorter = {"steps": 5, "heads": "", **settings}
+    train_and_evaluate(make(tmp_path / "whole", **shorter))
+    stop_after(3, make(tmp_path / "run", **shorter), monkeypatch)
+    train_and_evaluate(make(tmp_path / "run", **shorter))
+    assert comparable(tmp_path / "run") == comparable(tmp_path / "whole")
+
+
+def test_what_is_refused_late_harms_nothing(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A finished run that is to become longer, on a machine where its settings mean something else.
+    shutil.copytree(whole, tmp_path / "run")
+    for path in (tmp_path / "run" / "checkpoints").glob("step-*.json"):
+        record = json.loads(path.read_text())
+        record["state"]["engine"]["jit"] = True
+        path.write_text(json.dumps(record))
+    before = (tmp_path / "run" / "results.json").read_bytes()
+    with pytest.raises(UserError, match="begun with jit=True"):
+        train_and_evaluate(make(tmp_path / "run", steps=20))
+    assert (tmp_path / "run" / "results.json").read_bytes() == before
+    assert (tmp_path / "run" / "saved_model").is_dir()
+    with pytest.raises(UserError, match="No data service answers"):
+        train_and_evaluate(make(tmp_path / "run", steps=20, data_service="127.0.0.1:1"))
+    assert (tmp_path / "run" / "results.json").read_bytes() == before
+
+
+def test_going_on_where_the_settings_mean_something_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make(tmp_path / "run")
+    stop_after(2, config, monkeypatch)
+    (path,) = (tmp_path / "run" / "checkpoints").glob("step-*.json")
+    record = json.loads(path.read_text())
+    assert record["state"]["engine"] == {"precision": "off", "jit": False, "replicas": 1}
+    record["state"]["engine"]["precision"] = "bfloat16"
+    path.write_text(json.dumps(record))
+    with pytest.raises(UserError, match="begun with precision=bfloat16, but on this machine"):
+        train_and_evaluate(config)
+
+
+def test_tensorboard_shows_every_step_once(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = make(tmp_path / "run", checkpoint_every=3)
+    save = Checkpoints.save
+
+    def until_step_6(self: Checkpoints, step: int, state: Any) -> None:
+        if step > 6:
+            raise KeyboardInterrupt  # as if the process had died before the checkpoint of step 9
+        save(self, step, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", until_step_6)
+        with pytest.raises(KeyboardInterrupt):
+            train_and_evaluate(config)
+    train_and_evaluate(config)
+    assert comparable(tmp_path / "run") == comparable(whole)
+
+    def logged(workdir: Path) -> list[tuple[int, float]]:
+        board = EventAccumulator(str(workdir / "tensorboard"), {"tensors": 0})
+        board.Reload()
+        events = board.Tensors("train/loss")
+        return [(event.step, float(tf.make_ndarray(event.tensor_proto))) for event in events]
+
+    assert [step for step, _ in logged(whole)] == [4, 8, 12, 14]
+    assert logged(tmp_path / "run") == logged(whole)
+
+
+def photographs(folder: Path) -> Path:
+    generator = np.random.default_rng(0)
+    for part, count in (("train", 12), ("test", 4)):
+        for name in ("a", "b"):
+            place = folder / part / name
+            place.mkdir(parents=True)
+            for number in range(count):
+                pixels = generator.integers(0, 256, (20, 20, 3), np.uint8)
+                Image.fromarray(pixels).save(place / f"{number}.png")
+    return folder
+
+
+def start(workdir: Path, settings: dict[str, Any], streaming: bool = False) -> subprocess.Popen:
+    flags = [f"--{name}={value}" for name, value in settings.items()]
+    program = ["-c", STREAMED] if streaming else ["-m", "ssl_keras.train"]
+    return subprocess.Popen(
+        [sys.executable, *program, *flags, f"--workdir={workdir}"],
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("source", ["memory", "folder"])
+def test_killed_in_the_middle_of_an_epoch_and_gone_on_equals_never_killed(
+    source: str, tmp_path: Path
+) -> None:
+    settings = {**TINY, "steps": 60, "checkpoint_every": 2, "log_every": 7}
+    streaming = source == "folder"
+    if streaming:
+        settings |= {"source": f"folder:{photographs(tmp_path / 'images')}", "batch_size": 7}
+        settings |= {"knn_k": 5, "crop_area_min": 0.5, "micro_batch": 7}
+    workdir = tmp_path / "run"
+    process = start(workdir, settings, streaming)
+    deadline = time.monotonic() + 240
+    while not list((workdir / "checkpoints").glob("step-*.json")):
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (workdir / "results.json").exists()
+    assert start(workdir, settings, streaming).wait(timeout=300) == 0
+    assert json.loads((workdir / "results.json").read_text())["times"]["resumed_at"]
+    alone = tmp_path / "alone"
+    assert start(alone, settings, streaming).wait(timeout=300) == 0
+    assert comparable(workdir) == comparable(alone)
+
+
+def test_sigterm_keeps_the_state_and_says_how_to_go_on(tmp_path: Path) -> None:
+    settings = {**TINY, "steps": 4000}
+    process = start(tmp_path / "run", settings)
+    deadline = time.monotonic() + 240
+    while not list((tmp_path / "run" / "tensorboard").glob("*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(2)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 130
+    assert "ssl_keras.train: interrupted after step" in errors
+    assert "Traceback" not in errors
+    assert len(list((tmp_path / "run" / "checkpoints").glob("step-*.json"))) == 1
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
+    """Stopped after step 8, with checkpoints of steps 6 and 8."""
+    workdir = tmp_path_factory.mktemp("resume") / "stopped"
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(8, make(workdir, checkpoint_every=3), patch)
+    return workdir
+
+
+@pytest.mark.parametrize("damage", ["record", "data", "torn"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    damage: str, whole: Path, stopped: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = make(tmp_path / "run", checkpoint_every=3)
+    shutil.copytree(stopped, tmp_path / "run")
+    directory = tmp_path / "run" / "checkpoints"
+    assert sorted(path.name for path in directory.glob("*.json")) == ["step-6.json", "step-8.json"]
+    data = directory / "step-8.data-00000-of-00001"
+    if damage == "record":
+        (directory / "step-8.json").write_text('{"step": 8')
+    elif damage == "data":
+        content = bytearray(data.read_bytes())
+        content[len(content) // 2] ^= 255
+        data.write_bytes(bytes(content))
+    else:
+        data.write_bytes(data.read_bytes()[:100])
+    results = train_and_evaluate(config)
+    told = capfd.readouterr().err
+    assert "the checkpoint of step 8 is damaged, so training goes on from the one before" in told
+    assert results["times"]["resumed_at"] == [6]
+    assert comparable(tmp_path / "run") == comparable(whole)
+    for path in directory.glob("step-*.json"):
+        path.write_text("{}")
+    with pytest.raises(UserError, match=r"No checkpoint in .* can be read"):
+        restore_run(tmp_path / "run")
+
+
+def test_other_mathematics_is_refused_and_other_measuring_is_not(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_after(5, make(tmp_path / "run"), monkeypatch)
+    for settings, message in (
+        ({"distribution_weight": 2.0}, "an unfinished run with distribution_weight=5.0, not 2.0"),
+        ({"batch_size": 32}, "batch_size=64, not 32"),
+        ({"steps": 13}, "steps=14, not 13"),
+        ({"seed": 1, "num_bits": 2, "dataset": "bit_concat"}, "and 3 more differ"),
+    ):
+        with pytest.raises(UserError, match=message):
+            train_and_evaluate(make(tmp_path / "run", **settings))
+    other = make(tmp_path / "run", heads="knn,retrieval", knn_k=5, log_every=3, checkpoint_every=2)
+    results = train_and_evaluate(other)
+    expected = comparable(whole)
+    assert results["weights_sha256"] == expected["weights_sha256"]
+    assert "retrieval/features/class/precision" in results["results"]
+
+
+def test_a_finished_run_can_become_longer(tmp_path: Path) -> None:
+    settings = {"learning_rate_decay": "constant", "log_every": 5, "measure_every": 5}
+    train_and_evaluate(make(tmp_path / "a", steps=10, **settings))
+    with pytest.raises(UserError, match="holds a finished run: choose another directory"):
+        train_and_evaluate(make(tmp_path / "a", steps=10, **settings))
+    longer = train_and_evaluate(make(tmp_path / "a", steps=20, **settings))
+    assert longer["times"]["resumed_at"] == [10]
+    train_and_evaluate(make(tmp_path / "b", steps=20, **settings))
+    assert comparable(tmp_path / "a") == comparable(tmp_path / "b")
+
+
+def test_a_checkpoint_that_cannot_be_written_keeps_the_last_good_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make(tmp_path / "run", checkpoint_every=3)
+    write = tf.train.Checkpoint.write
+
+    def full(self: Any, prefix: str, *arguments: Any) -> Any:
+        if prefix.endswith("step-9"):
+            raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+        return write(self, prefix, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tf.train.Checkpoint, "write", full)
+        with pytest.raises(UserError, match=r"step 9 cannot be .*No space.* is that of step 6"):
+            train_and_evaluate(config)
+    assert train_and_evaluate(config)["times"]["resumed_at"] == [6]
+
+
+def test_a_loss_that_is_not_finite_names_its_step_and_images(tmp_path: Path) -> None:
+    config = make(tmp_path / "run", learning_rate=1e25, checkpoint_every=1, steps=40)
+    with pytest.raises(UserError, match="not a finite number in step") as told:
+        train_and_evaluate(config)
+    found = json.loads((tmp_path / "run" / "non_finite.json").read_text())
+    step = found["step"]
+    assert f"in step {step}: training was stopped. The last good checkpoint" in str(told.value)
+    assert "lower --learning_rate" in str(told.value)
+    train = build(config).data.train
+    batches = list(train.training_batches(64, seed=0, num_steps=step + 1))
+    shown = train.images[np.array(found["images"])]
+    np.testing.assert_array_equal(batches[step]["image"], shown)
+    kept = [
+        int(path.stem.split("-")[1]) for path in (tmp_path / "run" / "checkpoints").glob("*.json")
+    ]
+    assert all(done <= step for done in kept)
+
+
+def test_checkpoints_of_another_network_are_named(tmp_path: Path) -> None:
+    first = tf.Variable
+    kept = Checkpoints(tmp_path, {"weights": [first(tf.zeros((2, 3)), name="kernel")]})
+    kept.save(4, {"a": 1})
+    same = Checkpoints(tmp_path, {"weights": [first(tf.ones((2, 3)), name="kernel")]})
+    assert same.restore() == (4, {"a": 1}, [])
+    np.testing.assert_array_equal(same.variables[0], np.zeros((2, 3)))
+    other = Checkpoints(tmp_path, {"weights": [first(tf.zeros((2, 4)), name="kernel")]})
+    with pytest.raises(UserError, match=r"has the shape \(2, 4\) here, and .* \(2, 3\) there"):
+        other.restore()
+    more = Checkpoints(tmp_path, {"weights": [first(tf.zeros((2, 3))), first(0.0)]})
+    with pytest.raises(UserError, match="weights are 2 variables here, and 1 there"):
+        more.restore()
+    assert Checkpoints(tmp_path / "none", {"weights": [first(0.0)]}).restore() is None
+
+
+def test_only_as_many_checkpoints_as_wanted_are_kept(tmp_path: Path) -> None:
+    kept = Checkpoints(tmp_path, {"weights": [tf.Variable(0.0)]}, keep=2)
+    for step in (1, 2, 10, 9):
+        kept.save(step, {})
+    assert kept.steps() == [9, 10]
+    assert {path.name.split(".")[0] for path in tmp_path.iterdir()} == {"step-9", "step-10"}
+
+
+def test_one_directory_has_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = make(tmp_path / "run")
+    first = run_directory.claim(config)
+    first.begin()
+    with pytest.raises(UserError, match="where another process is training"):
+        run_directory.claim(config)
+    first.lock.close()
+    again = run_directory.claim(config)
+    assert again.resumes
+    again.lock.close()
+    # Without --workdir: an unfinished run of the same command goes on, unless somebody has it.
+    monkeypatch.chdir(tmp_path)
+    plain = Config.make(**TINY)
+    one, two = run_directory.claim(plain), run_directory.claim(plain)
+    one.begin()
+    assert two.workdir.name == f"{one.workdir.name}-2"
+    assert not one.resumes
+    one.lock.close()
+    three = run_directory.claim(plain)
+    assert (three.workdir, three.resumes) == (one.workdir, True)
+    (three.workdir / "results.json").write_text("{}")
+    three.lock.close()
+    two.lock.close()
+    assert run_directory.claim(plain).workdir == two.workdir

@@ -1,0 +1,581 @@
+"""A whole run at small size: the directory, determinism, what is refused, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssl_keras.config import Config, make_evaluators
+from ssl_keras.datasets import DataSet, compose_images
+from ssl_keras.errors import UserError
+from ssl_keras.run import build, evaluate_run, restore_run, run_directory, train_and_evaluate
+from ssl_keras.run.geometry import GeometryLog, build_measure, diagnosis
+
+SMALL = {"num_bits": 2, "steps": 6, "batch_size": 64, "log_every": 2, "width_multiplier": 0.25}
+
+
+def run(workdir: Path, **values: Any) -> dict[str, Any]:
+    return train_and_evaluate(
+        Config.make(
+            **{k: v for k, v in {**SMALL, **values}.items() if v is not None}, workdir=str(workdir)
+        )
+    )
+
+
+def comparable(results: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in results.items() if key not in ("times", "paths")}
+
+
+def scalars(directory: Path) -> dict[str, list[tuple[int, float]]]:
+    found: dict[str, list[tuple[int, float]]] = {}
+    for file in directory.glob("events.*"):
+        for event in tf.compat.v1.train.summary_iterator(str(file)):
+            for value in event.summary.value:
+                if value.metadata.plugin_data.plugin_name == "scalars":
+                    number = float(tf.make_ndarray(value.tensor))
+                    found.setdefault(value.tag, []).append((event.step, number))
+                else:
+                    found.setdefault(value.tag, [])
+    return found
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    workdir = tmp_path_factory.mktemp("runs") / "first"
+    return workdir, run(workdir)
+
+
+def test_the_directory_holds_everything(finished: tuple[Path, dict[str, Any]]) -> None:
+    workdir, results = finished
+    names = {path.name for path in workdir.iterdir()} - {".lock"}
+    assert (
+        names
+        == {
+            "flags.txt",
+            "config.json",
+            "results.json",
+            "tensorboard",
+            "checkpoints",
+            "saved_model",
+            "views.png",
+        }
+        == set(run_directory.NAMES)
+        - {"evaluations", "finetuned", "baselines", "pictures", "non_finite.json"}
+    )
+    assert json.loads((workdir / "results.json").read_text()) == results
+    kept = json.loads((workdir / "config.json").read_text())
+    assert results["config"].items() <= kept.items()
+    left_out = set(kept) - set(results["config"])
+    told_and_kept = {"quiet", "log_json", "checkpoint_minutes", "checkpoint_keep"}
+    assert left_out <= {"data_dir", "download", *told_and_kept}
+    assert [record["step"] for record in results["history"]] == [2, 4, 6]
+    assert results["setup"]["encoder"].startswith("convnet, ")
+    assert 0 <= results["times"]["input_wait_share"] < 1
+    assert {path.stem for path in (workdir / "checkpoints").iterdir()} == {"step-6"}
+
+
+def test_results_cover_every_head_depth_and_feature(
+    finished: tuple[Path, dict[str, Any]],
+) -> None:
+    values = finished[1]["results"]
+    for head in ("linear", "knn"):
+        for layer in ("features", "projection_1", "projection_2"):
+            for measure in ("class/accuracy", "bits/accuracy", "bits/all_right"):
+                assert 0 <= values[f"{head}/{layer}/{measure}"] <= 1
+        assert f"untrained/{head}/features/class/accuracy" in values
+    assert values["linear/features/class/accuracy"] > 0.4
+    assert values["linear/features/bits/all_right"] > 0.9
+
+
+def test_event_file_holds_the_documented_tags(finished: tuple[Path, dict[str, Any]]) -> None:
+    workdir, results = finished
+    found = scalars(workdir / "tensorboard")
+    assert [step for step, _ in found["train/loss"]] == [2, 4, 6]
+    for tag in (
+        "train/alignment",
+        "train/distribution",
+        "train/contrastive_accuracy",
+        "train/linear_probe/class/accuracy",
+        "train/linear_probe/bits/accuracy",
+        "optimization/learning_rate",
+        "speed/steps_per_second",
+        "geometry/features/effective_rank",
+        "geometry/projections/uniformity",
+        "geometry/projections/tolerance/class",
+        "geometry/projections/distance_to_cube",
+    ):
+        assert len(found[tag]) == 3
+    assert {"similarities/positives", "similarities/negatives"} <= set(found)
+    assert "views" in found
+    ((step, value),) = found["evaluation/linear/features/class/accuracy"]
+    assert step == 6
+    np.testing.assert_allclose(value, results["results"]["linear/features/class/accuracy"])
+    np.testing.assert_allclose(found["train/loss"][-1][1], results["training"]["loss"], rtol=1e-6)
+
+
+def test_geometry_is_measured_while_training_and_after(
+    finished: tuple[Path, dict[str, Any]],
+) -> None:
+    _, results = finished
+    assert [record["step"] for record in results["geometry_history"]] == [2, 4, 6]
+    for record in results["geometry_history"]:
+        assert -4 < record["projections/uniformity"] < 0
+        assert 0 < record["projections/penalty_entropy"] < np.log(254)
+    for layer in ("features", "projection_1", "projection_2"):
+        assert 1 <= results["results"][f"geometry/{layer}/effective_rank"] <= 64
+    assert results["results"]["untrained/geometry/features/alignment"] > 0
+
+
+def test_measuring_changes_nothing_in_the_training(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    without = run(tmp_path / "run", measure_images=0, heads="")
+    assert without["weights_sha256"] == finished[1]["weights_sha256"]
+    assert without["geometry_history"] == []
+    rarely = run(tmp_path / "rarely", measure_every=5, heads="")
+    assert [record["step"] for record in rarely["geometry_history"]] == [2, 6]
+
+
+def test_scheduled_hyperparameters_change_the_training_and_are_logged(tmp_path: Path) -> None:
+    options = {"loss": "nt_xent", "heads": "", "measure_images": 0}
+    results = run(tmp_path / "run", temperature="linear:1.0:0.1", **options)
+    assert "temperature=linear:1.0:0.1" in results["setup"]["loss"]
+    logged = scalars(tmp_path / "run" / "tensorboard")["optimization/temperature"]
+    np.testing.assert_allclose([value for _, value in logged], [0.7, 0.4, 0.1], rtol=1e-5)
+    start = run(tmp_path / "start", temperature=1.0, **options)
+    assert start["weights_sha256"] != results["weights_sha256"]
+    # The step that makes the first log used progress 0 and 1/6.
+    built = build(Config.make(**SMALL, loss="nt_xent", temperature="linear:1.0:0.1"))
+    assert built.model.progress(tf.constant(3, tf.int64)) == 0.5
+
+
+def test_a_warning_is_told_at_once_and_at_the_end(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    values = {"loss": "hypersphere_prior", "distribution_weight": 0}
+    results = run(tmp_path / "run", steps=40, log_every=10, heads="", **values)
+    assert "distribution_weight is 0, so nothing keeps images apart" in results["warning"]
+    told = capfd.readouterr()
+    # At once, and again in the end.
+    assert f"Warning: {results['warning']}" in told.err
+    assert f"Warning: {results['warning']}" in told.out
+
+
+def test_measuring_divergence_is_a_sentence(bit_data: DataSet) -> None:
+    built = build(Config.make(**SMALL), bit_data)
+    measure = build_measure(built, 16)
+    log = GeometryLog(measure, NoBoard(), 1, lambda *_: None, "Do this.")  # type: ignore[arg-type]
+    log.on_start(0, 6)
+    log.on_log(1, {"loss": 1.0})
+    built.model.projection_head.trainable_variables[0].assign(
+        built.model.projection_head.trainable_variables[0] * np.nan
+    )
+    with pytest.raises(UserError, match=r"not finite numbers at step 2: .*Do this\."):
+        log.on_log(2, {"loss": 1.0})
+
+
+class NoBoard:
+    """Takes what would be written, and forgets it."""
+
+    def scalars(self, *_: Any) -> None:
+        """Nothing."""
+
+    def histogram(self, *_: Any) -> None:
+        """Nothing."""
+
+
+HEALTHY = {"projections/uniformity": -2.0, "projections/effective_rank": 20.0}
+
+
+@pytest.mark.parametrize(
+    ("values", "loss", "measures", "message"),
+    [
+        ({"loss": "nt_xent"}, 4.0, {}, None),
+        ({"loss": "nt_xent"}, 4.76, {}, None),
+        # At a high temperature every value is close to that of equal projections.
+        ({"loss": "nt_xent", "temperature": 20.0}, np.log(127) - 0.04, {}, None),
+        (
+            {"loss": "nt_xent"},
+            np.log(127),
+            {},
+            r"^nothing lowers the loss at step 50 \(loss 4.844, that of equal projections\)",
+        ),
+        (
+            {"loss": "nt_xent"},
+            4.0,
+            {"projections/uniformity": -0.04},
+            r"^the projections have collapsed at step 50 \(uniformity -0.040\)",
+        ),
+        (
+            {"loss": "nt_xent"},
+            4.0,
+            {"projections/effective_rank": 1.05},
+            r"\(effective rank 1.05 of 64\). No single cause is evident; try a lower "
+            r"--learning_rate or a lower --temperature",
+        ),
+        ({"loss": "triplet", "mining": "hard"}, 0.2, {}, "mining=hard from the start"),
+        (
+            {"loss": "align_uniform", "uniformity_weight": 0},
+            0.0,
+            {},
+            "uniformity_weight is 0, so nothing keeps images apart",
+        ),
+        (
+            {"loss": "nt_xent", "learning_rate": 0.1},
+            np.log(127),
+            {},
+            "a learning rate of 0.1, where 0.001 is usual",
+        ),
+        (
+            {"loss": "simple", "distribution_weight": 0.1},
+            -0.9,
+            {},
+            "try a lower --learning_rate or a higher --distribution_weight",
+        ),
+    ],
+)
+def test_a_collapse_is_recognised_and_its_cause_named(
+    values: dict[str, Any],
+    loss: float,
+    measures: dict[str, float],
+    message: str | None,
+    bit_data: DataSet,
+) -> None:
+    built = build(Config.make(**{**SMALL, **values, "steps": 100}), bit_data)
+    diagnose = diagnosis(built)
+    assert diagnose(9, {"loss": loss}, {**HEALTHY, **measures}) is None  # too early to tell
+    found = diagnose(50, {"loss": loss}, {**HEALTHY, **measures})
+    if message is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert re.search(message, found)
+
+
+def test_a_finished_run_is_restored(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    workdir, results = finished
+    restored = restore_run(workdir)
+    from ssl_keras.run.checkpoints import weights_digest
+
+    assert weights_digest(restored.model.variables) == results["weights_sha256"]
+    with pytest.raises(UserError, match="does not exist: give the directory of a finished run"):
+        restore_run(tmp_path / "none")
+    (tmp_path / "some").mkdir()
+    with pytest.raises(UserError, match="is not the directory of a run"):
+        restore_run(tmp_path / "some")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("results.json", None, "is not finished: it has no results.json"),
+        ("results.json", "{", "results.json cannot be read: .*; repeat the run"),
+        ("config.json", "[", "config.json cannot be read"),
+    ],
+)
+def test_a_damaged_run_is_refused(
+    finished: tuple[Path, dict[str, Any]],
+    tmp_path: Path,
+    name: str,
+    content: str | None,
+    message: str,
+) -> None:
+    workdir, _ = finished
+    copy = tmp_path / "copy"
+    shutil.copytree(workdir, copy)
+    (copy / name).unlink()
+    if content is not None:
+        (copy / name).write_text(content)
+    with pytest.raises(UserError, match=message):
+        restore_run(copy)
+
+
+def test_other_weights_than_those_measured_are_refused(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    workdir, _ = finished
+    copy = tmp_path / "copy"
+    shutil.copytree(workdir, copy)
+    results = json.loads((copy / "results.json").read_text())
+    (copy / "results.json").write_text(json.dumps({**results, "weights_sha256": "0"}))
+    with pytest.raises(UserError, match="are not those that the results of the run were measured"):
+        restore_run(copy)
+    for file in (copy / "checkpoints").glob("*.data*"):
+        file.write_bytes(b"torn")
+    with pytest.raises(UserError, match=r"No checkpoint in .* can be read"):
+        restore_run(copy)
+
+
+def test_two_runs_with_one_seed_are_identical(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    workdir, results = finished
+    again = run(tmp_path / "again")
+    assert comparable(again) == comparable(results)
+    assert (tmp_path / "again" / "flags.txt").read_text() == (workdir / "flags.txt").read_text()
+    other = run(tmp_path / "other", seed=1)
+    assert other["weights_sha256"] != results["weights_sha256"]
+
+
+def test_flags_txt_replays_the_run(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    from ssl_keras.cli import flags
+
+    workdir, results = finished
+    config = flags.parse(
+        ["program", f"--flagfile={workdir / 'flags.txt'}", f"--workdir={tmp_path / 'replay'}"],
+        flags.define(),
+    )
+    assert comparable(train_and_evaluate(config)) == comparable(results)
+
+
+def test_saved_model_gives_the_features_that_were_evaluated(
+    finished: tuple[Path, dict[str, Any]], data_dir: str
+) -> None:
+    workdir, _ = finished
+    built = restore_run(workdir)
+    images = compose_images(built.data.test.images[:9], built.data.test.bits[:9])
+    expected = [layer.numpy() for layer in built.model.representations(images)]
+    loaded = tf.saved_model.load(str(workdir / "saved_model"))
+    found = loaded.signatures["representations"](images=images)
+    for name, values in zip(("features", "projection_1", "projection_2"), expected, strict=True):
+        np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-5)
+    with tf.GradientTape() as tape:
+        value = tf.reduce_sum(loaded.representations(images)["features"] ** 2)
+    gradients = tape.gradient(value, loaded.trainable_variables)
+    assert sum(gradient is not None for gradient in gradients) >= 12
+
+
+@pytest.mark.parametrize("layers", [0, 3])
+def test_every_depth_of_the_head_runs(layers: int, tmp_path: Path) -> None:
+    results = run(tmp_path / "run", projection_layers=layers, steps=2, heads="knn")["results"]
+    layers = {name.split("/")[1] for name in results if name.startswith("knn/")}
+    assert layers == {"features", *(f"projection_{i + 1}" for i in range(layers))}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"views": "mixup", "mixup_kind": "geometric", "mixup_extra_channels": True},
+        {"views": "augment,mixup,dropout", "mixup_kind": "binary", "mixed_precision": "bfloat16"},
+    ],
+    ids=str,
+)
+def test_views_and_data_sets_run(values: dict[str, Any], tmp_path: Path) -> None:
+    results = run(tmp_path / "run", heads="linear,knn", steps=2, knn_k=3, **values)
+    target = next(iter(results["data"]["targets"]))
+    assert f"linear/features/{target}/accuracy" in results["results"]
+    assert np.isfinite(results["training"]["loss"])
+
+
+def test_unlabelled_data_trains_with_probes_and_heads_off(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (100, 16, 16, 3)).astype(np.uint8)
+    np.savez(tmp_path / "mine.npz", x=images)
+    results = run(
+        tmp_path / "run", dataset="plain", num_bits=None, source=f"npz:{tmp_path / 'mine.npz'}"
+    )
+    assert {key.split("/")[-3] for key in results["results"]} == {"geometry"}
+    assert not any("tolerance" in key for key in results["results"])
+    assert (tmp_path / "run" / "saved_model").is_dir()
+    output = capfd.readouterr().out
+    assert output.count("no labels") == 2  # the banner and one notice
+
+
+def test_other_axes_run_together(tmp_path: Path) -> None:
+    results = run(
+        tmp_path / "run",
+        dataset="plain",
+        num_bits=None,
+        loss="decoupled_nt_xent",
+        temperature=0.5,
+        optimizer="lamb",
+        learning_rate_scaling="sqrt",
+        learning_rate=1e-4,
+        warmup_epochs=0.01,
+        weight_decay=1e-4,
+        steps_per_execution=4,
+        mixed_precision="bfloat16",
+        heads="",
+    )
+    assert results["results"] == {}
+    assert results["training"]["step"] == 6
+    assert "linear_probe/bits/accuracy" not in results["training"]
+
+
+def test_quiet_says_where_the_run_is_and_nothing_else(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path / "run", heads="knn", quiet=True)
+    assert capfd.readouterr().out == f"{tmp_path / 'run'}\n"
+
+
+def test_logs_as_json_are_the_history_and_the_results(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    results = run(tmp_path / "run", heads="knn", log_json=True)
+    *logs, last = map(json.loads, capfd.readouterr().out.splitlines())
+    assert all(log.pop("images_per_second") > 0 for log in logs)
+    assert logs == results["history"]
+    assert last == {"workdir": str(tmp_path / "run"), "results": results["results"]}
+    assert "quiet" not in results["config"]
+
+
+def test_what_was_trained_in_low_precision_is_measured_in_float32(tmp_path: Path) -> None:
+    results = run(tmp_path / "run", heads="knn", mixed_precision="bfloat16")
+    assert results["engine"]["precision"] == "bfloat16"
+    assert results["setup"]["precision"].startswith("mixed_bfloat16")
+    restored = restore_run(tmp_path / "run")
+    assert {layer.compute_dtype for layer in restored.model.encoder.layers} == {"float32"}
+    record = evaluate_run(tmp_path / "run", make_evaluators({"heads": "knn"}))
+    assert record["results"] == results["results"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"batch_size": 4001}, "batch_size is 4001, but .* has 4000 training images"),
+        ({"knn_k": 4001}, "knn_k is 4001, but there are 4000 training images"),
+        (
+            {"loss": "hard_contrastive", "num_negatives": 127},
+            "num_negatives is 127, but in a batch of 64 images each view has 126 negatives",
+        ),
+        (
+            {"loss": "supcon", "positive_target": "digit"},
+            r"needs labels of the target 'digit', but the data has none \(it has class, bits\)",
+        ),
+        ({"color_strength": 0.5}, "color_strength needs images with 3 channels; these have 1"),
+        ({"image_size": 16, "blur": 0.5}, "blur has a kernel of a tenth of the image height"),
+        ({"warmup_epochs": 2.0}, "are 124 steps, but only 6 are trained"),
+        ({"source": "mnist_6k"}, "Did you mean 'mnist_5k'"),
+    ],
+)
+def test_what_does_not_fit_the_data_is_refused_before_anything_is_written(
+    values: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        run(tmp_path / "run", **values)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_non_finite_loss_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"The loss was not a finite number in step \d+"):
+        run(tmp_path / "run", optimizer="sgd", learning_rate=1e30, loss="gaussian_prior")
+    assert not (tmp_path / "run" / "results.json").exists()
+
+
+def test_every_setting_reaches_the_model(bit_data: DataSet) -> None:
+    built = build(
+        Config.make(
+            **{**SMALL, "steps": 100},
+            kernel_l2=0.25,
+            jit="on",
+            steps_per_execution=3,
+            learning_rate=0.5,
+            learning_rate_scaling="linear",
+            learning_rate_decay="linear",
+            warmup_epochs=10 / (4000 // 64),
+            probe_learning_rate=0.125,
+            optimizer="sgd",
+            momentum=0.25,
+            weight_decay=0.75,
+            projection_batch_norm="all",
+            projection_hidden_dim=48,
+            projection_dim=24,
+            crop_area_min=0.25,
+            flip=True,
+            mixed_precision="bfloat16",
+            seed=9,
+        ),
+        bit_data,
+    )
+    model = built.model
+    assert model.kernel_l2 == 0.25
+    assert model.jit_compile is True
+    assert model.steps_per_execution == 3
+    assert model.seed == model.augmenter.seed == 9
+    assert model.optimizer.momentum == 0.25
+    assert model.optimizer.weight_decay == 0.75
+    peak = 0.5 * 64 / 256
+    rates = [float(built.schedule(step)) for step in (5, 10, 55, 100)]
+    np.testing.assert_allclose(rates, [peak / 2, peak, peak / 2, 0.0], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(float(model.optimizer._learning_rate(10)), peak, rtol=1e-6)
+    np.testing.assert_allclose(float(model.probe_optimizer._learning_rate(10)), 0.125, rtol=1e-6)
+    widths = [v.shape for v in model.projection_head.trainable_variables if len(v.shape) == 2]
+    assert widths == [(32, 48), (48, 24)]
+    assert sum("gamma" in v.path for v in model.projection_head.trainable_variables) == 2
+    assert [layer.describe() for layer in model.augmenter.chain.layers] == [
+        "crop to 0.25 of the area",
+        "flip with probability 0.5",
+    ]
+    for variable in model.learned_variables:
+        assert model.optimizer._use_weight_decay(variable) == (len(variable.shape) > 1)
+    assert model.encoder.layers[1].compute_dtype == "bfloat16"
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "lamb"])
+def test_every_optimizer_builds_without_decay(optimizer: str, bit_data: DataSet) -> None:
+    built = build(Config.make(**SMALL, optimizer=optimizer, weight_decay=0), bit_data)
+    assert not built.model.optimizer.weight_decay
+
+
+def test_the_model_counts_the_steps_whatever_the_execution(bit_data: DataSet) -> None:
+    from ssl_keras.run import loop
+
+    built = build(Config.make(**SMALL, steps_per_execution=4), bit_data)
+    batches = bit_data.train.training_batches(64, seed=0, num_steps=6)
+    wait = loop.train(built.model, batches, total_steps=6, steps_per_execution=4, log_every=2)
+    assert wait is None
+    assert int(built.model.step) == 6
+
+
+def test_evaluation_that_moves_the_model_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ssl_keras.methods.simclr import SimCLR
+
+    def careless(self: SimCLR, images: tf.Tensor) -> list[tf.Tensor]:
+        return [self.encoder(images, training=True)] * 3
+
+    monkeypatch.setattr(SimCLR, "representations", careless)
+    with pytest.raises(RuntimeError, match="changed the weights or batch-norm statistics"):
+        run(tmp_path / "run", heads="knn")
+
+
+def test_images_with_extra_channels_and_smaller_views(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (200, 24, 24, 4)).astype(np.uint8)
+    np.savez(tmp_path / "data.npz", images=images, labels=np.arange(200) % 2)
+    source = f"npz:{tmp_path}/data.npz"
+    options: dict[str, Any] = {"source": source, "view_size": 16, "num_bits": 3}
+    results = run(tmp_path / "run", **options, extra_channels_move=False)
+    assert "test images of 16x16x7" in results["setup"]["data set"]
+    assert "colour jitter" in results["setup"]["views"]
+    grey = build(Config.make(**{**SMALL, **options}, image_channels=1))
+    assert "colour" not in grey.model.augmenter.describe()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"view_size": 32}, "view_size is 32, but the images of .* are only 28x28 pixels"),
+        ({"extra_channels_move": False}, "which has no extra channels: leave it out"),
+        ({"image_channels": 3}, "image_channels is 3, but the images of 'mnist_5k' have 1"),
+        (
+            {"dataset": "multi_digit", "num_bits": None, "image_channels": 1},
+            "image_channels has no effect on 'multi_digit'",
+        ),
+    ],
+)
+def test_views_that_do_not_fit_the_images_are_refused(
+    values: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        run(tmp_path / "run", **values)

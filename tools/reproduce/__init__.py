@@ -1,1 +1,0 @@
-"""Experiments that consist of many runs: `python -m tools.reproduce NAME`."""
