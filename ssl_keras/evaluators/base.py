@@ -1,4 +1,4 @@
-"""The contract of a head, and the arrays that it reads."""
+"""The contract of an evaluator, and the arrays that it reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ViewFeatures:
     """Features of two views of some test images.
 
     Attributes:
-        rows: int (images,), which test images.
+        rows: int (images,), indices of the test images.
         first, second: float32 (images, dim).
     """
 
@@ -29,7 +29,7 @@ class ViewFeatures:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The un-augmented inputs that features are of.
+    """The un-augmented inputs of the encoder.
 
     Attributes:
         train, test: rows (integers) -> float32 (rows, height, width, channels): the image in
@@ -49,12 +49,12 @@ class FrozenFeatures:
     Attributes:
         train, test: float32 (examples, dim).
         train_labels, test_labels: target name -> int32, (examples,) or (examples, size).
-        features: target name -> `Target`.
-        views: features of views of some test images, if they were asked for.
-        train_views: float32 (copies, examples, dim), features of augmented training images, if
-            they were asked for.
-        inputs: the images that the features are of, if they can be had.
-        cache: what evaluators have computed from these features and other evaluators may use.
+        targets: target name -> `Target`.
+        views: features of views of some test images, if an evaluator needs them.
+        train_views: float32 (copies, examples, dim), features of views of the training images, if
+            an evaluator needs them.
+        inputs: the encoder's inputs, if they are available.
+        cache: results that evaluators share.
     """
 
     train: np.ndarray
@@ -73,12 +73,12 @@ class FrozenLocations(FrozenFeatures):
     """Features of the locations of one block of a frozen encoder: an example is a location.
 
     Training examples are some locations of some images; test examples are all locations of some
-    images, image by image and row by row. Labels say what is at the pixel at their centre.
+    images, image by image and row by row. Labels are those of the pixel at the centre.
 
     Attributes:
-        grid: where the locations lie in the image.
-        test_rows: int (images,), which test images.
-        local_features: name -> names of the values of its labels.
+        grid: positions of the locations in the image.
+        test_rows: int (images,), indices of the test images.
+        local_targets: name -> `LocalTarget`, with the names of its values.
     """
 
     grid: Grid
@@ -86,39 +86,39 @@ class FrozenLocations(FrozenFeatures):
     local_targets: Mapping[str, LocalTarget]
 
     def maps(self, values: np.ndarray) -> np.ndarray:
-        """Something of every test location (locations, ...), as (images, height, width, ...)."""
+        """Values of all test locations (locations, ...) as (images, height, width, ...)."""
         return values.reshape(len(self.test_rows), *self.grid.shape, *values.shape[1:])
 
 
 class Evaluator(Options):
     """A way to measure frozen features. Its fields are its options."""
 
-    # Whether there is anything to measure without labels.
+    # False if there is something to measure without labels.
     needs_labels: ClassVar[bool] = True
 
     @property
     def num_views(self) -> int:
-        """Of how many test images the head wants features of views."""
+        """Number of test images whose view features this evaluator needs."""
         return 0
 
     @property
     def num_train_views(self) -> int:
-        """Of how many views of every training image the head wants features."""
+        """Number of views of each training image whose features this evaluator needs."""
         return 0
 
     @property
     def num_local_images(self) -> int:
-        """Of how many images of each split the head wants features of locations. If it is above 0,
-        the head is given `FrozenLocations` of every block, and nothing else."""
+        """Number of images of each split whose location features this evaluator needs. Above 0,
+        `evaluate` is called with `FrozenLocations` of every block instead of `FrozenFeatures`."""
         return 0
 
     @property
     def least_train(self) -> int:
-        """How many training images the head needs."""
+        """Least number of training images."""
         return 1
 
     def check(self, num_train: int) -> None:
-        """Refuse options that do not fit `num_train` training images, before anything is trained.
+        """Refuse options that do not fit `num_train` training images, before the training.
 
         Raises:
             UserError: they do not fit.
@@ -128,8 +128,8 @@ class Evaluator(Options):
         """Measure every declared target.
 
         Args:
-            frozen: what to measure.
-            seed: chooses whatever is random (such as a validation split).
+            frozen: the features to measure.
+            seed: of random choices, such as a validation split.
 
         Yields:
             (name, value), such as ("class/accuracy", 0.97) or ("bits/all_right", 0.5).
@@ -139,11 +139,11 @@ class Evaluator(Options):
     def draw(
         self, subjects: Mapping[str, FrozenFeatures], seed: int
     ) -> Iterator[tuple[str, np.ndarray]]:
-        """Show what was measured.
+        """Pictures of measured features.
 
         Args:
-            subjects: what is shown side by side: a name for people, such as "features" or
-                "supervised features", -> what `evaluate` has measured before.
+            subjects: name to show, such as "features" or "supervised features" -> features that
+                `evaluate` has measured before.
             seed: as in `evaluate`.
 
         Yields:
@@ -152,9 +152,9 @@ class Evaluator(Options):
         yield from ()
 
 
-def spread(count: int, wanted: int) -> np.ndarray:
-    """`wanted` of the numbers below `count`, evenly spread, first and last among them; or all."""
-    return np.linspace(0, count - 1, min(wanted, count)).round().astype(np.int64)
+def spread(count: int, number: int) -> np.ndarray:
+    """At most `number` of the indices below `count`, evenly spaced, the first and last included."""
+    return np.linspace(0, count - 1, min(number, count)).round().astype(np.int64)
 
 
 def measured(target: Target, labels: np.ndarray, scores: np.ndarray, seed: int) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""FrozenEncoder features of a model: extraction, and the proof that it changed nothing."""
+"""Extraction of the features of a model: of images, of their views, and of single locations."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from ssl_keras.inputs.composing import compose_images
 from ssl_keras.lazy import tf
 from ssl_keras.networks import Grid
 
-# Features of a split that take more are kept in a file.
+# Features of a split that take more bytes are held in a temporary file.
 IN_MEMORY_BYTES = 2**30
-# Most locations of training images that are kept.
+# Upper limit of the locations of training images.
 TRAIN_LOCATIONS = 20_000
 
 
@@ -47,11 +47,11 @@ def extract(
     Args:
         representations: composed images -> one tensor (batch, dim) for each layer.
         data: the data set.
-        layers: the names of the layers, see `layer_names`.
-        batch_size: images at a time.
-        augmenter: draws the views, see `augmentations.Augmenter`.
-        num_views: of how many test images, evenly spread, features of two views are extracted too.
-        num_train_views: how many views of every training image are extracted too.
+        layers: names of the layers, see `layer_names`.
+        batch_size: images in a batch.
+        augmenter: draws the views, see `views.Augmenter`.
+        num_views: number of test images, evenly spaced, whose features of two views are extracted.
+        num_train_views: number of views of each training image whose features are extracted.
 
     Returns:
         layer name -> `FrozenFeatures`.
@@ -62,38 +62,40 @@ def extract(
         return list(representations(data.inputs(batch)))[: len(layers)]
 
     # Traced once, for batches of any size.
-    of_batch = outputs.get_concrete_function(data.test.batches(batch_size).element_spec)
+    extract_batch = outputs.get_concrete_function(data.test.batches(batch_size).element_spec)
 
-    def of_split(split: Split) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+    def extract_split(split: Split) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
         features: list[np.ndarray] = []
         labels: dict[str, list[np.ndarray]] = {name: [] for name in data.targets}
         done = 0
         for batch in split.batches(batch_size):
-            found = [values.numpy() for values in of_batch(batch)]
-            if not all(np.isfinite(values).all() for values in found):
+            batch_features = [values.numpy() for values in extract_batch(batch)]
+            if not all(np.isfinite(values).all() for values in batch_features):
                 raise UserError(
                     "The features of the model are not finite numbers: the training has diverged; "
                     "lower --learning_rate."
                 )
             features = features or [
-                _array((split.num_examples, *values.shape[1:])) for values in found
+                _empty((split.num_examples, *values.shape[1:])) for values in batch_features
             ]
-            for whole, values in zip(features, found, strict=True):
-                whole[done : done + len(values)] = values
-            done += len(found[0])
+            for array, values in zip(features, batch_features, strict=True):
+                array[done : done + len(values)] = values
+            done += len(batch_features[0])
             for name, parts in labels.items():
                 parts.append(batch["labels"][name].numpy())
         return features, {name: np.concatenate(parts) for name, parts in labels.items()}
 
-    (train, train_labels), (test, test_labels) = of_split(data.probing), of_split(data.test)
+    train, train_labels = extract_split(data.probing)
+    test, test_labels = extract_split(data.test)
     views: list[ViewFeatures | None] = [None] * len(layers)
     if num_views:
-        found = extract_views(representations, data, layers, augmenter, num_views, batch_size)
-        views = list(found.values())
+        by_layer = extract_views(representations, data, layers, augmenter, num_views, batch_size)
+        views = list(by_layer.values())
     train_views: list[np.ndarray | None] = [None] * len(layers)
     if num_train_views:
-        drawn = _train_views(representations, data, len(layers), augmenter, num_train_views)
-        train_views = list(drawn)
+        train_views = _extract_train_views(
+            representations, data, len(layers), augmenter, num_train_views
+        )
     return {
         layer: FrozenFeatures(
             train[index],
@@ -103,30 +105,30 @@ def extract(
             data.targets,
             views[index],
             train_views[index],
-            inputs_of(data),
+            build_inputs(data),
         )
         for index, layer in enumerate(layers)
     }
 
 
-def _array(shape: tuple[int, ...]) -> np.ndarray:
-    """A float32 array to be filled: in memory, or of a file that ends with it if it is large."""
+def _empty(shape: tuple[int, ...]) -> np.ndarray:
+    """A float32 array to be filled: in memory, or, if it is large, in a temporary file."""
     if 4 * int(np.prod(shape)) <= IN_MEMORY_BYTES:
         return np.empty(shape, np.float32)
     return np.memmap(tempfile.TemporaryFile(), np.float32, "w+", shape=shape)
 
 
-def inputs_of(data: DataSet, batch_size: int = 500) -> Inputs:
-    """The un-augmented inputs of both splits, made when they are asked for."""
+def build_inputs(data: DataSet, batch_size: int = 500) -> Inputs:
+    """The un-augmented inputs of both splits, composed on demand."""
 
-    def of_split(split: Split) -> Callable[[np.ndarray], np.ndarray]:
+    def compose(split: Split) -> Callable[[np.ndarray], np.ndarray]:
         def images(rows: np.ndarray) -> np.ndarray:
             batches = split.chosen(np.asarray(rows), batch_size)
             return np.concatenate([data.inputs(batch).numpy() for batch in batches])
 
         return images
 
-    return Inputs(of_split(data.probing), of_split(data.test), data.image_channels)
+    return Inputs(compose(data.probing), compose(data.test), data.image_channels)
 
 
 def extract_views(
@@ -140,10 +142,10 @@ def extract_views(
     """The features of two views of `num_views` test images at every layer, see `extract`."""
     rows = spread(data.test.num_examples, num_views)
 
-    of_batch = _of_two_views(representations, len(layers), augmenter)
+    extract_batch = _two_view_extractor(representations, len(layers), augmenter)
     parts: list[list[np.ndarray]] = [[] for _ in layers]
     for step, batch in enumerate(data.test.chosen(rows, batch_size)):
-        for part, values in zip(parts, of_batch(batch, tf.constant(step)), strict=True):
+        for part, values in zip(parts, extract_batch(batch, tf.constant(step)), strict=True):
             part.append(values.numpy())
     return {
         layer: ViewFeatures(rows, *np.concatenate(part, axis=1))
@@ -151,21 +153,21 @@ def extract_views(
     }
 
 
-def _of_two_views(
+def _two_view_extractor(
     representations: Callable[[Any], Sequence[Any]], num_layers: int, augmenter: Any
 ) -> Callable[[Mapping[str, Any], Any], list[Any]]:
-    """(batch, number of the draws) -> (2, batch, dim) for each layer."""
+    """A function (batch, step that seeds the views) -> (2, batch, dim) for each layer."""
 
     @tf.function(reduce_retracing=True)
-    def of_batch(batch: Mapping[str, Any], step: Any) -> list[Any]:
+    def extract_batch(batch: Mapping[str, Any], step: Any) -> list[Any]:
         views, bits, _ = augmenter.two_views(batch["image"], step, batch.get("bits"))
         outputs = list(representations(compose_images(views, bits)))[:num_layers]
         return [tf.stack(tf.split(output, 2)) for output in outputs]
 
-    return of_batch
+    return extract_batch
 
 
-def _train_views(
+def _extract_train_views(
     representations: Callable[[Any], Sequence[Any]],
     data: DataSet,
     num_layers: int,
@@ -174,21 +176,21 @@ def _train_views(
     batch_size: int = 500,
 ) -> list[np.ndarray]:
     """Features of `count` views of every training image: (count, examples, dim) for each layer."""
-    of_batch = _of_two_views(representations, num_layers, augmenter)
-    found: list[np.ndarray] = []
+    extract_batch = _two_view_extractor(representations, num_layers, augmenter)
+    features: list[np.ndarray] = []
     step = 0
     for first in range(0, count, 2):
         done = 0
         for batch in data.probing.batches(batch_size):
-            outputs = [values.numpy() for values in of_batch(batch, tf.constant(step))]
-            found = found or [
-                _array((count, data.train.num_examples, values.shape[2])) for values in outputs
+            outputs = [values.numpy() for values in extract_batch(batch, tf.constant(step))]
+            features = features or [
+                _empty((count, data.train.num_examples, values.shape[2])) for values in outputs
             ]
             end = done + outputs[0].shape[1]
-            for whole, values in zip(found, outputs, strict=True):
-                whole[first : first + 2, done:end] = values[: count - first]
+            for array, values in zip(features, outputs, strict=True):
+                array[first : first + 2, done:end] = values[: count - first]
             step, done = step + 1, end
-    return found
+    return features
 
 
 def extract_local(
@@ -198,50 +200,51 @@ def extract_local(
     num_images: int,
     batch_size: int = 100,
 ) -> dict[str, FrozenLocations]:
-    """Features of locations, un-augmented, in inference mode, and what lies at their centres.
+    """Features of locations, un-augmented, in inference mode, with the labels at their centres.
 
-    Of each split at most `num_images` images, evenly spread: of test images every location, of
-    training images at most `TRAIN_LOCATIONS`, drawn at random, the same ones for every encoder.
+    Each split contributes at most `num_images` images, evenly spaced: test images with every
+    location, training images with at most `TRAIN_LOCATIONS` in all, drawn at random, the same ones
+    for every encoder.
 
     Args:
         blocks: composed images -> one tensor (batch, height, width, dim) for each of `grids`.
         data: the data set.
-        grids: name of the block -> where its locations lie.
+        grids: name of the block -> positions of its locations in the image.
         num_images: see above.
-        batch_size: images at a time.
+        batch_size: images in a batch.
 
     Returns:
         name of the block -> `FrozenLocations`.
     """
 
     @tf.function(reduce_retracing=True)
-    def of_batch(batch: Mapping[str, Any]) -> list[Any]:
+    def extract_batch(batch: Mapping[str, Any]) -> list[Any]:
         return [tf.cast(values, tf.float32) for values in blocks(data.inputs(batch))]
 
-    def of_split(
-        split: Split, rows: np.ndarray, kept: Sequence[np.ndarray]
+    def extract_split(
+        split: Split, rows: np.ndarray, locations: Sequence[np.ndarray]
     ) -> tuple[list[np.ndarray], list[dict[str, np.ndarray]]]:
-        """Features and labels of the locations `kept` of each block."""
+        """Features and labels of `locations`: for each block, sorted indices over all images."""
         features: list[np.ndarray] = []
         done = 0
         for batch in split.chosen(rows, batch_size):
-            found = [values.numpy() for values in of_batch(batch)]
+            outputs = [values.numpy() for values in extract_batch(batch)]
             features = features or [
-                _array((len(own), values.shape[3])) for own, values in zip(kept, found, strict=True)
+                _empty((len(indices), values.shape[3]))
+                for indices, values in zip(locations, outputs, strict=True)
             ]
-            for whole, own, values in zip(features, kept, found, strict=True):
+            for array, indices, values in zip(features, locations, outputs, strict=True):
                 size = int(np.prod(values.shape[1:3]))
-                first, last = np.searchsorted(own, (done * size, (done + len(values)) * size))
+                first, last = np.searchsorted(indices, (done * size, (done + len(values)) * size))
                 flat = values.reshape(-1, values.shape[3])
-                whole[first:last] = flat[own[first:last] - done * size]
-            done += len(found[0])
+                array[first:last] = flat[indices[first:last] - done * size]
+            done += len(outputs[0])
         maps = data.locations(split, rows)
         labels = []
-        for own, grid in zip(kept, grids.values(), strict=True):
+        for indices, grid in zip(locations, grids.values(), strict=True):
             y, x = grid.centres()
-            labels.append(
-                {n: m[:, y[:, None], x].reshape(-1)[own].astype(np.int32) for n, m in maps.items()}
-            )
+            at_centres = {name: map[:, y[:, None], x].reshape(-1) for name, map in maps.items()}
+            labels.append({n: v[indices].astype(np.int32) for n, v in at_centres.items()})
         return features, labels
 
     splits = (data.probing, data.test)
@@ -252,8 +255,8 @@ def extract_local(
         np.sort(generator.permutation(len(train_rows) * size)[:TRAIN_LOCATIONS]) for size in sizes
     ]
     every = [np.arange(len(test_rows) * size) for size in sizes]
-    train, train_labels = of_split(data.probing, train_rows, drawn)
-    test, test_labels = of_split(data.test, test_rows, every)
+    train, train_labels = extract_split(data.probing, train_rows, drawn)
+    test, test_labels = extract_split(data.test, test_rows, every)
     return {
         name: FrozenLocations(
             train[index],
@@ -264,7 +267,7 @@ def extract_local(
                 key: class_target(key, train_labels[index][key], len(target.values))
                 for key, target in data.local_targets.items()
             },
-            inputs=inputs_of(data),
+            inputs=build_inputs(data),
             grid=grid,
             test_rows=test_rows,
             local_targets=data.local_targets,
@@ -278,7 +281,7 @@ def extract_pixels(
 ) -> dict[str, FrozenLocations]:
     """The control of `extract_local`: the pixels around each location, for "block_1" as "pixels_1".
 
-    Arguments as there; see `patches`.
+    Arguments as in `extract_local`; see `patches`.
     """
 
     def blocks(images: Any) -> list[Any]:
@@ -289,10 +292,10 @@ def extract_pixels(
 
 
 def patches(images: Any, grid: Grid) -> Any:
-    """Squares of pixels around the centres of locations, with the stride of the grid as their side.
+    """Square patches of pixels around the centres of locations; their side is the grid's stride.
 
-    A side of s reaches from s // 2 before the centre to (s - 1) // 2 after it. Beyond its borders
-    the image goes on with the values at its edges.
+    A patch of side s reaches from s // 2 before the centre to (s - 1) // 2 after it. The image is
+    padded with the values at its edges.
 
     Args:
         images: (batch, height, width, channels).
@@ -307,8 +310,8 @@ def patches(images: Any, grid: Grid) -> Any:
         np.clip(centres[:, None] + around, 0, size - 1).ravel()
         for centres, size in zip(grid.centres(), images.shape[1:3], strict=True)
     )
-    found = tf.gather(tf.gather(images, rows, axis=1), columns, axis=2)
+    pixels = tf.gather(tf.gather(images, rows, axis=1), columns, axis=2)
     height, width, channels = *grid.shape, images.shape[3]
-    cells = tf.reshape(found, (-1, height, side, width, side, channels))
+    cells = tf.reshape(pixels, (-1, height, side, width, side, channels))
     cells = tf.transpose(cells, (0, 1, 3, 2, 4, 5))
     return tf.reshape(cells, (-1, height, width, side * side * channels))

@@ -19,7 +19,7 @@ from ssl_keras.errors import UserError
 from ssl_keras.evaluators import Baseline, Evaluator
 from ssl_keras.evaluators.base import FrozenFeatures, FrozenLocations, measured
 from ssl_keras.evaluators.decoder import reconstruction_errors
-from ssl_keras.evaluators.extraction import extract, extract_local, extract_pixels, inputs_of
+from ssl_keras.evaluators.extraction import extract, extract_local, extract_pixels, build_inputs
 from ssl_keras.methods.autoencoder import Autoencoder
 from ssl_keras.networks import block_outputs
 from ssl_keras.run import environment, messages, run_directory, tables
@@ -110,7 +110,7 @@ def trained_features(
             values |= {f"{tables.ONLINE}/features/{name}/{k}": v for k, v in found.items()}
     if isinstance(model, Autoencoder):
         counts = (data.train.num_examples, data.test.num_examples)
-        errors = reconstruction_errors(model.reconstruct, inputs_of(data), *counts)
+        errors = reconstruction_errors(model.reconstruct, build_inputs(data), *counts)
         values |= {f"reconstruction/features/{name}": value for name, value in errors.items()}
     return dataclasses.replace(subject, values=values)
 

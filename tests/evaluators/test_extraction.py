@@ -102,7 +102,7 @@ def test_large_features_are_kept_in_a_file(
 
 
 def test_inputs_are_the_composed_images(bit_data: DataSet) -> None:
-    inputs = extraction.inputs_of(bit_data, batch_size=3)
+    inputs = extraction.build_inputs(bit_data, batch_size=3)
     rows = np.array([7, 0, 999, 3])
     expected = compose_images(bit_data.test.images[rows], bit_data.test.bits[rows])
     np.testing.assert_array_equal(inputs.test(rows), expected)
