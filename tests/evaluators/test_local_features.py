@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from ssl_keras.evaluators.local_targets import LocalFeatures, balanced, by_position, clusters
 
 from ssl_keras import datasets, evaluate, pictures
 from ssl_keras.config import Config, make_evaluators
@@ -18,6 +17,7 @@ from ssl_keras.datasets.base import DataSet, LocalTarget
 from ssl_keras.errors import UserError
 from ssl_keras.evaluators.base import FrozenLocations
 from ssl_keras.evaluators.extraction import extract_local, extract_pixels, patches
+from ssl_keras.evaluators.local_features import LocalFeatures, balanced, by_position, clusters
 from ssl_keras.networks import Grid
 from ssl_keras.run import evaluate_run, train_and_evaluate
 
