@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ssl_keras.losses import functional
+from ssl_keras.losses import functional, streaming
 from ssl_keras.losses.base import Loss, gather
 from ssl_keras.options import Scheduled, option
 
@@ -52,12 +52,17 @@ class AlignUniform(Loss):
         return self.alignment_weight, self.uniformity_weight
 
     def terms(
-        self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
+        self,
+        projections_1: Any,
+        projections_2: Any,
+        labels: Any,
+        seed: Any,
+        implementation: str = "auto",
     ) -> tuple[Any, Any]:
         views_1, views_2 = functional.normalize(projections_1), functional.normalize(projections_2)
         uniformities = []
         for views in (gather(views_1), gather(views_2)):
-            tiled = self.is_tiled(views.shape[0], views.shape[0])
+            tiled = streaming.is_tiled(implementation, views.shape[0], views.shape[0])
             uniformities.append(functional.log_mean_potential(views, self.t, tiled))
         alignment = functional.powered_distance(views_1, views_2, self.alpha)
         return alignment, (uniformities[0] + uniformities[1]) / 2.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from typing import Any, ClassVar, Self
 from ssl_keras import schedules
 from ssl_keras.errors import UserError
 from ssl_keras.lazy import tf
-from ssl_keras.losses import streaming
-from ssl_keras.losses.pairs import Pairs, StreamedPairs, compare
+from ssl_keras.losses import functional, streaming
+from ssl_keras.losses.pairs import StreamedPairs, compare
 from ssl_keras.options import Options, is_scheduled
 
 IMPLEMENTATIONS = ("auto", "dense", "tiled")
@@ -34,18 +33,6 @@ def gather(tensor: Any) -> Any:
     return gathered
 
 
-def compare_globally(views_1: Any, views_2: Any, both_kinds: bool = True) -> Pairs:
-    """The pairs of this replica's anchors with the views of all replicas, see `pairs.compare`."""
-    return compare(
-        views_1,
-        views_2,
-        keys_1=gather(views_1),
-        keys_2=gather(views_2),
-        first_row=first_row(tf.shape(views_1)[0]),
-        both_kinds=both_kinds,
-    )
-
-
 def first_row(batch: Any) -> Any:
     """Position in the global batch of this replica's first image, `batch` images a replica."""
     context = tf.distribute.get_replica_context()
@@ -54,19 +41,39 @@ def first_row(batch: Any) -> Any:
     return tf.cast(context.replica_id_in_sync_group, tf.int32) * batch
 
 
-def stream_globally(
-    views_1: Any, views_2: Any, both_kinds: bool = True, unit_rows: bool = True
-) -> StreamedPairs:
-    """Like `compare_globally`, in tiles."""
-    return StreamedPairs(
-        views_1,
-        views_2,
-        gather(views_1),
-        gather(views_2),
-        first_row(tf.shape(views_1)[0]),
-        both_kinds,
-        unit_rows,
-    )
+def build_pairs(
+    views_1: Any,
+    views_2: Any,
+    both_kinds: bool = True,
+    unit_rows: bool = True,
+    implementation: str = "dense",
+) -> Any:
+    """The pairs of this replica's anchors with the views of all replicas.
+
+    Args:
+        views_1, views_2: float32 (batch, dim).
+        both_kinds: whether anchors are compared with both kinds of views.
+        unit_rows: whether no row is longer than 1.
+        implementation: see `Loss.parts`; losses that need single products take "dense".
+
+    Returns:
+        `Pairs`, or `StreamedPairs` if they are computed in tiles.
+    """
+    keys_1, keys_2 = gather(views_1), gather(views_2)
+    rows = views_1.shape[0] and 2 * views_1.shape[0]
+    columns = keys_1.shape[0] and (2 if both_kinds else 1) * keys_1.shape[0]
+    position = first_row(tf.shape(views_1)[0])
+    if streaming.is_tiled(implementation, rows, columns):
+        return StreamedPairs(views_1, views_2, keys_1, keys_2, position, both_kinds, unit_rows)
+    return compare(views_1, views_2, keys_1, keys_2, position, both_kinds)
+
+
+def normalized_pairs(
+    projections_1: Any, projections_2: Any, both_kinds: bool = True, implementation: str = "dense"
+) -> Any:
+    """`build_pairs` of normalised projections."""
+    views_1, views_2 = functional.normalize(projections_1), functional.normalize(projections_2)
+    return build_pairs(views_1, views_2, both_kinds, implementation=implementation)
 
 
 @dataclass(frozen=True)
@@ -84,15 +91,8 @@ class Loss(Options):
     returned values is the loss of the global batch: negatives and priors span all replicas.
     """
 
-    # Whether the loss can go over its pairs in tiles, and whether it is to: see `parts`.
+    # Whether the loss can be computed in tiles. `terms` then takes `implementation`, see `parts`.
     streams: ClassVar[bool] = False
-    implementation: ClassVar[str] = "auto"
-
-    def is_tiled(self, rows: Any, columns: Any) -> bool:
-        """Whether products of so many rows and columns are computed in tiles."""
-        if not self.streams or self.implementation == "dense":
-            return False
-        return self.implementation == "tiled" or streaming.is_better(rows, columns)
 
     @property
     def weights(self) -> tuple[Any, Any]:
@@ -111,9 +111,10 @@ class Loss(Options):
 
     def at(self, progress: Any) -> Self:
         """This loss with its scheduled hyperparameters at a progress in [0, 1] of the training."""
-        current = copy.copy(self)
-        for name, schedule in self.schedules.items():
-            object.__setattr__(current, name, schedule.at(progress))
+        values = {name: schedule.at(progress) for name, schedule in self.schedules.items()}
+        # Made without validation, which takes no tensors.
+        current = object.__new__(type(self))
+        vars(current).update(vars(self) | values)
         return current
 
     def check(self, num_images: int, features: Collection[str]) -> None:
@@ -157,8 +158,10 @@ class Loss(Options):
                 f"{shapes[0]} and {shapes[1]}."
             )
         current = self.at(progress)
-        object.__setattr__(current, "implementation", implementation)
-        alignment, distribution = current.terms(projections_1, projections_2, labels, seed)
+        options = {"implementation": implementation} if self.streams else {}
+        alignment, distribution = current.terms(
+            projections_1, projections_2, labels, seed, **options
+        )
         alignment_weight, distribution_weight = current.weights
         return {
             "loss": alignment_weight * alignment + distribution_weight * distribution,
@@ -171,7 +174,8 @@ class Loss(Options):
     ) -> tuple[Any, Any]:
         """(alignment, distribution), each a float32 scalar. Every loss implements this.
 
-        Called on `at(progress)`, so every hyperparameter is a number.
+        Called on `at(progress)`, so every hyperparameter is a number. Losses with `streams` take a
+        further argument `implementation`.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define its terms")
 

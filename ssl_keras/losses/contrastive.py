@@ -10,53 +10,15 @@ from typing import Any, ClassVar
 from ssl_keras.errors import UserError, nearest
 from ssl_keras.lazy import tf
 from ssl_keras.losses import functional
-from ssl_keras.losses.base import Loss, compare_globally, gather, stream_globally
-from ssl_keras.losses.pairs import Pairs, StreamedPairs
+from ssl_keras.losses.base import Loss, gather, normalized_pairs
 from ssl_keras.options import Scheduled, option
 
 NEGATIVES = ("both", "cross")
 DIRECTION = ("both", "one")
 
 
-def normalized_pairs(projections_1: Any, projections_2: Any, both_kinds: bool = True) -> Pairs:
-    """The pairs of normalised projections of this replica with those of all replicas."""
-    views_1, views_2 = functional.normalize(projections_1), functional.normalize(projections_2)
-    return compare_globally(views_1, views_2, both_kinds)
-
-
 @dataclass(frozen=True)
-class SoftmaxLoss(Loss):
-    """Base of the losses that need no more of the pairs than sums of exponentials."""
-
-    streams: ClassVar[bool] = True
-
-    def pairs_of(
-        self, views_1: Any, views_2: Any, both_kinds: bool = True, unit_rows: bool = True
-    ) -> Pairs | StreamedPairs:
-        """The pairs of this replica with those of all replicas, dense or in tiles.
-
-        Args:
-            views_1, views_2: float32 (batch, dim).
-            both_kinds: whether anchors are compared with both kinds of views.
-            unit_rows: whether no row is longer than 1.
-        """
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        rows = views_1.shape[0] and 2 * views_1.shape[0]
-        columns = rows and (2 if both_kinds else 1) * replicas * rows // 2
-        if self.is_tiled(rows, columns):
-            return stream_globally(views_1, views_2, both_kinds, unit_rows)
-        return compare_globally(views_1, views_2, both_kinds)
-
-    def normalized(
-        self, projections_1: Any, projections_2: Any, both_kinds: bool = True
-    ) -> Pairs | StreamedPairs:
-        """`pairs_of` normalised projections."""
-        views = functional.normalize(projections_1), functional.normalize(projections_2)
-        return self.pairs_of(*views, both_kinds)
-
-
-@dataclass(frozen=True)
-class NTXent(SoftmaxLoss):
+class NTXent(Loss):
     """NT-Xent, the loss of SimCLR: find the other view among all views of the batch.
 
         mean_i [ -sim(i, pos(i)) / temperature + log sum_{k != i} exp(sim(i, k) / temperature) ]
@@ -87,6 +49,8 @@ class NTXent(SoftmaxLoss):
     0.0
     """
 
+    streams: ClassVar[bool] = True
+
     temperature: Scheduled = option(0.2, above=0, help="softmax temperature")
     negatives: str = option(
         "both", choices=NEGATIVES, help="views that nt_xent compares an anchor with"
@@ -94,9 +58,15 @@ class NTXent(SoftmaxLoss):
     direction: str = option("both", choices=DIRECTION, help="views that are anchors of nt_xent")
 
     def terms(
-        self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
+        self,
+        projections_1: Any,
+        projections_2: Any,
+        labels: Any,
+        seed: Any,
+        implementation: str = "auto",
     ) -> tuple[Any, Any]:
-        pairs = self.normalized(projections_1, projections_2, self.negatives == "both")
+        both_kinds = self.negatives == "both"
+        pairs = normalized_pairs(projections_1, projections_2, both_kinds, implementation)
         attraction, repulsion = functional.nt_xent_terms(pairs, self.temperature)
         if self.direction == "one":
             first = tf.shape(attraction)[0] // 2
@@ -113,7 +83,7 @@ class NTXent(SoftmaxLoss):
 
 
 @dataclass(frozen=True)
-class Debiased(SoftmaxLoss):
+class Debiased(Loss):
     """Debiased contrastive loss: NT-Xent, corrected for negatives of the anchor's own class.
 
         mean_i [ -s+ / t + log( exp(s+ / t) + Ng ) ]
@@ -141,6 +111,8 @@ class Debiased(SoftmaxLoss):
     1.098612
     """
 
+    streams: ClassVar[bool] = True
+
     temperature: Scheduled = option(0.5, above=0, help="softmax temperature")
     tau_plus: float = option(
         0.1, minimum=0, below=1, help="probability that a negative is of the anchor's class"
@@ -152,9 +124,14 @@ class Debiased(SoftmaxLoss):
         return 0.0
 
     def terms(
-        self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
+        self,
+        projections_1: Any,
+        projections_2: Any,
+        labels: Any,
+        seed: Any,
+        implementation: str = "auto",
     ) -> tuple[Any, Any]:
-        pairs = self.normalized(projections_1, projections_2)
+        pairs = normalized_pairs(projections_1, projections_2, implementation=implementation)
         repulsion = functional.debiased_log_denominator(
             pairs, self.temperature, self.tau_plus, self.concentration
         )
@@ -202,7 +179,7 @@ class HardNegative(Debiased):
 
 
 @dataclass(frozen=True)
-class SupCon(SoftmaxLoss):
+class SupCon(Loss):
     """Supervised contrastive loss: every view of an image of the anchor's class is a positive.
 
         mean_i mean_{p in P(i)} [ -sim(i, p) / t + log sum_{k != i} exp(sim(i, k) / t) ]
@@ -230,6 +207,8 @@ class SupCon(SoftmaxLoss):
     1.2181
     """
 
+    streams: ClassVar[bool] = True
+
     temperature: Scheduled = option(0.1, above=0, help="softmax temperature")
     positive_target: str = option("class", help="target whose labels supcon uses")
 
@@ -244,7 +223,12 @@ class SupCon(SoftmaxLoss):
             )
 
     def terms(
-        self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
+        self,
+        projections_1: Any,
+        projections_2: Any,
+        labels: Any,
+        seed: Any,
+        implementation: str = "auto",
     ) -> tuple[Any, Any]:
         keys = None
         if labels is not None:
@@ -259,7 +243,7 @@ class SupCon(SoftmaxLoss):
                     f"with {images} images."
                 )
             keys = gather(labels)
-        pairs = self.normalized(projections_1, projections_2)
+        pairs = normalized_pairs(projections_1, projections_2, implementation=implementation)
         attraction, repulsion = functional.supcon_terms(pairs, self.temperature, labels, keys)
         return tf.reduce_mean(attraction), tf.reduce_mean(repulsion)
 

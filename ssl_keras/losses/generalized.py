@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 
 from ssl_keras import randomness
 from ssl_keras.lazy import tf
-from ssl_keras.losses import functional, priors
+from ssl_keras.losses import functional, priors, streaming
 from ssl_keras.losses.base import Loss, gather
 from ssl_keras.options import Scheduled, option
 
@@ -61,13 +61,20 @@ class DecoupledNTXent(Loss):
     distribution_weight: Scheduled = option(0.1, minimum=0, help="weight of the distribution term")
 
     def terms(
-        self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
+        self,
+        projections_1: Any,
+        projections_2: Any,
+        labels: Any,
+        seed: Any,
+        implementation: str = "auto",
     ) -> tuple[Any, Any]:
         views_1, views_2 = functional.normalize(projections_1), functional.normalize(projections_2)
         both = tf.concat([views_1, views_2], axis=0)
         keys_1, keys_2 = gather(views_1), gather(views_2)
         keys = None if keys_1 is views_1 else tf.concat([keys_1, keys_2], axis=0)
-        tiled = self.is_tiled(both.shape[0], both.shape[0] if keys is None else keys.shape[0])
+        tiled = streaming.is_tiled(
+            implementation, both.shape[0], (both if keys is None else keys).shape[0]
+        )
         return (
             functional.alignment(views_1, views_2),
             functional.logsumexp_uniformity(both, self.temperature, keys, tiled),

@@ -14,8 +14,8 @@ from typing import Any
 
 from ssl_keras.errors import UserError
 from ssl_keras.lazy import tf
-from ssl_keras.losses.base import Loss
-from ssl_keras.losses.contrastive import normalized_pairs
+from ssl_keras.losses import functional
+from ssl_keras.losses.base import Loss, gather, normalized_pairs
 from ssl_keras.losses.pairs import MASKED, Pairs
 from ssl_keras.options import Scheduled, option
 
@@ -53,9 +53,16 @@ class Simple(Loss):
     def terms(
         self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
     ) -> tuple[Any, Any]:
-        pairs = normalized_pairs(projections_1, projections_2)
-        mean_negative = tf.reduce_mean(pairs.mean_negatives(pairs.products))
-        return -tf.reduce_mean(pairs.positives), mean_negative
+        views_1, views_2 = functional.normalize(projections_1), functional.normalize(projections_2)
+        # The four products of the views of two images sum up to that of the sums of their views.
+        sums = views_1 + views_2
+        total = tf.reduce_sum(sums, axis=0)
+        totals = gather(total[None])
+        products = tf.reduce_sum(total * tf.reduce_sum(totals, axis=0))
+        batch, replicas = tf.shape(sums)[0], tf.shape(totals)[0]
+        count = 2 * batch * tf.maximum(2 * batch * replicas - 2, 1)
+        mean_negative = (products - tf.reduce_sum(tf.square(sums))) / tf.cast(count, tf.float32)
+        return -tf.reduce_mean(tf.reduce_sum(views_1 * views_2, axis=1)), mean_negative
 
     def collapse_value(self, num_images: int, dim: int) -> float:
         return float(self.distribution_weight) - 1.0

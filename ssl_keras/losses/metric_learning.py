@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ssl_keras.lazy import tf
 from ssl_keras.losses import functional
-from ssl_keras.losses.base import Loss, compare_globally, gather
-from ssl_keras.losses.contrastive import SoftmaxLoss, normalized_pairs
+from ssl_keras.losses.base import Loss, build_pairs, gather, normalized_pairs
 from ssl_keras.losses.pairs import Pairs, safe_root
 from ssl_keras.options import option
 
@@ -23,7 +22,7 @@ MINING = ("all", "semi_hard", "hard")
 
 def _plain_pairs(projections_1: Any, projections_2: Any) -> Pairs:
     views_1, views_2 = tf.cast(projections_1, tf.float32), tf.cast(projections_2, tf.float32)
-    return compare_globally(views_1, views_2, both_kinds=False)
+    return build_pairs(views_1, views_2, both_kinds=False)
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class _DotProduct(Loss):
 
 
 @dataclass(frozen=True)
-class NPair(_DotProduct, SoftmaxLoss):
+class NPair(_DotProduct):
     """N-pair loss: a softmax over dot products of projections that are **not** normalised.
 
         mean_i log( 1 + sum_j exp(f_i.f_j - f_i.f_pos(i)) )
@@ -52,11 +51,20 @@ class NPair(_DotProduct, SoftmaxLoss):
     0.0
     """
 
+    streams: ClassVar[bool] = True
+
     def terms(
-        self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
+        self,
+        projections_1: Any,
+        projections_2: Any,
+        labels: Any,
+        seed: Any,
+        implementation: str = "auto",
     ) -> tuple[Any, Any]:
         views = tf.cast(projections_1, tf.float32), tf.cast(projections_2, tf.float32)
-        pairs = self.pairs_of(*views, both_kinds=False, unit_rows=False)
+        pairs = build_pairs(
+            *views, both_kinds=False, unit_rows=False, implementation=implementation
+        )
         attraction, repulsion = functional.nt_xent_terms(pairs, 1.0)
         return tf.reduce_mean(attraction), tf.reduce_mean(repulsion)
 
@@ -83,9 +91,15 @@ class Logistic(NPair):
     """
 
     def terms(
-        self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
+        self,
+        projections_1: Any,
+        projections_2: Any,
+        labels: Any,
+        seed: Any,
+        implementation: str = "auto",
     ) -> tuple[Any, Any]:
-        attraction, repulsion = super().terms(projections_1, projections_2, labels, seed)
+        views = projections_1, projections_2
+        attraction, repulsion = super().terms(*views, labels, seed, implementation)
         return attraction / math.log(2), repulsion / math.log(2)
 
     def collapse_value(self, num_images: int, dim: int) -> float:
@@ -221,7 +235,7 @@ class Margin(Loss):
         # Distances do not depend on the origin, but rounding does: take the mean of all views.
         views = [tf.cast(z, tf.float32) for z in (projections_1, projections_2)]
         center = tf.stop_gradient(tf.reduce_mean(gather(tf.concat(views, axis=0)), axis=0))
-        pairs = compare_globally(views[0] - center, views[1] - center)
+        pairs = build_pairs(views[0] - center, views[1] - center)
         gaps = tf.nn.relu(self.margin - safe_root(pairs.squared_distances))
         distribution = tf.reduce_mean(pairs.mean_negatives(tf.square(gaps)))
         return tf.reduce_mean(pairs.positive_distances), distribution

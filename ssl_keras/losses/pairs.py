@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,6 +122,12 @@ class StreamedPairs:
     both_kinds: bool
     unit_rows: bool
 
+    @functools.cached_property
+    def anchors(self) -> Any:
+        """(2n, dim). Made once: a view that is used three times or more has a gradient whose last
+        bits depend on timing, because TensorFlow's AddN begins with whichever buffer is free."""
+        return tf.concat([self.views_1, self.views_2], axis=0)
+
     @property
     def positives(self) -> Any:
         """See `Pairs`."""
@@ -147,9 +154,8 @@ class StreamedPairs:
         sums = tf.math.unsorted_segment_sum(self.keys_1 + self.keys_2, groups, count)
         sizes = tf.math.unsorted_segment_sum(tf.ones_like(self.keys_1[:, 0]), groups, count)
         others = tf.tile(2.0 * tf.gather(sizes, own) - 1.0, [2])
-        of_class = tf.tile(tf.gather(sums, own), [2, 1])
-        anchors = tf.concat([self.views_1, self.views_2], axis=0)
-        return tf.reduce_sum(anchors * (of_class - anchors), axis=1) / others
+        class_sums = tf.tile(tf.gather(sums, own), [2, 1])
+        return tf.reduce_sum(self.anchors * (class_sums - self.anchors), axis=1) / others
 
     def _log_sums(self, scale: Any, with_positive: bool) -> Any:
         bound = 1.0 if self.unit_rows else None
@@ -165,10 +171,9 @@ class StreamedPairs:
         itself = tf.concat([images, all_images + images], axis=0)
         positive = tf.concat([all_images + images, images], axis=0)
         excluded = itself[:, None] if with_positive else tf.stack([itself, positive], axis=1)
-        anchors = tf.concat([self.views_1, self.views_2], axis=0)
         alone = self.keys_1 is self.views_1 and self.keys_2 is self.views_2
         keys = None if alone else tf.concat([self.keys_1, self.keys_2], axis=0)
-        return streaming.log_sum_exp(anchors, keys, scale, excluded, bound)
+        return streaming.log_sum_exp(self.anchors, keys, scale, excluded, bound)
 
 
 def group(labels: Any) -> Any:

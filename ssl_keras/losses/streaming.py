@@ -145,6 +145,11 @@ def _general(anchors: Any, keys: Any, scale: Any, excluded: Any, bounded: bool) 
     return function(anchors, tf.convert_to_tensor(keys))
 
 
+def is_tiled(implementation: str, rows: Any, columns: Any) -> bool:
+    """Whether a matrix of this size is computed in tiles: "dense", "tiled", or "auto" by size."""
+    return implementation == "tiled" or (implementation == "auto" and is_better(rows, columns))
+
+
 def is_better(rows: Any, columns: Any) -> bool:
     """Whether tiles are better than a whole matrix of this size; False if it is not known.
 
