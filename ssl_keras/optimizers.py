@@ -89,6 +89,27 @@ class Lars(Optimizer):
         return _lars_class()(learning_rate, momentum=self.momentum, coupled_decay=self.weight_decay)
 
 
+def lars_velocity(
+    velocity: Any,
+    weights: Any,
+    slope: Any,
+    learning_rate: Any,
+    momentum: float,
+    trust_coefficient: float = 0.001,
+) -> Any:
+    """The next velocity of a kernel, see `Lars`: all tensors, or arrays, of one dtype and shape.
+
+    Args:
+        velocity, weights: the current ones.
+        slope: the gradient, with the coupled decay added.
+        learning_rate, momentum, trust_coefficient: numbers or scalars of that dtype.
+    """
+    lengths = tf.norm(weights), tf.norm(slope)
+    trust = trust_coefficient * tf.math.divide_no_nan(*lengths)
+    trust = tf.where(tf.reduce_min(lengths) > 0, trust, 1.0)
+    return momentum * velocity + learning_rate * (trust * slope)
+
+
 @functools.cache
 def _lars_class() -> Any:
     class LARS(keras.optimizers.Optimizer):
@@ -122,10 +143,11 @@ def _lars_class() -> Any:
             velocity = self.velocities[self._get_variable_index(variable)]
             if len(variable.shape) > 1:
                 slope = slope + self.coupled_decay * weights
-                lengths = tf.norm(weights), tf.norm(slope)
-                trust = self.trust_coefficient * tf.math.divide_no_nan(*lengths)
-                slope = tf.where(tf.reduce_min(lengths) > 0, trust, 1.0) * slope
-            self.assign(velocity, self.momentum * velocity + rate * slope)
+                constants = self.momentum, self.trust_coefficient
+                update = lars_velocity(velocity, weights, slope, rate, *constants)
+            else:
+                update = self.momentum * velocity + rate * slope
+            self.assign(velocity, update)
             self.assign_sub(variable, velocity)
 
         def get_config(self) -> dict[str, Any]:

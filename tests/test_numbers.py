@@ -27,9 +27,6 @@ from ssl_keras.run.looping import batches
 
 ROOT = Path(__file__).parent.parent
 RECORD = Path(__file__).parent / "numbers.json"
-# TensorFlow's AddN adds three gradients or more in the order in which their buffers become free:
-# the last bits of this one depend on timing.
-UNSTEADY = ("simple",)
 RECORDING = bool(os.environ.get("RECORD_NUMBERS"))
 FLAGFILES = sorted(path.stem for path in (ROOT / "flags").glob("*.flags"))
 METHODS = {
@@ -80,10 +77,7 @@ def compare(kind: str, name: str, numbers: dict[str, Any]) -> None:
         return
     expected = record[kind][name]
     if record["processor"] == processor():
-        if name in UNSTEADY:
-            assert numbers["values"] == pytest.approx(expected["values"], rel=1e-5)
-        else:
-            assert numbers == expected
+        assert numbers == expected
         return
     assert set(numbers["values"]) == set(expected["values"])
     for key, value in expected["values"].items():

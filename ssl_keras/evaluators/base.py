@@ -165,13 +165,14 @@ def measured(target: Target, labels: np.ndarray, scores: np.ndarray, seed: int) 
         labels: integers (examples,) for a class, 0 and 1 (examples, size) for vectors.
         scores: (examples, size). The class with the highest one is predicted, the first of equal
             ones; of a vector the entries with a score above 0.
-        seed: chooses the bootstrap samples.
+        seed: of the bootstrap samples.
 
     Returns:
         {"accuracy"}, for vectors the mean over entries, and then also {"all_right"}, the share of
-        images of which every entry is right; each with the ends of its 95% interval, as
-        "accuracy_low" and "accuracy_high". For presence vectors also {"mean_average_precision"}:
-        the area under precision against recall, the mean over classes that occur.
+        images of which every entry is right; each with the ends of its 95% interval (see
+        `interval`), as "accuracy_low" and "accuracy_high". For presence vectors also
+        {"mean_average_precision"}: the area under precision against recall, the mean over classes
+        that occur.
     """
     predictions = scores > 0 if target.is_vector else scores.argmax(axis=1)
     right = np.asarray(predictions == labels, np.float64)
@@ -180,7 +181,7 @@ def measured(target: Target, labels: np.ndarray, scores: np.ndarray, seed: int) 
         samples["all_right"] = right.min(axis=1)
     result: dict[str, float] = {}
     for name, values in samples.items():
-        low, high = bootstrap_interval(values, seed)
+        low, high = interval(values, seed)
         result |= {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
     if target.kind == "presence":
         from sklearn.metrics import average_precision_score
@@ -192,15 +193,21 @@ def measured(target: Target, labels: np.ndarray, scores: np.ndarray, seed: int) 
     return result
 
 
-def bootstrap_interval(
-    values: np.ndarray, seed: int, replicates: int = 1000
-) -> tuple[float, float]:
-    """The 2.5% and 97.5% quantiles of the mean of `values` (examples,) over bootstrap samples.
+def interval(values: np.ndarray, seed: int, replicates: int = 1000) -> tuple[float, float]:
+    """The 95% interval of the mean of `values` (examples,), each in [0, 1].
 
-    It covers the choice of the test images, not that of the training images or the seed.
+    Wilson's score interval (Wilson 1927) if every value is 0 or 1, so that 1000 right answers of
+    1000 give a lower end of 0.996; otherwise the 2.5% and 97.5% quantiles of the mean over
+    `replicates` bootstrap samples. It covers the choice of the test images, not that of the
+    training images or the seed.
     """
-    # How often each distinct value is drawn: there are few of them, however many examples.
     distinct, counts = np.unique(values, return_counts=True)
+    if set(distinct) <= {0.0, 1.0}:
+        from scipy.stats import binomtest
+
+        share = binomtest(int(values.sum()), len(values)).proportion_ci(method="wilson")
+        return float(share.low), float(share.high)
+    # Multinomial counts of the distinct values: there are few of them, however many examples.
     drawn = np.random.default_rng(seed).multinomial(
         len(values), counts / len(values), size=replicates
     )

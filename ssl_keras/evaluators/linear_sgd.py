@@ -10,6 +10,7 @@ import numpy as np
 
 from ssl_keras.evaluators.base import Evaluator, FrozenFeatures, measured
 from ssl_keras.evaluators.linear import cross_entropy, one_hot, predict
+from ssl_keras.optimizers import lars_velocity
 from ssl_keras.options import option
 
 
@@ -24,10 +25,10 @@ class LinearSGD(Evaluator):
     Every entry of a vector is a logistic regression of its own.
 
     With `linear_sgd_optimizer` = lars: momentum 0.9 without Nesterov's correction, and steps of the
-    weights (not of the biases) scaled by 0.001 ||w|| / ||gradient||, by 1 where one of them is 0
-    (You et al. 2017). With `linear_sgd_views` above 0 the classifier learns from features of that
-    many augmented views of each training image, another one each epoch, where papers train on
-    random crops; test images are un-augmented.
+    weights (not of the biases) scaled by the trust ratio of `optimizers.Lars`. With
+    `linear_sgd_views` above 0 the classifier is trained on features of that many augmented views of
+    each training image, another one each epoch, where papers train on random crops; test images are
+    un-augmented.
     """
 
     linear_sgd_optimizer: str = option(
@@ -92,17 +93,11 @@ class LinearSGD(Evaluator):
             gradient = np.vstack([own.T @ slope, slope.sum(axis=0, keepdims=True)])
             current = rate * (1 + math.cos(math.pi * step / steps)) / 2
             if self.linear_sgd_optimizer == "lars":
-                trust = np.ones((dim + 1, 1))
-                trust[:-1] = _trust(weights[:-1], gradient[:-1])
-                velocity = 0.9 * velocity + current * trust * gradient
+                kernel = velocity[:-1], weights[:-1], gradient[:-1]
+                velocity[-1] = 0.9 * velocity[-1] + current * gradient[-1]
+                velocity[:-1] = lars_velocity(*kernel, current, 0.9)
                 weights -= velocity
             else:
                 velocity = 0.9 * velocity + gradient
                 weights -= current * (gradient + 0.9 * velocity)
         return weights
-
-
-def _trust(weights: np.ndarray, gradient: np.ndarray) -> float:
-    """The layer-wise factor of LARS."""
-    lengths = np.linalg.norm(weights), np.linalg.norm(gradient)
-    return float(0.001 * lengths[0] / lengths[1]) if all(lengths) else 1.0

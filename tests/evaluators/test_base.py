@@ -2,38 +2,54 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import pytest
 
 from ssl_keras.datasets import Target
-from ssl_keras.evaluators.base import bootstrap_interval, measured
+from ssl_keras.evaluators.base import interval, measured
 
 GENERATOR = np.random.default_rng(0)
 
 
-def test_interval_of_a_share_is_that_of_the_binomial_distribution() -> None:
-    from scipy.stats import binom
-
-    for count, share in ((1000, 0.9), (200, 0.5)):
-        values = (np.arange(count) < share * count).astype(float)
-        low, high = bootstrap_interval(values, 0, replicates=4000)
-        expected = binom.ppf((0.025, 0.975), count, share) / count
-        np.testing.assert_allclose((low, high), expected, atol=2.5 / count)
+Z = 1.959963984540054
 
 
-def test_intervals_follow_the_seed_and_hold_certainty() -> None:
-    values = GENERATOR.random(100)
-    assert bootstrap_interval(values, 0) == bootstrap_interval(values, 0)
-    assert bootstrap_interval(values, 0) != bootstrap_interval(values, 1)
-    np.testing.assert_allclose(bootstrap_interval(np.ones(50), 0), (1.0, 1.0))
+def test_interval_of_a_share_is_that_of_wilson() -> None:
+    # Wilson 1927: the shares p with |k / n - p| <= z sqrt(p (1 - p) / n).
+    for right, count in ((900, 1000), (100, 200), (1, 7)):
+        low, high = interval((np.arange(count) < right).astype(float), 0)
+        for end in (low, high):
+            deviation = Z * math.sqrt(end * (1 - end) / count)
+            np.testing.assert_allclose(abs(right / count - end), deviation, rtol=1e-9)
+        assert low < right / count < high
 
 
-def test_intervals_cover_the_truth_about_95_times_in_100() -> None:
+def test_certainty_has_an_interval() -> None:
+    np.testing.assert_allclose(interval(np.ones(1000), 0), (1000 / (1000 + Z**2), 1.0))
+    np.testing.assert_allclose(interval(np.zeros(50), 0), (0.0, Z**2 / (50 + Z**2)), atol=1e-12)
+
+
+def test_interval_of_a_mean_is_that_of_the_normal_limit_and_follows_the_seed() -> None:
+    # Halves in between: the bootstrap, whose interval of a mean tends to z standard errors.
+    values = GENERATOR.choice([0.0, 0.5, 1.0], 10_000)
+    error = Z * values.std() / 100
+    expected = values.mean() - error, values.mean() + error
+    np.testing.assert_allclose(interval(values, 0, replicates=4000), expected, atol=0.06 * error)
+    assert interval(values, 0) == interval(values, 0)
+    assert interval(values, 0) != interval(values, 1)
+
+
+@pytest.mark.parametrize("choices", [(0.0, 1.0), (0.0, 0.5, 1.0)])
+def test_intervals_cover_the_truth_about_95_times_in_100(choices: tuple[float, ...]) -> None:
     covered = 0
     for trial in range(300):
-        values = (np.random.default_rng(trial).random(200) < 0.8).astype(float)
-        low, high = bootstrap_interval(values, trial, replicates=400)
-        covered += low <= 0.8 <= high
-    assert 270 <= covered <= 298
+        values = np.random.default_rng(trial).choice(choices, 200)
+        low, high = interval(values, trial, replicates=400)
+        covered += low <= 0.5 <= high
+    # Three standard deviations of a binomial count around 285.
+    assert 274 <= covered <= 296
 
 
 def test_vectors_are_measured_by_entry_and_as_a_whole() -> None:
@@ -42,7 +58,10 @@ def test_vectors_are_measured_by_entry_and_as_a_whole() -> None:
     scores = np.array([[0, 1], [3, -1], [-2, 0], [-1, 1]])
     found = measured(target, labels, scores, 0)
     assert (found["accuracy"], found["all_right"]) == (5 / 8, 0.5)
-    assert found["accuracy_low"] <= 5 / 8 <= found["accuracy_high"]
+    # All right: 2 of 4, (2 + z^2 / 2 -+ z sqrt(1 + z^2 / 4)) / (4 + z^2).
+    ends = [(2 + Z**2 / 2 + sign * Z * math.sqrt(1 + Z**2 / 4)) / (4 + Z**2) for sign in (-1, 1)]
+    np.testing.assert_allclose([found["all_right_low"], found["all_right_high"]], ends)
+    assert found["accuracy_low"] < 5 / 8 < found["accuracy_high"]
     assert set(found) == {n + s for n in ("accuracy", "all_right") for s in ("", "_low", "_high")}
 
 
