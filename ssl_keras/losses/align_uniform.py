@@ -12,7 +12,7 @@ from ssl_keras.options import Scheduled, option
 
 @dataclass(frozen=True)
 class AlignUniform(Loss):
-    """Alignment and uniformity, optimised directly.
+    """Alignment and uniformity, optimised directly: close positives, evenly spread views.
 
         alignment_weight * mean_i ||x_i - y_i||^alpha
             + uniformity_weight * ( uniform(x) + uniform(y) ) / 2
@@ -68,7 +68,7 @@ class AlignUniform(Loss):
         return alignment, (uniformities[0] + uniformities[1]) / 2.0
 
     def compared_with(self, num_images: int) -> str:
-        return f"each view with the {num_images - 1} views of its own kind"
+        return f"each view with the {num_images - 1} other views of the same kind"
 
     def collapse_value(self, num_images: int, dim: int) -> float:
         return 0.0

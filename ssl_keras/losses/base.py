@@ -21,20 +21,19 @@ def gather(tensor: Any) -> Any:
     """`tensor` of all replicas, concatenated along axis 0 in the order of replicas.
 
     Outside a replica context, and with one replica, it is `tensor` itself. Differentiable: the
-    gradient of every replica's use flows back to the replica that owns the rows.
+    gradients of all replicas flow back to the replica of each row.
     """
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return tensor
     gathered = context.all_gather(tensor, axis=0)
-    own = tensor.shape[0]
-    count = None if own is None else own * context.num_replicas_in_sync
-    gathered.set_shape([count, *tensor.shape[1:]])
+    rows = tensor.shape[0] and tensor.shape[0] * context.num_replicas_in_sync
+    gathered.set_shape([rows, *tensor.shape[1:]])
     return gathered
 
 
 def first_row(batch: Any) -> Any:
-    """Position in the global batch of this replica's first image, `batch` images a replica."""
+    """Position in the global batch of this replica's first image; each replica has `batch`."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return 0
@@ -82,12 +81,11 @@ class Loss(Options):
 
     `loss(projections_1, projections_2, labels=None, seed=None)` returns a float32 scalar;
     `loss.parts(...)` returns it with its terms. `projections_*` are (batch, dim), un-normalised,
-    of any float dtype; everything is computed in float32. A loss is stateless: those that draw
-    random numbers take them from `seed` (an integer or a pair of int32), and the same seed gives
-    the same draws, so pass a fresh one at each step; those with a scheduled hyperparameter take
-    `progress`, the share of the training that has been done.
+    of any float dtype; everything is computed in float32. A loss is stateless. Random draws depend
+    on `seed` alone (an integer or a pair of int32), so pass another one at each step; scheduled
+    hyperparameters depend on `progress`, the share of the training that has been done.
 
-    Under `tf.distribute` every replica passes its own rows and the average over replicas of the
+    Under `tf.distribute` every replica passes its rows, and the average over replicas of the
     returned values is the loss of the global batch: negatives and priors span all replicas.
     """
 
@@ -117,8 +115,8 @@ class Loss(Options):
         vars(current).update(vars(self) | values)
         return current
 
-    def check(self, num_images: int, features: Collection[str]) -> None:
-        """Refuse a global batch of `num_images`, or data with labels for these features.
+    def check(self, num_images: int, targets: Collection[str]) -> None:
+        """Refuse a global batch of `num_images`, or data with labels of these targets.
 
         Raises:
             UserError: they do not fit this loss.
@@ -141,11 +139,12 @@ class Loss(Options):
         Args:
             projections_1, projections_2: (batch, dim), the two views, any float dtype.
             labels: target name -> labels, for losses that use them.
-            seed: an integer or a pair of int32. Losses that draw (the prior losses) use the same
-                draws whenever it is the same, **also when it is left out**: pass the step.
+            seed: an integer or a pair of int32, such as the step. Equal seeds give equal draws,
+                **also when it is left out**; only the prior losses draw.
             progress: in [0, 1], for scheduled hyperparameters.
-            implementation: of losses over all pairs: "dense" makes whole matrices, "tiled" keeps
-                memory proportional to the batch, "auto" decides by size. They differ by rounding.
+            implementation: of losses with `streams`: "dense" builds the similarity matrix, "tiled"
+                needs memory proportional to the batch, "auto" decides by size. They differ by
+                rounding.
 
         Raises:
             UserError: the two batches differ in shape, or are not matrices.
@@ -188,19 +187,19 @@ class Loss(Options):
         progress: Any = 0.0,
         implementation: str = "auto",
     ) -> Any:
-        found = self.parts(projections_1, projections_2, labels, seed, progress, implementation)
-        return found["loss"]
+        parts = self.parts(projections_1, projections_2, labels, seed, progress, implementation)
+        return parts["loss"]
 
     def compared_with(self, num_images: int) -> str:
-        """What each anchor is compared with in a global batch of `num_images`, for the banner."""
+        """Views that each anchor is compared with in a global batch, for the banner."""
         return f"{2 * num_images - 2} negatives"
 
     def collapse_value(self, num_images: int, dim: int) -> float:
-        """The loss when all projections are equal: what a network pays that tells nothing apart.
+        """The loss when all projections are equal: its chance level.
 
-        Of losses that draw it is the expectation; of those that do not normalise, the value where
-        all projections are zero, the least that equal ones can reach. Every loss implements this,
-        for numbers: call it on `at(progress)` if a hyperparameter is scheduled.
+        For losses that draw, the expectation; for those that do not normalise, the value where all
+        projections are zero, the least among equal ones. Every loss implements this for numbers:
+        call it on `at(progress)` if a hyperparameter is scheduled.
 
         Args:
             num_images: images in the global batch.

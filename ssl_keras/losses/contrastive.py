@@ -1,4 +1,4 @@
-"""Losses that find the other view of an anchor among the views of the batch: softmax losses."""
+"""Softmax losses: classify the other view of an anchor among the views of the batch."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class NTXent(Loss):
     Args:
         temperature: above 0, or a schedule. Default 0.2: the authors' value for a two-layer head
             of 64 dimensions on CIFAR-10 (google-research/simclr, issue 166).
-        negatives: what k runs over. "both" kinds of views (2N - 2 negatives), or "cross": only
-            views of the other kind than the anchor (N - 1 negatives), as in the RandBit notebook
-            of Chen, Luo, Li 2021, in SimCSE (Gao et al. 2021, eq. 1) and in Wang and Liu 2021.
-        direction: which anchors are averaged. "both" views, or "one": the first views alone, as in
-            SimCSE; the loss is then not symmetric. The RandBit notebook *sums* both directions:
+        negatives: range of k. "both" kinds of views (2N - 2 negatives), or "cross": only views of
+            the other kind than the anchor (N - 1 negatives), as in the RandBit notebook of Chen,
+            Luo, Li 2021, in SimCSE (Gao et al. 2021, eq. 1) and in Wang and Liu 2021.
+        direction: the anchors. "both" views, or "one": the first views alone, as in SimCSE; the
+            loss is then not symmetric. The RandBit notebook *sums* both directions:
             twice the value of negatives="cross", direction="both".
 
     Called with `projections_1`, `projections_2`: (batch, dim), any float dtype, un-normalised.
@@ -120,7 +120,7 @@ class Debiased(Loss):
 
     @property
     def concentration(self) -> float:
-        """How much more similar negatives weigh: beta of the hard-negative loss."""
+        """Concentration on hard negatives: beta of `HardNegative`."""
         return 0.0
 
     def terms(
@@ -144,7 +144,7 @@ class Debiased(Loss):
 
 @dataclass(frozen=True)
 class HardNegative(Debiased):
-    """Contrastive loss with hard negatives: the debiased loss, similar negatives weighing more.
+    """Contrastive loss with hard negatives: the debiased loss with more weight on similar ones.
 
     As `Debiased`, with the sum over negatives replaced by
 
@@ -184,22 +184,22 @@ class SupCon(Loss):
 
         mean_i mean_{p in P(i)} [ -sim(i, p) / t + log sum_{k != i} exp(sim(i, k) / t) ]
 
-    P(i): the 2N - 1 other views, as far as they are of the anchor's class. Khosla et al. 2020,
+    P(i): those of the 2N - 1 other views that are of the anchor's class. Khosla et al. 2020,
     "Supervised Contrastive Learning", eq. 2. The authors' code (HobbitLong/SupContrast) multiplies
     by t / 0.07; this has no such factor, so without labels (each image a class of its own) it
     equals NT-Xent. Projections are normalised here. All projections equal: log(2N - 1).
 
     Args:
         temperature: t, above 0, or a schedule. Default 0.1, the paper's.
-        positive_target: name of the target whose labels say what is alike. Images with equal
-            vectors are alike if its labels are vectors.
+        positive_target: name of the target whose equal labels make positives. Vectors are equal if
+            all entries are.
 
     Called with `projections_1`, `projections_2`: (batch, dim), any float dtype, un-normalised, and
     `labels`: {target: (batch,) or (batch, size)}, or that target's labels alone. Returns a
     float32 scalar, the mean over the 2N anchors. Training without those labels is refused.
 
     Raises:
-        UserError: temperature not above 0, or labels of other features only.
+        UserError: temperature not above 0, or labels of other targets only.
 
     >>> loss = SupCon(temperature=1.0)
     >>> pair = [[1.0, 0.0], [0.0, 1.0]]
@@ -212,14 +212,14 @@ class SupCon(Loss):
     temperature: Scheduled = option(0.1, above=0, help="softmax temperature")
     positive_target: str = option("class", help="target whose labels supcon uses")
 
-    def check(self, num_images: int, features: Collection[str]) -> None:
-        if self.positive_target not in features:
-            guess = nearest(self.positive_target, list(features))
-            there = f"it has {', '.join(features)}" if features else "it has none"
+    def check(self, num_images: int, targets: Collection[str]) -> None:
+        if self.positive_target not in targets:
+            guess = nearest(self.positive_target, list(targets))
+            available = f"it has {', '.join(targets)}" if targets else "it has none"
             hint = f"; did you mean {guess}?" if guess else ": choose another --loss."
             raise UserError(
                 f"The loss supcon needs labels of the target {self.positive_target!r}, but the "
-                f"data has none ({there}){hint}"
+                f"data has none ({available}){hint}"
             )
 
     def terms(
@@ -239,8 +239,8 @@ class SupCon(Loss):
             images = projections_1.shape[0] if hasattr(projections_1, "shape") else None
             if None not in (images, labels.shape[0]) and labels.shape[0] != images:
                 raise UserError(
-                    f"supcon needs one label for each image, but {labels.shape[0]} labels came "
-                    f"with {images} images."
+                    f"supcon needs one label for each image, but there are {labels.shape[0]} "
+                    f"labels and {images} images."
                 )
             keys = gather(labels)
         pairs = normalized_pairs(projections_1, projections_2, implementation=implementation)

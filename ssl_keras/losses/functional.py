@@ -1,11 +1,11 @@
 """The terms of the contrastive losses, as pure functions of projections.
 
-Nothing here normalises, draws random numbers, gathers from other replicas or keeps state: the
-classes in `contrastive` and `generalized` do that. Every function computes in float32 whatever
-the dtype of its inputs, and returns float32.
+No function normalises, draws random numbers, gathers from other replicas or has state: that is
+left to the classes of the losses. Every function computes in float32, whatever the dtype of its
+inputs, and returns float32.
 
-Notation of the docstrings: N images give two views, so 2N projections of dimension `dim`;
-`sim` is the dot product of L2-normalised projections, the cosine similarity.
+Notation: N images have 2N views, with projections of dimension `dim`; `sim` is the dot product of
+L2-normalised projections, the cosine similarity.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def normalize(projections: Any) -> Any:
     """Rows scaled to unit length, in float32.
 
     A row shorter than 1e-6 becomes zero and receives no gradient: its direction is undefined. The
-    gradient grows with 1 / length, so for rows shorter than about 1e-3 it may exceed float16 (what
-    loss scaling then skips); in float32 and bfloat16 it stays finite.
+    gradient grows with 1 / length. For rows shorter than about 1e-3 it may exceed float16 (loss
+    scaling then skips the step); in float32 and bfloat16 it stays finite.
 
     Args:
         projections: (batch, dim), any float dtype.
@@ -30,7 +30,7 @@ def normalize(projections: Any) -> Any:
     rows = tf.cast(projections, tf.float32)
     squares = tf.reduce_sum(tf.square(rows), axis=-1, keepdims=True)
     long_enough = squares > 1e-12
-    # The inner `where` keeps the reciprocal, and with it the gradient, finite.
+    # The inner `where` makes the reciprocal, and with it the gradient, finite.
     scale = tf.math.rsqrt(tf.where(long_enough, squares, 1.0))
     return rows * tf.where(long_enough, scale, 0.0)
 
@@ -69,20 +69,19 @@ def logsumexp_uniformity(
         mean_i [ log sum_k exp(z_i . z_k / temperature) - log(dim) ]
 
     k runs over **all** rows, row i itself and its positive included; nothing is masked. The
-    constant is the log of the *feature dimension*: where one would expect the log of the number
-    of rows, the authors' code has log(dim). It has no effect on gradients, and the value is kept
-    identical to theirs. If all 2N rows are equal and of unit length the value is
-    log(2N) + 1/temperature - log(dim).
+    constant is the log of the *feature dimension*, as in the authors' code, where one would expect
+    the log of the number of rows. It has no effect on gradients. If all 2N rows are equal and of
+    unit length the value is log(2N) + 1/temperature - log(dim).
 
     Source: Chen, Luo, Li 2021, equation for L_distribution of the decoupled NT-Xent; authors'
     notebook as above.
 
     Args:
-        projections: (rows, dim): both views, one below the other, normalised by the caller.
+        projections: (rows, dim), both views concatenated, normalised by the caller.
         temperature: above 0.
-        keys: (all rows, dim), the rows to compare with when they are not `projections` (other
-            replicas' rows included). Default: `projections`.
-        tiled: whether to go over the products in tiles; rows must then be of unit length.
+        keys: (all rows, dim), the rows to compare with, those of other replicas included. Default:
+            `projections`.
+        tiled: whether to compute in tiles; rows must then be of unit length.
 
     Returns:
         float32 scalar, averaged over the rows of `projections`.
@@ -114,7 +113,7 @@ def sliced_wasserstein(projections: Any, prior_samples: Any, directions: Any) ->
     sorts by comparing ranks, which is wrong on ties; this uses `tf.sort`.
 
     Args:
-        projections: (samples, dim): both views, one below the other.
+        projections: (samples, dim), both views concatenated.
         prior_samples: (samples, dim), the same shape.
         directions: (dim, dim), orthonormal columns.
 
@@ -128,7 +127,7 @@ def sliced_wasserstein(projections: Any, prior_samples: Any, directions: Any) ->
     """
     directions = tf.stop_gradient(tf.cast(directions, tf.float32))
     prior_samples = tf.stop_gradient(tf.cast(prior_samples, tf.float32))
-    # (dim, samples): each direction is a contiguous row, so that the sort runs along memory.
+    # (dim, samples): each direction is a contiguous row, which makes the sort faster.
     sliced = tf.matmul(
         directions, tf.cast(projections, tf.float32), transpose_a=True, transpose_b=True
     )
@@ -161,7 +160,7 @@ def nt_xent_terms(pairs: Pairs | StreamedPairs, temperature: Any) -> tuple[Any, 
 def nt_xent(projections_1: Any, projections_2: Any, temperature: float, tiled: bool = False) -> Any:
     """NT-Xent of one device's projections, normalised by the caller: the mean over 2N anchors.
 
-    `tiled`: whether to go over the products in tiles.
+    `tiled`: whether to compute in tiles.
 
     >>> same = [[1.0, 0.0], [1.0, 0.0]]
     >>> round(float(nt_xent(same, same, temperature=0.5)), 6)  # collapse: log(2N - 1)
@@ -232,8 +231,8 @@ def supcon_terms(
     Args:
         pairs: of normalised projections, both kinds of views compared.
         temperature: above 0.
-        labels, keys: what says which images are alike, of this replica's images and of all, see
-            `pairs.equal_rows`. None: no two are, and the loss is NT-Xent.
+        labels, keys: labels of this replica's images and of those of all replicas, see
+            `pairs.equal_rows`. None: each image is a class of its own, and the loss is NT-Xent.
 
     Returns:
         (attraction, repulsion): float32, each (anchors,).
@@ -247,7 +246,7 @@ def supcon_terms(
 def powered_distance(projections_1: Any, projections_2: Any, alpha: float) -> Any:
     """Mean over rows of ||z1 - z2||^alpha: Wang and Isola's alignment.
 
-    It sums over the dimensions, where `alignment` averages: for alpha = 2 it is 2 dim times
+    It sums over the dimensions where `alignment` averages: for alpha = 2 it is 2 dim times
     `alignment`. Source: Wang and Isola 2020, "Understanding Contrastive Representation Learning
     through Alignment and Uniformity on the Hypersphere", section 4.1; SsnL/align_uniform.
 
@@ -262,9 +261,9 @@ def powered_distance(projections_1: Any, projections_2: Any, alpha: float) -> An
     squares = tf.reduce_sum(tf.square(difference), axis=1)
     if alpha == 2:
         return tf.reduce_mean(squares)
-    # At a distance of 0 the gradient of small powers is infinite: there it is 0.
-    apart = squares > 1e-12
-    powers = tf.where(apart, tf.pow(tf.where(apart, squares, 1.0), alpha / 2.0), 0.0)
+    # At a distance of 0 the gradient of small powers is infinite: it is set to 0.
+    different = squares > 1e-12
+    powers = tf.where(different, tf.pow(tf.where(different, squares, 1.0), alpha / 2.0), 0.0)
     return tf.reduce_mean(powers)
 
 
@@ -279,7 +278,7 @@ def log_mean_potential(projections: Any, t: float, tiled: bool = False) -> Any:
     Args:
         projections: (rows, dim), normalised by the caller. With fewer than two rows the value is 0.
         t: above 0.
-        tiled: whether to go over the pairs in tiles.
+        tiled: whether to compute in tiles.
 
     >>> round(float(log_mean_potential([[1.0, 0.0], [0.0, 1.0]], t=2.0)), 6)
     -4.0

@@ -11,8 +11,8 @@ colabs/intriguing_properties/generalized_contrastive_loss.ipynb):
 | uniform_prior       | no         | ... to the cube [-1, 1]^dim                    |
 | gaussian_prior      | no         | ... to N(0, I)                                 |
 
-The alignment term averages over batch *and* dim (see `functional.alignment`), so a weight of the
-distribution term counts dim times as much as against 1 - cosine.
+The alignment term averages over batch *and* dim (see `functional.alignment`): relative to a loss
+with 1 - cosine, a weight of the distribution term counts dim times as much.
 """
 
 from __future__ import annotations
@@ -90,13 +90,13 @@ class DecoupledNTXent(Loss):
 
 @dataclass(frozen=True)
 class PriorLoss(Loss):
-    """Alignment plus the sliced Wasserstein distance to a prior: base of the three below.
+    """Alignment plus the sliced Wasserstein distance to a prior: base of the prior losses.
 
         alignment(z1, z2) + distribution_weight * sliced_wasserstein([z1; z2], P, W)
 
-    W is a random orthogonal matrix and P a sample of the prior, both drawn from `seed`: the same
-    for every replica of a step, fresh at each step. Under `tf.distribute` the sorted columns span
-    the global batch.
+    W is a random orthogonal matrix and P a sample of the prior, both drawn from `seed`: equal on
+    all replicas, different at each step. Under `tf.distribute` the sorted columns span the global
+    batch.
     """
 
     distribution_weight: Scheduled = option(5.0, minimum=0, help="weight of the distribution term")
@@ -127,9 +127,9 @@ class PriorLoss(Loss):
         raise NotImplementedError(f"{type(self).__name__} does not define its second moment")
 
     def collapse_value(self, num_images: int, dim: int) -> float:
-        # The mean square of the projections (which are 0 if they are free), and of the samples.
-        own = 1 / dim if self.normalizes else 0.0
-        return float(self.distribution_weight) * (own + self.second_moment(dim))
+        # The mean squares of the projections (0 if they are not normalised) and of the samples.
+        mean_square = 1 / dim if self.normalizes else 0.0
+        return float(self.distribution_weight) * (mean_square + self.second_moment(dim))
 
 
 def _as_float32(projections: Any) -> Any:
@@ -138,7 +138,7 @@ def _as_float32(projections: Any) -> Any:
 
 @dataclass(frozen=True)
 class UniformPrior(PriorLoss):
-    """Alignment, and projections distributed like the uniform law on the cube [-1, 1]^dim.
+    """Alignment, and projections distributed uniformly on the cube [-1, 1]^dim.
 
         alignment(z1, z2) + distribution_weight * SWD([z1; z2], U(-1, 1)^dim)
 
@@ -149,8 +149,8 @@ class UniformPrior(PriorLoss):
         distribution_weight: lambda, at least 0. Default 5, which a re-implementation used with
             batches of 128 and 1024; the notebook's default is 1.
 
-    Called with `projections_1`, `projections_2`: (batch, dim), any float dtype; `seed` chooses
-    directions and samples (pass a fresh one at each step). Returns a float32 scalar.
+    Called with `projections_1`, `projections_2`: (batch, dim), any float dtype; directions and
+    samples are drawn from `seed` (pass another one at each step). Returns a float32 scalar.
 
     Raises:
         UserError: distribution_weight below 0.
@@ -174,14 +174,14 @@ class HyperspherePrior(PriorLoss):
         alignment(z1, z2) + distribution_weight * SWD([z1; z2], uniform on the sphere)
 
     Chen, Luo, Li 2021, table 1 ("uniform hypersphere"); the notebook's `dist='normal'`,
-    `hidden_norm=True`: projections and samples are both normalised, so the value does not change
-    when projections are scaled.
+    `hidden_norm=True`: projections and samples are both normalised, so the scale of the projections
+    has no effect.
 
     Args:
         distribution_weight: lambda, at least 0. Default 5, see `UniformPrior`.
 
     Called with `projections_1`, `projections_2`: (batch, dim), any float dtype, un-normalised;
-    `seed` chooses directions and samples. Returns a float32 scalar.
+    directions and samples are drawn from `seed`. Returns a float32 scalar.
 
     Raises:
         UserError: distribution_weight below 0.
@@ -200,7 +200,7 @@ class HyperspherePrior(PriorLoss):
 
 @dataclass(frozen=True)
 class GaussianPrior(PriorLoss):
-    """Alignment, and projections distributed like the standard normal law.
+    """Alignment, and projections with a standard normal distribution.
 
         alignment(z1, z2) + distribution_weight * SWD([z1; z2], N(0, I))
 
@@ -210,8 +210,8 @@ class GaussianPrior(PriorLoss):
     Args:
         distribution_weight: lambda, at least 0. Default 5, see `UniformPrior`.
 
-    Called with `projections_1`, `projections_2`: (batch, dim), any float dtype; `seed` chooses
-    directions and samples. Returns a float32 scalar.
+    Called with `projections_1`, `projections_2`: (batch, dim), any float dtype; directions and
+    samples are drawn from `seed`. Returns a float32 scalar.
 
     Raises:
         UserError: distribution_weight below 0.

@@ -1,8 +1,8 @@
-"""The losses with which Wang and Liu take the temperature apart: simple, and hard contrastive.
+"""The losses with which Wang and Liu study the temperature: simple, and hard contrastive.
 
-Wang and Liu 2021, "Understanding the Behaviour of Contrastive Loss" (arXiv 2012.09740). A small
-temperature makes the contrastive loss look at the hardest negatives only; an infinite one at all
-alike. The simple loss is the latter limit; the hard losses cut easy negatives off by hand.
+Wang and Liu 2021, "Understanding the Behaviour of Contrastive Loss" (arXiv 2012.09740). At a small
+temperature only the hardest negatives have weight in the contrastive loss; at an infinite one all
+have the same weight. The simple loss is the latter limit; the hard losses drop easy negatives.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from ssl_keras.options import Scheduled, option
 
 @dataclass(frozen=True)
 class Simple(Loss):
-    """Simple contrastive loss: no softmax, so all negatives weigh alike.
+    """Simple contrastive loss: no softmax, so all negatives have the same weight.
 
         mean_i [ -s+ + distribution_weight * mean_j s_j ]
 
-    with s+ the similarity to the positive, s_j those to the 2N - 2 negatives. Wang and Liu 2021,
-    with two departures: a mean over negatives where the paper has a sum, and both kinds of views
-    as negatives where it has those of the other kind. To convert, their lambda is
-    distribution_weight / (number of negatives). With a weight of 1 it is the limit of NT-Xent at an
-    infinite temperature: temperature * (NT-Xent - log(2N - 1)) -> (2N - 2) / (2N - 1) times this
-    loss. Projections are normalised here. All projections equal: distribution_weight - 1.
+    with s+ the similarity to the positive, s_j those to the 2N - 2 negatives. It is computed from
+    sums of views, without the similarity matrix. Wang and Liu 2021, with two departures: a mean
+    over negatives where the paper has a sum, and both kinds of views as negatives where it has
+    those of the other kind. To convert, their lambda is distribution_weight / (number of
+    negatives). With a weight of 1 it is the limit of NT-Xent at an infinite temperature:
+    temperature * (NT-Xent - log(2N - 1)) -> (2N - 2) / (2N - 1) times this loss. Projections are
+    normalised here. All projections equal: distribution_weight - 1.
 
     Args:
         distribution_weight: at least 0, or a schedule. Default 1, the value of that limit.
@@ -70,53 +71,55 @@ class Simple(Loss):
 
 @dataclass(frozen=True)
 class _Hardest(Loss):
-    """Base of the losses that keep the hardest negatives only."""
+    """Base of the losses of the hardest negatives only."""
 
     num_negatives: int | None = option(
         None,
         minimum=1,
-        help="how many negatives a hard loss keeps, the most similar ones (see --quantile)",
+        help="number of negatives of a hard loss, the most similar ones (see --quantile)",
     )
     quantile: float | None = option(
-        None, above=0, maximum=1, help="share of the negatives that a hard loss keeps (0.1)"
+        None, above=0, maximum=1, help="share of the negatives in a hard loss, the hardest (0.1)"
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.num_negatives is not None and self.quantile is not None:
             raise UserError(
-                "num_negatives and quantile both say how many negatives are kept: leave one out."
+                "num_negatives and quantile both set the number of negatives: leave one out."
             )
 
-    def check(self, num_images: int, features: Collection[str]) -> None:
+    def check(self, num_images: int, targets: Collection[str]) -> None:
         if self.num_negatives is not None and self.num_negatives > 2 * num_images - 2:
             raise UserError(
                 f"num_negatives is {self.num_negatives}, but in a batch of {num_images} images "
-                f"each view has {2 * num_images - 2} negatives: keep fewer, or raise --batch_size."
+                f"each view has {2 * num_images - 2} negatives: lower it, or raise --batch_size."
             )
 
-    def kept(self, count: int) -> int:
-        """How many of `count` negatives are kept: at least 1, and not more than there are."""
+    def num_hardest(self, count: int) -> int:
+        """Number of hardest negatives among `count`: at least 1, at most `count`."""
         if self.num_negatives is not None:
             return max(1, min(self.num_negatives, count))
         return max(1, math.floor((0.1 if self.quantile is None else self.quantile) * count + 0.5))
 
     def hardest(self, pairs: Pairs) -> Any:
-        """Similarities of the hardest negatives of each anchor: (anchors, kept)."""
+        """Similarities of the hardest negatives of each anchor: (anchors, number of them)."""
         count = pairs.num_negatives
         static = tf.get_static_value(count)
         if static is not None:
-            return pairs.hardest(self.kept(int(static)))
+            return pairs.hardest(self.num_hardest(int(static)))
         if self.num_negatives is not None:
-            kept = tf.minimum(self.num_negatives, count)
+            number = tf.minimum(self.num_negatives, count)
         else:
             share = 0.1 if self.quantile is None else self.quantile
-            # In the precision of Python, so that both count alike.
-            kept = tf.cast(tf.floor(share * tf.cast(count, tf.float64) + 0.5), tf.int32)
-        return pairs.hardest(tf.maximum(kept, 1))
+            # In the precision of Python, for the number of `num_hardest`.
+            number = tf.cast(tf.floor(share * tf.cast(count, tf.float64) + 0.5), tf.int32)
+        return pairs.hardest(tf.maximum(number, 1))
 
     def compared_with(self, num_images: int) -> str:
-        return f"the {self.kept(2 * num_images - 2)} hardest of {2 * num_images - 2} negatives"
+        return (
+            f"the {self.num_hardest(2 * num_images - 2)} hardest of {2 * num_images - 2} negatives"
+        )
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ class HardContrastive(_Hardest):
         temperature: t, above 0, or a schedule. Default 0.2, that of `NTXent`.
         num_negatives: K.
         quantile: K as a share of the negatives, in (0, 1], rounded, at least one. Default 0.1, our
-            choice. Give one of the two.
+            choice. Set one of the two.
 
     Called with `projections_1`, `projections_2`: (batch, dim), any float dtype, un-normalised.
     Returns a float32 scalar, the mean over the 2N anchors.
@@ -160,7 +163,7 @@ class HardContrastive(_Hardest):
         return -tf.reduce_mean(pairs.positives) / self.temperature, tf.reduce_mean(repulsion)
 
     def collapse_value(self, num_images: int, dim: int) -> float:
-        return math.log(1 + self.kept(2 * num_images - 2))
+        return math.log(1 + self.num_hardest(2 * num_images - 2))
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The classic losses of metric learning, with the other view as the positive.
 
-An anchor is each of the 2N views; its positive is the other view of its image. Losses of which
-alignment and distribution are not separate terms report the part without negatives as
-`alignment`, and the rest of the loss as `distribution`.
+Each of the 2N views is an anchor; its positive is the other view of its image. Losses that are not
+a sum of alignment and distribution report the part without negatives as `alignment`, and the rest
+as `distribution`.
 """
 
 from __future__ import annotations
@@ -141,10 +141,10 @@ class Triplet(Loss):
 
         mean over triplets of max( 0, ||f_i - f_pos(i)||^2 - ||f_i - f_j||^2 + margin )
 
-    Schroff et al. 2015, "FaceNet", eq. 3, on normalised projections. Which negatives j of an anchor
-    make triplets is `mining`: "all" 2N - 2; "hard", the nearest; or "semi_hard", the nearest of
-    those farther away than the positive, and the farthest if there is none. All projections
-    equal: margin. `alignment` is the mean squared distance to the positive.
+    Schroff et al. 2015, "FaceNet", eq. 3, on normalised projections. `mining` selects the negatives
+    j of an anchor: "all" 2N - 2; "hard", the nearest; or "semi_hard", the nearest of those farther
+    away than the positive, and the farthest if there is none. All projections equal: margin.
+    `alignment` is the mean squared distance to the positive.
 
     Args:
         margin: at least 0. Default 0.2, the paper's.
@@ -163,7 +163,7 @@ class Triplet(Loss):
     """
 
     margin: float = option(
-        0.2, minimum=0, help="distance by which negatives are to be farther away"
+        0.2, minimum=0, help="distance by which negatives should be farther away"
     )
     mining: str = option("semi_hard", choices=MINING, help="negatives that make triplets")
 
@@ -171,20 +171,20 @@ class Triplet(Loss):
         self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
     ) -> tuple[Any, Any]:
         pairs = normalized_pairs(projections_1, projections_2)
-        near, negatives = pairs.positive_distances, pairs.is_negative
-        far = pairs.squared_distances
-        alignment = tf.reduce_mean(near)
+        positives, is_negative = pairs.positive_distances, pairs.is_negative
+        distances = pairs.squared_distances
+        alignment = tf.reduce_mean(positives)
         if self.mining == "all":
-            violations = tf.nn.relu(near[:, None] - far + self.margin)
+            violations = tf.nn.relu(positives[:, None] - distances + self.margin)
             loss = tf.reduce_mean(pairs.mean_negatives(violations))
             return alignment, loss - alignment
-        # Without a negative the distance is infinite, the violation 0.
-        nearest = _least(far, negatives)
+        nearest = _minimum(distances, is_negative)
         if self.mining == "semi_hard":
-            outside = tf.logical_and(negatives, far > near[:, None])
-            farthest = tf.reduce_max(tf.where(negatives, far, 0.0), axis=1)
-            nearest = tf.where(tf.reduce_any(outside, axis=1), _least(far, outside), farthest)
-        violation = tf.nn.relu(near - nearest + self.margin)
+            farther = tf.logical_and(is_negative, distances > positives[:, None])
+            farthest = tf.reduce_max(tf.where(is_negative, distances, 0.0), axis=1)
+            exists = tf.reduce_any(farther, axis=1)
+            nearest = tf.where(exists, _minimum(distances, farther), farthest)
+        violation = tf.nn.relu(positives - nearest + self.margin)
         violation = tf.where(pairs.num_negatives > 0, violation, tf.zeros_like(violation))
         return alignment, tf.reduce_mean(violation) - alignment
 
@@ -196,22 +196,21 @@ class Triplet(Loss):
         return self.margin if num_images > 1 else 0.0
 
 
-def _least(values: Any, chosen: Any) -> Any:
-    """(rows,): the least of the chosen entries of each row; 1e9 without any."""
-    return tf.reduce_min(tf.where(chosen, values, 1e9), axis=1)
+def _minimum(values: Any, mask: Any) -> Any:
+    """(rows,): the least entry of each row where `mask` is true; 1e9 if there is none."""
+    return tf.reduce_min(tf.where(mask, values, 1e9), axis=1)
 
 
 @dataclass(frozen=True)
 class Margin(Loss):
-    """Margin loss of a pair: equal ones together, different ones at least a margin apart.
+    """Margin loss of pairs: positives together, negatives at least a margin apart.
 
         mean_i ||f_i - f_pos(i)||^2 + mean_i mean_j max( 0, margin - ||f_i - f_j|| )^2
 
     Hadsell, Chopra, LeCun 2006, "Dimensionality Reduction by Learning an Invariant Mapping", eq. 4
     (there with factors of one half), after Chopra et al. 2005, over the 2N - 2 negatives of each
     anchor. Projections are **not** normalised: the margin sets their scale. The two means are
-    `alignment` and `distribution`. All projections equal: margin^2, with a gradient of 0 (no
-    direction is better than another).
+    `alignment` and `distribution`. All projections equal: margin^2, with a gradient of 0.
 
     Args:
         margin: above 0, in the unit of the projections. Default 1.
@@ -227,12 +226,12 @@ class Margin(Loss):
     1.0
     """
 
-    margin: float = option(1.0, above=0, help="distance by which negatives are to be farther away")
+    margin: float = option(1.0, above=0, help="distance by which negatives should be farther away")
 
     def terms(
         self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
     ) -> tuple[Any, Any]:
-        # Distances do not depend on the origin, but rounding does: take the mean of all views.
+        # Distances do not depend on the origin, but their rounding does: centre the views.
         views = [tf.cast(z, tf.float32) for z in (projections_1, projections_2)]
         center = tf.stop_gradient(tf.reduce_mean(gather(tf.concat(views, axis=0)), axis=0))
         pairs = build_pairs(views[0] - center, views[1] - center)

@@ -1,4 +1,4 @@
-"""Each anchor of a batch against the views of the other images: what most losses are made of."""
+"""Similarities of each anchor of a batch with the other views: the input of most losses."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ from ssl_keras.losses.streaming import MASKED
 
 @dataclass(frozen=True)
 class Pairs:
-    """Dot products of this replica's anchors with the views of the global batch.
+    """The similarity matrix: dot products of this replica's anchors with the global batch.
 
     The anchors are the n first views, then the n second views, of this replica's images. Each is
-    compared with all N views of its own kind (the first if it is a first view), then with all N of
-    the other kind; or with the latter only. The *positive* of an anchor is the other view of its
-    image; its *negatives* are the views of other images.
+    compared with all N views of the same kind (first or second), then with all N of the other kind;
+    or with the latter only. The *positive* of an anchor is the other view of its image; its
+    *negatives* are the views of other images.
 
     Attributes:
         positives: (2n,), products with the positive.
-        products: (2n, 2N or N), products with every view compared with, the anchor and its positive
-            among them.
+        products: (2n, 2N or N), the similarity matrix, anchor and positive included.
         itself: bool (n, N), whether two images are the same.
         blocks: 2 with both kinds of views, 1 with the other kind only.
         positive_distances: (2n,), squared distances to the positive.
-        anchor_squares, key_squares: (2n,), (2, blocks * N): squared lengths; a row of the latter
-            for the anchors of each view.
+        anchor_squares, key_squares: (2n,), (2, blocks * N): squared lengths; the latter has a row
+            for the anchors of each kind.
     """
 
     positives: Any
@@ -53,7 +52,7 @@ class Pairs:
 
     @property
     def num_negatives(self) -> Any:
-        """How many negatives each anchor has: int32 scalar."""
+        """Number of negatives of each anchor: int32 scalar."""
         return self.blocks * (tf.shape(self.itself)[1] - 1)
 
     @property
@@ -69,17 +68,17 @@ class Pairs:
         return tf.reduce_logsumexp(logits, axis=1)
 
     def log_sum_negatives(self, scale: Any) -> Any:
-        """(2n,): log of the sum over negatives of exp(scale * product); about `MASKED` without."""
+        """(2n,): log of the sum over negatives of exp(scale * product); `MASKED` if none."""
         logits = tf.where(self.is_negative, scale * self.products, MASKED)
         return tf.reduce_logsumexp(logits, axis=1)
 
     def mean_of_class(self, labels: Any, keys: Any) -> Any:
-        """(2n,): mean product with the other views of images of the same label, the positive's
-        among them; both kinds of views must be compared.
+        """(2n,): mean product with the other views of images of equal label, the positive included.
+
+        Both kinds of views must be compared.
 
         Args:
-            labels: of this replica's images, see `equal_rows`.
-            keys: of the images of all replicas.
+            labels, keys: of this replica's images and of those of all replicas, see `equal_rows`.
         """
         same = tf.logical_or(equal_rows(labels, keys), self.itself)
         positive = tf.logical_and(tf.tile(same, [2, 2]), tf.logical_not(self.is_self))
@@ -88,7 +87,7 @@ class Pairs:
         return total / tf.reduce_sum(positive, axis=1)
 
     def mean_negatives(self, values: Any) -> Any:
-        """(2n,): mean over negatives of `values` (like `products`); 0 without any."""
+        """(2n,): mean over negatives of `values` (like `products`); 0 if none."""
         total = tf.reduce_sum(tf.where(self.is_negative, values, 0.0), axis=1)
         return total / tf.cast(tf.maximum(self.num_negatives, 1), tf.float32)
 
@@ -104,7 +103,9 @@ class Pairs:
 
 @dataclass(frozen=True)
 class StreamedPairs:
-    """What softmax losses need of `Pairs`, in tiles: no matrix of products is ever whole.
+    """The sums of `Pairs` that softmax losses need, in tiles.
+
+    Never materialises the similarity matrix.
 
     Attributes:
         views_1, views_2: float32 (n, dim), this replica's.
@@ -148,13 +149,13 @@ class StreamedPairs:
         return self._log_sums(scale, with_positive=False)
 
     def mean_of_class(self, labels: Any, keys: Any) -> Any:
-        """See `Pairs`; from the sum of each class, without comparing pairs."""
+        """See `Pairs`; computed from the sum of each class."""
         groups, count = group(keys), tf.shape(self.keys_1)[0]
-        own = tf.slice(groups, [self.first_row], [tf.shape(self.views_1)[0]])
+        anchor_groups = tf.slice(groups, [self.first_row], [tf.shape(self.views_1)[0]])
         sums = tf.math.unsorted_segment_sum(self.keys_1 + self.keys_2, groups, count)
         sizes = tf.math.unsorted_segment_sum(tf.ones_like(self.keys_1[:, 0]), groups, count)
-        others = tf.tile(2.0 * tf.gather(sizes, own) - 1.0, [2])
-        class_sums = tf.tile(tf.gather(sums, own), [2, 1])
+        others = tf.tile(2.0 * tf.gather(sizes, anchor_groups) - 1.0, [2])
+        class_sums = tf.tile(tf.gather(sums, anchor_groups), [2, 1])
         return tf.reduce_sum(self.anchors * (class_sums - self.anchors), axis=1) / others
 
     def _log_sums(self, scale: Any, with_positive: bool) -> Any:
@@ -177,10 +178,10 @@ class StreamedPairs:
 
 
 def group(labels: Any) -> Any:
-    """A number in [0, rows) for each row, equal where labels are: int32 (rows,).
+    """A group in [0, rows) for each row, equal for equal labels: int32 (rows,).
 
     Args:
-        labels: (rows,) integers, or (rows, size), equal if all entries are.
+        labels: (rows,) integers, or vectors (rows, size), which are equal if all entries are.
     """
     labels = tf.convert_to_tensor(labels)
     columns = labels[:, None] if labels.shape.rank == 1 else labels
@@ -201,7 +202,7 @@ def compare(
     first_row: Any = 0,
     both_kinds: bool = True,
 ) -> Pairs:
-    """The pairs of a batch.
+    """The similarity matrix of a batch.
 
     Args:
         views_1, views_2: float32 (n, dim), this replica's, normalised or not.
@@ -214,18 +215,18 @@ def compare(
     batch, num_keys = tf.shape(views_1)[0], tf.shape(keys_1)[0]
     itself = (tf.range(batch) + first_row)[:, None] == tf.range(num_keys)[None, :]
 
-    def products(anchors: Any, own: Any, other: Any) -> Any:
-        cross = tf.matmul(anchors, other, transpose_b=True)
+    def products(anchors: Any, same_kind: Any, other_kind: Any) -> Any:
+        cross = tf.matmul(anchors, other_kind, transpose_b=True)
         if not both_kinds:
             return cross
-        return tf.concat([tf.matmul(anchors, own, transpose_b=True), cross], axis=1)
+        return tf.concat([tf.matmul(anchors, same_kind, transpose_b=True), cross], axis=1)
 
     def squares(rows: Any) -> Any:
         return tf.reduce_sum(tf.square(rows), axis=1)
 
-    own_then_other = [
-        tf.concat([squares(own), squares(other)], axis=0) if both_kinds else squares(other)
-        for own, other in ((keys_1, keys_2), (keys_2, keys_1))
+    key_squares = [
+        tf.concat([squares(same), squares(other)], axis=0) if both_kinds else squares(other)
+        for same, other in ((keys_1, keys_2), (keys_2, keys_1))
     ]
     positives = tf.reduce_sum(views_1 * views_2, axis=1)
     distances = squares(views_1 - views_2)
@@ -238,27 +239,28 @@ def compare(
         blocks=2 if both_kinds else 1,
         positive_distances=tf.concat([distances, distances], axis=0),
         anchor_squares=tf.concat([squares(views_1), squares(views_2)], axis=0),
-        key_squares=tf.stack(own_then_other),
+        key_squares=tf.stack(key_squares),
     )
 
 
 def safe_root(squares: Any) -> Any:
-    """Square roots with a gradient of 0, instead of an infinite one, below 1e-12."""
+    """Square roots with a gradient of 0 instead of an infinite one below 1e-12."""
     large_enough = squares > 1e-12
     return tf.where(large_enough, tf.sqrt(tf.where(large_enough, squares, 1.0)), 0.0)
 
 
 def equal_rows(labels: Any, keys: Any) -> Any:
-    """bool (n, N): which labels are equal; of vectors all entries must be.
+    """bool (n, N): which labels are equal.
 
     Args:
-        labels, keys: (n,) and (N,) integers, or (n, size) and (N, size).
+        labels, keys: (n,) and (N,) integers, or vectors (n, size) and (N, size), which are equal if
+            all entries are.
     """
     labels, keys = tf.convert_to_tensor(labels), tf.convert_to_tensor(keys)
     if labels.shape.rank == 1:
         return labels[:, None] == keys[None, :]
-    # Exact for integers below a million; compared pair by pair the labels would take n N size.
-    ours, theirs = tf.cast(labels, tf.float64), tf.cast(keys, tf.float64)
-    squares = tf.reduce_sum(tf.square(ours), axis=1)[:, None]
-    squares += tf.reduce_sum(tf.square(theirs), axis=1)[None, :]
-    return squares - 2.0 * tf.matmul(ours, theirs, transpose_b=True) < 0.5
+    # Squared distances: exact for integers below a million, without an array of n N size entries.
+    rows, columns = tf.cast(labels, tf.float64), tf.cast(keys, tf.float64)
+    squares = tf.reduce_sum(tf.square(rows), axis=1)[:, None]
+    squares += tf.reduce_sum(tf.square(columns), axis=1)[None, :]
+    return squares - 2.0 * tf.matmul(rows, columns, transpose_b=True) < 0.5

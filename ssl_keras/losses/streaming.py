@@ -1,16 +1,16 @@
-"""Sums over all pairs of rows in tiles: memory grows with the rows, not with the pairs.
+"""Reductions of a similarity matrix in tiles: memory grows with its rows, not with its entries.
 
     log_sum_exp(anchors, keys, scale)      log sum_j exp(scale * a_i . k_j)
     nearest(anchors, keys)                 argmax_j a_i . k_j
     per_anchor(function, anchors, keys)    any function of whole rows of a_i . k_j
 
-A tile is a block of anchors against a block of keys. Going over the tiles of an anchor, a running
-maximum and a running sum give the log-sum-exp (Milakov and Gimelshein 2018, "Online normalizer
-calculation for softmax"); the gradient computes every tile again instead of keeping it (as Rabe and
-Staats 2021, "Self-attention Does Not Need O(n^2) Memory", and FlashAttention, Dao et al. 2022, do
-for attention). Tiles stay in the processor's cache, so this is faster than whole matrices, too.
+A tile is a block of anchors against a block of keys. Over the tiles of an anchor, a running maximum
+and a running sum give the log-sum-exp (Milakov and Gimelshein 2018, "Online normalizer calculation
+for softmax"). The gradient recomputes each tile instead of storing it, as Rabe and Staats 2021,
+"Self-attention Does Not Need O(n^2) Memory", and FlashAttention (Dao et al. 2022) do for attention.
+Tiles stay in the processor's cache, so this is also faster than whole matrices.
 
-Everything is float32 and free of state; shapes may be static (XLA) or not.
+Everything is float32 and stateless; shapes may be static (XLA) or dynamic.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from typing import Any
 
 from ssl_keras.lazy import tf
 
-# The value of an entry that is left out. Finite, so that no gradient is NaN; exp of it is 0.
+# The value of a masked entry. Finite, so that no gradient is NaN; its exponential is 0.
 MASKED = -1e9
-# exp(s), sums of many of them, and their reciprocals are within float32 for |s| up to here.
+# exp(s), sums of many of them, and their reciprocals are within float32 up to this |s|.
 SAFE = 40.0
-# Entries of a matrix from which on tiles are better.
+# Least number of entries of a matrix for which tiles are better.
 BETTER, BETTER_ON_GPU = 2**19, 2**28
-# Entries of a tile (16 MB at most), and most keys in it.
+# Most entries of a tile (16 MB), and most keys in it.
 TILE_ENTRIES, TILE_COLUMNS = 2**22, 2**13
 
 
@@ -45,15 +45,15 @@ def log_sum_exp(
     Args:
         anchors: float32 (rows, dim).
         keys: float32 (columns, dim). None: the anchors themselves, which saves work; `excluded`
-            must then be symmetric (i leaves out j where j leaves out i).
+            must then be symmetric (i excludes j where j excludes i).
         scale: number or float32 scalar.
-        excluded: int32 (rows, count), the keys that each anchor leaves out; different ones for
-            different anchors in a column of it, and -1 for none.
-        product_bound: what |a_i . k_j| never exceeds, if that is known; 1 for rows of unit length.
-            Times a `scale` that is a number, up to `SAFE`, exponentials need no maximum.
+        excluded: int32 (rows, count), the indices of the keys that each anchor excludes, -1 for
+            none. No key occurs twice in a column.
+        product_bound: upper bound of |a_i . k_j|, if there is one; 1 for rows of unit length. If
+            `scale` is a number and their product is at most `SAFE`, no running maximum is needed.
 
     Returns:
-        float32 (rows,); about `MASKED` where nothing is left.
+        float32 (rows,); about `MASKED` for an anchor without keys.
     """
     anchors = tf.convert_to_tensor(anchors)
     known = product_bound is not None and isinstance(scale, float | int)
@@ -62,14 +62,14 @@ def log_sum_exp(
     if excluded is None:
         excluded = tf.zeros([tf.shape(anchors)[0], 0], tf.int32)
     if bounded and _Tiles(anchors, anchors if keys is None else keys).single:
-        return _kept(anchors, keys, scale, excluded)
+        return _one_tile(anchors, keys, scale, excluded)
     if keys is None and bounded:
         return _symmetric(anchors, scale, excluded)
     return _general(anchors, anchors if keys is None else keys, scale, excluded, bounded)
 
 
-def _kept(anchors: Any, keys: Any, scale: Any, excluded: Any) -> Any:
-    """Where products are bounded and fit in one tile: it is kept for the gradient."""
+def _one_tile(anchors: Any, keys: Any, scale: Any, excluded: Any) -> Any:
+    """For bounded products that fit in one tile, which is stored for the gradient."""
 
     @tf.custom_gradient
     def function(*rows: Any) -> tuple[Any, Callable[[Any], Any]]:
@@ -83,8 +83,8 @@ def _kept(anchors: Any, keys: Any, scale: Any, excluded: Any) -> Any:
             if keys is None:
                 return tf.matmul(powers * (shares[:, None] + shares[None, :]), rows[0])
             shares = shares[:, None]
-            of_keys = tf.matmul(powers, shares * rows[0], transpose_a=True)
-            return shares * tf.matmul(powers, rows[1]), of_keys
+            keys_gradient = tf.matmul(powers, shares * rows[0], transpose_a=True)
+            return shares * tf.matmul(powers, rows[1]), keys_gradient
 
         return _log(total), gradient
 
@@ -92,31 +92,32 @@ def _kept(anchors: Any, keys: Any, scale: Any, excluded: Any) -> Any:
 
 
 def _symmetric(rows: Any, scale: Any, excluded: Any) -> Any:
-    """Where products are bounded."""
+    """For bounded products of rows with themselves."""
 
     @tf.custom_gradient
     def function(rows: Any) -> tuple[Any, Callable[[Any], Any]]:
         total = _bounded_sums(rows, rows, scale, excluded)
 
         def gradient(upstream: Any) -> Any:
-            # dS_ij = exp(S_ij) (g_i / total_i + g_j / total_j), of which each row gets its part.
+            # Row i receives scale * sum_j exp(S_ij) (g_i / total_i + g_j / total_j) row_j.
             tiles = _Tiles(rows, rows, excluded)
             shares = tf.math.divide_no_nan(upstream, total)
-            left, right = tiles.of_rows(shares), tiles.of_columns(shares)
+            row_shares, column_shares = tiles.pad_rows(shares), tiles.pad_columns(shares)
 
-            def of_block(block: Any, first: Any) -> Any:
+            def block_gradient(block: Any, first: Any) -> Any:
                 scaled = scale * block
-                own = _slice(left, first, tiles.height)[:, None]
+                block_shares = _slice(row_shares, first, tiles.height)[:, None]
 
-                def add(columns: Any, start: Any, found: Any) -> Any:
+                def add(columns: Any, start: Any, total: Any) -> Any:
                     powers = tf.exp(tf.matmul(scaled, columns, transpose_b=True))
-                    weights = powers * (own + _slice(right, start, tiles.width)[None, :])
+                    tile_shares = _slice(column_shares, start, tiles.width)[None, :]
+                    weights = powers * (block_shares + tile_shares)
                     weights = tiles.masked(weights, first, start, 0.0)
-                    return found + tf.matmul(weights, columns)
+                    return total + tf.matmul(weights, columns)
 
                 return scale * tiles.over_columns(add, tf.zeros_like(block))
 
-            return tiles.over_rows(of_block, tf.float32, [int(rows.shape[1])])
+            return tiles.over_rows(block_gradient, tf.float32, [int(rows.shape[1])])
 
         return _log(total), gradient
 
@@ -124,6 +125,8 @@ def _symmetric(rows: Any, scale: Any, excluded: Any) -> Any:
 
 
 def _general(anchors: Any, keys: Any, scale: Any, excluded: Any, bounded: bool) -> Any:
+    """For any anchors and keys, in several tiles."""
+
     @tf.custom_gradient
     def function(anchors: Any, keys: Any) -> tuple[Any, Callable[[Any], Any]]:
         if bounded:
@@ -133,12 +136,13 @@ def _general(anchors: Any, keys: Any, scale: Any, excluded: Any, bounded: bool) 
 
         def gradient(upstream: Any) -> Any:
             # W_ij = exp(S_ij - s_i): for anchors g_i sum_j W_ij k_j, for keys sum_i W_ij g_i a_i.
-            turned = _inverse(excluded, tf.shape(keys)[0])
-            lines = tf.concat([scale * anchors, -sums[:, None]], axis=1)
-            against = tf.concat([keys, tf.ones_like(keys[:, :1])], axis=1)
-            of_anchors = _weighted_sums(lines, against, keys, excluded) * upstream[:, None]
-            of_keys = _weighted_sums(against, lines, upstream[:, None] * anchors, turned)
-            return scale * of_anchors, scale * of_keys
+            # S_ij - s_i is the product of rows that are longer by one column.
+            left = tf.concat([scale * anchors, -sums[:, None]], axis=1)
+            right = tf.concat([keys, tf.ones_like(keys[:, :1])], axis=1)
+            transposed = _inverse(excluded, tf.shape(keys)[0])
+            anchors_gradient = _weighted_sums(left, right, keys, excluded) * upstream[:, None]
+            keys_gradient = _weighted_sums(right, left, upstream[:, None] * anchors, transposed)
+            return scale * anchors_gradient, scale * keys_gradient
 
         return sums, gradient
 
@@ -151,10 +155,10 @@ def is_tiled(implementation: str, rows: Any, columns: Any) -> bool:
 
 
 def is_better(rows: Any, columns: Any) -> bool:
-    """Whether tiles are better than a whole matrix of this size; False if it is not known.
+    """Whether tiles are better than a whole matrix of this size; False if the size is unknown.
 
-    On a processor they are faster from about a thousand rows on. On a GPU, where a loop costs a
-    launch for each operation, they are for what would fill the memory.
+    On a processor they are faster from about a thousand rows on. On a GPU, where each operation of
+    a loop costs a launch, they are for matrices that would fill the memory.
     """
     if not isinstance(rows, int) or not isinstance(columns, int):
         return False
@@ -162,7 +166,7 @@ def is_better(rows: Any, columns: Any) -> bool:
 
 
 def nearest(anchors: Any, keys: Any) -> Any:
-    """The key with the largest product for each anchor, the first of equal ones: int32 (rows,).
+    """Index of the key with the largest product for each anchor, the first on a tie: int32 (rows,).
 
     Not differentiable.
 
@@ -171,34 +175,34 @@ def nearest(anchors: Any, keys: Any) -> Any:
     """
     tiles = _Tiles(tf.convert_to_tensor(anchors), tf.convert_to_tensor(keys))
 
-    def of_rows(rows: Any, first: Any) -> Any:
-        def look(columns: Any, start: Any, best: tuple[Any, Any]) -> tuple[Any, Any]:
+    def block_nearest(rows: Any, first: Any) -> Any:
+        def update(columns: Any, start: Any, best: tuple[Any, Any]) -> tuple[Any, Any]:
             products = tf.matmul(rows, columns, transpose_b=True)
             products = tiles.masked(products, first, start, MASKED)
-            found = tf.argmax(products, axis=1, output_type=tf.int32)
+            columns_nearest = start + tf.argmax(products, axis=1, output_type=tf.int32)
             values = tf.reduce_max(products, axis=1)
             value, index = best
-            return tf.maximum(value, values), tf.where(values > value, start + found, index)
+            return tf.maximum(value, values), tf.where(values > value, columns_nearest, index)
 
         worst = tf.fill([tiles.height], 2.0 * MASKED)
-        return tiles.over_columns(look, (worst, tf.zeros([tiles.height], tf.int32)))[1]
+        return tiles.over_columns(update, (worst, tf.zeros([tiles.height], tf.int32)))[1]
 
-    return tiles.over_rows(of_rows, tf.int32, [])
+    return tiles.over_rows(block_nearest, tf.int32, [])
 
 
 def per_anchor(
     function: Callable[[Any], Any], anchors: Any, keys: Any, excluded: Any, size: int
 ) -> Any:
-    """function(products) of each anchor's products a_i . k_j with all keys, some anchors at a time.
+    """A function of the rows of the similarity matrix a_i . k_j, applied to blocks of rows.
 
-    For what needs whole rows, such as their order. Not differentiable.
+    For functions that need whole rows, such as their order. Not differentiable.
 
     Args:
-        function: float32 (some anchors, columns) -> float32 (some anchors, size).
+        function: float32 (block, columns) -> float32 (block, size).
         anchors, keys: float32 (rows, dim) and (columns, dim).
-        excluded: int32 (rows, count), the keys that each anchor leaves out: their products are
-            `MASKED`.
-        size: how many values `function` gives.
+        excluded: int32 (rows, count), the indices of the keys that each anchor excludes: their
+            products are `MASKED`.
+        size: number of values for each row.
 
     Returns:
         float32 (rows, size).
@@ -206,11 +210,11 @@ def per_anchor(
     anchors, keys = tf.convert_to_tensor(anchors), tf.convert_to_tensor(keys)
     tiles = _Tiles(anchors, keys, excluded, whole_rows=True)
 
-    def of_rows(rows: Any, first: Any) -> Any:
+    def apply(rows: Any, first: Any) -> Any:
         products = tf.matmul(rows, tiles.keys, transpose_b=True)
         return function(tiles.masked(products, first, 0, MASKED))
 
-    return tiles.over_rows(of_rows, tf.float32, [size])
+    return tiles.over_rows(apply, tf.float32, [size])
 
 
 class _Tiles:
@@ -219,8 +223,8 @@ class _Tiles:
     Args:
         anchors: (rows, dim).
         keys: (columns, dim).
-        excluded: int32 (rows, count), entries of each row that do not count; -1 for none.
-        whole_rows: whether a tile has all keys.
+        excluded: int32 (rows, count), indices of the masked entries of each row; -1 for none.
+        whole_rows: whether a tile spans all keys.
     """
 
     def __init__(self, anchors: Any, keys: Any, excluded: Any = None, whole_rows: bool = False):
@@ -233,50 +237,49 @@ class _Tiles:
 
     @property
     def single(self) -> bool:
-        """Whether it is known that there is one tile only."""
+        """Whether there is statically one tile only."""
         numbers = (-(-self.rows // self.height), -(-self.columns // self.width))
         return all(_is_one(number) for number in numbers)
 
-    def of_rows(self, values: Any) -> Any:
-        """Values of the anchors, as long as the padded anchors."""
+    def pad_rows(self, values: Any) -> Any:
+        """Values of the anchors, padded like the anchors."""
         return _padded(values, self.rows, self.height)
 
-    def of_columns(self, values: Any) -> Any:
-        """Values of the keys, as long as the padded keys."""
+    def pad_columns(self, values: Any) -> Any:
+        """Values of the keys, padded like the keys."""
         return _padded(values, self.columns, self.width)
 
     def masked(self, entries: Any, first: Any, start: Any, value: float) -> Any:
-        """A tile with `value` for what does not count.
+        """A tile with `value` in place of excluded entries and of padding.
 
         Args:
             entries: (height, width).
             first, start: the first row and the first column of the tile.
-            value: what stands there.
+            value: of the masked entries.
         """
-        lines = tf.range(self.height)
+        rows = tf.range(self.height)
 
         def replace(entries: Any, columns: Any) -> Any:
             inside = tf.logical_and(columns >= 0, columns < self.width)
             columns = tf.clip_by_value(columns, 0, self.width - 1)
-            there = tf.gather(entries, columns, batch_dims=1)
-            values = tf.where(inside, value, there)
-            return tf.tensor_scatter_nd_update(entries, tf.stack([lines, columns], axis=1), values)
+            values = tf.where(inside, value, tf.gather(entries, columns, batch_dims=1))
+            return tf.tensor_scatter_nd_update(entries, tf.stack([rows, columns], axis=1), values)
 
         if self.excluded is not None and self.excluded.shape[1]:
-            own = _slice(self.excluded, first, self.height)
-            for column in tf.unstack(own, axis=1):
+            excluded = _slice(self.excluded, first, self.height)
+            for column in tf.unstack(excluded, axis=1):
                 entries = replace(entries, tf.where(column < 0, -1, column - start))
         if not _divides(self.width, self.columns):
-            there = start + tf.range(self.width) < self.columns
-            entries = tf.where(there[None, :], entries, value)
+            exists = start + tf.range(self.width) < self.columns
+            entries = tf.where(exists[None, :], entries, value)
         return entries
 
     def over_columns(self, function: Callable[..., Any], state: Any) -> Any:
-        """`state` after function(keys, first column, state) has seen all tiles of some rows."""
+        """The last `state` = function(keys, first column, state) over the tiles of some rows."""
         return self._over(self.columns, self.width, self.keys, function, state)
 
     def over_rows(self, function: Callable[..., Any], dtype: Any, shape: list[int]) -> Any:
-        """The results of function(anchors, first row), each (height, *shape), for all rows."""
+        """function(anchors, first row) -> (height, *shape) over all blocks, concatenated."""
         number = -(-self.rows // self.height)
         if _is_one(number):
             return function(self.anchors, 0)[: self.rows]
@@ -300,37 +303,37 @@ class _Tiles:
                 function(_slice(rows, index * size, size), index * size, state),
             ),
             (tf.constant(0), state),
-            parallel_iterations=2,  # more would hold more tiles at once
+            parallel_iterations=2,  # more would need memory for more tiles
         )
         return state
 
 
 def _running_sums(anchors: Any, keys: Any, scale: Any, excluded: Any) -> Any:
-    """Log-sum-exps with a running maximum."""
+    """log sum_j exp(scale * a_i . k_j), with a running maximum."""
     tiles = _Tiles(anchors, keys, excluded)
 
-    def of_block(rows: Any, first: Any) -> Any:
+    def block_sums(rows: Any, first: Any) -> Any:
         scaled = scale * rows
 
         def add(columns: Any, start: Any, running: tuple[Any, Any]) -> tuple[Any, Any]:
             logits = tf.matmul(scaled, columns, transpose_b=True)
             logits = tiles.masked(logits, first, start, MASKED)
             largest = tf.maximum(running[0], tf.reduce_max(logits, axis=1))
-            own = tf.reduce_sum(tf.exp(logits - largest[:, None]), axis=1)
-            return largest, running[1] * tf.exp(running[0] - largest) + own
+            tile_total = tf.reduce_sum(tf.exp(logits - largest[:, None]), axis=1)
+            return largest, running[1] * tf.exp(running[0] - largest) + tile_total
 
-        nothing = tf.fill([tiles.height], MASKED), tf.zeros([tiles.height])
-        largest, total = tiles.over_columns(add, nothing)
+        empty = tf.fill([tiles.height], MASKED), tf.zeros([tiles.height])
+        largest, total = tiles.over_columns(add, empty)
         return largest + tf.math.log(total)
 
-    return tiles.over_rows(of_block, tf.float32, [])
+    return tiles.over_rows(block_sums, tf.float32, [])
 
 
 def _bounded_sums(anchors: Any, keys: Any, scale: Any, excluded: Any) -> Any:
-    """sum_j exp(scale * a_i . k_j), where nothing overflows or vanishes."""
+    """sum_j exp(scale * a_i . k_j), for products that neither overflow nor vanish."""
     tiles = _Tiles(anchors, keys, excluded)
 
-    def of_block(rows: Any, first: Any) -> Any:
+    def block_sums(rows: Any, first: Any) -> Any:
         scaled = scale * rows
 
         def add(columns: Any, start: Any, total: Any) -> Any:
@@ -339,46 +342,46 @@ def _bounded_sums(anchors: Any, keys: Any, scale: Any, excluded: Any) -> Any:
 
         return tiles.over_columns(add, tf.zeros([tiles.height]))
 
-    return tiles.over_rows(of_block, tf.float32, [])
+    return tiles.over_rows(block_sums, tf.float32, [])
 
 
 def _log(total: Any) -> Any:
     """The logarithm; `MASKED` of an empty sum."""
-    some = total > 0
-    return tf.where(some, tf.math.log(tf.where(some, total, 1.0)), MASKED)
+    positive = total > 0
+    return tf.where(positive, tf.math.log(tf.where(positive, total, 1.0)), MASKED)
 
 
 def _weighted_sums(anchors: Any, keys: Any, values: Any, excluded: Any) -> Any:
-    """sum_j exp(a_i . k_j) v_j for each anchor i, where no product is above 0."""
+    """sum_j exp(a_i . k_j) v_j for each anchor i, for products of at most 0."""
     tiles = _Tiles(anchors, keys, excluded)
-    padded = tiles.of_columns(values)
+    padded = tiles.pad_columns(values)
 
-    def of_block(rows: Any, first: Any) -> Any:
+    def block_sums(rows: Any, first: Any) -> Any:
         def add(columns: Any, start: Any, total: Any) -> Any:
             logits = tf.matmul(rows, columns, transpose_b=True)
-            # Not above 0 but for rounding; what is left out may be.
+            # At most 0 up to rounding; excluded products may be larger.
             weights = tf.exp(tf.minimum(tiles.masked(logits, first, start, MASKED), 1.0))
             return total + tf.matmul(weights, _slice(padded, start, tiles.width))
 
         return tiles.over_columns(add, tf.zeros([tiles.height, values.shape[1]]))
 
-    return tiles.over_rows(of_block, tf.float32, [int(values.shape[1])])
+    return tiles.over_rows(block_sums, tf.float32, [int(values.shape[1])])
 
 
 def _inverse(excluded: Any, columns: Any) -> Any:
-    """int32 (columns, count): the rows that leave out each column, -1 for none."""
+    """int32 (columns, count): the rows that exclude each column, -1 for none."""
     rows = tf.range(tf.shape(excluded)[0])
-    found = []
+    inverse = []
     for column in tf.unstack(excluded, axis=1):
-        # What leaves out nothing goes to a column that is cut off.
-        place = tf.where(column < 0, columns, column)[:, None]
-        nothing = tf.fill([columns + 1], -1)
-        found.append(tf.tensor_scatter_nd_update(nothing, place, rows)[:-1])
-    return tf.stack(found, axis=1) if found else tf.zeros([columns, 0], tf.int32)
+        # -1 goes to a further column that is cut off.
+        indices = tf.where(column < 0, columns, column)[:, None]
+        empty = tf.fill([columns + 1], -1)
+        inverse.append(tf.tensor_scatter_nd_update(empty, indices, rows)[:-1])
+    return tf.stack(inverse, axis=1) if inverse else tf.zeros([columns, 0], tf.int32)
 
 
 def _size(rows: Any) -> Any:
-    """The number of rows: a number of Python's if it is known."""
+    """The number of rows: a Python integer if it is static."""
     return rows.shape[0] if rows.shape[0] is not None else tf.shape(rows)[0]
 
 

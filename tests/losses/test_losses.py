@@ -688,7 +688,7 @@ def test_hardest_share_is_counted_alike_in_graph_and_in_python() -> None:
 
 
 def test_other_numbers_of_labels_than_images_are_refused() -> None:
-    with pytest.raises(UserError, match="one label for each image, but 3 labels came with 6"):
+    with pytest.raises(UserError, match="one label for each image, but there are 3 labels and 6"):
         losses.get("supcon")(*views(6, 4), labels=[0, 1, 0])
 
 
