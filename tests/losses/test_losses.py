@@ -488,7 +488,7 @@ def test_options_round_trip(name: str) -> None:
             "temperature must be above 0, not 'linear:1:0'",
         ),
         ("debiased", {"tau_plus": 1.0}, "tau_plus must be at least 0 and below 1, not 1.0"),
-        ("hard_simple", {"num_negatives": 3, "quantile": 0.1}, "both say how many negatives"),
+        ("hard_simple", {"num_negatives": 3, "quantile": 0.1}, "both set the number of negatives"),
         ("triplet", {"mining": "semihard"}, "Did you mean 'semi_hard'?"),
         (
             "nt_xent",
