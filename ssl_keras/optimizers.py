@@ -17,20 +17,21 @@ from ssl_keras.options import Options, Registry, option
 
 SCALING = ("none", "linear", "sqrt")
 DECAY = ("cosine", "linear", "constant")
+_RATE_HELP = "base learning rate, see --learning_rate_scaling"
 
 
 @dataclass(frozen=True)
 class Optimizer(Options):
     """Base of the optimizers: `build(schedule)` makes the Keras one."""
 
+    learning_rate: float = option(1e-3, above=0, help=_RATE_HELP)
     weight_decay: float = option(0.0, minimum=0, help="decoupled weight decay of the kernels")
 
-    default_learning_rate: ClassVar[float] = 1e-3
     keras_name: ClassVar[str] = "Adam"
 
     def build(self, learning_rate: Any) -> Any:
         """The `keras.optimizers.Optimizer` with this learning rate or schedule."""
-        arguments = self.options()
+        arguments = {n: value for n, value in self.options().items() if n != "learning_rate"}
         # Keras' AdamW wants a number; the others do no decay at all when it is None.
         if not arguments["weight_decay"] and self.keras_name != "AdamW":
             arguments["weight_decay"] = None
@@ -54,8 +55,8 @@ class AdamW(Optimizer):
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum."""
 
+    learning_rate: float = option(0.05, above=0, help=_RATE_HELP)
     momentum: float = option(0.9, minimum=0, below=1, help="momentum of sgd and lars")
-    default_learning_rate = 0.05
     keras_name = "SGD"
 
 
@@ -82,8 +83,8 @@ class Lars(Optimizer):
     """
 
     weight_decay: float = option(1e-6, minimum=0, help="weight decay of the kernels")
+    learning_rate: float = option(0.3, above=0, help=_RATE_HELP)
     momentum: float = option(0.9, minimum=0, below=1, help="momentum of sgd and lars")
-    default_learning_rate = 0.3
 
     def build(self, learning_rate: Any) -> Any:
         return _lars_class()(learning_rate, momentum=self.momentum, coupled_decay=self.weight_decay)
@@ -161,7 +162,7 @@ def _lars_class() -> Any:
 
 
 OPTIMIZERS: Registry[Optimizer] = Registry(
-    "optimizer", {"adam": Adam, "adamw": AdamW, "sgd": SGD, "lamb": Lamb, "lars": Lars}
+    "optimizer", Optimizer, {"adam": Adam, "adamw": AdamW, "sgd": SGD, "lamb": Lamb, "lars": Lars}
 )
 
 

@@ -1,4 +1,4 @@
-"""Named things with typed, bounded options: the dictionaries behind `--loss`, `--dataset`, ...
+"""Named parts with typed, bounded options: the dictionaries behind `--loss`, `--dataset`, ...
 
 Each entry of a `Registry` is a frozen dataclass derived from `Options`. Its fields, made with
 `option`, are the hyperparameters: the command line, the validation and `--help` are derived from
@@ -8,7 +8,7 @@ them, so a new entry needs no code elsewhere.
     class NTXent(Loss):
         temperature: float = option(0.1, help="temperature", above=0)
 
-    LOSSES = Registry("loss", {"nt_xent": NTXent})
+    LOSSES = Registry("loss", Loss, {"nt_xent": NTXent})
     LOSSES.get("nt_xent", temperature=0.2)
 """
 
@@ -16,17 +16,56 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Iterator, Mapping
+import types
+import typing
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from ssl_keras import schedules
 from ssl_keras.errors import UserError, nearest, unknown_name
 
 # The annotation of an option that is a number, or the text of a `schedules.Schedule`.
-Scheduled = Any
+Scheduled = Annotated[Any, "scheduled"]
 
-_PYTHON_TYPES = {"float": float, "int": int, "str": str, "bool": bool, "Scheduled": float}
+
+@dataclass(frozen=True)
+class Needs:
+    """The condition under which an option has an effect.
+
+    Attributes:
+        setting: name of the other setting.
+        values: its values that meet the condition; of a comma-separated list one entry suffices.
+            Empty: `minimum` decides, or, without one, that the setting is not set.
+        minimum: its least value.
+        set_aside: whether the option is set aside with a notice where the condition is not met, in
+            place of being refused.
+    """
+
+    setting: str
+    values: tuple[Any, ...] = ()
+    minimum: float | None = None
+    set_aside: bool = False
+
+    def met(self, value: Any) -> bool:
+        """Whether the other setting has a value that meets the condition."""
+        if self.values:
+            entries = value.split(",") if isinstance(value, str) else [value]
+            return any(entry in self.values for entry in map(_stripped, entries))
+        if self.minimum is not None:
+            return value is not None and value >= self.minimum
+        return value is None
+
+    def __str__(self) -> str:
+        if self.values:
+            return f"{self.setting}={' or '.join(map(str, self.values))}"
+        if self.minimum is not None:
+            return f"{self.setting} of at least {self.minimum:g}"
+        return f"no {self.setting}"
+
+
+def _stripped(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
 
 
 def option(
@@ -38,7 +77,8 @@ def option(
     above: float | None = None,
     below: float | None = None,
     choices: Collection[str] | None = None,
-    flag: str | None = None,
+    needs: Needs | tuple[Needs, ...] = (),
+    convert: Callable[[str], str] | None = None,
 ) -> Any:
     """A field of an `Options` class.
 
@@ -48,30 +88,133 @@ def option(
         minimum, maximum: inclusive bounds of a number.
         above, below: exclusive bounds of a number.
         choices: the valid strings.
-        flag: name of the command-line flag when it differs from the field's.
+        needs: the conditions under which the option has an effect.
+        convert: applied to a text, such as making a path absolute.
     """
+    bounds = {"minimum": minimum, "maximum": maximum, "above": above, "below": below}
+    conditions = (needs,) if isinstance(needs, Needs) else needs
     metadata = {
-        "help": help,
-        "minimum": minimum,
-        "maximum": maximum,
-        "above": above,
-        "below": below,
-        "choices": choices,
-        "flag": flag,
-    }
+        **bounds, "help": help, "choices": choices, "needs": conditions, "convert": convert
+    }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def python_type(field: dataclasses.Field) -> type:
-    """The type of an option (`float`, `int`, `str` or `bool`), read from its annotation."""
-    # Text where annotations are not evaluated, which is left to whoever writes the class.
-    name = field.type.__name__ if isinstance(field.type, type) else str(field.type)
-    return _PYTHON_TYPES[name.removesuffix(" | None")]
+@dataclass(frozen=True)
+class Setting:
+    """One option of a class: what its field and its annotation say.
+
+    Attributes:
+        name: of the field.
+        kind: float, int, str or bool.
+        scheduled: whether it may be a schedule.
+        default: its default.
+        help, minimum, maximum, above, below, choices, needs, convert: see `option`.
+    """
+
+    name: str
+    kind: type
+    scheduled: bool
+    default: Any
+    help: str
+    minimum: float | None
+    maximum: float | None
+    above: float | None
+    below: float | None
+    choices: Collection[str] | None
+    needs: tuple[Needs, ...]
+    convert: Callable[[str], str] | None
+
+    @property
+    def kind_text(self) -> str:
+        """What kind of value the option takes, as error messages call it."""
+        names = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
+        text = names[self.kind]
+        return f"{text}, {schedules.SYNTAX}" if self.scheduled else text
+
+    def validated(self, value: Any) -> Any:
+        """`value` converted to the type of the option and checked against its bounds.
+
+        A schedule stays the text it is, in its canonical form.
+
+        Raises:
+            UserError: wrong type, outside the bounds, or not among the choices.
+        """
+        if value is None and self.default is None:
+            return None
+        if self.kind in (bool, str):
+            if not isinstance(value, self.kind):
+                raise self._wrong_kind(value)
+            if self.choices and value not in self.choices:
+                raise unknown_name(self.name, value, self.choices)
+            return value if self.convert is None else self.convert(str(value))
+        if self.scheduled and isinstance(value, str) and (schedule := schedules.parse(value)):
+            for number in (schedule.start, schedule.end):
+                self._check_bounds(number, value)
+            return str(schedule)
+        if isinstance(value, bool) or not hasattr(value, "__float__"):
+            raise self._wrong_kind(value)
+        if self.kind is int and not (math.isfinite(value) and float(value) == int(value)):
+            raise self._wrong_kind(value)
+        number = self.kind(value)
+        self._check_bounds(number, value)
+        return number
+
+    def _wrong_kind(self, value: Any) -> UserError:
+        return UserError(f"{self.name} must be {self.kind_text}, not {value!r}.")
+
+    def _check_bounds(self, number: float, value: Any) -> None:
+        inside = (
+            math.isfinite(number)
+            and (self.minimum is None or number >= self.minimum)
+            and (self.maximum is None or number <= self.maximum)
+            and (self.above is None or number > self.above)
+            and (self.below is None or number < self.below)
+        )
+        if not inside:
+            words = {"minimum": "at least", "above": "above", "maximum": "at most"}
+            words["below"] = "below"
+            bounds = [
+                f"{word} {getattr(self, name):g}"
+                for name, word in words.items()
+                if getattr(self, name) is not None
+            ]
+            raise UserError(
+                f"{self.name} must be {' and '.join(bounds) or 'finite'}, not {value!r}."
+            )
 
 
-def is_scheduled(field: dataclasses.Field) -> bool:
-    """Whether the option may be a schedule."""
-    return str(field.type) == "Scheduled"
+def settings(options: type) -> dict[str, Setting]:
+    """Name -> `Setting` of every option of an `Options` class, in the order of its fields.
+
+    Raises:
+        TypeError: an annotation is not float, int, str, bool, one of them or None, or `Scheduled`.
+    """
+    if options not in _SETTINGS:
+        _SETTINGS[options] = _read_settings(options)
+    return _SETTINGS[options]
+
+
+_SETTINGS: dict[type, dict[str, Setting]] = {}
+
+
+def _read_settings(options: type) -> dict[str, Setting]:
+    hints = typing.get_type_hints(options, include_extras=True)
+    result = {}
+    for field in dataclasses.fields(options):
+        hint = hints[field.name]
+        scheduled = hint == Scheduled
+        kinds = {float} if scheduled else {hint}
+        if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+            kinds = set(typing.get_args(hint)) - {type(None)}
+        if len(kinds) != 1 or not kinds <= {float, int, str, bool} or "help" not in field.metadata:
+            raise TypeError(
+                f"the option {field.name} of {options.__name__} must be made with option(...) and "
+                f"annotated as float, int, str or bool, with or without None, not {hint}"
+            )
+        result[field.name] = Setting(
+            field.name, kinds.pop(), scheduled, field.default, **field.metadata
+        )
+    return result
 
 
 def plain(value: Any) -> str:
@@ -79,88 +222,42 @@ def plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def wanted(field: dataclasses.Field) -> str:
-    """What kind of value the option takes, as it is called in error messages."""
-    name = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
-    text = name[python_type(field)]
-    return f"{text}, {schedules.SYNTAX}" if is_scheduled(field) else text
-
-
-def _bounds_text(metadata: Mapping[str, Any]) -> str:
-    parts = []
-    if metadata["minimum"] is not None:
-        parts.append(f"at least {metadata['minimum']:g}")
-    if metadata["above"] is not None:
-        parts.append(f"above {metadata['above']:g}")
-    if metadata["maximum"] is not None:
-        parts.append(f"at most {metadata['maximum']:g}")
-    if metadata["below"] is not None:
-        parts.append(f"below {metadata['below']:g}")
-    return " and ".join(parts)
-
-
-def validated(field: dataclasses.Field, value: Any) -> Any:
-    """`value` converted to the type of the option and checked against its bounds.
-
-    A schedule stays the text it is, written in one way.
-
-    Raises:
-        UserError: wrong type, outside the bounds, or not among the choices.
-    """
-    metadata, expected = field.metadata, python_type(field)
-    if value is None and field.default is None:
-        return None
-    if expected is bool:
-        if not isinstance(value, bool):
-            raise UserError(f"{field.name} must be {wanted(field)}, not {value!r}.")
-        return value
-    if expected is str:
-        if not isinstance(value, str):
-            raise UserError(f"{field.name} must be {wanted(field)}, not {value!r}.")
-        if metadata["choices"] and value not in metadata["choices"]:
-            raise unknown_name(field.name, value, metadata["choices"])
-        return value
-    if is_scheduled(field) and isinstance(value, str) and (found := schedules.parse(value)):
-        for number in (found.start, found.end):
-            _check_bounds(field, number, value)
-        return str(found)
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
-        raise UserError(f"{field.name} must be {wanted(field)}, not {value!r}.")
-    if expected is int and not (math.isfinite(value) and float(value) == int(value)):
-        raise UserError(f"{field.name} must be {wanted(field)}, not {value!r}.")
-    number = expected(value)
-    _check_bounds(field, number, value)
-    return number
-
-
-def _check_bounds(field: dataclasses.Field, number: float, given: Any) -> None:
-    metadata = field.metadata
-    inside = (
-        math.isfinite(number)
-        and (metadata["minimum"] is None or number >= metadata["minimum"])
-        and (metadata["maximum"] is None or number <= metadata["maximum"])
-        and (metadata["above"] is None or number > metadata["above"])
-        and (metadata["below"] is None or number < metadata["below"])
-    )
-    if not inside:
-        bounds = _bounds_text(metadata) or "finite"
-        raise UserError(f"{field.name} must be {bounds}, not {given!r}.")
-
-
 @dataclass(frozen=True)
 class Options:
     """Base of everything that has options: validates and converts each field when made."""
 
+    # What a part must define to be of use: names of methods, see `Registry.add`.
+    required: ClassVar[tuple[str, ...]] = ()
+
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, validated(field, getattr(self, field.name)))
+        for name, setting in settings(type(self)).items():
+            object.__setattr__(self, name, setting.validated(getattr(self, name)))
 
     def options(self) -> dict[str, Any]:
         """The options as a dictionary of plain Python values."""
-        return dataclasses.asdict(self)
+        return {name: getattr(self, name) for name in settings(type(self))}
 
 
 Entry = TypeVar("Entry", bound=Options)
+
+# Option name -> (what it belongs to, its kind), for everything that the command line knows.
+_OWNERS: dict[str, tuple[str, type]] = {}
+
+
+def claim_names(owner: str, claimed: Iterable[Setting]) -> None:
+    """Note that options belong to `owner` (a group of settings, or a kind of parts).
+
+    Raises:
+        UserError: another owner, or an option of another type, has the name.
+    """
+    for setting in claimed:
+        known, kind = _OWNERS.setdefault(setting.name, (owner, setting.kind))
+        if (known, kind) != (owner, setting.kind):
+            what = f"an option of the {known}" if known != owner else f"of type {kind.__name__}"
+            raise UserError(
+                f"The option {setting.name} of a {owner} cannot be added: {setting.name} is {what} "
+                "already; choose another name."
+            )
 
 
 class Registry(Mapping[str, type[Entry]]):
@@ -168,12 +265,15 @@ class Registry(Mapping[str, type[Entry]]):
 
     Args:
         kind: what the names stand for, in error messages ("loss", "data set", ...).
+        base: the class that entries are derived from.
         entries: name -> class.
     """
 
-    def __init__(self, kind: str, entries: Mapping[str, type[Entry]]):
-        self.kind = kind
-        self._entries = dict(entries)
+    def __init__(self, kind: str, base: type[Entry], entries: Mapping[str, type[Entry]]):
+        self.kind, self.base = kind, base
+        self._entries: dict[str, type[Entry]] = {}
+        for name, entry in entries.items():
+            self.add(name, entry)
 
     def __getitem__(self, name: str) -> type[Entry]:
         return self._entries[name]
@@ -188,10 +288,25 @@ class Registry(Mapping[str, type[Entry]]):
         """Make `entry` known by `name`, to flags and configurations too.
 
         Raises:
-            ValueError: the name is taken.
+            UserError: the name is taken, the entry is not of this kind or lacks what is asked of
+                it, or one of its options has a name that means something else.
         """
         if name in self._entries:
-            raise ValueError(f"there is a {self.kind} {name!r} already")
+            raise UserError(f"There is a {self.kind} {name!r} already: choose another name.")
+        if not (isinstance(entry, type) and issubclass(entry, self.base)):
+            raise UserError(
+                f"{name!r} is no {self.kind}: it must be a class derived from "
+                f"{self.base.__module__}.{self.base.__name__}."
+            )
+        lacking = [n for n in self.base.required if getattr(entry, n) is getattr(self.base, n)]
+        if lacking:
+            raise UserError(f"The {self.kind} {name!r} does not define {', '.join(lacking)}.")
+        if "__dataclass_params__" not in vars(entry) and entry.__annotations__:
+            raise UserError(
+                f"The {self.kind} {name!r} has options, but is no dataclass: put "
+                "@dataclass(frozen=True) before it."
+            )
+        claim_names(self.kind, settings(entry).values())
         self._entries[name] = entry
 
     def get(self, name: str, /, **options: Any) -> Entry:  # type: ignore[override]
@@ -203,7 +318,7 @@ class Registry(Mapping[str, type[Entry]]):
         if name not in self._entries:
             raise unknown_name(self.kind, name, self._entries)
         entry = self._entries[name]
-        valid = [field.name for field in dataclasses.fields(entry)]
+        valid = list(settings(entry))
         for key in options:
             if key not in valid:
                 guess = nearest(key, valid)
@@ -215,10 +330,10 @@ class Registry(Mapping[str, type[Entry]]):
         except UserError as error:
             raise UserError(f"{self.kind} {name!r}: {error}") from None
 
-    def fields(self) -> dict[str, list[tuple[str, dataclasses.Field]]]:
-        """Option name -> the (entry name, field) pairs that have it, in the order of entries."""
-        found: dict[str, list[tuple[str, dataclasses.Field]]] = {}
+    def settings(self) -> dict[str, dict[str, Setting]]:
+        """Option name -> entry name -> `Setting`, of the entries that have it, in their order."""
+        result: dict[str, dict[str, Setting]] = {}
         for name, entry in self._entries.items():
-            for field in dataclasses.fields(entry):
-                found.setdefault(field.name, []).append((name, field))
-        return found
+            for setting in settings(entry).values():
+                result.setdefault(setting.name, {})[name] = setting
+        return result

@@ -34,24 +34,26 @@ def draw(config: Config, output: Path, num_images: int, num_pairs: int) -> None:
     import numpy as np
     import tensorflow as tf
 
-    from ssl_keras.datasets import compose_images
     from ssl_keras.run import build
 
-    built = build(config)
-    data, augmenter = built.data, built.model.augmenter
+    setup = build(config)
+    data, augmenter = setup.data, setup.model.augmenter
+    modality = data.modality
+    if not modality.has_pictures:
+        raise UserError(f"show_views shows images, but {data.name} has {modality.name}.")
     columns = min(num_images, data.train.num_examples)
     batch = next(iter(data.train.training_batches(columns, seed=config.run.seed, num_steps=1)))
-    rows: list[tuple[str, Any]] = [
-        ("image", compose_images(batch["image"], size=data.view_size).numpy())
-    ]
-    if config.data.source is not None:
-        source = compose_images(_source_images(config, columns), size=data.view_size).numpy()
+    rows = [("image", modality.pictures(data.inputs(batch).numpy()))]
+    if "source" in config.flat():
+        source = _source_images(config, columns)
         if not np.array_equal(source, rows[0][1]):
             rows.insert(0, ("source", source))
     for pair in range(num_pairs):
-        views, bits, _ = augmenter.two_views(batch["image"], tf.constant(pair), batch.get("bits"))
-        for view, part in enumerate(tf.split(views, 2)):
-            rows.append((f"step {pair}\nview {view + 1}", part.numpy()))
+        views, _ = augmenter.two_views(batch, tf.constant(pair))
+        for view, part in enumerate(
+            np.split(modality.pictures(modality.compose(views).numpy()), 2)
+        ):
+            rows.append((f"step {pair}\nview {view + 1}", part))
     has_bits = data.num_bits > 0
     heights = [1.0] * len(rows) + ([0.25] if has_bits else [])
     figure, axes = plt.subplots(
@@ -63,13 +65,13 @@ def draw(config: Config, output: Path, num_images: int, num_pairs: int) -> None:
     )
     for row, (label, images) in enumerate(rows):
         for column in range(columns):
-            image = np.clip(images[column, ..., : data.image_channels], 0, 1)
+            image = np.clip(images[column], 0, 1)
             axes[row, column].imshow(
                 image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=1
             )
         axes[row, 0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
     if has_bits:
-        bits = batch["bits"].numpy()
+        bits = batch["example"]["bits"].numpy()
         for column in range(columns):
             axes[-1, column].imshow(
                 bits[column][None], cmap="gray", vmin=0, vmax=bits.max() or 1, aspect="auto"
@@ -99,18 +101,16 @@ def _source_images(config: Config, count: int) -> Any:
     """The images of the source behind the first batch: the order of a split is that of its seed."""
     from ssl_keras import datasets
 
-    settings = config.data
     plain = datasets.load(
         "plain",
-        source=settings.source,
+        source=config.flat()["source"],
         seed=config.run.seed,
-        data_dir=settings.data_dir,
-        image_size=settings.image_size,
-        resize=settings.resize,
-        on_bad_image=settings.on_bad_image,
+        data_dir=config.data.data_dir,
+        max_train_images=config.data.max_train_images,
+        **config.images.options(),
     )
     batches = plain.train.training_batches(count, seed=config.run.seed, num_steps=1)
-    return next(iter(batches))["image"]
+    return plain.modality.pictures(plain.inputs(next(iter(batches))).numpy())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

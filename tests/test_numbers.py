@@ -23,7 +23,7 @@ from ssl_keras.cli import flags
 from ssl_keras.config import Config
 from ssl_keras.run import build, train_and_evaluate
 from ssl_keras.run.checkpoints import weights_digest
-from ssl_keras.run.looping import batches
+from ssl_keras.run.loop import batches
 
 ROOT = Path(__file__).parent.parent
 RECORD = Path(__file__).parent / "numbers.json"

@@ -1,4 +1,4 @@
-"""The command line: absl flags derived from the fields of the configuration.
+"""The command line: absl flags derived from the options of the configuration.
 
 The one place that defines flags. `define` makes them, `parse` reads an argument list into a
 `Config`, `help_text` is what `--help` prints. Importing this module loads no TensorFlow.
@@ -6,45 +6,44 @@ The one place that defines flags. `define` makes them, `parse` reads an argument
 
 from __future__ import annotations
 
-import dataclasses
 import textwrap
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from absl import flags as absl_flags
 
 from ssl_keras import config as configuration
-from ssl_keras import schedules
+from ssl_keras import plugins, schedules
+from ssl_keras.cli import flagfiles
 from ssl_keras.config import Config
 from ssl_keras.errors import UserError, nearest
-from ssl_keras.options import Options, is_scheduled, plain, python_type, validated, wanted
+from ssl_keras.options import Options, Setting, plain, settings
 
-Chosen = TypeVar("Chosen", bound=Options)
+OptionsType = TypeVar("OptionsType", bound=Options)
 
 
 class _Parser(absl_flags.ArgumentParser):
-    """Reads one value of a field. Bounds that differ between entries are checked later."""
+    """Reads one value of a setting. Bounds that differ between parts are checked later."""
 
-    def __init__(self, field: dataclasses.Field, check: bool):
+    def __init__(self, setting: Setting, check: bool):
         super().__init__()
-        self.field, self.check = field, check
-        self.syntactic_help = wanted(field)
+        self.setting, self.check = setting, check
+        self.syntactic_help = setting.kind_text
 
     def parse(self, argument: Any) -> Any:
-        value = argument
-        kind = python_type(self.field)
-        if isinstance(argument, str) and kind in (int, float):
+        value, setting = argument, self.setting
+        if isinstance(argument, str) and setting.kind in (int, float):
             try:
-                value = float(argument) if kind is float else int(argument)
+                value = setting.kind(argument)
             except ValueError:
-                if not (is_scheduled(self.field) and schedules.parse(argument)):
+                if not (setting.scheduled and schedules.parse(argument)):
                     raise ValueError(
-                        f"{self.field.name} must be {wanted(self.field)}, not {argument!r}."
+                        f"{setting.name} must be {setting.kind_text}, not {argument!r}."
                     ) from None
-        return validated(self.field, value) if self.check else value
+        return setting.validated(value) if self.check else value
 
     def flag_type(self) -> str:
-        return wanted(self.field)
+        return self.setting.kind_text
 
 
 class _BooleanParser(absl_flags.BooleanParser):
@@ -57,32 +56,40 @@ class _BooleanParser(absl_flags.BooleanParser):
             raise ValueError(f"it must be true or false, not {argument!r}.") from None
 
 
-def define(keys: Collection[str] | None = None) -> absl_flags.FlagValues:
+def define(
+    keys: Collection[str] | None = None, arguments: Sequence[str] = ()
+) -> absl_flags.FlagValues:
     """One flag for every setting, in the groups of the configuration.
-
-    Args:
-        keys: the groups whose settings are wanted. Default: all.
 
     They live in a set of their own, not in `absl.flags.FLAGS`, so that a program (or a test) can
     parse as often as it likes and libraries' flags do not mix with ours.
+
+    Args:
+        keys: the groups whose settings become flags. Default: all.
+        arguments: the command line; the plug-ins that it names are loaded first, so that their
+            options become flags too.
+
+    Raises:
+        UserError: a plug-in cannot be loaded.
     """
+    plugins.load(_named_plugins(arguments))
     flag_values = absl_flags.FlagValues()
-    for key, title, fields in configuration.groups():
+    for key, title, group in configuration.groups():
         if keys is not None and key not in keys:
             continue
-        for field in fields:
-            _define_one(flag_values, title, field, field.default, _help(field), check=True)
+        for setting in group:
+            _define_one(flag_values, title, setting, setting.default, _help(setting), check=True)
         if key in configuration.REGISTRIES:
             _, registry = configuration.REGISTRIES[key]
-            for name, uses in registry.fields().items():
-                if name in flag_values:
-                    continue
-                text = _help(uses[0][1])
+            for uses in registry.settings().values():
+                first = next(iter(uses.values()))
+                text = _help(first)
                 # An option without a default of its own tells in its help what leaving it out does.
-                if any(use.default is not None for _, use in uses):
-                    defaults = ", ".join(f"{entry}: {plain(use.default)}" for entry, use in uses)
-                    text += f" ({_shortened(defaults, uses)})"
-                _define_one(flag_values, title, uses[0][1], None, text, check=len(uses) == 1)
+                if any(use.default is not None for use in uses.values()):
+                    text += f" ({_defaults(uses)})"
+                _define_one(flag_values, title, first, None, text, check=len(uses) == 1)
+    if keys is not None and "plugins" not in flag_values:
+        define_extra(flag_values, "plugins", "", "modules that add parts, comma-separated")
     flags: list[absl_flags.Flag] = [
         absl_flags.BooleanFlag("only_check_args", False, "check the flags, say so, and stop"),
         absl_flags.Flag(
@@ -98,40 +105,60 @@ def define(keys: Collection[str] | None = None) -> absl_flags.FlagValues:
     return flag_values
 
 
-def _shortened(defaults: str, uses: list[tuple[str, dataclasses.Field]]) -> str:
-    same = {plain(use.default) for _, use in uses}
-    return f"default {same.pop()}" if len(same) == 1 and len(uses) > 1 else defaults
+def _named_plugins(arguments: Sequence[str]) -> str:
+    """The value of --plugins on a command line and in its flagfiles; the last one wins."""
+    names = ""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        flag, equals, value = argument.partition("=")
+        name = flag.lstrip("-")
+        if not argument.startswith("-") or name not in ("plugins", "flagfile"):
+            continue
+        value = value if equals else following
+        if name == "plugins":
+            names = value
+        elif path := flagfiles.path_of(value):
+            lines = path.read_text(errors="replace").splitlines()
+            names = _named_plugins([line.strip() for line in lines]) or names
+    return names
 
 
-def _help(field: dataclasses.Field) -> str:
-    choices = field.metadata["choices"]
-    if is_scheduled(field):
-        return f"{field.metadata['help']}; a number, {schedules.SYNTAX}"
-    return field.metadata["help"] + (f": {', '.join(choices)}" if choices else "")
+def _defaults(uses: Mapping[str, Setting]) -> str:
+    """The defaults of an option that several parts have."""
+    same = {plain(use.default) for use in uses.values()}
+    if len(same) == 1 and len(uses) > 1:
+        return f"default {same.pop()}"
+    return ", ".join(f"{name}: {plain(use.default)}" for name, use in uses.items())
+
+
+def _help(setting: Setting) -> str:
+    if setting.scheduled:
+        return f"{setting.help}; a number, {schedules.SYNTAX}"
+    return setting.help + (f": {', '.join(setting.choices)}" if setting.choices else "")
 
 
 def _define_one(
     flag_values: absl_flags.FlagValues,
     title: str,
-    field: dataclasses.Field,
+    setting: Setting,
     default: Any,
     text: str,
     check: bool,
 ) -> None:
-    if python_type(field) is bool:
-        flag: absl_flags.Flag = absl_flags.BooleanFlag(field.name, default, text)
+    if setting.kind is bool:
+        flag: absl_flags.Flag = absl_flags.BooleanFlag(setting.name, default, text)
         flag.parser = _BooleanParser()
     else:
         flag = absl_flags.Flag(
-            _Parser(field, check), absl_flags.ArgumentSerializer(), field.name, default, text
+            _Parser(setting, check), absl_flags.ArgumentSerializer(), setting.name, default, text
         )
     absl_flags.DEFINE_flag(flag, flag_values, module_name=title)
 
 
 def define_options(flag_values: absl_flags.FlagValues, kind: type[Options]) -> None:
     """One flag for every option of one program, in a group that its docstring names."""
-    for field in dataclasses.fields(kind):
-        _define_one(flag_values, str(kind.__doc__), field, field.default, _help(field), check=True)
+    for setting in settings(kind).values():
+        text = _help(setting)
+        _define_one(flag_values, str(kind.__doc__), setting, setting.default, text, check=True)
 
 
 def define_extra(
@@ -179,7 +206,7 @@ def parse(arguments: Sequence[str], flag_values: absl_flags.FlagValues) -> Confi
 
 
 def values(arguments: Sequence[str], flag_values: absl_flags.FlagValues) -> dict[str, Any]:
-    """The settings that the command line gives, by name, defaults included.
+    """The settings that the command line gives, by name; those that it does not give are absent.
 
     Args:
         arguments, flag_values: see `parse`.
@@ -188,12 +215,12 @@ def values(arguments: Sequence[str], flag_values: absl_flags.FlagValues) -> dict
         UserError: one sentence on what is wrong with the arguments.
     """
     _read(arguments, flag_values)
-    return _given(flag_values, configuration.all_fields())
+    return _present(flag_values, configuration.all_settings())
 
 
 def options(
-    arguments: Sequence[str], flag_values: absl_flags.FlagValues, kind: type[Chosen]
-) -> Chosen:
+    arguments: Sequence[str], flag_values: absl_flags.FlagValues, kind: type[OptionsType]
+) -> OptionsType:
     """The options of one program that the command line gives.
 
     Args:
@@ -205,12 +232,12 @@ def options(
         UserError: one sentence on what is wrong with the arguments.
     """
     _read(arguments, flag_values)
-    return kind(**_given(flag_values, [field.name for field in dataclasses.fields(kind)]))
+    return kind(**_present(flag_values, settings(kind)))
 
 
 def _read(arguments: Sequence[str], flag_values: absl_flags.FlagValues) -> None:
     try:
-        rest = flag_values(list(arguments))[1:]
+        rest = flag_values(flagfiles.with_paths(arguments))[1:]
     except absl_flags.UnrecognizedFlagError as error:
         guess = nearest(error.flagname, list(flag_values))
         hint = f"did you mean --{guess}? " if guess else ""
@@ -221,9 +248,9 @@ def _read(arguments: Sequence[str], flag_values: absl_flags.FlagValues) -> None:
         raise UserError(f"Unexpected argument {rest[0]!r}: every setting is a --flag=value.")
 
 
-def _given(flag_values: absl_flags.FlagValues, names: Iterable[str]) -> dict[str, Any]:
-    found = {name: flag_values[name].value for name in names if name in flag_values}
-    return {name: value for name, value in found.items() if value is not None}
+def _present(flag_values: absl_flags.FlagValues, names: Iterable[str]) -> dict[str, Any]:
+    flags = {name: flag_values[name] for name in names if name in flag_values}
+    return {name: f.value for name, f in flags.items() if f.present and f.value is not None}
 
 
 def _one_line(text: str) -> str:

@@ -7,7 +7,7 @@ data set, ...). `flags` derives the command line from the same fields.
 from ssl_keras.config.configuration import (
     REGISTRIES,
     Config,
-    all_fields,
+    all_settings,
     baselines,
     groups,
     make_evaluators,
@@ -18,7 +18,7 @@ __all__ = [
     "REGISTRIES",
     "Config",
     "FinetuningConfig",
-    "all_fields",
+    "all_settings",
     "baselines",
     "groups",
     "make_evaluators",

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ssl_keras import plugins
 from ssl_keras.config.combinations import check_combinations
 from ssl_keras.config.groups import (
     DataConfig,
     EngineConfig,
     EvaluationConfig,
+    ImageConfig,
     LossConfig,
     MethodConfig,
     NetworkConfig,
@@ -25,17 +27,17 @@ from ssl_keras.config.groups import (
 from ssl_keras.config.views import ViewsConfig
 from ssl_keras.datasets import DATASETS
 from ssl_keras.datasets.base import DatasetBuilder
-from ssl_keras.datasets.sources import absolute
 from ssl_keras.errors import UserError, nearest
 from ssl_keras.evaluators import EVALUATORS, Baseline, Evaluator
 from ssl_keras.losses import LOSSES, Loss
-from ssl_keras.methods.options import METHODS, Method
+from ssl_keras.methods import METHODS, Method
 from ssl_keras.networks import ENCODERS, Encoder
 from ssl_keras.optimizers import OPTIMIZERS, Optimizer
-from ssl_keras.options import Registry
+from ssl_keras.options import Registry, Setting, claim_names, settings
 
-_GROUPS = {
+_GROUPS: dict[str, type] = {
     "data": DataConfig,
+    "images": ImageConfig,
     "views": ViewsConfig,
     "training": MethodConfig,
     "objective": LossConfig,
@@ -45,13 +47,6 @@ _GROUPS = {
     "engine": EngineConfig,
     "run": RunConfig,
 }
-
-# Ways of getting at the same data, and of telling about it.
-_MEANS = ("data_dir", "download", "data_service", "quiet", "log_json", "profile_steps")
-
-_CHECKPOINTING = ("checkpoint_every", "checkpoint_minutes", "checkpoint_keep")
-
-DEFAULT_LOSS = "uniform_prior"
 
 # The dictionaries, by the group that names an entry of theirs and the field that does.
 REGISTRIES: dict[str, tuple[str, Registry]] = {
@@ -63,21 +58,30 @@ REGISTRIES: dict[str, tuple[str, Registry]] = {
     "evaluation": ("heads", EVALUATORS),
 }
 
+for _group in _GROUPS.values():
+    claim_names(f"group {_group.__doc__!r} of the settings", settings(_group).values())
+
+# Ways of reading the same data, and of reporting.
+_MEANS = ("data_dir", "download", "quiet", "log_json", "profile_steps", "plugins")
+
+_CHECKPOINTING = ("checkpoint_every", "checkpoint_minutes", "checkpoint_keep")
+
 
 @dataclass(frozen=True)
 class Config:
     """Everything that determines a run. Make one with `Config.make(loss="nt_xent", ...)`.
 
     Attributes:
-        data, views, training, objective, network, optimization, evaluation, engine, run: groups of
-            plain values.
-        builder, method, encoder, optimizer: the chosen entries, with their options.
+        data, images, views, training, objective, network, optimization, evaluation, engine, run:
+            groups of plain values.
+        builder, method, encoder, optimizer: the parts, with their options.
         loss: the contrastive loss with its options, or None if the method has none.
-        evaluators: the chosen evaluators, by name.
+        evaluators: the evaluators, by name.
         notices: what the user should know of settings that are not used.
     """
 
     data: DataConfig
+    images: ImageConfig
     views: ViewsConfig
     training: MethodConfig
     objective: LossConfig
@@ -102,85 +106,72 @@ class Config:
             UserError: an unknown name (the nearest is given), a bad value, or values that
                 contradict each other.
         """
-        fields = all_fields()
-        if values.get("digit_source"):
-            values["digit_source"] = absolute(values["digit_source"])
+        plugins.load(values.get("plugins", ""))
+        known = all_settings()
         for name in values:
-            if name not in fields:
-                guess = nearest(name, fields)
+            if name not in known:
+                guess = nearest(name, known)
                 raise UserError(
                     f"Unknown setting {name!r}." + (f" Did you mean {guess!r}?" if guess else "")
                 )
+        values = {name: value for name, value in values.items() if value is not None}
         groups: dict[str, Any] = {
-            key: group(
-                **{f.name: values[f.name] for f in dataclasses.fields(group) if f.name in values}
-            )
+            key: group(**{name: values[name] for name in settings(group) if name in values})
             for key, group in _GROUPS.items()
         }
-        method = _entry(METHODS, groups["training"].method, values)
-        notices: tuple[str, ...] = ()
-        if method.contrastive:
-            name = groups["objective"].loss or DEFAULT_LOSS
-            groups["objective"] = dataclasses.replace(groups["objective"], loss=name)
-        else:
-            groups["objective"] = LossConfig()
-            groups["network"], notices = _without_contrast(groups, values)
-        if groups["network"].projection_layers is None:
-            layers = 2 if method.contrastive else 0
-            groups["network"] = dataclasses.replace(groups["network"], projection_layers=layers)
-        entries: dict[str, Any] = {
-            "builder": _entry(DATASETS, groups["data"].dataset, values),
-            "method": method,
-            "loss": _entry(LOSSES, groups["objective"].loss, values)
-            if method.contrastive
-            else None,
-            "encoder": _entry(ENCODERS, groups["network"].encoder, values),
-            "optimizer": _entry(OPTIMIZERS, groups["optimization"].optimizer, values),
-            "evaluators": make_evaluators({**values, "heads": groups["evaluation"].heads}),
-        }
-        data = groups["data"]
-        source = entries["builder"].source_name(data.source)
-        data_dir = (
-            None if data.data_dir is None else str(Path(data.data_dir).expanduser().resolve())
+        method_name, dataset = groups["training"].method, groups["data"].dataset
+        contrastive = METHODS[method_name].contrastive
+        aside = [] if contrastive else _contrastive_options(method_name, values)
+        used = {name: value for name, value in values.items() if name not in aside}
+        if groups["network"].encoder == "auto":
+            encoder = DATASETS[dataset].default_encoder
+            groups["network"] = dataclasses.replace(groups["network"], encoder=encoder)
+        config = cls(
+            **groups,
+            builder=_part(DATASETS, dataset, used),
+            method=_part(METHODS, method_name, used),
+            loss=_part(LOSSES, groups["objective"].loss, used) if contrastive else None,
+            encoder=_part(ENCODERS, groups["network"].encoder, used),
+            optimizer=_part(OPTIMIZERS, groups["optimization"].optimizer, used),
+            evaluators=make_evaluators({**used, "heads": groups["evaluation"].heads}),
         )
-        groups["data"] = dataclasses.replace(
-            data, source=source and absolute(source), data_dir=data_dir
-        )
-        config = cls(**groups, **entries, notices=notices)
-        config._check()
-        return config
-
-    def _check(self) -> None:
-        network = self.network
-        for name in ("projection_dim", "projection_batch_norm"):
-            if network.projection_layers == 0 and getattr(network, name) is not None:
-                raise UserError(
-                    f"{name} has no effect with projection_layers=0: the projections are then the "
-                    "features; leave one of the two out."
-                )
-        layers = network.projection_layers or 0
-        if layers < 2 and network.projection_hidden_dim is not None:
-            raise UserError(
-                f"projection_hidden_dim has no effect with projection_layers="
-                f"{network.projection_layers}: only 2 or more layers have hidden ones."
+        notices = config._check(used)
+        if aside:
+            notices.append(
+                f"method={method_name} has no contrastive loss and no projection head: "
+                f"{', '.join(aside)} set aside"
             )
-        if self.optimization.steps is None and (
-            self.optimization.warmup_epochs >= self.optimization.epochs
-        ):
+        return dataclasses.replace(config, notices=tuple(notices))
+
+    def _check(self, given: Mapping[str, Any]) -> list[str]:
+        """Refuse values that contradict each other; returns notices about what is set aside."""
+        notices = []
+        for name, setting in self._settings().items():
+            needs = self._unmet(setting)
+            if name not in given or needs is None:
+                continue
+            value = self._value(needs.setting)
+            if needs.set_aside:
+                notices.append(f"{needs.setting}={value} decides: {name} set aside")
+                continue
             raise UserError(
-                f"warmup_epochs is {self.optimization.warmup_epochs:g}, but there are only "
-                f"{self.optimization.epochs} epochs: warm up for less, or train for more."
+                f"{name} has no effect with {needs.setting}={value}: it needs {needs}; leave one "
+                "of the two out."
+            )
+        optimization, run = self.optimization, self.run
+        if optimization.steps is None and optimization.warmup_epochs >= optimization.epochs:
+            raise UserError(
+                f"warmup_epochs is {optimization.warmup_epochs:g}, but there are only "
+                f"{optimization.epochs} epochs: warm up for less, or train for more."
             )
         for method in self.baselines:
             self.baseline(method)
-        if self.run.measure_images == 1:
+        if run.measure_images == 1:
             raise UserError(
                 "measure_images is 1, but geometry is about pairs: give at least 2, or 0 for none."
             )
-        if self.run.quiet and self.run.log_json:
+        if run.quiet and run.log_json:
             raise UserError("quiet and log_json say what is to be printed: give one of them.")
-        if not self.run.measure_images and self.run.measure_every is not None:
-            raise UserError("measure_every has no effect with measure_images=0: leave one out.")
         several_steps = (
             {"steps_per_execution": "2 or more"} if self.engine.steps_per_execution > 1 else {}
         )
@@ -190,19 +181,37 @@ class Config:
         if self.engine.loss_impl == "tiled" and not (self.loss and self.loss.streams):
             streaming = ", ".join(name for name, loss in LOSSES.items() if loss.streams)
             raise UserError(
-                f"loss_impl=tiled has no effect on {self.objective.loss or self.training.method}: "
+                f"loss_impl=tiled has no effect on "
+                f"{self.objective.loss if self.loss else self.training.method}: "
                 f"leave it out; only {streaming} go over all pairs in tiles."
             )
-        if self.engine.devices is not None and self.engine.strategy != "mirrored":
-            raise UserError(
-                f"devices has no effect with strategy={self.engine.strategy}: give "
-                "--strategy=mirrored, or leave it out."
-            )
+        return notices
+
+    @property
+    def _parts(self) -> list[Any]:
+        """Everything that has options: groups, parts and evaluators."""
+        groups = [getattr(self, key) for key in _GROUPS]
+        parts = [self.builder, self.method, self.loss, self.encoder, self.optimizer]
+        return [*groups, *(part for part in parts if part is not None), *self.evaluators.values()]
+
+    def _settings(self) -> dict[str, Setting]:
+        return {n: s for part in self._parts for n, s in settings(type(part)).items()}
+
+    def _value(self, name: str) -> Any:
+        """The value in force of a setting; None if it is not set or not in force."""
+        for part in self._parts:
+            if name in settings(type(part)):
+                return None if self._unmet(settings(type(part))[name]) else getattr(part, name)
+        return None
+
+    def _unmet(self, setting: Setting) -> Any:
+        """The first condition of a setting that is not met, or None."""
+        return next((n for n in setting.needs if not n.met(self._value(n.setting))), None)
 
     def differences(self, other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-        """What speaks against going on with a training that another configuration has begun.
+        """Settings that differ from those of an earlier run and forbid resuming it.
 
-        Heads, logging and measuring may differ, and the training may become longer.
+        Evaluators, logging and measuring may differ, and the training may become longer.
 
         Args:
             other: what `replayable` has returned there.
@@ -210,19 +219,20 @@ class Config:
         Returns:
             setting -> (value here, value there); None: not set.
         """
-        free = {f.name for f in dataclasses.fields(EvaluationConfig)} | set(EVALUATORS.fields())
+        free = set(settings(EvaluationConfig)) | set(EVALUATORS.settings())
         free |= {"log_every", "measure_images", "measure_every", *_MEANS}
         free |= set(_CHECKPOINTING)
         here = json.loads(json.dumps(self.replayable()))
-        found = {
+        differing = {
             name: (here.get(name), other.get(name))
             for name in {**here, **other}
             if name not in free and here.get(name) != other.get(name)
         }
         length = "epochs" if "steps" not in {**here, **other} else "steps"
-        if length in found and None not in found[length] and found[length][0] > found[length][1]:
-            del found[length]
-        return found
+        before, after = differing.get(length, (None, None))[::-1]
+        if before is not None and after is not None and after > before:
+            del differing[length]
+        return differing
 
     @property
     def baselines(self) -> list[str]:
@@ -240,32 +250,36 @@ class Config:
                 f"The head {method!r} trains the method of the run itself: leave it out of --heads."
             )
         options = {n for evaluator in self.evaluators.values() for n in evaluator.options()}
-        kept = {n: value for n, value in self.replayable().items() if n not in options}
-        own = next(
+        shared = {n: value for n, value in self.replayable().items() if n not in options}
+        differing = next(
             (
-                h.settings()
-                for h in self.evaluators.values()
-                if isinstance(h, Baseline) and h.method == method
+                evaluator.settings()
+                for evaluator in self.evaluators.values()
+                if isinstance(evaluator, Baseline) and evaluator.method == method
             ),
             {"method": method},
         )
-        # The data may be served elsewhere while a run goes on, but not when it is evaluated later.
-        kept.pop("data_service", None)
-        return Config.make(**{**kept, **own, "heads": ""})
+        return Config.make(**{**shared, **differing, "heads": ""})
 
-    def in_directory(self, workdir: Path) -> Config:
-        """The same run, written to `workdir`."""
-        return Config.make(**{**self.replayable(), "workdir": str(workdir)})
+    def with_values(self, **values: Any) -> Config:
+        """The same configuration with other values; None leaves a setting as it is.
+
+        Raises:
+            UserError: see `make`.
+        """
+        set_values = {name: value for name, value in values.items() if value is not None}
+        return Config.make(**{**self.flat(), **set_values})
 
     def flat(self) -> dict[str, Any]:
-        """Every value in force, named like the flags; values that were left open are absent."""
-        merged: dict[str, Any] = {}
-        for key in _GROUPS:
-            merged |= getattr(self, key).options()
-        entries = (self.builder, self.method, self.loss, self.encoder, self.optimizer)
-        for entry in (*entries, *self.evaluators.values()):
-            merged |= {} if entry is None else entry.options()
-        return {name: value for name, value in merged.items() if value is not None}
+        """Every value in force, named like the flags; settings that are not set are absent."""
+        values: dict[str, Any] = {}
+        for part in self._parts:
+            for name, setting in settings(type(part)).items():
+                value = getattr(part, name)
+                skipped = name == "loss" and self.loss is None
+                if value is not None and not skipped and self._unmet(setting) is None:
+                    values[name] = value
+        return values
 
     def replayable(self) -> dict[str, Any]:
         """`flat` without where the run is written: what a repetition needs."""
@@ -295,63 +309,54 @@ class Config:
 
     def run_name(self) -> str:
         """The default name of the run's directory: what it is, and its digest."""
-        parts = [self.objective.loss or self.training.method, self.data.dataset]
-        if self.data.source is not None:
+        parts = [self.objective.loss if self.loss else self.training.method, self.data.dataset]
+        if source := self.flat().get("source"):
             # Of a path its last part; what it stands for is in the digest.
-            parts.append(self.data.source.rstrip("/").rsplit("/", 1)[-1][-40:])
+            parts.append(source.rstrip("/").rsplit("/", 1)[-1][-40:])
         parts += [f"seed{self.run.seed}", self.digest()]
         return re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(parts))
 
+    def in_directory(self, workdir: Path) -> Config:
+        """The same run, written to `workdir`."""
+        return Config.make(**{**self.replayable(), "workdir": str(workdir)})
 
-def all_fields() -> dict[str, tuple[str, dataclasses.Field]]:
-    """Every setting: name -> (group, field). Of options that several entries share, the first."""
-    found: dict[str, tuple[str, dataclasses.Field]] = {}
+
+def all_settings() -> dict[str, tuple[str, Setting]]:
+    """Every setting: name -> (group, `Setting`). Of options that several parts share, the first."""
+    result: dict[str, tuple[str, Setting]] = {}
     for key, group in _GROUPS.items():
-        found |= {field.name: (key, field) for field in dataclasses.fields(group)}
+        result |= {name: (key, setting) for name, setting in settings(group).items()}
     for key, (_, registry) in REGISTRIES.items():
-        for name, uses in registry.fields().items():
-            found.setdefault(name, (key, uses[0][1]))
-    return found
+        for name, uses in registry.settings().items():
+            result.setdefault(name, (key, next(iter(uses.values()))))
+    return result
 
 
-def groups() -> Iterator[tuple[str, str, list[dataclasses.Field]]]:
-    """(key, title, fields) of each group, in the order of `--help`."""
+def groups() -> Iterator[tuple[str, str, list[Setting]]]:
+    """(key, title, settings) of each group, in the order of `--help`."""
     for key, group in _GROUPS.items():
-        yield key, str(group.__doc__), list(dataclasses.fields(group))
+        yield key, str(group.__doc__), list(settings(group).values())
 
 
-def _without_contrast(
-    groups: Mapping[str, Any], values: Mapping[str, Any]
-) -> tuple[NetworkConfig, tuple[str, ...]]:
-    """The networks without a projection head, and what to tell of settings that are left aside.
+def _contrastive_options(method: str, values: Mapping[str, Any]) -> list[str]:
+    """The values that only contrastive methods have a use for, and `method` has not.
 
     They are not refused, so that `--method=supervised` can follow the flags of a contrastive run.
     """
-    network = groups["network"]
-    head = [field.name for field in dataclasses.fields(network) if "projection" in field.name]
-    aside = [name for name in ("loss", *LOSSES.fields(), *head) if values.get(name)]
-    notices: tuple[str, ...] = ()
-    if aside:
-        notices = (
-            f"method={groups['training'].method} has no contrastive loss and no projection head: "
-            f"{', '.join(aside)} left aside",
-        )
-    return dataclasses.replace(network, **dict.fromkeys(head)), notices
+    names = dict.fromkeys(["loss", *LOSSES.settings()])
+    for other in METHODS.values():
+        if other.contrastive:
+            names |= dict.fromkeys(settings(other))
+    return [name for name in names if name in values and name not in settings(METHODS[method])]
 
 
-def _given(registry: Registry, values: Mapping[str, Any]) -> dict[str, Any]:
-    return {n: values[n] for n in registry.fields() if n in values and values[n] is not None}
-
-
-def _entry(registry: Registry, name: str, values: Mapping[str, Any]) -> Any:
-    return registry.get(name, **_given(registry, values))
+def _part(registry: Registry, name: str, values: Mapping[str, Any]) -> Any:
+    return registry.get(name, **{n: values[n] for n in registry.settings() if n in values})
 
 
 def baselines(evaluators: Mapping[str, Evaluator]) -> list[str]:
     """The methods of the baselines among the evaluators."""
-    return [
-        evaluator.method for evaluator in evaluators.values() if isinstance(evaluator, Baseline)
-    ]
+    return [e.method for e in evaluators.values() if isinstance(e, Baseline)]
 
 
 def make_evaluators(values: Mapping[str, Any]) -> dict[str, Evaluator]:
@@ -361,22 +366,24 @@ def make_evaluators(values: Mapping[str, Any]) -> dict[str, Evaluator]:
         values: "heads" (default: that of a run), and options of evaluators; others are left alone.
 
     Raises:
-        UserError: an unknown evaluator, an option of a head that is not among them, or a bad value.
+        UserError: an unknown evaluator, an option of one that is not listed, or a bad value.
     """
-    names = values.get("heads", EvaluationConfig().heads)
-    chosen = [name.strip() for name in names.split(",") if name.strip()]
-    given = _given(EVALUATORS, values)
-    evaluators = {}
-    for name in chosen:
-        known = (
-            {f.name for f in dataclasses.fields(EVALUATORS[name])} if name in EVALUATORS else set()
-        )
-        evaluators[name] = EVALUATORS.get(name, **{k: v for k, v in given.items() if k in known})
-    for key in given:
-        owners = [owner for owner, _ in EVALUATORS.fields()[key]]
-        if not set(owners) & set(chosen):
+    names = [
+        name.strip()
+        for name in values.get("heads", EvaluationConfig().heads).split(",")
+        if name.strip()
+    ]
+    options = {
+        name: uses for name, uses in EVALUATORS.settings().items() if values.get(name) is not None
+    }
+    evaluators = {
+        name: EVALUATORS.get(name, **{n: values[n] for n, uses in options.items() if name in uses})
+        for name in names
+    }
+    for option, uses in options.items():
+        if not set(uses) & set(names):
             raise UserError(
-                f"{key} belongs to the head {owners[0]!r}, which is not among --heads: add it, or "
-                "leave the option out."
+                f"{option} belongs to the head {next(iter(uses))!r}, which is not among --heads: "
+                "add it, or leave the option out."
             )
     return evaluators

@@ -10,10 +10,10 @@ from ssl_keras.datasets.sources.decoding import RESIZE
 from ssl_keras.evaluators import EVALUATORS
 from ssl_keras.losses import LOSSES
 from ssl_keras.losses.base import IMPLEMENTATIONS
-from ssl_keras.methods.options import METHODS
-from ssl_keras.networks import BATCH_NORM, ENCODERS
+from ssl_keras.methods import METHODS
+from ssl_keras.networks import ENCODERS
 from ssl_keras.optimizers import DECAY, OPTIMIZERS, SCALING
-from ssl_keras.options import Options, option
+from ssl_keras.options import Needs, Options, option
 
 
 @dataclass(frozen=True)
@@ -21,22 +21,34 @@ class DataConfig(Options):
     """Data set"""
 
     dataset: str = option("bit_concat", choices=DATASETS, help="data set")
-    source: str | None = option(
-        None,
-        help="where images come from: mnist_5k, photos, idx:FOLDER, folder:FOLDER, npz:FILE, or a "
-        "TensorFlow Datasets name (mnist_5k; overlay: photos)",
+    max_train_images: int | None = option(
+        None, minimum=2, help="train on no more examples than these, drawn by the seed (all)"
     )
+    data_dir: str | None = option(
+        None, help="folder of prepared TensorFlow Datasets ($TFDS_DATA_DIR, or in the home folder)"
+    )
+    download: bool = option(False, help="download the source if it is not prepared")
+
+
+@dataclass(frozen=True)
+class ImageConfig(Options):
+    """Images"""
+
     image_size: int | None = option(
         None, minimum=4, maximum=1024, help="side of the images in pixels (that of the source)"
+    )
+    view_size: int | None = option(
+        None,
+        minimum=4,
+        maximum=1024,
+        help="side of the views, cut out of images of --image_size (that of the images)",
     )
     image_channels: int | None = option(
         None,
         minimum=1,
         maximum=3,
-        help="first channels that are the picture, 1 or 3; others are extra channels (3 if there)",
-    )
-    max_train_images: int | None = option(
-        None, minimum=2, help="train on no more images than these, chosen by the seed (all)"
+        help="first channels that are the picture, 1 or 3; the others are extra channels (3 if the "
+        "source has so many)",
     )
     resize: str = option(
         "squash", choices=RESIZE, help="scale image files whole, or their largest centred square"
@@ -44,8 +56,6 @@ class DataConfig(Options):
     on_bad_image: str = option(
         "refuse", choices=ON_BAD_IMAGE, help="what to do with unreadable image files"
     )
-    data_dir: str | None = option(None, help="folder of prepared TensorFlow Datasets")
-    download: bool = option(False, help="download the source if it is not prepared")
 
 
 @dataclass(frozen=True)
@@ -59,39 +69,26 @@ class MethodConfig(Options):
 class LossConfig(Options):
     """Loss"""
 
-    loss: str | None = option(
-        None, choices=LOSSES, help="contrastive loss of simclr (uniform_prior)"
-    )
+    loss: str = option("uniform_prior", choices=LOSSES, help="loss of the contrastive methods")
 
 
 @dataclass(frozen=True)
 class NetworkConfig(Options):
     """Networks"""
 
-    encoder: str = option("convnet", choices=ENCODERS, help="encoder")
-    projection_layers: int | None = option(
-        None, minimum=0, maximum=10, help="layers of simclr's projection head; 0: none (2)"
-    )
-    projection_dim: int | None = option(None, minimum=1, help="dimension of projections (64)")
-    projection_hidden_dim: int | None = option(
-        None, minimum=1, help="width of the hidden layers of the projection head (256)"
-    )
-    projection_batch_norm: str | None = option(
-        None, choices=BATCH_NORM, help="which layers of the head have batch norm (hidden)"
-    )
+    encoder: str = option("auto", help=f"encoder: {', '.join(ENCODERS)}; auto: that of the data")
 
 
 @dataclass(frozen=True)
 class OptimizationConfig(Options):
     """Optimization"""
 
-    batch_size: int = option(250, minimum=2, help="images in the global batch")
-    epochs: int = option(100, minimum=1, help="passes over the training data")
-    steps: int | None = option(None, minimum=1, help="training steps; overrides --epochs")
-    optimizer: str = option("adam", choices=OPTIMIZERS, help="optimizer")
-    learning_rate: float | None = option(
-        None, above=0, help="base learning rate (adam, adamw, lamb 0.001; sgd 0.05; lars 0.3)"
+    batch_size: int = option(250, minimum=2, help="examples in the global batch")
+    epochs: int = option(
+        100, minimum=1, help="passes over the training data", needs=Needs("steps", set_aside=True)
     )
+    steps: int | None = option(None, minimum=1, help="training steps, in place of --epochs")
+    optimizer: str = option("adam", choices=OPTIMIZERS, help="optimizer")
     learning_rate_scaling: str = option(
         "none",
         choices=SCALING,
@@ -134,8 +131,8 @@ class EngineConfig(Options):
     micro_batch: int | None = option(
         None,
         minimum=1,
-        help="images whose activations a device holds at once: the loss of the whole batch in the "
-        "memory of a part (the whole batch)",
+        help="examples whose activations a device holds at once: the loss of the whole batch in "
+        "the memory of a part (the whole batch)",
     )
     loss_impl: str = option(
         "auto",
@@ -158,9 +155,7 @@ class EngineConfig(Options):
         maximum=64,
         help="devices of this machine for --strategy=mirrored (all GPUs); without a GPU the CPU is "
         "divided",
-    )
-    data_service: str | None = option(
-        None, help="HOST:PORT of tf.data services that make the batches, comma-separated (none)"
+        needs=Needs("strategy", ("mirrored",)),
     )
 
 
@@ -170,7 +165,7 @@ class EvaluationConfig(Options):
 
     heads: str = option(
         "linear,knn,geometry,bits",
-        help=f"heads on frozen features, comma-separated: {', '.join(EVALUATORS)}; or empty",
+        help=f"evaluators of frozen features, comma-separated: {', '.join(EVALUATORS)}; or empty",
     )
 
 
@@ -181,25 +176,31 @@ class RunConfig(Options):
     seed: int = option(0, minimum=0, maximum=2**31 - 1, help="the one seed")
     workdir: str | None = option(None, help="directory of the run (runs/NAME-HASH)")
     overwrite: bool = option(False, help="replace a run that --workdir already holds")
+    plugins: str = option(
+        "", help="modules that add losses, methods, encoders, data sets or heads, comma-separated"
+    )
     checkpoint_every: int | None = option(
-        None, minimum=1, help="steps between checkpoints (see --checkpoint_minutes)"
+        None, minimum=1, help="steps between checkpoints (by --checkpoint_minutes alone)"
     )
     checkpoint_minutes: float = option(5.0, above=0, help="most minutes between checkpoints")
     checkpoint_keep: int = option(2, minimum=1, help="how many checkpoints are kept")
-    quiet: bool = option(False, help="say nothing but warnings, and in the end where the run is")
+    quiet: bool = option(False, help="print warnings only, and the run's directory at the end")
     log_json: bool = option(
-        False, help="say nothing but the metrics of every log, and the results, as lines of JSON"
+        False, help="print the metrics of every log, and the results, as lines of JSON; no more"
     )
     log_every: int | None = option(None, minimum=1, help="steps between logs (an epoch)")
     measure_images: int = option(
-        128, minimum=0, help="training images whose geometry is logged; 0: none"
+        128, minimum=0, help="training examples whose geometry is logged; 0: none"
+    )
+    measure_every: int | None = option(
+        None,
+        minimum=1,
+        help="steps between measurements of geometry (a 25th of the training)",
+        needs=Needs("measure_images", minimum=1),
     )
     profile_steps: int | None = option(
         None,
         minimum=1,
         maximum=1000,
         help="profile so many steps for TensorBoard, after ten that warm up (none)",
-    )
-    measure_every: int | None = option(
-        None, minimum=1, help="steps between measurements of geometry (a 25th of the training)"
     )

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ssl_keras.datasets.examples import Examples
 from ssl_keras.datasets.splits import Split
-from ssl_keras.errors import UserError
-from ssl_keras.inputs.composing import compose_images, nearest_pixels
-from ssl_keras.options import Options
+from ssl_keras.inputs import Images, Modality
+from ssl_keras.inputs.images import nearest_pixels
+from ssl_keras.options import Options, option
 
 KINDS = ("class", "bits", "presence")
+# What stands before the colon of a source that is a path.
+PATH_KINDS = ("idx", "folder", "npz", "csv")
+
+
+def absolute(name: str) -> str:
+    """The name of a source with its path, if it has one, made absolute."""
+    kind, colon, path = name.partition(":")
+    if colon and kind in PATH_KINDS:
+        return f"{kind}:{Path(path).expanduser().resolve()}"
+    return name
 
 
 @dataclass(frozen=True)
@@ -81,17 +92,17 @@ class LocalTarget:
 
 @dataclass(frozen=True)
 class Source:
-    """Where images come from: two splits of examples of one size.
+    """Where examples come from: two splits.
 
     Attributes:
         name: the name it was asked for by.
-        train, test: the splits.
+        train, test: the splits; images of one size, or vectors of one length.
         num_classes: number of classes; 0 without labels.
-        image_channels: how many of the first channels are the picture: 3 (RGB) or 1 (grey). The
-            others are extra channels, such as masks or layer. Default: 3 if there are so many.
         class_names: one name for each class, or empty.
         augmentation: the preset of views that suits these images.
         notices: what the user should know (images that were skipped, labels that are missing).
+        image_channels: how many of the first channels are the picture: 3 (RGB) or 1 (grey). The
+            others are extra channels, such as masks or depth. Default: 3 if there are so many.
     """
 
     name: str
@@ -104,7 +115,7 @@ class Source:
     image_channels: int = 0
 
     def __post_init__(self) -> None:
-        if not self.image_channels:
+        if not self.image_channels and hasattr(self.train, "image_shape"):
             object.__setattr__(self, "image_channels", 3 if self.image_shape[2] >= 3 else 1)
 
     @property
@@ -116,14 +127,6 @@ class Source:
         return self.num_classes > 0
 
 
-def preset_for(image_shape: tuple[int, int, int]) -> str:
-    """The preset of views for photographs of this shape, or for digits if they are grey."""
-    height, width, channels = image_shape
-    if channels < 3:
-        return "digits"
-    return "small_rgb" if max(height, width) <= 64 else "large_rgb"
-
-
 @dataclass(frozen=True)
 class DataSet:
     """A data set ready to train on.
@@ -132,12 +135,7 @@ class DataSet:
         name: what it is, for people: data set and source.
         train, test: the splits.
         targets: target name -> `Target`, every competing feature that can be probed.
-        image_shape: (height, width, channels), extra channels of the source included.
-        image_channels: how many of those channels are the picture, see `Source`.
-        num_bits: number of bits, constant over space, appended to the channels.
-        view_size: (height, width) of what the encoder sees: views are cut out of the images at
-            this size, and for evaluation images are scaled to it. None: that of the images.
-        augmentation: the preset of views that suits these images.
+        modality: what an example is made of.
         class_names: names of the classes of the target "class", or empty.
         notices: what the user should know.
         local_targets: name -> `LocalTarget`, what is known of every pixel; see `locations`.
@@ -149,11 +147,7 @@ class DataSet:
     train: Split
     test: Split
     targets: Mapping[str, Target]
-    image_shape: tuple[int, int, int]
-    image_channels: int
-    num_bits: int = 0
-    view_size: tuple[int, int] | None = None
-    augmentation: str = "digits"
+    modality: Modality
     class_names: tuple[str, ...] = field(default=())
     notices: tuple[str, ...] = field(default=())
     local_targets: Mapping[str, LocalTarget] = field(default_factory=dict)
@@ -185,14 +179,18 @@ class DataSet:
         return replace(self, train=change(self.train), own_probing=own)
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """The shape of one input of the encoder: (height, width, channels + num_bits)."""
-        height, width = self.view_size or self.image_shape[:2]
-        return (height, width, self.image_shape[2] + self.num_bits)
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one input of the encoder."""
+        return self.modality.network_shape
+
+    @property
+    def num_bits(self) -> int:
+        """Random bits of each example, if it is an image with bits."""
+        return self.modality.num_bits if isinstance(self.modality, Images) else 0
 
     def inputs(self, batch: Mapping[str, Any]) -> Any:
         """The encoder's input for an un-augmented batch: float32 (batch, *input_shape)."""
-        return compose_images(batch["image"], batch.get("bits"), self.view_size)
+        return self.modality.inputs(batch["example"])
 
     def locations(self, split: Split, rows: np.ndarray) -> dict[str, np.ndarray]:
         """What is at each pixel of the encoder's un-augmented inputs.
@@ -204,7 +202,7 @@ class DataSet:
         Returns:
             local target name -> int16 (rows, height, width), of `input_shape`.
         """
-        size = self.input_shape[:2]
+        size = (self.input_shape[0], self.input_shape[1])
         return {name: nearest_pixels(maps, size) for name, maps in split.locations(rows).items()}
 
 
@@ -213,49 +211,54 @@ class BuildContext:
     """What a builder makes a data set from.
 
     Attributes:
-        source: name of the source, or None if the builder takes none.
         seed: chooses whatever is random in the data set.
         image_size: side of the images in pixels, or None for that of the source.
-        load: name, image size -> `Source`.
+        load_images: name of a source, image size -> `Source` of images.
+        load_vectors: name of a source -> `Source` of vectors.
     """
 
-    source: str | None
     seed: int
     image_size: int | None
-    load: Callable[[str, int | None], Source]
-
-    def main_source(self) -> Source:
-        """The source, at the size that was asked for."""
-        if self.source is None:
-            raise ValueError("this builder takes no source")
-        return self.load(self.source, self.image_size)
+    load_images: Callable[[str, int | None], Source]
+    load_vectors: Callable[[str], Source]
 
 
 @dataclass(frozen=True)
 class DatasetBuilder(Options):
-    """How to make a data set. Its fields are the options of `--dataset=NAME`."""
+    """How to build a data set. Its fields are the options of `--dataset=NAME`."""
 
-    default_source: ClassVar[str | None] = "mnist_5k"
-    # Raised when the same options come to give other images, or other ones to fit heads on.
+    required: ClassVar[tuple[str, ...]] = ("build",)
+    # The encoder of `--encoder=auto`.
+    default_encoder: ClassVar[str] = "convnet"
+    # Raised when the same options come to give other examples, or other ones to fit evaluators on.
     version: ClassVar[int] = 1
 
-    def source_name(self, given: str | None) -> str | None:
-        """The source to use: what was given, or the builder's default; None if it takes none.
-
-        Raises:
-            UserError: a source was given to a builder that takes none.
-        """
-        if given is not None and self.default_source is None:
-            raise UserError(
-                f"source is {given!r}, but this data set has no background: leave --source out; "
-                "its digits come from --digit_source."
-            )
-        return given or self.default_source
-
-    def make(self, context: BuildContext) -> DataSet:
+    def build(self, context: BuildContext) -> DataSet:
         """The data set; lazily composed, see `datasets.load`.
 
         Raises:
-            UserError: the context do not fit.
+            UserError: options and sources do not fit.
         """
-        raise NotImplementedError(f"{type(self).__name__} makes nothing")
+        raise NotImplementedError(f"{type(self).__name__} builds nothing")
+
+
+@dataclass(frozen=True)
+class ImageBuilder(DatasetBuilder):
+    """Base of the builders that take images from a source."""
+
+    source: str = option(
+        "mnist_5k",
+        help="where examples come from; images: mnist_5k, photos, idx:FOLDER, folder:FOLDER, "
+        "npz:FILE, or a TensorFlow Datasets name; tables: breast_cancer, wine, digits, npz:FILE, "
+        "csv:FILE",
+        convert=absolute,
+    )
+
+    def main_source(self, context: BuildContext) -> Source:
+        """The source, at the size that was asked for."""
+        return context.load_images(self.source, context.image_size)
+
+
+def images(source: Source, num_bits: int = 0) -> Images:
+    """The modality of the images of a source."""
+    return Images(source.image_shape, source.image_channels, num_bits, None, source.augmentation)

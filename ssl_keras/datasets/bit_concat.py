@@ -19,7 +19,14 @@ from typing import Any
 import numpy as np
 
 from ssl_keras.datasets import hashing
-from ssl_keras.datasets.base import BuildContext, DataSet, DatasetBuilder, Target, vector_target
+from ssl_keras.datasets.base import (
+    BuildContext,
+    DataSet,
+    ImageBuilder,
+    Target,
+    images,
+    vector_target,
+)
 from ssl_keras.datasets.examples import Examples
 from ssl_keras.datasets.plain import source_labels, source_targets
 from ssl_keras.datasets.splits import Split
@@ -35,8 +42,8 @@ def binary_digits(integers: np.ndarray, num_bits: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class BitConcat(DatasetBuilder):
-    """Images of the source plus `num_bits` random bits as bits.
+class BitConcat(ImageBuilder):
+    """Images of the source plus `num_bits` random bits as channels.
 
     Features: "class" (the source's) and, if num_bits > 0, "bits".
 
@@ -73,8 +80,8 @@ class BitConcat(DatasetBuilder):
         values = member.astype(np.uint64) * (factor | np.uint64(1)) + shift
         return (values & np.uint64(0xFFFFFFFF)).astype(np.uint32)
 
-    def make(self, context: BuildContext) -> DataSet:
-        source, seed = context.main_source(), context.seed
+    def build(self, context: BuildContext) -> DataSet:
+        source, seed = self.main_source(context), context.seed
         targets = source_targets(source)
         if self.num_bits:
             targets["bits"] = self._target(seed, source.train.count)
@@ -85,12 +92,12 @@ class BitConcat(DatasetBuilder):
 
             def compose(batch: Mapping[str, Any]) -> dict[str, Any]:
                 labels = source_labels(batch)
-                composed = {"image": batch["image"], "labels": labels}
+                example = {"image": batch["image"]}
                 if self.num_bits:
                     bits = tf.gather(table, batch["index"])
                     labels["bits"] = bits
-                    composed["bits"] = tf.cast(bits, tf.float32) * self.bit_scale
-                return composed
+                    example["bits"] = tf.cast(bits, tf.float32) * self.bit_scale
+                return {"example": example, "labels": labels}
 
             return Split(examples, compose)
 
@@ -99,10 +106,7 @@ class BitConcat(DatasetBuilder):
             train=split("train", source.train),
             test=split("test", source.test),
             targets=targets,
-            image_shape=source.image_shape,
-            image_channels=source.image_channels,
-            num_bits=self.num_bits,
-            augmentation=source.augmentation,
+            modality=images(source, self.num_bits),
             class_names=source.class_names,
             notices=source.notices,
         )

@@ -55,5 +55,5 @@ def digit_pool(
     order = hashing.random_order(seed, f"digits/{split}", examples.count)[:num_unique]
     if examples.labels is None:
         raise UserError(f"The digit source {source.name!r} has no labels.")
-    images = all_resized(examples.images[order], (size, size))
+    images = all_resized(examples.columns["image"][order], (size, size))
     return DigitPool(images, examples.labels[order])

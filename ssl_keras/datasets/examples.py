@@ -1,4 +1,4 @@
-"""Images by index: in memory, or encoded and decoded when they are asked for.
+"""Examples by index: in memory, or encoded and decoded when they are asked for.
 
 Every source gives random access, so the order of training is a function of (seed, step) alone, on
 data of any size, and a run can go on from any step.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,19 +18,19 @@ from ssl_keras.lazy import tf
 
 
 class Examples:
-    """Images of one size, by index.
+    """Examples of one kind, by index.
 
     Attributes:
         count: how many.
-        image_shape: (height, width, channels).
         labels: int32 (count,), or None where they are not known without reading everything.
         labelled: whether each example has a label.
+        image_shape: (height, width, channels), of images.
     """
 
     count: int
-    image_shape: tuple[int, int, int]
     labels: np.ndarray | None
     labelled: bool
+    image_shape: tuple[int, int, int]
 
     def batched(self, indices: Any, batch_size: int) -> Any:
         """Batches of examples.
@@ -40,8 +40,8 @@ class Examples:
             batch_size: the size of those batches; the last may be smaller.
 
         Returns:
-            `tf.data.Dataset` of {"index": int64 (batch,), "image": uint8 (batch, *image_shape),
-            "label": int32 (batch,), if labelled}.
+            `tf.data.Dataset` of {"index": int64 (batch,), "label": int32 (batch,), if labelled} and
+            what the examples are made of, such as {"image": uint8 (batch, *image_shape)}.
         """
         raise NotImplementedError(f"{type(self).__name__} does not give batches")
 
@@ -50,32 +50,36 @@ class ArrayExamples(Examples):
     """Examples in memory.
 
     Args:
-        images: uint8 (count, height, width, channels).
+        columns: name -> array (count, ...) of any dtype; of "image" uint8 (count, height, width,
+            channels).
         labels: int32 (count,), or None.
+
+    Raises:
+        TypeError: images of another dtype.
     """
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray | None):
-        self.images = np.ascontiguousarray(images, np.uint8)
+    def __init__(self, columns: Mapping[str, np.ndarray], labels: np.ndarray | None):
+        self.columns = {name: np.ascontiguousarray(array) for name, array in columns.items()}
         self.labels = None if labels is None else np.asarray(labels, np.int32)
         self.labelled = labels is not None
-        self.count = len(images)
-        height, width, channels = images.shape[1:]
-        self.image_shape = (height, width, channels)
+        self.count = len(next(iter(self.columns.values())))
+        if "image" in self.columns:
+            if self.columns["image"].dtype != np.uint8:
+                raise TypeError(f"images must be uint8, not {self.columns['image'].dtype}")
+            height, width, channels = self.columns["image"].shape[1:]
+            self.image_shape = (height, width, channels)
 
     @functools.cached_property
-    def _tensors(self) -> tuple[Any, Any]:
+    def _tensors(self) -> dict[str, Any]:
         # Made once: every use of a NumPy array in a pipeline would copy it.
-        labels = None if self.labels is None else tf.constant(self.labels)
-        return tf.constant(self.images), labels
+        labels = {} if self.labels is None else {"label": self.labels}
+        return {name: tf.constant(array) for name, array in {**self.columns, **labels}.items()}
 
     def batched(self, indices: Any, batch_size: int) -> Any:
-        images, labels = self._tensors
+        tensors = self._tensors
 
         def gather(index: Any) -> dict[str, Any]:
-            batch = {"index": index, "image": tf.gather(images, index)}
-            if labels is not None:
-                batch["label"] = tf.gather(labels, index)
-            return batch
+            return {"index": index} | {n: tf.gather(t, index) for n, t in tensors.items()}
 
         return indices.map(gather, num_parallel_calls=1, deterministic=True)
 
@@ -91,7 +95,9 @@ class ChosenExamples(Examples):
     def __init__(self, examples: Examples, rows: np.ndarray):
         self.examples, self.rows = examples, np.asarray(rows, np.int64)
         self.count = len(rows)
-        self.image_shape, self.labelled = examples.image_shape, examples.labelled
+        self.labelled = examples.labelled
+        if hasattr(examples, "image_shape"):
+            self.image_shape = examples.image_shape
         self.labels = None if examples.labels is None else examples.labels[rows]
 
     def batched(self, indices: Any, batch_size: int) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from ssl_keras.datasets.base import (
     DatasetBuilder,
     LocalTarget,
     Target,
+    absolute,
     class_target,
     vector_target,
 )
@@ -28,10 +29,12 @@ from ssl_keras.datasets.digits import digit_pool
 from ssl_keras.datasets.examples import EncodedExamples
 from ssl_keras.datasets.splits import Split
 from ssl_keras.errors import UserError
+from ssl_keras.inputs import Images
 from ssl_keras.lazy import tf
-from ssl_keras.options import option
+from ssl_keras.options import Needs, option
 
 PLACEMENT = ("grid", "random")
+_EQUAL_DIGITS = Needs("digit_sizes")
 
 
 @dataclass(frozen=True)
@@ -56,29 +59,24 @@ class MultiDigit(DatasetBuilder):
         digit_source: where digits come from.
     """
 
-    num_digits: int | None = option(None, minimum=1, maximum=16, help="digits on the canvas (2)")
-    placement: str | None = option(None, choices=PLACEMENT, help="where digits lie (grid)")
-    digit_repeats: bool | None = option(
-        None, help="whether a class may occur more than once (true)"
+    num_digits: int = option(
+        2, minimum=1, maximum=16, help="digits on the canvas", needs=_EQUAL_DIGITS
     )
-    digit_sizes: str = option("", help="two sides in pixels, such as 20,80")
+    placement: str = option("grid", choices=PLACEMENT, help="where digits lie", needs=_EQUAL_DIGITS)
+    digit_repeats: bool = option(
+        True, help="whether a class may occur more than once", needs=_EQUAL_DIGITS
+    )
+    digit_sizes: str | None = option(
+        None, help="two sides in pixels, such as 20,80, at random positions (equal digits)"
+    )
     num_train_images: int = option(4000, minimum=2, help="training images")
     num_test_images: int = option(1000, minimum=1, help="test images")
-    digit_source: str = option("mnist_5k", help="source of the digits")
-
-    default_source: ClassVar[str | None] = None
+    digit_source: str = option("mnist_5k", help="source of the digits", convert=absolute)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.digit_sizes:
-            self.sizes()
-            for name in ("num_digits", "placement", "digit_repeats"):
-                if getattr(self, name) is not None:
-                    raise UserError(
-                        f"{name} has no effect with digit_sizes, which means two digits at random "
-                        "positions: leave one of the two out."
-                    )
-        if self.digit_repeats is False and (self.num_digits or 2) > 10:
+        self.sizes()
+        if not self.digit_repeats and self.num_digits > 10:
             raise UserError(
                 f"num_digits is {self.num_digits}, but without repeats there are only 10 classes: "
                 "choose fewer digits or --digit_repeats."
@@ -96,16 +94,16 @@ class MultiDigit(DatasetBuilder):
             )
         return int(parts[0]), int(parts[1])
 
-    def make(self, context: BuildContext) -> DataSet:
+    def build(self, context: BuildContext) -> DataSet:
         canvas = context.image_size or 112
-        sizes = self.sizes() or (canvas // 4,) * (self.num_digits or 2)
+        sizes = self.sizes() or (canvas // 4,) * self.num_digits
         if max(sizes) > canvas or min(sizes) < 1:
             raise UserError(
                 f"Digits of {max(sizes)} pixels do not fit on a canvas of {canvas}: choose smaller "
                 "--digit_sizes or a larger --image_size."
             )
-        digits = context.load(self.digit_source, None)
-        if digits.num_classes != 10 and self.digit_repeats is False:
+        digits = context.load_images(self.digit_source, None)
+        if digits.num_classes != 10 and not self.digit_repeats:
             raise UserError(
                 f"digit_repeats=false needs the ten digits; {digits.name!r} has "
                 f"{digits.num_classes} classes."
@@ -126,9 +124,7 @@ class MultiDigit(DatasetBuilder):
             train=self._split(plans["train"], canvas, digits.num_classes),
             test=self._split(plans["test"], canvas, digits.num_classes),
             targets=targets,
-            image_shape=(canvas, canvas, 1),
-            image_channels=1,
-            augmentation="digits",
+            modality=Images((canvas, canvas, 1), 1),
             notices=digits.notices,
             local_targets=self._local_targets(digits.num_classes),
         )
@@ -163,7 +159,7 @@ class MultiDigit(DatasetBuilder):
 
         def compose(batch: Mapping[str, Any]) -> dict[str, Any]:
             labels = {name: tf.gather(rows, batch["index"]) for name, rows in table.items()}
-            return {"image": batch["image"], "labels": labels}
+            return {"example": {"image": batch["image"]}, "labels": labels}
 
         def locate(rows: np.ndarray) -> dict[str, np.ndarray]:
             return plan.locations(rows, canvas, bool(self.digit_sizes))
@@ -211,7 +207,7 @@ class _Plan:
             flat = hashing.random_below(seed, f"{stream}/{purpose}", count * columns, limit)
             return flat.reshape(count, columns)
 
-        if builder.digit_repeats is False:
+        if not builder.digit_repeats:
             # A random order of the classes for each image, then a random digit of each class.
             keys = draws("classes", 2**31, columns=10)
             classes = np.argsort(keys, axis=1, kind="stable")[:, :amount]
@@ -223,7 +219,7 @@ class _Plan:
                 members[chosen] = rows[wanted[chosen] % len(rows)]
         else:
             members = draws("members", len(labels_of_pool))
-        if not builder.digit_sizes and (builder.placement or "grid") == "grid":
+        if not builder.digit_sizes and builder.placement == "grid":
             cells = np.argsort(draws("cells", 2**31, columns=16), axis=1, kind="stable")
             cells = cells[:, :amount]
             tops, lefts = cells // 4 * (canvas // 4), cells % 4 * (canvas // 4)

@@ -19,10 +19,12 @@ from ssl_keras.datasets import hashing
 from ssl_keras.datasets.base import (
     BuildContext,
     DataSet,
-    DatasetBuilder,
+    ImageBuilder,
     LocalTarget,
     Target,
+    absolute,
     class_target,
+    images,
 )
 from ssl_keras.datasets.digits import DigitPool, digit_pool
 from ssl_keras.datasets.examples import Examples
@@ -30,7 +32,7 @@ from ssl_keras.datasets.plain import source_targets
 from ssl_keras.datasets.splits import Locate, Split
 from ssl_keras.errors import UserError
 from ssl_keras.lazy import tf
-from ssl_keras.options import option
+from ssl_keras.options import Needs, option
 
 # Top-left corners of the nine digits, as shares of the side of the canvas, and the digit's side.
 GRID = (0.15, 0.45, 0.75)
@@ -41,6 +43,8 @@ CELL_ORDER = (4, 0, 8, 2, 6, 1, 7, 3, 5)
 
 BLEND = ("max", "add", "alpha")
 CONTENT = ("both", "background", "digits")
+_WITH_DIGITS = Needs("overlay_content", ("both", "digits"))
+_WITH_BOTH = Needs("overlay_content", ("both",))
 
 
 def corners(canvas: tuple[int, int], copies: int) -> list[tuple[int, int]]:
@@ -74,7 +78,7 @@ def blend(background: Any, mask: Any, mode: str, alpha: float = 0.5) -> Any:
 
 
 @dataclass(frozen=True)
-class Overlay(DatasetBuilder):
+class Overlay(ImageBuilder):
     """Images of the source with one digit drawn on them, several times.
 
     Features: "class" (of the background) and "digit" (0 to 9), as far as they are shown. Local
@@ -97,50 +101,42 @@ class Overlay(DatasetBuilder):
         digit_source: where digits come from.
     """
 
-    num_unique_digits: int | None = option(None, minimum=1, help="digit images in the pool (all)")
-    overlay_copies: int | None = option(
-        None, minimum=1, maximum=9, help="times the digit is drawn (9)"
+    source: str = option("photos", help="the background", convert=absolute)
+    num_unique_digits: int | None = option(
+        None, minimum=1, help="digit images in the pool (all)", needs=_WITH_DIGITS
     )
-    blend: str | None = option(
-        None, choices=BLEND, help="how digits are drawn over the background (max)"
+    overlay_copies: int = option(
+        9, minimum=1, maximum=9, help="times the digit is drawn", needs=_WITH_DIGITS
     )
-    blend_alpha: float | None = option(
-        None, above=0, maximum=1, help="opacity of digits for blend=alpha (0.5)"
+    blend: str = option(
+        "max", choices=BLEND, help="how digits are drawn over the background", needs=_WITH_BOTH
+    )
+    blend_alpha: float = option(
+        0.5,
+        above=0,
+        maximum=1,
+        help="opacity of digits for blend=alpha",
+        needs=(_WITH_BOTH, Needs("blend", ("alpha",))),
     )
     overlay_content: str = option("both", choices=CONTENT, help="what is shown")
-    digit_size: int | None = option(None, minimum=1, help="side of a digit in pixels (canvas/8)")
-    digit_source: str = option("mnist_5k", help="source of the digits")
+    digit_size: int | None = option(
+        None, minimum=1, help="side of a digit in pixels (canvas/8)", needs=_WITH_DIGITS
+    )
+    digit_source: str = option("mnist_5k", help="source of the digits", convert=absolute)
 
-    default_source: ClassVar[str | None] = "photos"
     version: ClassVar[int] = 2
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        drawing = ("num_unique_digits", "overlay_copies", "blend", "blend_alpha", "digit_size")
-        without = {"background": drawing, "digits": ("blend", "blend_alpha"), "both": ()}
-        for name in without[self.overlay_content]:
-            if getattr(self, name) is not None:
-                raise UserError(
-                    f"{name} has no effect with overlay_content={self.overlay_content}: leave one "
-                    "of the two out."
-                )
-        if self.blend_alpha is not None and self.blend != "alpha":
-            raise UserError(
-                f"blend_alpha has no effect with blend={self.blend or 'max'}: add --blend=alpha, "
-                "or leave it out."
-            )
-
-    def make(self, context: BuildContext) -> DataSet:
-        source = context.main_source()
+    def build(self, context: BuildContext) -> DataSet:
+        source = self.main_source(context)
         height, width, _ = source.image_shape
         size = self.digit_size or max(1, round(DIGIT_SHARE * min(height, width)))
-        places = corners((height, width), self.overlay_copies or 9)
+        places = corners((height, width), self.overlay_copies)
         if any(top + size > height or left + size > width for top, left in places):
             raise UserError(
                 f"Digits of {size} pixels do not fit on a canvas of {height}x{width}: the last "
                 f"starts at {max(places)}; choose a smaller --digit_size or a larger --image_size."
             )
-        digits = context.load(self.digit_source, None)
+        digits = context.load_images(self.digit_source, None)
         pools = {
             "train": digit_pool(digits, "train", size, context.seed, self.num_unique_digits),
             "test": digit_pool(digits, "test", size, context.seed, None),
@@ -187,9 +183,7 @@ class Overlay(DatasetBuilder):
             train=split("train", source.train),
             test=split("test", source.test),
             targets=targets,
-            image_shape=source.image_shape,
-            image_channels=source.image_channels,
-            augmentation=source.augmentation,
+            modality=images(source),
             class_names=source.class_names,
             notices=tuple(notices),
             local_targets=local,
@@ -217,9 +211,9 @@ class Overlay(DatasetBuilder):
                 labels["digit"] = tf.gather(pool_labels, member)
                 mask = draw(digit, image.shape[1:3], places)
                 picture, extra = image[..., :image_channels], image[..., image_channels:]
-                picture = blend(picture, mask, self.blend or "max", self.blend_alpha or 0.5)
+                picture = blend(picture, mask, self.blend, self.blend_alpha)
                 image = tf.concat([picture, extra], axis=-1)
-            return {"image": image, "labels": labels}
+            return {"example": {"image": image}, "labels": labels}
 
         return compose
 

@@ -9,10 +9,11 @@ from typing import Any
 from ssl_keras.datasets.base import (
     BuildContext,
     DataSet,
-    DatasetBuilder,
+    ImageBuilder,
     Source,
     Target,
     class_target,
+    images,
 )
 from ssl_keras.datasets.splits import Split
 
@@ -30,23 +31,21 @@ def source_targets(source: Source) -> dict[str, Target]:
 
 
 @dataclass(frozen=True)
-class Plain(DatasetBuilder):
+class Plain(ImageBuilder):
     """The images of the source, with their class as the only target."""
 
-    def make(self, context: BuildContext) -> DataSet:
-        source = context.main_source()
+    def build(self, context: BuildContext) -> DataSet:
+        source = self.main_source(context)
 
         def compose(batch: Mapping[str, Any]) -> dict[str, Any]:
-            return {"image": batch["image"], "labels": source_labels(batch)}
+            return {"example": {"image": batch["image"]}, "labels": source_labels(batch)}
 
         return DataSet(
             name=source.name,
             train=Split(source.train, compose),
             test=Split(source.test, compose),
             targets=source_targets(source),
-            image_shape=source.image_shape,
-            image_channels=source.image_channels,
-            augmentation=source.augmentation,
+            modality=images(source),
             class_names=source.class_names,
             notices=source.notices,
         )

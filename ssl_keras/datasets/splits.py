@@ -1,4 +1,4 @@
-"""A split of a data set: composed images, labels and bits, in batches."""
+"""A split of a data set: examples and labels, in batches."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import numpy as np
 
 from ssl_keras.datasets.examples import ArrayExamples, ChosenExamples, Examples, untuned
 from ssl_keras.errors import UserError
-from ssl_keras.inputs.composing import compose_images
 from ssl_keras.lazy import tf
 
-# From a batch of examples ({"index", "image", "label"}) to a batch of the data set ({"image",
-# "labels", "bits" if any}). A TensorFlow function without state.
+# From a batch of examples ({"index", "image", "label"}) to a batch of the data set ({"example",
+# "labels", "partner" if the data give pairs}). A TensorFlow function without state.
 Compose = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 # From indices of examples, int (rows,), to what is at each pixel of their images: local target
@@ -40,10 +39,16 @@ class Split:
         return self.examples.count
 
     def batches(self, batch_size: int) -> Any:
-        """All examples once, in order: a `tf.data.Dataset` of {"image": uint8 (batch, h, w, c),
-        "labels": {target: int32}, "bits": float32 (batch, num_bits) if any}. The last batch may
-        be smaller."""
+        """All examples once, in order: a `tf.data.Dataset` of {"example": nest of (batch, ...),
+        "labels": {target: int32}, "partner": nest, if the data give pairs}. The last batch may be
+        smaller."""
         return self.chosen(np.arange(self.num_examples), batch_size)
+
+    def example_bytes(self) -> int:
+        """Bytes of one example, its partner included."""
+        spec = self.batches(1).element_spec
+        leaves = tf.nest.flatten({k: spec[k] for k in ("example", "partner") if k in spec})
+        return sum(int(np.prod(leaf.shape[1:])) * leaf.dtype.size for leaf in leaves)
 
     def chosen(self, rows: np.ndarray, batch_size: int) -> Any:
         """Like `batches`, of the examples `rows` (indices) in their order."""
@@ -63,8 +68,6 @@ class Split:
         start_step: int = 0,
         shares: range = range(1),
         num_shares: int = 1,
-        every: int = 1,
-        offset: int = 0,
     ) -> Any:
         """Shuffled batches for the steps [start_step, num_steps), shaped like those of `batches`.
 
@@ -79,8 +82,6 @@ class Split:
             start_step: where to begin.
             shares: which of the equal shares of each batch are wanted, one after the other.
             num_shares: how many shares each batch is divided into.
-            every: of the sequence of shares, take each so many-th only,
-            offset: from this one on.
         """
         count = self.num_examples
         if batch_size > count:
@@ -89,11 +90,11 @@ class Split:
                 "choose a smaller --batch_size."
             )
         own, size = len(shares), batch_size // num_shares
-        first = start_step * own + offset
+        first = start_step * own
         if num_steps is None:
-            numbers = tf.data.Dataset.counter(first, every)
+            numbers = tf.data.Dataset.counter(first)
         else:
-            numbers = tf.data.Dataset.range(first, num_steps * own, every)
+            numbers = tf.data.Dataset.range(first, num_steps * own)
 
         def rows(number: Any) -> Any:
             whole = self.rows_of_step(number // own, batch_size, seed)
@@ -119,16 +120,6 @@ class Split:
         batches = self.examples.batched(indices, batch_size)
         batches = batches.map(self.compose, num_parallel_calls=1, deterministic=True).prefetch(2)
         return untuned(batches)
-
-    def as_dataset(self) -> Any:
-        """Single composed examples, in order: a `tf.data.Dataset` of
-        {"image": float32 (height, width, channels + bits) in [0, 1], "labels": {...}}."""
-
-        def whole(batch: Mapping[str, Any]) -> dict[str, Any]:
-            image = compose_images(batch["image"], batch.get("bits"))
-            return {"image": image, "labels": batch["labels"]}
-
-        return self.batches(128).map(whole).unbatch()
 
     def at_most(self, count: int, seed: int) -> Split:
         """The same split with no more than `count` examples, chosen by `seed`, in their order.
@@ -160,38 +151,40 @@ class Split:
             for batch in self.batches(512)
         ]
         columns = tf.nest.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
-        return MemorySplit(columns["image"], columns["labels"], columns.get("bits"), self.locate)
+        return MemorySplit(
+            columns["example"], columns["labels"], self.locate, columns.get("partner")
+        )
 
 
 class MemorySplit(Split):
     """A split as arrays.
 
     Attributes:
-        images: uint8 (examples, height, width, image channels).
-        labels: target name -> int32, (examples,) for classes and (examples, size) for bits.
-        bits: float32 (examples, num_bits), the values of the bits that are constant over
-            space, or None. They are appended after the image channels, after augmentation.
+        example: name -> array (examples, ...), see `inputs.Modality`.
+        labels: target name -> int32, (examples,) for classes and (examples, size) for vectors.
+        partner: like `example`, where the data give pairs; or None.
     """
 
     def __init__(
         self,
-        images: np.ndarray,
+        example: Mapping[str, np.ndarray],
         labels: Mapping[str, np.ndarray],
-        bits: np.ndarray | None = None,
         locate: Locate | None = None,
+        partner: Mapping[str, np.ndarray] | None = None,
     ):
-        self.images, self.labels, self.bits = images, dict(labels), bits
+        self.example, self.labels, self.partner = dict(example), dict(labels), partner
         arrays: dict[str, Any] = {"labels": self.labels}
-        if bits is not None:
-            arrays["bits"] = np.asarray(bits, np.float32)
+        if partner is not None:
+            arrays["partner"] = dict(partner)
         columns = tf.nest.map_structure(tf.constant, arrays)
+        names = list(self.example)
 
         def compose(batch: Mapping[str, Any]) -> dict[str, Any]:
             index = batch["index"]
             gathered = tf.nest.map_structure(lambda column: tf.gather(column, index), columns)
-            return {"image": batch["image"], **gathered}
+            return {"example": {name: batch[name] for name in names}, **gathered}
 
-        super().__init__(ArrayExamples(images, None), compose, locate)
+        super().__init__(ArrayExamples(self.example, None), compose, locate)
 
     def labels_of(self, name: str) -> np.ndarray:
         return self.labels[name]

@@ -23,6 +23,7 @@ __all__ = ["EVALUATORS", "Baseline", "Evaluator", "FrozenFeatures"]
 
 EVALUATORS: Registry[Evaluator] = Registry(
     "head",
+    Evaluator,
     {
         "linear": Linear,
         "knn": KNN,

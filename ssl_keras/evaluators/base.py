@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ssl_keras.datasets.base import LocalTarget, Target
+from ssl_keras.inputs import Modality
 from ssl_keras.networks import Grid
 from ssl_keras.options import Options
 
@@ -32,14 +33,13 @@ class Inputs:
     """The un-augmented inputs of the encoder.
 
     Attributes:
-        train, test: rows (integers) -> float32 (rows, height, width, channels): the image in
-            [0, 1], and extra channels.
-        image_channels: how many of the first channels are the image.
+        train, test: rows (integers) -> network inputs, float32 (rows, ...).
+        modality: what they are made of.
     """
 
     train: Callable[[np.ndarray], np.ndarray]
     test: Callable[[np.ndarray], np.ndarray]
-    image_channels: int
+    modality: Modality
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,8 @@ class Evaluator(Options):
 
     # False if there is something to measure without labels.
     needs_labels: ClassVar[bool] = True
+    # Whether it needs examples that people can look at, see `inputs.Modality`.
+    needs_pictures: ClassVar[bool] = False
 
     @property
     def num_views(self) -> int:

@@ -40,6 +40,7 @@ class Decoder(Evaluator):
     )
 
     needs_labels = False
+    needs_pictures = True
 
     def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
         if frozen.inputs is None:
@@ -48,7 +49,7 @@ class Decoder(Evaluator):
         rows = np.random.default_rng(seed).permutation(len(train))[: self.decoder_images]
         images = frozen.inputs.train(rows)
         decoder = self.fit(train[rows], images, seed)
-        errors = Errors(images.mean(axis=0), frozen.inputs.image_channels)
+        errors = Errors(images.mean(axis=0), _main_channels(frozen.inputs))
         for part in blocks(len(test)):
             errors.add(frozen.inputs.test(part), decoded(decoder, test[part]))
         shown = spread(len(test), self.decoder_shown)
@@ -97,7 +98,7 @@ class Decoder(Evaluator):
             return
         rows = {"test image": first.inputs.test(spread(len(first.test), self.decoder_shown))}
         rows |= {f"from {name}": f.cache["decoder/shown"] for name, f in known.items()}
-        yield "reconstructions", pictures.labelled_rows(rows, first.inputs.image_channels)
+        yield "reconstructions", pictures.labelled_rows(rows, _main_channels(first.inputs))
 
 
 def decoded(decoder: Any, features: np.ndarray) -> np.ndarray:
@@ -107,6 +108,11 @@ def decoded(decoder: Any, features: np.ndarray) -> np.ndarray:
         for rows in blocks(len(features))
     ]
     return np.concatenate(parts)
+
+
+def _main_channels(inputs: Inputs) -> int:
+    """How many of the first channels are the picture; of other examples all are."""
+    return getattr(inputs.modality, "image_channels", inputs.modality.network_shape[-1])
 
 
 class Errors:
@@ -119,7 +125,10 @@ class Errors:
 
     def __init__(self, mean: np.ndarray, image_channels: int):
         self.mean = mean
-        self.parts = {"image": slice(0, image_channels), "bits": slice(image_channels, None)}
+        self.parts = {
+            "image": slice(0, image_channels),
+            "extra_channels": slice(image_channels, None),
+        }
         self.sums = {part: np.zeros(2) for part in self.parts}
         self.count = 0
 
@@ -164,7 +173,7 @@ def reconstruction_errors(
         ("", inputs.test, num_test),
         ("train_", inputs.train, num_train),
     ):
-        errors = Errors(np.asarray(total) / num_train, inputs.image_channels)
+        errors = Errors(np.asarray(total) / num_train, _main_channels(inputs))
         for rows in blocks(count):
             images = images_of(rows)
             errors.add(images, np.asarray(reconstruct(images)))

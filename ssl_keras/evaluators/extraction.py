@@ -18,7 +18,6 @@ from ssl_keras.evaluators.base import (
     ViewFeatures,
     spread,
 )
-from ssl_keras.inputs.composing import compose_images
 from ssl_keras.lazy import tf
 from ssl_keras.networks import Grid
 
@@ -45,7 +44,7 @@ def extract(
     """The features of both splits at every layer, un-augmented, in inference mode.
 
     Args:
-        representations: composed images -> one tensor (batch, dim) for each layer.
+        representations: network inputs -> one tensor (batch, dim) for each layer.
         data: the data set.
         layers: names of the layers, see `layer_names`.
         batch_size: images in a batch.
@@ -93,8 +92,8 @@ def extract(
         views = list(by_layer.values())
     train_views: list[np.ndarray | None] = [None] * len(layers)
     if num_train_views:
-        train_views = _extract_train_views(
-            representations, data, len(layers), augmenter, num_train_views
+        train_views = list(
+            _extract_train_views(representations, data, len(layers), augmenter, num_train_views)
         )
     return {
         layer: FrozenFeatures(
@@ -128,7 +127,7 @@ def build_inputs(data: DataSet, batch_size: int = 500) -> Inputs:
 
         return images
 
-    return Inputs(compose(data.probing), compose(data.test), data.image_channels)
+    return Inputs(compose(data.probing), compose(data.test), data.modality)
 
 
 def extract_views(
@@ -142,7 +141,9 @@ def extract_views(
     """The features of two views of `num_views` test images at every layer, see `extract`."""
     rows = spread(data.test.num_examples, num_views)
 
-    extract_batch = _two_view_extractor(representations, len(layers), augmenter)
+    extract_batch = _two_view_extractor(
+        representations, data.modality.compose, len(layers), augmenter
+    )
     parts: list[list[np.ndarray]] = [[] for _ in layers]
     for step, batch in enumerate(data.test.chosen(rows, batch_size)):
         for part, values in zip(parts, extract_batch(batch, tf.constant(step)), strict=True):
@@ -154,14 +155,17 @@ def extract_views(
 
 
 def _two_view_extractor(
-    representations: Callable[[Any], Sequence[Any]], num_layers: int, augmenter: Any
+    representations: Callable[[Any], Sequence[Any]],
+    compose: Callable[[Any], Any],
+    num_layers: int,
+    augmenter: Any,
 ) -> Callable[[Mapping[str, Any], Any], list[Any]]:
     """A function (batch, step that seeds the views) -> (2, batch, dim) for each layer."""
 
     @tf.function(reduce_retracing=True)
     def extract_batch(batch: Mapping[str, Any], step: Any) -> list[Any]:
-        views, bits, _ = augmenter.two_views(batch["image"], step, batch.get("bits"))
-        outputs = list(representations(compose_images(views, bits)))[:num_layers]
+        views, _ = augmenter.two_views(batch, step)
+        outputs = list(representations(compose(views)))[:num_layers]
         return [tf.stack(tf.split(output, 2)) for output in outputs]
 
     return extract_batch
@@ -176,7 +180,9 @@ def _extract_train_views(
     batch_size: int = 500,
 ) -> list[np.ndarray]:
     """Features of `count` views of every training image: (count, examples, dim) for each layer."""
-    extract_batch = _two_view_extractor(representations, num_layers, augmenter)
+    extract_batch = _two_view_extractor(
+        representations, data.modality.compose, num_layers, augmenter
+    )
     features: list[np.ndarray] = []
     step = 0
     for first in range(0, count, 2):
@@ -207,7 +213,7 @@ def extract_local(
     for every encoder.
 
     Args:
-        blocks: composed images -> one tensor (batch, height, width, dim) for each of `grids`.
+        blocks: network inputs -> one tensor (batch, height, width, dim) for each of `grids`.
         data: the data set.
         grids: name of the block -> positions of its locations in the image.
         num_images: see above.

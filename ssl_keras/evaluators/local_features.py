@@ -64,6 +64,7 @@ class LocalFeatures(Evaluator):
     )
 
     needs_labels = False
+    needs_pictures = True
 
     @property
     def num_local_images(self) -> int:
@@ -103,7 +104,7 @@ class LocalFeatures(Evaluator):
         if first is None or first.inputs is None:
             return
         shown = spread(len(first.test_rows), self.local_features_shown)
-        images = first.inputs.test(first.test_rows[shown])[..., : first.inputs.image_channels]
+        images = first.inputs.modality.pictures(first.inputs.test(first.test_rows[shown]))
         rows = {"test image": images}
         for name, frozen in known.items():
             found = clusters(frozen.maps(frozen.test)[shown], self.local_features_clusters, seed)

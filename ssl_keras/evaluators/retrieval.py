@@ -49,7 +49,7 @@ class Retrieval(Evaluator):
         self, subjects: Mapping[str, FrozenFeatures], seed: int
     ) -> Iterator[tuple[str, np.ndarray]]:
         for name, frozen in subjects.items():
-            if frozen.inputs is None:
+            if frozen.inputs is None or not frozen.inputs.modality.has_pictures:
                 continue
             rows = spread(len(frozen.test), self.retrieval_images)
             count = min(_SHOWN_NEIGHBOURS, len(frozen.train))
@@ -57,7 +57,12 @@ class Retrieval(Evaluator):
             images = {"test image": frozen.inputs.test(rows)}
             for place in range(count):
                 images[f"nearest {place + 1}"] = frozen.inputs.train(found[:, place])
-            yield name, pictures.labelled_rows(images, frozen.inputs.image_channels)
+            yield (
+                name,
+                pictures.labelled_rows(
+                    images, getattr(frozen.inputs.modality, "image_channels", 3)
+                ),
+            )
 
 
 def _agreement(first: np.ndarray, second: np.ndarray) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ssl_keras.inputs.composing import compose_images
+from ssl_keras.inputs.images import compose_images
 
 
 def encoding(encoder: Any) -> Callable[..., Any]:

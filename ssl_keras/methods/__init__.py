@@ -1,1 +1,19 @@
-"""Keras models with their own `train_step`."""
+"""What an encoder can learn from: the dictionary behind `--method`."""
+
+from __future__ import annotations
+
+from ssl_keras.methods.options import Autoencoder, Method, Parts, SimCLR, Supervised, TwoTowers
+from ssl_keras.options import Registry
+
+__all__ = ["METHODS", "Method", "Parts"]
+
+METHODS: Registry[Method] = Registry(
+    "method",
+    Method,
+    {
+        "simclr": SimCLR,
+        "two_towers": TwoTowers,
+        "supervised": Supervised,
+        "autoencoder": Autoencoder,
+    },
+)

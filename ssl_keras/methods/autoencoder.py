@@ -10,20 +10,20 @@ from ssl_keras.methods.learner import Learner, Views
 
 
 class Autoencoder(Learner):
-    """An encoder and a decoder that reconstruct the input, extra channels included.
+    """An encoder and a decoder that reconstruct the network input.
 
         loss = image_error + extra_channels_weight * extra_channels_error
 
-    each the mean squared error over all entries of its channels: values in [0, 1] for the image,
-    0 and their scale for the bits. With `extra_channels_weight` = extra channels / image channels
-    every channel weighs alike. What is reconstructed is what the encoder saw: the view, augmented
-    if there is an augmentation.
+    each the mean squared error over all entries of its channels: values in [0, 1] for the picture,
+    0 and their scale for bits. With `extra_channels_weight` = extra channels / picture channels
+    every channel weighs alike. Of vectors there is one error, of all entries. What is reconstructed
+    is what the encoder saw: the view, augmented if there is an augmentation.
 
     Args:
         augmenter, encoder: see `Learner`.
-        decoder: `keras.Model` from features to (batch, h, w, channels + num_bits).
+        decoder: `keras.Model` from features to network inputs.
         linear_probe: see `Learner`.
-        image_channels: how many of the first channels are the image; the others are bits.
+        main_channels: how many of the first channels are the picture; the others are extra.
         extra_channels_weight: at least 0.
         **arguments: see `Learner`.
     """
@@ -35,28 +35,34 @@ class Autoencoder(Learner):
         decoder: Any,
         linear_probe: Any = None,
         *,
-        image_channels: int,
-        extra_channels_weight: float,
+        main_channels: int,
+        extra_channels_weight: float = 1.0,
         **arguments: Any,
     ):
-        has_extra_channels = decoder.output_shape[-1] > image_channels
-        measures = [
-            "loss",
-            "image_error",
-            *(["extra_channels_error"] if has_extra_channels else []),
-        ]
+        has_extra = decoder.output_shape[-1] > main_channels
+        measures = ["loss", "image_error", *(["extra_channels_error"] if has_extra else [])]
         super().__init__(augmenter, encoder, linear_probe, measures=measures, **arguments)
         self.decoder = decoder
-        self.image_channels = image_channels
-        self.extra_channels_weight = extra_channels_weight
+        self.main_channels, self.extra_channels_weight = main_channels, extra_channels_weight
+
+    @property
+    def progress_names(self) -> dict[str, str]:
+        shown = {"loss": "loss", "image_error": "image", "extra_channels_error": "extra"}
+        return shown | super().progress_names
+
+    def describe(self, batch_size: int, loss_name: str = "") -> dict[str, str]:
+        text = f"autoencoder: mean squared error of the {self.modality.name}"
+        if "extra_channels_error" in self.trackers:
+            text += f" + {self.extra_channels_weight:g} * that of the extra channels"
+        return {"method": text, "decoder": f"{self.decoder.count_params():,} parameters"}
 
     @property
     def parts(self) -> list[Any]:
         return [self.decoder]
 
-    def reconstruct(self, images: Any) -> Any:
-        """Reconstructions of composed images, in inference mode; float32."""
-        features = self.encoder(images, training=False)
+    def reconstruct(self, inputs: Any) -> Any:
+        """Reconstructions of network inputs, in inference mode; float32."""
+        features = self.encoder(inputs, training=False)
         return tf.cast(self.decoder(features, training=False), tf.float32)
 
     def outputs(self, features: Any) -> Any:
@@ -64,15 +70,15 @@ class Autoencoder(Learner):
         return tf.cast(self.decoder(features, training=True), tf.float32)
 
     def objective(self, outputs: Any, views: Views) -> dict[str, Any]:
-        return self.errors(views.inputs, outputs)
+        return self.errors(self.modality.compose(views.example), outputs)
 
-    def errors(self, images: Any, reconstructions: Any) -> dict[str, Any]:
-        """The loss and its parts for composed images and their reconstructions."""
-        squares = tf.square(tf.cast(images, tf.float32) - reconstructions)
-        image_error = tf.reduce_mean(squares[..., : self.image_channels])
+    def errors(self, inputs: Any, reconstructions: Any) -> dict[str, Any]:
+        """The loss and its parts for network inputs and their reconstructions."""
+        squares = tf.square(tf.cast(inputs, tf.float32) - reconstructions)
+        image_error = tf.reduce_mean(squares[..., : self.main_channels])
         if "extra_channels_error" not in self.trackers:
             return {"loss": image_error, "image_error": image_error}
-        extra_channels_error = tf.reduce_mean(squares[..., self.image_channels :])
+        extra_channels_error = tf.reduce_mean(squares[..., self.main_channels :])
         return {
             "loss": image_error + self.extra_channels_weight * extra_channels_error,
             "image_error": image_error,

@@ -11,8 +11,7 @@ import tensorflow as tf
 
 from ssl_keras import metrics, randomness
 from ssl_keras.datasets.base import Target
-from ssl_keras.inputs.composing import compose_images
-from ssl_keras.inputs.first_convolution import encoding
+from ssl_keras.inputs import Example, Modality
 from ssl_keras.losses.base import first_row
 from ssl_keras.methods.averages import GlobalMean, MovingAverage
 from ssl_keras.methods.slicing import after, joined, slices
@@ -24,47 +23,37 @@ class Views:
     """What a method learns from in one step.
 
     Attributes:
-        images: (2 batch, h, w, channels), float, the first views above the second.
-        bits: (2 batch, num_bits) that belong to them, or None.
+        example: prepared examples (2 batch, ...), the first views above the second.
         keys: of the rows' dropout masks, uint32 (2 batch,).
-        labels: target name -> labels of the images (batch, ...).
+        labels: target name -> labels of the examples (batch, ...).
         step: number of the step, int64 scalar.
         seed: a key for what is random in the step, see `randomness`.
-        first_row: position of this replica's first image in the global batch.
+        first_row: position of this replica's first example in the global batch.
     """
 
-    images: Any
-    bits: Any
+    example: Example
     keys: Any
     labels: Mapping[str, Any]
     step: Any
     seed: Any
     first_row: Any
 
-    @property
-    def inputs(self) -> Any:
-        """Composed: (2 batch, h, w, channels + num_bits)."""
-        return compose_images(self.images, self.bits)
-
-    def sliced(self, count: int) -> list[tuple[Any, Any, Any]]:
-        """(images, bits, keys) in `count` parts, each of them with both views of its images."""
-        columns = (
-            [None] * count if rows is None else tf.unstack(slices(rows, count))
-            for rows in (self.images, self.bits, self.keys)
-        )
-        return list(zip(*columns, strict=True))
+    def sliced(self, count: int) -> list[tuple[Example, Any]]:
+        """(example, keys) in `count` parts, each of them with both views of its examples."""
+        stacked = tf.nest.map_structure(lambda rows: slices(rows, count), (self.example, self.keys))
+        return [tf.nest.map_structure(lambda rows, k=k: rows[k], stacked) for k in range(count)]
 
 
 class Learner(keras.Model):
-    """An encoder that learns from views of images; base of the methods.
+    """An encoder that learns from views of examples; base of the methods.
 
-        image --augmenter--> view --[+ bits]--> encoder --> features --> objective
-                                                     |
-                                                     +-- stop gradient --> linear_probe
+        example --augmenter--> view --> encoder --> features --> objective
+                                                       |
+                                                       +-- stop gradient --> linear_probe
 
-    The parts are injected and usable alone. `call` gives the features of composed images. Train it
-    with `compile` and `fit` on batches {"image": (batch, h, w, c), "labels": {target: ...},
-    "bits": (batch, num_bits), optional}.
+    The parts are injected and usable alone. `call` gives the features of network inputs. Train it
+    with `compile` and `fit` on batches {"example": nest of (batch, ...), "labels": {target: ...},
+    "partner": nest, optional}, see `inputs`.
 
     A method defines `parts` that learn beside the encoder, `outputs` that they make of features,
     and the `objective` of these.
@@ -73,10 +62,11 @@ class Learner(keras.Model):
     saved with the weights; the training step itself has no other state.
 
     Args:
-        augmenter: draws the views, see `augmentations.Augmenter`.
-        encoder: `keras.Model` from composed images to features.
+        augmenter: draws the views, see `views.augmenter.Augmenter`.
+        encoder: `keras.Model` from network inputs to features.
         linear_probe: `keras.Model` from features to {target name: logits}, or None.
         targets: what the probe predicts: name -> `Target`.
+        modality: what an example is made of.
         seed: the run's seed.
         kernel_l2: weight of the sum of squares of all kernels, added to the objective.
         measures: names of the values of `objective`, the first being "loss".
@@ -88,6 +78,7 @@ class Learner(keras.Model):
         encoder: Any,
         linear_probe: Any = None,
         *,
+        modality: Modality,
         targets: Mapping[str, Target] | None = None,
         seed: int = 0,
         kernel_l2: float = 0.0,
@@ -97,7 +88,8 @@ class Learner(keras.Model):
         super().__init__(**arguments)
         self.augmenter = augmenter
         self.encoder = encoder
-        self.encode = encoding(encoder)
+        self.modality = modality
+        self.encode = modality.encoding(encoder)
         self.linear_probe = linear_probe
         self.probed = dict(targets or {}) if linear_probe is not None else {}
         self.seed = seed
@@ -159,10 +151,30 @@ class Learner(keras.Model):
             self.probe_optimizer = probe_optimizer or keras.optimizers.Adam(1e-3)
             self.probe_optimizer.build(self.linear_probe.trainable_variables)
 
+    # Projection head, where the method has one; reconstructions of network inputs, where it makes
+    # some: function(inputs) in inference mode.
+    projection_head: Any = None
+    reconstruct: Any = None
+
     @property
     def parts(self) -> list[Any]:
         """The networks that learn beside the encoder."""
         return []
+
+    @property
+    def layer_names(self) -> list[str]:
+        """The names of `representations`."""
+        return ["features"]
+
+    @property
+    def progress_names(self) -> dict[str, str]:
+        """Logged value -> the short name by which the progress bar shows it."""
+        probes = {f"linear_probe/{name}/accuracy": name for name in self.probed}
+        return {"loss": "loss", **probes}
+
+    def describe(self, batch_size: int, loss_name: str = "") -> dict[str, str]:
+        """What the encoder learns from, for the banner: label -> value."""
+        return {"method": type(self).__name__}
 
     def outputs(self, features: Any) -> Any:
         """What the objective is about, in training mode: features (rows, dim) -> float32 tensors
@@ -218,38 +230,39 @@ class Learner(keras.Model):
         if self.average is not None:
             self.average.adopt()
 
-    def call(self, images: Any, training: bool = False) -> Any:
-        """Features of composed images: (batch, h, w, image channels + num_bits) -> (batch, dim)."""
-        return self.encoder(images, training=training)
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Features (batch, dim) of network inputs."""
+        return self.encoder(inputs, training=training)
 
-    def representations(self, images: Any) -> list[Any]:
+    def representations(self, inputs: Any) -> list[Any]:
         """Features at every layer that is evaluated, in inference mode; the encoder's first.
 
         Args:
-            images: composed images.
+            inputs: network inputs.
 
         Returns:
             float32 tensors (batch, dim).
         """
-        return [tf.cast(self.encoder(images, training=False), tf.float32)]
+        return [tf.cast(self.encoder(inputs, training=False), tf.float32)]
 
     def train_step(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """One step on one batch: draw both views, update the parts that learn and the probe."""
-        images, labels = batch["image"], batch.get("labels", {})
+        labels = batch.get("labels", {})
+        rows = tf.nest.flatten(batch["example"])[0]
         num_replicas = self.distribute_strategy.num_replicas_in_sync
-        row = first_row(tf.shape(images)[0])
+        row = first_row(tf.shape(rows)[0])
         step = tf.convert_to_tensor(self.step)
 
-        drawn, bits, keys = self.augmenter.two_views(
-            images, step, batch.get("bits"), first_row=row, num_replicas=num_replicas
+        drawn, keys = self.augmenter.two_views(
+            batch, step, first_row=row, num_replicas=num_replicas
         )
         seed = randomness.fold(randomness.key(self.seed, "loss"), step)
-        views = Views(drawn, bits, keys, labels, step, seed, row)
+        views = Views(drawn, keys, labels, step, seed, row)
 
-        if self.micro_batch is None or self.micro_batch == images.shape[0]:
+        if self.micro_batch is None or self.micro_batch == rows.shape[0]:
             values, gradients, features = self._gradients(views)
         else:
-            count = images.shape[0] // self.micro_batch
+            count = rows.shape[0] // self.micro_batch
             values, gradients, features = self._sliced_gradients(views, count)
         self.optimizer.apply(gradients, self.learned_variables)
         probe_accuracies = self._train_probe(tf.stop_gradient(features), labels)
@@ -274,10 +287,14 @@ class Learner(keras.Model):
         strategy = self.distribute_strategy
         return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
-    def _forward(self, images: Any, bits: Any, keys: Any) -> tuple[Any, Any]:
+    def features(self, example: Example) -> Any:
+        """Features (2 batch, dim) of both views of prepared examples, in training mode."""
+        return self.encode(example, training=True)
+
+    def _forward(self, example: Example, keys: Any) -> tuple[Any, Any]:
         """(features, outputs) in training mode."""
         with dropout_keys(keys):
-            features = self.encode(images, bits, training=True)
+            features = self.features(example)
         return features, self.outputs(features)
 
     def _scaled(self, values: Mapping[str, Any]) -> Any:
@@ -288,7 +305,7 @@ class Learner(keras.Model):
     def _gradients(self, views: Views) -> tuple[dict[str, Any], list[Any], Any]:
         """(values of the objective, gradients of the learned variables, features)."""
         with tf.GradientTape() as tape:
-            features, outputs = self._forward(views.images, views.bits, views.keys)
+            features, outputs = self._forward(views.example, views.keys)
             values = self.objective(outputs, views)
             scaled = self._scaled(values)
         return values, tape.gradient(scaled, self.learned_variables), features
@@ -308,9 +325,9 @@ class Learner(keras.Model):
         statistics = [v for network in self.networks for v in network.non_trainable_variables]
         before = [tf.identity(variable) for variable in statistics]
 
-        def backward(images: Any, bits: Any, keys: Any, gradients: Any) -> list[Any]:
+        def backward(example: Example, keys: Any, gradients: Any) -> list[Any]:
             with tf.GradientTape() as tape:
-                _, outputs = self._forward(images, bits, keys)
+                _, outputs = self._forward(example, keys)
             return tape.gradient(outputs, learned, output_gradients=gradients)
 
         # As functions they are traced once, not for each slice; replicas that exchange statistics
@@ -321,8 +338,8 @@ class Learner(keras.Model):
         # One after the other, and none of the first pass kept for the second: otherwise they would
         # need the memory of the whole.
         found: list[Any] = []
-        for images, bits, keys in parts:
-            found.append(forward(after(images, found[-1][0] if found else None), bits, keys))
+        for example, keys in parts:
+            found.append(forward(after(example, found[-1][0] if found else None), keys))
         features, outputs = tf.nest.map_structure(lambda *rows: joined(rows), *found)
         with tf.GradientTape() as tape:
             tape.watch(outputs)
@@ -338,10 +355,10 @@ class Learner(keras.Model):
             for variable, value in zip(statistics, before, strict=True):
                 variable.assign(value)
         sliced = tf.nest.map_structure(lambda rows: slices(rows, count), of_outputs)
-        for k, (images, bits, keys) in enumerate(parts):
+        for k, (example, keys) in enumerate(parts):
             own = tf.nest.map_structure(lambda rows, k=k: rows[k], sliced)
             before_it = total[0] if k else tf.nest.flatten(of_outputs)[0]
-            part = backward(after(images, before_it), bits, keys, own)
+            part = backward(after(example, before_it), keys, own)
             total = [sums + gradient for sums, gradient in zip(total, part, strict=True)]
         return values, total, features
 
@@ -382,7 +399,7 @@ def target_terms(
     Args:
         targets: what is predicted.
         logits: target name -> (2 batch, size), the first views above the second.
-        labels: target name -> labels of the images (batch, ...).
+        labels: target name -> labels of the examples (batch, ...).
     """
     losses, accuracies = {}, {}
     for name, target in targets.items():

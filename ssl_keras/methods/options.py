@@ -1,49 +1,223 @@
-"""What an encoder can learn from: the methods behind `--method`, and their options."""
+"""What an encoder can learn from: the methods behind `--method`, and their options.
+
+Options and models are in separate files, since `--help` must not need TensorFlow.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from ssl_keras.options import Options, Registry, option
+from ssl_keras.datasets import DataSet
+from ssl_keras.errors import UserError, nearest
+from ssl_keras.inputs import Images
+from ssl_keras.networks import BATCH_NORM, build_decoder, build_linear_probe, build_projection_head
+from ssl_keras.options import Needs, Options, option
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a method builds its model from.
+
+    Attributes:
+        data: the data set.
+        augmenter: draws the views.
+        encoder: the encoder, with initial weights.
+        build_encoder: makes another one.
+        policy: precision policy of the networks' layers.
+        arguments: the arguments of `learner.Learner` that all methods share.
+    """
+
+    data: DataSet
+    augmenter: Any
+    encoder: Any
+    build_encoder: Callable[[], Any]
+    policy: str
+    arguments: Mapping[str, Any]
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the features."""
+        return int(self.encoder.output_shape[-1])
+
+    def build_probe(self) -> Any:
+        """An online linear probe of the data's targets; None without targets.
+
+        Methods build it last, so that an encoder and the networks beside it have the same initial
+        weights whatever is probed.
+        """
+        sizes = {name: target.size for name, target in self.data.targets.items()}
+        return build_linear_probe(self.dim, sizes) if sizes else None
 
 
 @dataclass(frozen=True)
 class Method(Options):
     """Base of the methods."""
 
+    required: ClassVar[tuple[str, ...]] = ("build",)
     # Whether it has a projection head and a contrastive loss.
     contrastive: ClassVar[bool] = False
+    # Whether it learns from labels.
+    uses_labels: ClassVar[bool] = False
+
+    def build(self, parts: Parts) -> Any:
+        """The model: a `learner.Learner`, or another `keras.Model` with its interface.
+
+        Raises:
+            UserError: the method does not fit the data.
+        """
+        raise NotImplementedError(f"{type(self).__name__} builds no model")
+
+
+_HAS_LAYERS = Needs("projection_layers", minimum=1)
 
 
 @dataclass(frozen=True)
-class Contrastive(Method):
-    """Two views of each image and a contrastive loss, see `models.simclr`."""
+class SimCLR(Method):
+    """Two views of each example and a contrastive loss, see `methods.simclr`."""
 
-    contrastive = True
+    contrastive: ClassVar[bool] = True
+
+    projection_layers: int = option(
+        2, minimum=0, maximum=10, help="layers of the projection head; 0: none"
+    )
+    projection_dim: int = option(64, minimum=1, help="dimension of projections", needs=_HAS_LAYERS)
+    projection_hidden_dim: int = option(
+        256,
+        minimum=1,
+        help="width of the hidden layers of the projection head",
+        needs=Needs("projection_layers", minimum=2),
+    )
+    projection_batch_norm: str = option(
+        "hidden",
+        choices=BATCH_NORM,
+        help="which layers of the projection head have batch norm",
+        needs=_HAS_LAYERS,
+    )
+
+    def build_head(self, input_dim: int, policy: str = "float32") -> Any:
+        """A projection head on features of `input_dim`."""
+        return build_projection_head(
+            input_dim,
+            num_layers=self.projection_layers,
+            hidden_dim=self.projection_hidden_dim,
+            dim=self.projection_dim,
+            batch_norm=self.projection_batch_norm,
+            dtype=policy,
+        )
+
+    def build(self, parts: Parts) -> Any:
+        from ssl_keras.methods import simclr
+
+        head = self.build_head(parts.dim, parts.policy)
+        probe = parts.build_probe()
+        return simclr.SimCLR(parts.augmenter, parts.encoder, head, probe, **parts.arguments)
 
 
 @dataclass(frozen=True)
-class Supervision(Method):
-    """Labels, see `models.supervised`."""
+class TwoTowers(SimCLR):
+    """SimCLR with an encoder of its own for the second views, see `methods.simclr`."""
+
+    def build(self, parts: Parts) -> Any:
+        from ssl_keras.methods import simclr
+
+        head = self.build_head(parts.dim, parts.policy)
+        partner_encoder = parts.build_encoder()
+        partner_head = self.build_head(parts.dim, parts.policy)
+        return simclr.TwoTowers(
+            parts.augmenter,
+            parts.encoder,
+            head,
+            parts.build_probe(),
+            partner_encoder=partner_encoder,
+            partner_projection_head=partner_head,
+            **parts.arguments,
+        )
+
+
+@dataclass(frozen=True)
+class Supervised(Method):
+    """Labels, see `methods.supervised`."""
+
+    uses_labels: ClassVar[bool] = True
 
     supervised_target: str | None = option(
         None, help="target that supervised learns (class if there is one, or the first)"
     )
 
+    def build(self, parts: Parts) -> Any:
+        from ssl_keras.methods import supervised
+
+        data = parts.data
+        name = target_name(self.supervised_target, data, "method=supervised", "supervised_target")
+        learned = {name: data.targets[name]}
+        classifier = build_linear_probe(parts.dim, {name: data.targets[name].size})
+        return supervised.Supervised(
+            parts.augmenter,
+            parts.encoder,
+            classifier,
+            parts.build_probe(),
+            learned=learned,
+            **parts.arguments,
+        )
+
 
 @dataclass(frozen=True)
-class Reconstruction(Method):
-    """The image itself, see `models.autoencoder`."""
+class Autoencoder(Method):
+    """The network input itself, see `methods.autoencoder`."""
 
     extra_channels_weight: float | None = option(
         None,
         minimum=0,
-        help="weight of the bits' error in the autoencoder (bits / image channels)",
+        help="weight of the extra channels' error in the autoencoder (extra channels / channels of "
+        "the picture)",
     )
 
+    def build(self, parts: Parts) -> Any:
+        from ssl_keras.methods import autoencoder
 
-METHODS: Registry[Method] = Registry(
-    "method",
-    {"simclr": Contrastive, "supervised": Supervision, "autoencoder": Reconstruction},
-)
+        data, shape = parts.data, parts.data.input_shape
+        is_image = isinstance(data.modality, Images)
+        main = data.modality.image_channels if isinstance(data.modality, Images) else shape[-1]
+        extra = shape[-1] - main if is_image else 0
+        if self.extra_channels_weight is not None and not extra:
+            raise UserError(
+                f"extra_channels_weight has no effect on {data.name}, which has no extra "
+                "channels: leave it out."
+            )
+        weight = self.extra_channels_weight
+        decoder = build_decoder(parts.dim, shape, parts.policy)
+        return autoencoder.Autoencoder(
+            parts.augmenter,
+            parts.encoder,
+            decoder,
+            parts.build_probe(),
+            main_channels=main,
+            extra_channels_weight=extra / main if weight is None else weight,
+            **parts.arguments,
+        )
+
+
+def target_name(name: str | None, data: DataSet, learner: str, setting: str) -> str:
+    """The name of the target that a classifier learns: that which is set, "class", or the first.
+
+    Args:
+        name: what the user has set, or None.
+        data: the data set.
+        learner, setting: what needs labels and what sets the name, for messages.
+
+    Raises:
+        UserError: there are no labels, or none of this name.
+    """
+    if not data.targets:
+        raise UserError(f"{learner} needs labels, but {data.name} has none.")
+    if name is None:
+        return "class" if "class" in data.targets else next(iter(data.targets))
+    if name not in data.targets:
+        guess = nearest(name, list(data.targets))
+        hint = f"; did you mean {guess}?" if guess else "."
+        raise UserError(
+            f"{setting} is {name!r}, but {data.name} has {', '.join(data.targets)}{hint}"
+        )
+    return name

@@ -7,9 +7,11 @@ from typing import Any
 import tensorflow as tf
 
 from ssl_keras import metrics
+from ssl_keras.inputs import Example
 from ssl_keras.losses.base import gather
 from ssl_keras.methods.learner import Learner, Views
 from ssl_keras.networks import in_order
+from ssl_keras.options import plain
 
 
 class SimCLR(Learner):
@@ -43,16 +45,42 @@ class SimCLR(Learner):
     def parts(self) -> list[Any]:
         return [self.projection_head]
 
-    def representations(self, images: Any) -> list[Any]:
+    @property
+    def layer_names(self) -> list[str]:
+        return ["features", *(n for n in self.projection_head.output if n != "projection_0")]
+
+    @property
+    def projection_dim(self) -> int:
+        """Dimension of what the contrastive loss compares."""
+        return int(in_order(self.projection_head.output)[-1].shape[-1])
+
+    @property
+    def progress_names(self) -> dict[str, str]:
+        shown = {"loss": "loss", "alignment": "align", "distribution": "distr"}
+        return shown | {"contrastive_accuracy": "contrastive"} | super().progress_names
+
+    def describe(self, batch_size: int, loss_name: str = "") -> dict[str, str]:
+        loss, dim = self.contrastive_loss, self.projection_dim
+        collapse = loss.at(0.0).collapse_value(batch_size, dim)
+        values = {name: value for name, value in loss.options().items() if value is not None}
+        options = ", ".join(f"{name}={plain(value)}" for name, value in values.items())
+        return {
+            "projections": f"{len(self.layer_names) - 1} layers, dimension {dim}",
+            "loss": f"{loss_name} ({options or 'no options'}); {collapse:.4g} if all projections "
+            "were equal",
+            "compared with": loss.compared_with(batch_size),
+        }
+
+    def representations(self, inputs: Any) -> list[Any]:
         """Features at every layer, in inference mode: encoder output, then each head layer.
 
         Args:
-            images: composed images.
+            inputs: network inputs.
 
         Returns:
             float32 tensors (batch, dim).
         """
-        features = self.encoder(images, training=False)
+        features = self.encoder(inputs, training=False)
         outputs = in_order(self.projection_head(features, training=False))
         return [tf.cast(value, tf.float32) for value in (features, *outputs)]
 
@@ -78,3 +106,48 @@ class SimCLR(Learner):
             first_row=views.first_row,
         )
         return values
+
+
+class TwoTowers(SimCLR):
+    """SimCLR with an encoder and a projection head of its own for the second views.
+
+        first view  --> encoder         --> projection_head         --> projections_1
+        second view --> partner_encoder --> partner_projection_head --> projections_2
+
+    For pairs whose halves are of different kinds. What is evaluated and exported is the encoder of
+    the first views.
+
+    Args:
+        partner_encoder, partner_projection_head: see `SimCLR`.
+        **arguments: see `SimCLR`.
+    """
+
+    def __init__(
+        self, *parts: Any, partner_encoder: Any, partner_projection_head: Any, **arguments: Any
+    ):
+        super().__init__(*parts, **arguments)
+        self.partner_encoder = partner_encoder
+        self.partner_projection_head = partner_projection_head
+        self.encode_partner = self.modality.encoding(partner_encoder)
+
+    @property
+    def parts(self) -> list[Any]:
+        return [self.projection_head, self.partner_encoder, self.partner_projection_head]
+
+    def features(self, example: Example) -> Any:
+        halves = tf.nest.map_structure(lambda rows: tf.split(rows, 2), example)
+        first, second = ({name: half[k] for name, half in halves.items()} for k in range(2))
+        features = (
+            self.encode(first, training=True),
+            self.encode_partner(second, training=True),
+        )
+        return tf.concat(features, axis=0)
+
+    def outputs(self, features: Any) -> Any:
+        """The projections of both towers."""
+        heads = (self.projection_head, self.partner_projection_head)
+        outputs = [
+            in_order(head(half, training=True))[-1]
+            for head, half in zip(heads, tf.split(features, 2), strict=True)
+        ]
+        return tf.cast(tf.concat(outputs, axis=0), tf.float32)

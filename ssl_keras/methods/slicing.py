@@ -8,16 +8,16 @@ from typing import Any
 import tensorflow as tf
 
 
-def after(rows: Any, other: Any) -> Any:
-    """The same rows, which cannot be had before `other` has been computed.
+def after(example: Any, other: Any) -> Any:
+    """The same nest of rows, which cannot be computed before `other` has been.
 
     XLA ignores control dependencies, so it is a dependency of values.
     """
     if other is None:
-        return rows
+        return example
     first = tf.reshape(other, [-1])[0]
     nothing = tf.where(tf.math.equal(first, first), 0.0, float("nan"))
-    return rows + tf.cast(nothing, rows.dtype)
+    return tf.nest.map_structure(lambda rows: rows + tf.cast(nothing, rows.dtype), example)
 
 
 def slices(rows: Any, count: int) -> Any:

@@ -45,6 +45,14 @@ class Supervised(Learner):
     def parts(self) -> list[Any]:
         return [self.classifier]
 
+    @property
+    def progress_names(self) -> dict[str, str]:
+        learned = {f"supervised/{name}/accuracy": f"learned {name}" for name in self.learned}
+        return {"loss": "loss"} | learned | super().progress_names
+
+    def describe(self, batch_size: int, loss_name: str = "") -> dict[str, str]:
+        return {"method": f"supervised: learns {', '.join(self.learned)}"}
+
     def outputs(self, features: Any) -> Any:
         """The logits."""
         return self.classifier(features, training=True)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from ssl_keras.networks.decoders import build_decoder
 from ssl_keras.networks.encoders import (
+    MLP,
     Convnet,
     Encoder,
     Grid,
+    KerasFile,
     ResNet18,
     ResNet34,
     ResNet50,
@@ -41,5 +43,13 @@ __all__ = [
 
 ENCODERS: Registry[Encoder] = Registry(
     "encoder",
-    {"convnet": Convnet, "resnet18": ResNet18, "resnet34": ResNet34, "resnet50": ResNet50},
+    Encoder,
+    {
+        "convnet": Convnet,
+        "resnet18": ResNet18,
+        "resnet34": ResNet34,
+        "resnet50": ResNet50,
+        "mlp": MLP,
+        "keras": KerasFile,
+    },
 )

@@ -13,9 +13,11 @@ _SMALLEST = 8
 
 
 def build_decoder(
-    input_dim: int, shape: tuple[int, int, int], dtype: Any = "float32", smooth: bool = False
+    input_dim: int, shape: tuple[int, ...], dtype: Any = "float32", smooth: bool = False
 ) -> Any:
-    """A network from features to images.
+    """A network from features to network inputs.
+
+    Of vectors: two times [dense 256 without bias, batch norm, ReLU], dense. Of images:
 
     A dense layer to a small picture of 64 channels, at most eight pixels high and wide; then, as
     often as it takes, a stage that doubles its sides, batch norm, ReLU; a 3x3 convolution to the
@@ -30,7 +32,7 @@ def build_decoder(
 
     Args:
         input_dim: dimension of the features.
-        shape: (height, width, channels) of the images.
+        shape: (height, width, channels), or (dim,).
         dtype: dtype or mixed-precision policy of the layers; the output is float32.
         smooth: the kind of the stages.
 
@@ -38,6 +40,13 @@ def build_decoder(
         A `keras.Model` from (batch, input_dim) to (batch, *shape).
     """
     layers = keras.layers
+    if len(shape) == 1:
+        features = keras.Input((input_dim,), name="features", dtype="float32")
+        x = features
+        for _ in range(2):
+            x = layers.Dense(256, use_bias=False, dtype=dtype)(x)
+            x = layers.ReLU(dtype=dtype)(build_batch_norm(dtype=dtype)(x))
+        return keras.Model(features, layers.Dense(shape[0], dtype="float32")(x), name="decoder")
     height, width, channels = shape
     stages = max(1, math.ceil(math.log2(max(height, width) / _SMALLEST)))
     rows, columns = math.ceil(height / 2**stages), math.ceil(width / 2**stages)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import random
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -61,3 +63,26 @@ class KeyedDropout(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate, "number": self.number}
+
+
+def with_dropout(network: Any, rate: float) -> Any:
+    """A copy of a Keras model with `KeyedDropout` after every ReLU and other activation layer, and
+    with the weights of the model."""
+    numbers = itertools.count()
+    activations = (keras.layers.ReLU, keras.layers.Activation)
+
+    def call(layer: Any, *arguments: Any, **options: Any) -> Any:
+        outputs = layer(*arguments, **options)
+        if isinstance(layer, activations):
+            outputs = KeyedDropout(rate, next(numbers), dtype=layer.dtype_policy)(outputs)
+        return outputs
+
+    state = random.getstate()  # Keras draws a seed for each initializer that it makes again
+    copy = keras.models.clone_model(network, call_function=call, clone_function=_same)
+    random.setstate(state)
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+def _same(layer: Any) -> Any:
+    return layer.__class__.from_config(layer.get_config())

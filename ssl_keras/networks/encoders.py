@@ -1,14 +1,9 @@
-"""Encoders: image of any number of channels in, feature vector out.
-
-Layers receive an explicit `dtype` policy and every nested call an explicit `training`: Keras
-would otherwise put batch normalisation of frozen features into training mode.
-"""
+"""Encoders: network inputs in, feature vectors out."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -50,58 +45,60 @@ class Grid:
 
 @dataclass(frozen=True)
 class Encoder(Options):
-    """Base of the encoders: `build(input_shape, dtype)` makes the network."""
+    """Base of the encoders: `build` makes the network, an ordinary Keras model.
 
-    width_multiplier: float = option(1.0, above=0, help="factor on every layer's width")
+    A subclass defines `network` with Keras layers. Precision and dropout are set around it.
+    """
 
-    def build(
-        self,
-        input_shape: tuple[int, int, int],
-        dtype: Any = "float32",
-        dropout_rate: float = 0.0,
-    ) -> Any:
-        """A `keras.Model` from images (batch, *input_shape) to features (batch, dim).
+    required: ClassVar[tuple[str, ...]] = ("network",)
+    # Names of the modalities that it accepts, see `inputs.Modality`.
+    accepts: ClassVar[tuple[str, ...]] = ("images",)
 
-        Args:
-            input_shape: (height, width, channels).
-            dtype: dtype or mixed-precision policy of the layers.
-            dropout_rate: above 0, every ReLU is followed by `dropout.KeyedDropout` of this rate.
+    def network(self, x: Any) -> Any:
+        """Symbolic features (batch, dim) of the symbolic network input `x`.
+
+        The output of a layer called "block_1", "block_2", ... is the end of a group of layers,
+        which evaluators of locations look at if `grids` says where its locations lie.
 
         Raises:
-            UserError: an image too small for this network.
+            UserError: the input is too small for this network.
         """
-        height, width, _ = input_shape
-        if min(height, width) < self.minimum_size:
-            raise UserError(
-                f"Images of {height}x{width} are too small for this encoder: at least "
-                f"{self.minimum_size}x{self.minimum_size} pixels are needed."
-            )
-        numbers = itertools.count()
+        raise NotImplementedError(f"{type(self).__name__} does not define its network")
 
-        def relu(x: Any, block: int | None = None) -> Any:
-            name = None if block is None else f"block_{block}"
-            x = keras.layers.ReLU(dtype=dtype, name=None if dropout_rate > 0 else name)(x)
+    def build(
+        self, input_shape: tuple[int, ...], dtype: Any = "float32", dropout_rate: float = 0.0
+    ) -> Any:
+        """A `keras.Model` from network inputs (batch, *input_shape) to features (batch, dim).
+
+        Args:
+            input_shape: see `inputs.Modality.network_shape`.
+            dtype: dtype or mixed-precision policy of the layers.
+            dropout_rate: above 0, every activation is followed by `dropout.KeyedDropout` of this
+                rate.
+
+        Raises:
+            UserError: see `network`.
+        """
+        policy = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(dtype)
+        try:
+            inputs = keras.Input(input_shape, name="inputs", dtype="float32")
+            model = keras.Model(inputs, self.network(inputs), name="encoder")
+            if len(model.output_shape) != 2:
+                raise UserError(
+                    f"This encoder gives outputs of the shape {model.output_shape}; features "
+                    "(batch, dim) are needed: end it with a pooling or a flattening layer."
+                )
             if dropout_rate > 0:
-                from ssl_keras.networks.dropout import KeyedDropout
+                from ssl_keras.networks.dropout import with_dropout
 
-                x = KeyedDropout(dropout_rate, next(numbers), dtype=dtype, name=name)(x)
-            return x
-
-        images = keras.Input(input_shape, name="images", dtype="float32")
-        return keras.Model(images, self.features(images, dtype, relu), name="encoder")
-
-    minimum_size: ClassVar[int] = 1
-
-    def features(self, images: Any, dtype: Any, relu: Callable[..., Any]) -> Any:
-        """The symbolic features of symbolic `images`.
-
-        `relu` is the activation to use; `relu(x, k)` is the one at the end of the k-th group of
-        layers, counted from 1, whose output is then found by the name "block_k".
-        """
-        raise NotImplementedError(f"{type(self).__name__} does not define its layers")
+                model = with_dropout(model, dropout_rate)
+        finally:
+            keras.config.set_dtype_policy(policy)
+        return model
 
     def grids(self, input_shape: tuple[int, ...]) -> dict[str, Grid]:
-        """Where the outputs of the groups of layers lie in the image.
+        """Where the outputs of the groups of layers lie in the image; empty without locations.
 
         Args:
             input_shape: (height, width, channels), as for `build`.
@@ -109,22 +106,51 @@ class Encoder(Options):
         Returns:
             "block_1", "block_2", ... -> `Grid`.
         """
-        grids = self._grids(input_shape[0], input_shape[1])
-        return {f"block_{index + 1}": grid for index, grid in enumerate(grids)}
+        return {}
 
-    def _grids(self, height: int, width: int) -> Iterator[Grid]:
-        raise NotImplementedError(f"{type(self).__name__} does not tell where its blocks lie")
-
-    def describe(self, input_shape: tuple[int, int, int]) -> str:
-        """What was chosen for images of this shape, for the banner; may be empty."""
+    def describe(self, input_shape: tuple[int, ...]) -> str:
+        """What was chosen for inputs of this shape, for the banner; may be empty."""
         return ""
 
-    def _width(self, channels: int) -> int:
+
+def relu(x: Any, block: int | None = None) -> Any:
+    """ReLU; that at the end of the k-th group of layers has the name "block_k"."""
+    return keras.layers.ReLU(name=None if block is None else f"block_{block}")(x)
+
+
+@dataclass(frozen=True)
+class WideEncoder(Encoder):
+    """Base of the encoders whose widths can be scaled."""
+
+    width_multiplier: float = option(1.0, above=0, help="factor on every layer's width")
+
+    def width(self, channels: int) -> int:
+        """The width of a layer that has `channels` at a multiplier of 1."""
         return max(1, round(channels * self.width_multiplier))
 
 
 @dataclass(frozen=True)
-class Convnet(Encoder):
+class MLP(WideEncoder):
+    """A multi-layer perceptron for vectors.
+
+    `mlp_layers` times [dense without bias, batch norm, ReLU] of `mlp_width` units; the last are the
+    features.
+    """
+
+    accepts: ClassVar[tuple[str, ...]] = ("vectors",)
+
+    mlp_layers: int = option(3, minimum=1, maximum=20, help="layers of the mlp")
+    mlp_width: int = option(256, minimum=1, help="units of each layer of the mlp")
+
+    def network(self, x: Any) -> Any:
+        for _ in range(self.mlp_layers):
+            x = keras.layers.Dense(self.width(self.mlp_width), use_bias=False)(x)
+            x = relu(build_batch_norm()(x))
+        return x
+
+
+@dataclass(frozen=True)
+class Convnet(WideEncoder):
     """The encoder of the authors' RandBit experiment on MNIST.
 
     Three times [3x3 convolution, stride 2, no padding, no bias; batch norm; ReLU] with 32, 64 and
@@ -137,30 +163,32 @@ class Convnet(Encoder):
     training. Training itself does not depend on it.
     """
 
-    minimum_size: ClassVar[int] = 15
-
-    def features(self, images: Any, dtype: Any, relu: Callable[..., Any]) -> Any:
-        layers, x = keras.layers, images
+    def network(self, x: Any) -> Any:
+        layers = keras.layers
+        height, width = x.shape[1:3]
+        if min(height, width) < 15:
+            raise UserError(
+                f"Images of {height}x{width} are too small for this encoder: at least 15x15 pixels "
+                "are needed."
+            )
         for block, filters in enumerate((32, 64, 64)):
-            x = layers.Conv2D(
-                self._width(filters), 3, strides=2, padding="valid", use_bias=False, dtype=dtype
-            )(x)
-            x = build_batch_norm(dtype=dtype)(x)
-            x = relu(x, block + 1)
-        x = layers.Flatten(dtype=dtype)(x)
-        x = layers.Dense(self._width(128), use_bias=False, dtype=dtype)(x)
-        x = build_batch_norm(dtype=dtype)(x)
-        return relu(x)
+            x = layers.Conv2D(self.width(filters), 3, strides=2, padding="valid", use_bias=False)(x)
+            x = relu(build_batch_norm()(x), block + 1)
+        x = layers.Flatten()(x)
+        x = layers.Dense(self.width(128), use_bias=False)(x)
+        return relu(build_batch_norm()(x))
 
-    def _grids(self, height: int, width: int) -> Iterator[Grid]:
-        for block in range(3):
+    def grids(self, input_shape: tuple[int, ...]) -> dict[str, Grid]:
+        grids, (height, width) = {}, input_shape[:2]
+        for block in range(1, 4):
             height, width = (height - 1) // 2, (width - 1) // 2
-            stride = 2 ** (block + 1)
-            yield Grid((height, width), stride, (stride - 1, stride - 1))
+            stride = 2**block
+            grids[f"block_{block}"] = Grid((height, width), stride, (stride - 1, stride - 1))
+        return grids
 
 
 @dataclass(frozen=True)
-class ResNet(Encoder):
+class ResNet(WideEncoder):
     """Residual networks as SimCLR trains them: base of resnet18, resnet34 and resnet50.
 
     Batch norm with epsilon 1e-5 and momentum 0.9, the last gamma of each block starting at 0,
@@ -186,15 +214,15 @@ class ResNet(Encoder):
             return self.stem
         return "small" if max(input_shape[:2]) <= SMALL_IMAGE else "large"
 
-    def describe(self, input_shape: tuple[int, int, int]) -> str:
+    def describe(self, input_shape: tuple[int, ...]) -> str:
         return f"{self._stem(input_shape)}-image stem"
 
-    def features(self, images: Any, dtype: Any, relu: Callable[..., Any]) -> Any:
+    def network(self, x: Any) -> Any:
         layers = keras.layers
 
         def conv_norm(x: Any, filters: int, size: int, stride: int, last: bool = False) -> Any:
             if stride > 1 and size > 1:
-                x = layers.ZeroPadding2D((size - 1) // 2, dtype=dtype)(x)
+                x = layers.ZeroPadding2D((size - 1) // 2)(x)
             x = layers.Conv2D(
                 filters,
                 size,
@@ -202,10 +230,9 @@ class ResNet(Encoder):
                 padding="same" if stride == 1 else "valid",
                 use_bias=False,
                 kernel_initializer=keras.initializers.VarianceScaling(),
-                dtype=dtype,
             )(x)
             gamma = "zeros" if last else "ones"
-            return build_batch_norm(epsilon=1e-5, gamma_initializer=gamma, dtype=dtype)(x)
+            return build_batch_norm(epsilon=1e-5, gamma_initializer=gamma)(x)
 
         def block(x: Any, filters: int, stride: int, ends: int | None) -> Any:
             width = filters * (4 if self.bottleneck else 1)
@@ -219,31 +246,33 @@ class ResNet(Encoder):
             else:
                 x = relu(conv_norm(x, filters, 3, stride))
                 x = conv_norm(x, width, 3, 1, last=True)
-            return relu(layers.Add(dtype=dtype)([x, shortcut]), ends)
+            return relu(layers.Add()([x, shortcut]), ends)
 
-        if self._stem(images.shape[1:]) == "small":
-            x = relu(conv_norm(images, self._width(64), 3, 1))
+        if self._stem(x.shape[1:]) == "small":
+            x = relu(conv_norm(x, self.width(64), 3, 1))
         else:
-            x = relu(conv_norm(images, self._width(64), 7, 2))
-            x = layers.MaxPooling2D(3, strides=2, padding="same", dtype=dtype)(x)
+            x = relu(conv_norm(x, self.width(64), 7, 2))
+            x = layers.MaxPooling2D(3, strides=2, padding="same")(x)
         for group, num_blocks in enumerate(self.blocks):
             for index in range(num_blocks):
                 stride = 2 if group > 0 and index == 0 else 1
                 ends = group + 1 if index == num_blocks - 1 else None
-                x = block(x, self._width(64 * 2**group), stride, ends)
-        return layers.GlobalAveragePooling2D(dtype=dtype)(x)
+                x = block(x, self.width(64 * 2**group), stride, ends)
+        return layers.GlobalAveragePooling2D()(x)
 
-    def _grids(self, height: int, width: int) -> Iterator[Grid]:
-        stride, offset, sizes = 1, (0, 0), (height, width)
-        if self._stem((height, width)) == "large":
+    def grids(self, input_shape: tuple[int, ...]) -> dict[str, Grid]:
+        stride, offset, sizes = 1, (0, 0), (input_shape[0], input_shape[1])
+        if self._stem(input_shape) == "large":
             sizes = halved(sizes)
             # "same" pads an even number of rows at its end only, an odd one on both sides.
             offset = (2 * (1 - sizes[0] % 2), 2 * (1 - sizes[1] % 2))
             stride, sizes = 4, halved(sizes)
+        grids = {}
         for group in range(len(self.blocks)):
             if group > 0:
                 stride, sizes = 2 * stride, halved(sizes)
-            yield Grid(sizes, stride, offset)
+            grids[f"block_{group + 1}"] = Grid(sizes, stride, offset)
+        return grids
 
 
 def halved(sizes: tuple[int, int]) -> tuple[int, int]:
@@ -271,6 +300,34 @@ class ResNet50(ResNet):
 
     blocks = (3, 4, 6, 3)
     bottleneck = True
+
+
+@dataclass(frozen=True)
+class KerasFile(Encoder):
+    """A Keras model in a file: `--encoder=keras --encoder_file=PATH.keras`.
+
+    Its architecture is taken, and its weights too. Its input must be one example of the data, and
+    its output a feature vector; its batch norm keeps its own momentum.
+    """
+
+    accepts: ClassVar[tuple[str, ...]] = ("images", "vectors")
+
+    encoder_file: str = option(
+        "", help=".keras file of the encoder", convert=lambda path: str(Path(path).resolve())
+    )
+
+    def network(self, x: Any) -> Any:
+        try:
+            model = keras.models.load_model(self.encoder_file, compile=False)
+        except (OSError, ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"encoder_file {self.encoder_file} cannot be read: {reason}") from error
+        if tuple(model.input_shape[1:]) != tuple(x.shape[1:]):
+            raise UserError(
+                f"The encoder in {self.encoder_file} takes inputs of the shape "
+                f"{model.input_shape[1:]}, but the data give {tuple(x.shape[1:])}."
+            )
+        return model(x)
 
 
 def block_outputs(encoder: Any) -> Any:

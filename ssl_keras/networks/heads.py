@@ -61,23 +61,23 @@ def in_order(outputs: Mapping[str, Any]) -> list[Any]:
     return [outputs[name] for name in sorted(outputs, key=lambda name: int(name.split("_")[1]))]
 
 
-def build_backbone(encoder: Any, projection_head: Any, depth: str) -> Any:
+def build_backbone(encoder: Any, projection_head: Any, layer: str) -> Any:
     """The encoder and the layers of the projection head up to one of them, as one network.
 
     Args:
-        encoder: from images to features.
+        encoder: from network inputs to features.
         projection_head: see `build_projection_head`.
-        depth: the last layer: "features" for none of the head, or "projection_1", ...
+        layer: the last layer: "features" for none of the head, or "projection_1", ...
 
     Returns:
-        A `keras.Model` from images to the output of that layer; the variables are those of the
-        parts.
+        A `keras.Model` from network inputs to the output of that layer; the variables are those
+        of the parts.
     """
-    if depth == "features":
+    if layer == "features":
         return encoder
-    layers = keras.Model(projection_head.input, projection_head.output[depth], name=depth)
-    images = keras.Input(encoder.input_shape[1:], name="images", dtype="float32")
-    return keras.Model(images, layers(encoder(images)), name="backbone")
+    head = keras.Model(projection_head.input, projection_head.output[layer], name=layer)
+    inputs = keras.Input(encoder.input_shape[1:], name="inputs", dtype="float32")
+    return keras.Model(inputs, head(encoder(inputs)), name="backbone")
 
 
 def build_linear_probe(

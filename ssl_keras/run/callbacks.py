@@ -103,12 +103,11 @@ class JsonLines(Listener):
     """Prints every log as a line of JSON: {"step", "images_per_second", metric names}.
 
     Args:
-        batch_size: images in a step.
-        stream: where to.
+        batch_size: examples in a step.
     """
 
-    def __init__(self, batch_size: int, stream: Any):
-        self.batch_size, self.stream = batch_size, stream
+    def __init__(self, batch_size: int):
+        self.batch_size = batch_size
 
     def on_start(self, first_step: int, total_steps: int) -> None:
         self.last = (first_step, time.perf_counter())
@@ -120,7 +119,7 @@ class JsonLines(Listener):
         # JSON has no number that is not finite.
         known = {name: v if math.isfinite(v) else None for name, v in values.items()}
         line = json.dumps({"step": step, "images_per_second": round(rate, 1), **known})
-        print(line, file=self.stream, flush=True)
+        print(line, flush=True)
 
 
 class TensorBoardScalars(Listener):

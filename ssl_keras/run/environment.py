@@ -10,6 +10,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from ssl_keras import __version__
 from ssl_keras.lazy import tf
 
@@ -47,9 +49,7 @@ def hardware() -> dict[str, Any]:
 def memory() -> dict[str, float]:
     """Memory in use in GiB: of this process, and of the first GPU if there is one."""
     found = {}
-    status = Path("/proc/self/statm")
-    if status.exists():
-        found["memory_gib"] = int(status.read_text().split()[1]) * 4096 / 2**30
+    found["memory_gib"] = psutil.Process().memory_info().rss / 2**30
     if tf.config.list_physical_devices("GPU"):
         found["gpu_memory_gib"] = tf.config.experimental.get_memory_info("GPU:0")["current"] / 2**30
     return found

@@ -5,16 +5,26 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ssl_keras import log
 from ssl_keras.errors import UserError
 from ssl_keras.run import run_directory
-from ssl_keras.run.fitting import export
 from ssl_keras.run.restore import restored
-from ssl_keras.run.saved_models import CARD, ONNX, check_onnx, export_onnx, load_encoder
-from ssl_keras.run.setup import TrainingSetup
+from ssl_keras.run.saved_models import (
+    CARD,
+    ONNX,
+    check_onnx,
+    compare_export,
+    export_encoder,
+    export_onnx,
+    load_encoder,
+)
+from ssl_keras.run.setup import TrainingSetup, in_float32
 
 # What a user without this package would do.
 _LOAD = """
@@ -25,7 +35,7 @@ loaded = tf.saved_model.load(sys.argv[1])
 given = {name: tf.constant(value) for name, value in np.load(sys.argv[2]).items()}
 np.save(sys.argv[3], loaded.signatures["features"](**given)["features"].numpy())
 """
-_COMPARED_IMAGES = 16
+_COMPARED_EXAMPLES = 16
 
 
 def export_run(
@@ -63,30 +73,48 @@ def export_run(
             f"The folder {directory.parent} does not exist: make it, or choose another."
         )
     setup = restored(config, results, workdir)
-    export(setup, directory, results)
+    export_setup(setup, directory, results)
     difference = _in_a_fresh_process(setup, directory)
     if not difference <= 1e-5:
         raise RuntimeError(f"a fresh process reads other features (difference {difference:.2g})")
     if onnx:
         export_onnx(load_encoder(directory), directory / ONNX)
-    print(f"Exported: {directory} (in a fresh process: relative difference {difference:.1g})")
-    print(f"What it is, and how to call it: {directory / CARD}")
+    log.info(f"Exported: {directory} (in a fresh process: relative difference {difference:.1g})")
+    log.info(f"What it is, and how to call it: {directory / CARD}")
     return difference
+
+
+def export_setup(setup: TrainingSetup, directory: Path, results: Mapping[str, Any]) -> float:
+    """Export a trained setup in float32, with a card, and compare with the features of the model.
+
+    Args:
+        setup: after its training.
+        directory: is replaced as a whole.
+        results: what results.json holds.
+
+    Returns:
+        The largest relative difference, see `compare_export`.
+    """
+    data, model = setup.data, in_float32(setup).model
+    names = ("setup", "results", "steps", "seed", "weights_sha256", "data", "config", "versions")
+    card = {name: results[name] for name in names}
+    inputs = data.inputs(next(iter(data.test.batches(_COMPARED_EXAMPLES))))
+    with run_directory.whole_directory(directory) as place:
+        export_encoder(data.modality, model.encoder, model.projection_head, place, card)
+        return compare_export(place, inputs, model.encoder(inputs, training=False))
 
 
 def _in_a_fresh_process(setup: TrainingSetup, directory: Path) -> float:
     data, model = setup.data, setup.model
-    batch = next(iter(data.test.batches(_COMPARED_IMAGES)))
+    batch = next(iter(data.test.batches(_COMPARED_EXAMPLES)))
     expected = model.encoder(data.inputs(batch), training=False).numpy()
-    given = {"images": data.inputs({"image": batch["image"]}).numpy()}
-    if "bits" in batch:
-        given["bits"] = batch["bits"].numpy()
+    arguments = data.modality.arguments(batch["example"])
     with tempfile.TemporaryDirectory() as folder:
         sent, received = Path(folder) / "inputs.npz", Path(folder) / "features.npy"
-        np.savez(sent, **given)
+        np.savez(sent, **arguments)  # type: ignore[arg-type]
         command = [sys.executable, "-c", _LOAD, str(directory.resolve()), str(sent), str(received)]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"a fresh process cannot read the export: {done.stderr[-500:]}")
-        found = np.load(received)
-    return float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-12))
+        process = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if process.returncode:
+            raise RuntimeError(f"a fresh process cannot read the export: {process.stderr[-500:]}")
+        features = np.load(received)
+    return float(np.abs(features - expected).max() / max(np.abs(expected).max(), 1e-12))

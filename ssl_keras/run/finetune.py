@@ -10,20 +10,20 @@ from typing import Any
 import keras
 import numpy as np
 
-from ssl_keras import networks, optimizers
+from ssl_keras import log, networks, optimizers
 from ssl_keras.config import Config, FinetuningConfig
 from ssl_keras.datasets import DataSet
 from ssl_keras.datasets.base import Target
 from ssl_keras.datasets.splits import labelled_rows
 from ssl_keras.errors import UserError, unknown_name
 from ssl_keras.evaluators.base import measured
-from ssl_keras.evaluators.extraction import extract, layer_names
+from ssl_keras.evaluators.extraction import extract
 from ssl_keras.evaluators.linear import Linear
-from ssl_keras.methods.simclr import SimCLR
+from ssl_keras.methods.options import target_name
 from ssl_keras.methods.supervised import Supervised
 from ssl_keras.run import environment, loop, run_directory, tables
 from ssl_keras.run.callbacks import NonFiniteGuard, Progress
-from ssl_keras.run.evaluate import averaged, protocols
+from ssl_keras.run.measure import averaged, protocols
 from ssl_keras.run.restore import load_weights, recorded_engine
 from ssl_keras.run.saved_models import compare_export, export_classifier
 from ssl_keras.run.setup import (
@@ -31,9 +31,7 @@ from ssl_keras.run.setup import (
     build,
     build_encoder,
     build_engine,
-    build_head,
     build_views,
-    learned_target,
 )
 
 # Deviation of the initial weights of the classifier. Source: google-research/simclr, tf2/model.py
@@ -78,12 +76,12 @@ def finetune_run(workdir: Path | str, options: FinetuningConfig) -> dict[str, An
     start = time.perf_counter()
     workdir = Path(workdir)
     config, results = run_directory.read(workdir)
-    layers = layer_names(config.network.projection_layers or 0)
+    setup = build(config, engine=recorded_engine(results))
+    layers = setup.model.layer_names
     if options.finetune_from not in layers:
         raise unknown_name("layer", options.finetune_from, layers)
-    setup = build(config, engine=recorded_engine(results))
     data = setup.data
-    name = learned_target(options.target, data, "fine-tuning", "target")
+    name = target_name(options.target, data, "fine-tuning", "target")
     options = dataclasses.replace(options, target=name)
     target, labels = data.targets[name], data.probing.labels_of(name)
     seeds = [options.seed + repeat for repeat in range(options.repeats)]
@@ -94,9 +92,9 @@ def finetune_run(workdir: Path | str, options: FinetuningConfig) -> dict[str, An
     load_weights(setup, workdir, results)
     starts = {"pretrained": backbone.get_weights(), "scratch": scratch}
     path = run_directory.finetuned_path(workdir, options.options())
-    print(tables.banner({"run": str(workdir), **trial.banner()}) + "\n", flush=True)
+    log.info(tables.banner({"run": str(workdir), **trial.banner()}) + "\n")
     for notice in (*data.notices, *trial.notices()):
-        print(f"Note: {notice}.", flush=True)
+        log.info(f"Note: {notice}.")
 
     found: list[dict[str, float]] = []
     seconds: dict[str, float] = dict.fromkeys(starts, 0.0)
@@ -108,7 +106,7 @@ def finetune_run(workdir: Path | str, options: FinetuningConfig) -> dict[str, An
         )
         values: dict[str, float] = {}
         for title, weights in starts.items():
-            print(f"{_DOING[title]}, seed {seed}: {trial.total_steps} steps", flush=True)
+            log.info(f"{_DOING[title]}, seed {seed}: {trial.total_steps} steps")
             before = time.perf_counter()
             learner, own = trial.run(subset, weights, seed)
             seconds[title] += time.perf_counter() - before
@@ -143,7 +141,7 @@ def finetune_run(workdir: Path | str, options: FinetuningConfig) -> dict[str, An
         "times": {"total": time.perf_counter() - start, **seconds},
     }
     run_directory.write_json(path, record)
-    print("\n" + _closing(record, target, path), flush=True)
+    log.info("\n" + _closing(record, target, path))
     return record
 
 
@@ -200,7 +198,7 @@ class _Trial:
                 f"batch_size is {self.options.batch_size}, but only {self.num_images} images have "
                 "labels: each batch has them all"
             )
-        if told := _labels_of_run(config):
+        if told := _label_user(config):
             notices.append(
                 f"{told} has seen the labels of all training images: what it gains over the "
                 "control is not due to the labelled images alone"
@@ -269,6 +267,7 @@ class _Trial:
             build_views(config, data, seed)[0],
             network,
             classifier,
+            modality=data.modality,
             learned=data.targets,
             seed=seed,
             dtype=keras.DTypePolicy(engine.policy),
@@ -289,9 +288,12 @@ class _Trial:
     def _backbone(self, policy: str, weights: Any) -> Any:
         """A new network with these weights: encoder, and evaluator up to the chosen layer."""
         config = self.setup.config
-        encoder = build_encoder(config, self.setup.data, policy)
-        evaluator = build_head(config, encoder, policy)
-        network = networks.build_backbone(encoder, evaluator, self.options.finetune_from)
+        encoder, head = build_encoder(config, self.setup.data, policy), None
+        if self.options.finetune_from != "features":
+            head = config.method.build_head(  # type: ignore[attr-defined]
+                encoder.output_shape[-1], policy
+            )
+        network = networks.build_backbone(encoder, head, self.options.finetune_from)
         network.set_weights(weights)
         return network
 
@@ -308,16 +310,15 @@ class _Trial:
 def _backbone_of(setup: TrainingSetup, layer: str) -> Any:
     """The part of a run's own model that is fine-tuned."""
     model = setup.model
-    evaluator = model.projection_head if isinstance(model, SimCLR) else None
-    return networks.build_backbone(model.encoder, evaluator, layer)
+    return networks.build_backbone(model.encoder, model.projection_head, layer)
 
 
-def _labels_of_run(config: Config) -> str:
+def _label_user(config: Config) -> str:
     """What of the run has used labels, or nothing."""
-    if config.loss is None:
-        method = config.training.method
-        return f"method={method}" if method == "supervised" else ""
-    return f"loss={config.objective.loss}" if "positive_target" in config.loss.options() else ""
+    if config.method.uses_labels:
+        return f"method={config.training.method}"
+    uses_labels = config.loss is not None and "positive_target" in config.loss.options()
+    return f"loss={config.objective.loss}" if uses_labels else ""
 
 
 def _gains(values: dict[str, float]) -> dict[str, float]:

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import functools
 import math
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from ssl_keras import metrics, randomness
+from ssl_keras import log, metrics, randomness
 from ssl_keras.errors import UserError
 from ssl_keras.evaluators.geometry import TEMPERATURE, describe
-from ssl_keras.inputs.composing import compose_images
 from ssl_keras.losses import Loss
 from ssl_keras.losses.pairs import compare
 from ssl_keras.run.callbacks import Listener, TensorBoardScalars
+from ssl_keras.run.messages import advice
 from ssl_keras.run.setup import TrainingSetup
 
-# Measurements in a run, unless --measure_every says otherwise.
-MEASUREMENTS = 25
 # What is shown as a distribution.
 HISTOGRAMS = (
     "similarities/positives",
@@ -58,8 +55,8 @@ def build_measure(setup: TrainingSetup, num_images: int) -> Callable[[int], dict
     num_images = min(num_images, data.train.num_examples)
     seed = config.run.seed
     batch = next(iter(data.train.training_batches(num_images, seed=seed, num_steps=1)))
-    views, bits, _ = model.augmenter.two_views(batch["image"], 0, batch.get("bits"))
-    inputs = tf.concat([data.inputs(batch), compose_images(views, bits)], axis=0)
+    views, _ = model.augmenter.two_views(batch, 0)
+    inputs = tf.concat([data.inputs(batch), data.modality.compose(views)], axis=0)
     key = randomness.key(seed, "geometry")
 
     @tf.function(autograph=False)
@@ -147,7 +144,7 @@ class GeometryLog(Listener):
             self.board.histogram(name, array, step)
         if self.warning is None and (text := self.diagnose(step, values, measures)):
             self.warning = text
-            print(f"\nWarning: {text}", file=sys.stderr, flush=True)
+            log.warning(f"\nWarning: {text}")
 
 
 def diagnosis(setup: TrainingSetup) -> Callable[..., str | None]:
@@ -163,7 +160,7 @@ def diagnosis(setup: TrainingSetup) -> Callable[..., str | None]:
     contrastive_loss, batch, dim = (
         config.loss,
         config.optimization.batch_size,
-        setup.projection_dim,
+        setup.model.projection_dim,
     )
 
     def diagnose(
@@ -207,7 +204,7 @@ def diagnosis(setup: TrainingSetup) -> Callable[..., str | None]:
         )
         if weight_name and not float(contrastive_loss.at(0.5).weights[1]):
             return f"The likely cause: {weight_name} is 0, so nothing keeps images apart."
-        usual = config.optimizer.default_learning_rate
+        usual = type(config.optimizer)().learning_rate
         if setup.peak_learning_rate > 10 * usual:
             return (
                 f"The likely cause: a learning rate of {setup.peak_learning_rate:g}, where "
@@ -223,3 +220,13 @@ def diagnosis(setup: TrainingSetup) -> Callable[..., str | None]:
         return f"No single cause is evident; try {' or '.join(changes)}."
 
     return diagnose
+
+
+def build_geometry_log(setup: TrainingSetup, board: TensorBoardScalars) -> GeometryLog | None:
+    """The listener that measures geometry while training, unless it is switched off."""
+    settings = setup.config.run
+    if not settings.measure_images:
+        return None
+    every = settings.measure_every or 1
+    measure = build_measure(setup, settings.measure_images)
+    return GeometryLog(measure, board, every, diagnosis(setup), advice(setup))

@@ -13,6 +13,54 @@ from typing import Any
 import numpy as np
 
 from ssl_keras.run.callbacks import Listener
+from ssl_keras.run.setup import TrainingSetup
+
+
+def train_setup(
+    setup: TrainingSetup, listeners: Sequence[Listener], first_step: int
+) -> float | None:
+    """Train a setup from `first_step` to the end.
+
+    Returns:
+        The share of the time that was spent waiting for input, see `train`.
+    """
+    config = setup.config
+    return train(
+        setup.model,
+        batches(setup, first_step),
+        total_steps=setup.total_steps,
+        first_step=first_step,
+        steps_per_execution=config.engine.steps_per_execution,
+        log_every=config.run.log_every or setup.steps_per_epoch,
+        listeners=listeners,
+    )
+
+
+def batches(setup: TrainingSetup, first_step: int) -> Any:
+    """The batches of the steps from `first_step` on; each device gets its share of every batch."""
+    config, engine = setup.config, setup.engine
+    split, size, seed = setup.data.train, config.optimization.batch_size, config.run.seed
+
+    def shares(numbers: range, num_steps: int | None) -> Any:
+        return split.training_batches(
+            size,
+            seed=seed,
+            num_steps=num_steps,
+            start_step=first_step,
+            shares=numbers,
+            num_shares=engine.replicas,
+        )
+
+    if engine.strategy is None:
+        return shares(range(1), setup.total_steps)
+
+    def worker_shares(context: Any) -> Any:
+        count = engine.replicas // context.num_input_pipelines
+        first = count * context.input_pipeline_id
+        # Without an end: workers would have to agree at every step whether it is reached.
+        return shares(range(first, first + count), None)
+
+    return engine.strategy.distribute_datasets_from_function(worker_shares)
 
 
 class TimedIterator:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,6 @@ from ssl_keras import optimizers
 from ssl_keras.config import Config, baselines
 from ssl_keras.datasets import DataSet
 from ssl_keras.evaluators import Evaluator
-from ssl_keras.methods.autoencoder import Autoencoder
-from ssl_keras.methods.simclr import SimCLR
-from ssl_keras.methods.supervised import Supervised
-from ssl_keras.options import plain
 from ssl_keras.run import environment, tables
 from ssl_keras.run.setup import TrainingSetup
 
@@ -34,43 +29,20 @@ _MEASURES = {
 _RECONSTRUCTION = {
     "image_error": "image, squared error",
     "image_explained": "image, share explained",
-    "extra_channels_error": "bits, squared error",
-    "extra_channels_explained": "bits, share explained",
+    "extra_channels_error": "extra channels, squared error",
+    "extra_channels_explained": "extra channels, share explained",
 }
 _BITS = {"bits/recovered": "bits recovered", "bits/information": "information, in bits"}
-
-
-_consoles: list[Any] = []
-
-
-@contextlib.contextmanager
-def spoken(config: Config) -> Iterator[None]:
-    """Within it nothing is printed if the configuration asks for `quiet` or `log_json`."""
-    if not (config.run.quiet or config.run.log_json):
-        yield
-        return
-    _consoles.append(sys.stdout)
-    try:
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-            yield
-    finally:
-        _consoles.pop()
-
-
-def console() -> Any:
-    """Where is printed what the user wants to see, also within `spoken`."""
-    return _consoles[-1] if _consoles else sys.stdout
 
 
 def outcome(config: Config, workdir: Path, results: Mapping[str, Any]) -> None:
     """Print what `quiet` and `log_json` leave of the closing: the directory, or the results."""
     if config.run.quiet:
-        print(workdir, file=console(), flush=True)
+        print(workdir, flush=True)
     elif config.run.log_json:
         # JSON has no number that is not finite.
         values = {n: v if math.isfinite(v) else None for n, v in results["results"].items()}
-        told = {"workdir": str(workdir), "results": values}
-        print(json.dumps(told), file=console(), flush=True)
+        print(json.dumps({"workdir": str(workdir), "results": values}), flush=True)
 
 
 def advice(setup: TrainingSetup) -> str:
@@ -89,7 +61,7 @@ def banner(setup: TrainingSetup) -> dict[str, str]:
     config, data, model = setup.config, setup.data, setup.model
     hardware, versions = environment.hardware(), environment.versions()
     optimization = config.optimization
-    base = optimization.learning_rate or config.optimizer.default_learning_rate
+    base = config.optimizer.learning_rate
     rule = optimizers.rule_text(base, optimization.batch_size, optimization.learning_rate_scaling)
     devices = ", ".join(hardware["gpus"]) or f"CPU, {hardware['cores']} cores"
     stem = config.encoder.describe(data.input_shape)
@@ -99,12 +71,12 @@ def banner(setup: TrainingSetup) -> dict[str, str]:
         "devices": f"{devices}; {hardware['processor']}" + _sharing(setup),
         "precision": _precision(setup),
         "data set": f"{data.name}: {data.train.num_examples} training, {data.test.num_examples} "
-        f"test images of {'x'.join(map(str, data.input_shape))}",
-        "features": tables.describe_targets(data.targets) or "none: there are no labels",
+        f"test {data.modality}",
+        "targets": tables.describe_targets(data.targets) or "none: there are no labels",
         "views": _views(setup),
         "encoder": f"{config.network.encoder}, {model.encoder.count_params():,} parameters"
         + (f", {stem}" if stem else ""),
-        **_method(setup),
+        **model.describe(optimization.batch_size, config.objective.loss),
         "training": f"{setup.total_steps} steps, batch {optimization.batch_size}, "
         f"{setup.total_steps / setup.steps_per_epoch:.4g} epochs",
         "learning rate": f"{setup.peak_learning_rate:.4g} = {rule} ({optimization.optimizer}, "
@@ -154,35 +126,10 @@ def _decay(setup: TrainingSetup) -> dict[str, str]:
     return {"weight decay": f"{decay:g} of the kernels; {what} out {left_out or 'nothing'}"}
 
 
-def going_on(workdir: Path) -> str:
-    """How to go on with a run that was interrupted."""
+def resume_command(workdir: Path) -> str:
+    """How to resume a run that was interrupted."""
     command = f"{_program('python')} -m ssl_keras.train --flagfile={workdir / 'flags.txt'}"
-    return f"the same command goes on, or: {command} --workdir={workdir}"
-
-
-def _method(setup: TrainingSetup) -> dict[str, str]:
-    """What the encoder learns from."""
-    config, model = setup.config, setup.model
-    if isinstance(model, Supervised):
-        return {"method": f"supervised: learns {', '.join(model.learned)}"}
-    if isinstance(model, Autoencoder):
-        text = "autoencoder: mean squared error of the image"
-        if "extra_channels_error" in model.trackers:
-            text += f" + {model.extra_channels_weight:g} * that of the bits"
-        return {"method": text, "decoder": f"{model.decoder.count_params():,} parameters"}
-    assert isinstance(model, SimCLR)
-    assert config.loss is not None
-    batch = config.optimization.batch_size
-    dim = setup.projection_dim
-    collapse = config.loss.at(0.0).collapse_value(batch, dim)
-    given = {n: value for n, value in config.loss.options().items() if value is not None}
-    options = ", ".join(f"{name}={plain(value)}" for name, value in given.items())
-    return {
-        "projections": f"{config.network.projection_layers} layers, dimension {dim}",
-        "loss": f"{config.objective.loss} ({options or 'no options'}); {collapse:.4g} if all "
-        "projections were equal",
-        "compared with": config.loss.compared_with(batch),
-    }
+    return f"the same command resumes it, or: {command} --workdir={workdir}"
 
 
 def _wait(share: float | None) -> str:
@@ -248,7 +195,9 @@ def evaluation_tables(
 def closing(setup: TrainingSetup, workdir: Path, results: Mapping[str, Any]) -> str:
     """The table and the next commands to try."""
     config = setup.config
-    lines = evaluation_tables(setup.data, config.evaluators, setup.layers, results["results"])
+    lines = evaluation_tables(
+        setup.data, config.evaluators, setup.model.layer_names, results["results"]
+    )
     if results["warning"]:
         lines += [f"Warning: {results['warning']}", ""]
     times = results["times"]

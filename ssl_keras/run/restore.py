@@ -20,19 +20,19 @@ from ssl_keras.run.setup import (
     TrainingSetup,
     build,
     build_views,
+    in_float32,
     load_data,
-    to_measure,
 )
 
 
 @dataclass(frozen=True)
 class FrozenEncoder:
-    """What the evaluators need of an encoder.
+    """A frozen encoder, as evaluators need it.
 
     Attributes:
         data: the data that it is evaluated on.
         layers: names of the layers.
-        representations: composed images -> one tensor (batch, dim) for each layer, in inference
+        representations: network inputs -> one tensor (batch, dim) for each layer, in inference
             mode.
         augmenter: draws views.
         variables: everything that evaluation must not change.
@@ -54,7 +54,7 @@ class FrozenEncoder:
         model = setup.model
         return cls(
             setup.data,
-            setup.layers,
+            model.layer_names,
             model.representations,
             model.augmenter,
             model.variables,
@@ -81,7 +81,7 @@ def restored(
     """`restore_run` of a run whose directory has been read, on data that may be loaded already."""
     setup = build(config, data, recorded_engine(results))
     load_weights(setup, workdir, results)
-    return to_measure(setup)
+    return in_float32(setup)
 
 
 def recorded_engine(results: Mapping[str, Any]) -> Engine:
@@ -115,8 +115,8 @@ def load_weights(setup: TrainingSetup, workdir: Path, results: Mapping[str, Any]
 def load_saved_model(directory: Path, config: Config | None = None) -> FrozenEncoder:
     """A SavedModel as an encoder to be evaluated.
 
-    Its signature `representations`, or `serving_default`, takes float32 images (batch, height,
-    width, channels) with values in [0, 1] and returns features (batch, dim) by name.
+    Its signature `representations`, or `serving_default`, takes network inputs, such as float32
+    images (batch, height, width, channels) in [0, 1], and returns features (batch, dim) by name.
 
     Args:
         directory: of the SavedModel.
@@ -147,27 +147,27 @@ def load_saved_model(directory: Path, config: Config | None = None) -> FrozenEnc
             f"has {', '.join(signatures) or 'none'}."
         )
     function = signatures[name]
-    (argument, wanted), *more = function.structured_input_signature[1].items()
-    outputs = [key for key, spec in function.structured_outputs.items() if len(spec.shape) == 2]
-    if more or len(wanted.shape) != 4 or not outputs:
+    (argument, spec), *more = function.structured_input_signature[1].items()
+    outputs = [key for key, out in function.structured_outputs.items() if len(out.shape) == 2]
+    if more or not outputs:
         raise UserError(
-            f"The signature {name} of {directory} does not take images (batch, height, width, "
-            "channels) alone and return features (batch, dim): it cannot be evaluated."
+            f"The signature {name} of {directory} does not take one tensor of examples and return "
+            "features (batch, dim): it cannot be evaluated."
         )
     data = load_data(config)
-    if not wanted.shape[1:].is_compatible_with(data.input_shape):
-        sizes = ["x".join(map(str, shape)) for shape in (wanted.shape[1:], data.input_shape)]
+    if not spec.shape[1:].is_compatible_with(data.input_shape):
+        sizes = ["x".join(map(str, shape)) for shape in (spec.shape[1:], data.input_shape)]
         raise UserError(
-            f"The SavedModel {directory} takes images of {sizes[0]}, but {data.name} gives "
-            f"{sizes[1]} (height, width, channels and bits): change --dataset, --source, "
+            f"The SavedModel {directory} takes {data.modality.name} of {sizes[0]}, but {data.name} "
+            f"gives {sizes[1]} (extra channels and bits included): change --dataset, --source, "
             "--image_size or --num_bits."
         )
     order = ["features", *sorted(set(outputs) - {"features"})]
     layers = [key for key in order if key in outputs]
 
-    def representations(images: Any) -> list[Any]:
-        found = function(**{argument: tf.cast(images, wanted.dtype)})
-        return [tf.cast(found[key], tf.float32) for key in layers]
+    def representations(inputs: Any) -> list[Any]:
+        results = function(**{argument: tf.cast(inputs, spec.dtype)})
+        return [tf.cast(results[key], tf.float32) for key in layers]
 
     variables = getattr(loaded, "variables", [])
     return FrozenEncoder(

@@ -1,20 +1,39 @@
-"""A whole run: train, evaluate, export, write."""
+"""The story of a run, from top to bottom: train, evaluate, export, write."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from ssl_keras import config as configuration
+from ssl_keras import log
 from ssl_keras.config import Config
-from ssl_keras.errors import Interrupted
-from ssl_keras.evaluators.base import spread
-from ssl_keras.run import messages, tables, tensorboard, workers
-from ssl_keras.run.callbacks import TensorBoardScalars
-from ssl_keras.run.evaluate import (
+from ssl_keras.datasets import DataSet
+from ssl_keras.errors import Interrupted, UserError
+from ssl_keras.evaluators import Baseline, Evaluator
+from ssl_keras.run import messages, run_directory, tables, tensorboard, workers
+from ssl_keras.run.callbacks import (
+    History,
+    JsonLines,
+    Listener,
+    NonFiniteGuard,
+    Profiler,
+    Progress,
+    Saver,
+    TensorBoardScalars,
+)
+from ssl_keras.run.checkpoints import Checkpoints, weights_digest
+from ssl_keras.run.devices import Engine
+from ssl_keras.run.export import export_setup
+from ssl_keras.run.geometry import build_geometry_log
+from ssl_keras.run.interruption import Interruption
+from ssl_keras.run.loop import train_setup
+from ssl_keras.run.measure import (
     EncoderFeatures,
-    baseline_features,
     draw,
     measure,
     protocols,
@@ -22,8 +41,9 @@ from ssl_keras.run.evaluate import (
     untrained_features,
     write_pictures,
 )
-from ssl_keras.run.fitting import TrainedRun, finish, fit, timed
-from ssl_keras.run.setup import build_engine
+from ssl_keras.run.record import RunRecord
+from ssl_keras.run.restore import restored
+from ssl_keras.run.setup import TrainingSetup, build, build_engine, slow_batch_norm
 
 
 def train_and_evaluate(config: Config) -> dict[str, Any]:
@@ -36,85 +56,320 @@ def train_and_evaluate(config: Config) -> dict[str, Any]:
         UserError: something that the user can mend. Before training starts nothing is written;
             after, what there is stays.
     """
-    with messages.spoken(config):
-        return _run(config)
+    with log.warnings_only(config.run.quiet or config.run.log_json):
+        return _train_and_evaluate(config)
 
 
-def _run(config: Config) -> dict[str, Any]:
+def _train_and_evaluate(config: Config) -> dict[str, Any]:
+    # ---- Devices: worker 0 leads, others follow.
     engine = build_engine(config)
     if not engine.is_chief:
         return workers.follow(config, engine)
-    trained = fit(config, engine=engine)
+
+    # ---- Data, networks, directory, training.
+    run = train_run(config, engine=engine)
+    config, evaluators = run.setup.config, run.setup.config.evaluators
     try:
-        results = _evaluate_and_finish(trained)
-        messages.outcome(config, trained.workdir, results)
+        # ---- Baselines: the same run with other methods.
+        if run.untrained is not None:
+            with timed(run.record.times, "baselines"):
+                baselines = baseline_features(run.setup, evaluators, run.workdir, engine)
+
+            # ---- Evaluation of frozen features, beside those of controls and baselines.
+            with timed(run.record.times, "evaluation"):
+                log.info("Evaluating frozen features")
+                encoders = {
+                    "": trained_features(run.setup, evaluators, config.run.seed),
+                    tables.CONTROL: run.untrained,
+                    **baselines,
+                }
+                run.record.results = measure(evaluators, config.run.seed, encoders)
+                pictures = write_pictures(
+                    run.workdir / "pictures", draw(evaluators, config.run.seed, encoders)
+                )
+            tensorboard.write_results(run.setup, run.board, run.workdir, run.record.results)
+            for name, picture in pictures.items():
+                run.board.image(f"pictures/{name}", picture, run.setup.total_steps)
+            tensorboard.write_test_embedding(run.workdir / "tensorboard", encoders[""].layers)
+        run.record.protocol = protocols(evaluators)
+
+        # ---- Export, results.json, the last words.
+        results = finish(run)
+        log.info("\n" + messages.closing(run.setup, run.workdir, results))
+        messages.outcome(config, run.workdir, results)
         workers.dismiss(engine)
         return results
     except KeyboardInterrupt as interruption:
-        how = messages.going_on(trained.workdir)
+        how = messages.resume_command(run.workdir)
         raise Interrupted(f"{str(interruption) or ' after the training'}; {how}") from None
     finally:
-        trained.claimed.release()
+        run.claimed.release()
 
 
-def _evaluate_and_finish(trained: TrainedRun) -> dict[str, Any]:
-    config = trained.setup.config
-    setup, workdir, results = trained.setup, trained.workdir, trained.results
-    evaluators, seed = config.evaluators, config.run.seed
-    data = setup.data
-    if any(data.targets or not evaluator.needs_labels for evaluator in evaluators.values()):
-        with timed(results["times"], "baselines"):
-            baselines = baseline_features(setup, evaluators, workdir, seed, setup.engine)
-        with timed(results["times"], "evaluation"):
-            print("Evaluating frozen features", flush=True)
-            subjects = {
-                "": trained_features(setup, evaluators, seed),
-                tables.CONTROL: untrained_features(config, data, evaluators),
-                **baselines,
-            }
-            results["results"] = measure(evaluators, seed, subjects)
-            drawn = write_pictures(workdir / "pictures", draw(evaluators, seed, subjects))
-        _show(trained, drawn)
-        _write_embedding(trained, subjects[""])
-    results["protocol"] = protocols(evaluators)
-    finish(trained)
-    print("\n" + messages.closing(setup, workdir, results), flush=True)
-    return results
+@dataclass
+class TrainedRun:
+    """A run after its training.
+
+    Attributes:
+        setup: what was trained.
+        workdir: the directory of the run.
+        record: what results.json will hold.
+        board: TensorBoard's scalars and pictures of the run.
+        started: when this process began with it, by `time.perf_counter`.
+        claimed: keeps other processes out of the directory.
+        untrained: the features before training, if there is something to evaluate.
+    """
+
+    setup: TrainingSetup
+    workdir: Path
+    record: RunRecord
+    board: TensorBoardScalars
+    started: float
+    claimed: run_directory.ClaimedDirectory
+    untrained: EncoderFeatures | None
 
 
-def _show(trained: TrainedRun, drawn: Mapping[str, np.ndarray]) -> None:
-    """What was measured, in TensorBoard: of each baseline under the same names, as its own run."""
-    setup, board = trained.setup, trained.board
-    step, names = setup.total_steps, setup.config.baselines
-    values = trained.results["results"]
-    of_others = tuple(f"{name}/" for name in names)
-    own = {f"evaluation/{n}": v for n, v in values.items() if not n.startswith(of_others)}
-    board.scalars(own, step)
-    for name, prefix in zip(names, of_others, strict=True):
-        other = TensorBoardScalars(trained.workdir / "baselines" / name / "tensorboard")
-        found = {n.removeprefix(prefix): v for n, v in values.items() if n.startswith(prefix)}
-        other.scalars({f"evaluation/{n}": v for n, v in found.items()}, step)
-        other.on_end()
-    for name, picture in drawn.items():
-        board.image(f"pictures/{name}", picture, step)
-    settings = setup.config.determining()
-    accuracies = [n for n in own if n.endswith(("/accuracy", "/all_right", "/information"))]
-    for content in tensorboard.hyperparameters(settings, accuracies, trained.workdir.name):
-        board.summary(content, step)
+def train_run(
+    config: Config,
+    data: DataSet | None = None,
+    brief: bool = False,
+    engine: Engine | None = None,
+) -> TrainedRun:
+    """Train, and keep the weights in the run's directory.
+
+    Args:
+        config: the configuration.
+        data: its data set, if it is loaded already.
+        brief: whether to leave out the banner, and lines of JSON.
+        engine: what it is to run on. Default: what the configuration asks for.
+
+    Raises:
+        UserError: something that the user can mend. Before training starts nothing is written;
+            after, what there is stays.
+    """
+    # ---- Data, networks, and a directory that no other process has.
+    times: dict[str, Any] = {}
+    started = time.perf_counter()
+    run_directory.check_place(config)
+    with timed(times, "build"):
+        setup = build(config, data, engine)
+    claimed = run_directory.claim(setup.config)
+    try:
+        return _train_in(claimed, setup, times, started, brief)
+    except BaseException:
+        claimed.release()
+        raise
 
 
-def _write_embedding(trained: TrainedRun, subject: EncoderFeatures) -> None:
-    """Some test images in the space of the features and of the projections, for TensorBoard."""
-    layers = subject.layers
-    features = layers["features"]
-    if features.inputs is None:
-        return
-    rows = spread(len(features.test), tensorboard.MAX_POINTS)
-    channels = features.inputs.image_channels
-    chosen = {"features": features, list(layers)[-1]: layers[list(layers)[-1]]}
-    tensorboard.write_embedding(
-        trained.workdir / "tensorboard",
-        {name: frozen.test[rows] for name, frozen in chosen.items()},
-        {name: labels[rows] for name, labels in features.test_labels.items()},
-        features.inputs.test(rows)[..., :channels],
+def _train_in(
+    claimed: run_directory.ClaimedDirectory,
+    setup: TrainingSetup,
+    times: dict[str, Any],
+    started: float,
+    brief: bool,
+) -> TrainedRun:
+    config, model, workdir = setup.config, setup.model, claimed.workdir
+    banner = messages.banner(setup)
+    if not brief:
+        log.info(tables.banner({**banner, "workdir": str(workdir)}) + "\n")
+        for notice in (*config.notices, *setup.data.notices, *_network_notices(setup)):
+            log.info(f"Note: {notice}.")
+
+    # ---- The control: the encoder before training.
+    evaluated = any(setup.data.targets or not e.needs_labels for e in config.evaluators.values())
+    untrained = None
+    if evaluated:
+        with timed(times, "control"):
+            untrained = untrained_features(setup, config.evaluators)
+
+    # ---- The state of an earlier process, if there is one.
+    checkpoints = Checkpoints(
+        workdir / "checkpoints", model.state_groups, config.run.checkpoint_keep
     )
+    restored_state = checkpoints.restore() if claimed.resumes else None
+    first_step, state, notices = restored_state or (0, {}, [])
+    if restored_state is not None:
+        _check_engine(setup, state)
+    workers.start(setup.engine, model, config, first_step)
+    # Whatever could be refused has been: from here on what was there may go.
+    claimed.begin()
+    for notice in notices:
+        log.warning(f"Note: {notice}, so training resumes from the one before.")
+
+    # ---- Listeners of the training.
+    history = History()
+    board = TensorBoardScalars(
+        workdir / "tensorboard",
+        setup.schedules,
+        setup.chance_levels,
+        config.optimization.batch_size,
+        first_step if restored_state else None,
+    )
+    geometry = build_geometry_log(setup, board)
+    guard = NonFiniteGuard(model.non_finite_step, _non_finite_report(setup, workdir, checkpoints))
+    with_state = {"history": history} | ({} if geometry is None else {"geometry": geometry})
+    resumed_at = [*state.get("resumed_at", []), *([first_step] if restored_state else [])]
+    seconds = state.get("seconds", 0.0)
+    for name, listener in with_state.items():
+        if name in state:
+            listener.restore(state[name])
+    if restored_state is None:
+        tensorboard.write_panel(setup, board, workdir, banner)
+        tensorboard.write_views(setup, board, workdir)
+    else:
+        log.info(f"Resuming after step {first_step} of {setup.total_steps}.")
+
+    def save(step: int) -> None:
+        guard.check()
+        states = {name: listener.state() for name, listener in with_state.items()}
+        elapsed = seconds + time.perf_counter() - training_started
+        about = {"seconds": elapsed, "resumed_at": resumed_at}
+        checkpoints.save(step, {**states, **about, "engine": setup.engine.described()})
+
+    # ---- Training.
+    with Interruption() as interruption:
+        saver = Saver(
+            save,
+            config.run.checkpoint_every,
+            config.run.checkpoint_minutes,
+            lambda: interruption.asked,
+        )
+        training_started = time.perf_counter()
+        log.info(f"Training: {setup.total_steps - first_step} steps")
+        # The saver comes last: it keeps what all listeners know after the step.
+        listeners = [guard, *with_state.values(), board, _progress(setup, brief), saver]
+        if config.run.profile_steps is not None and not brief:
+            listeners.append(Profiler(workdir / "tensorboard", config.run.profile_steps))
+        try:
+            with workers.together(setup.engine):
+                wait = train_setup(setup, listeners, first_step)
+        except Interrupted as stopped:
+            how = "" if brief else f"; {messages.resume_command(workdir)}"
+            raise Interrupted(f"{stopped}{how}") from None
+    model.adopt_average()
+
+    # ---- The record of the training.
+    times["training"] = seconds + time.perf_counter() - training_started
+    times |= {"resumed_at": resumed_at, "input_wait_share": wait}
+    record = RunRecord.begin(setup, workdir, banner)
+    record.times = times
+    record.training, record.history = history.records[-1], history.records
+    if geometry is not None:
+        record.geometry_history, record.warning = geometry.records, geometry.warning
+    record.weights_sha256 = weights_digest(model.variables)
+    return TrainedRun(setup, workdir, record, board, started, claimed, untrained)
+
+
+def finish(run: TrainedRun) -> dict[str, Any]:
+    """Write results.json, export the encoder, write it again with the outcome; leave the directory.
+
+    Returns:
+        What results.json holds.
+
+    Raises:
+        RuntimeError: the weights are not those at the end of the training, or the SavedModel gives
+            other features.
+    """
+    record, workdir = run.record, run.workdir
+    run.board.on_end()
+    # What was measured is safe before the export, which may fail, begins.
+    record.write(workdir)
+    with timed(record.times, "export"):
+        record.saved_model_relative_difference = export_setup(
+            run.setup, workdir / "saved_model", record.as_json()
+        )
+    if weights_digest(run.setup.model.variables) != record.weights_sha256:
+        raise RuntimeError("evaluation or export changed the weights or batch-norm statistics")
+    record.times["total"] = time.perf_counter() - run.started
+    record.finished = True
+    record.write(workdir)
+    run.claimed.release()
+    return record.as_json()
+
+
+def baseline_features(
+    setup: TrainingSetup, evaluators: Mapping[str, Evaluator], workdir: Path, engine: Engine
+) -> dict[str, EncoderFeatures]:
+    """Method -> features of each baseline among the evaluators, trained where it is not yet.
+
+    Each is a run of its own in `baselines/METHOD` of the run's directory; `engine` is what it is
+    trained on.
+    """
+    features = {}
+    others = {name: e for name, e in evaluators.items() if not isinstance(e, Baseline)}
+    for method in configuration.baselines(evaluators):
+        directory = workdir / "baselines" / method
+        config = setup.config.baseline(method)
+        if not run_directory.holds(directory, config):
+            log.info(f"\nBaseline: {method}")
+            finish(train_run(config.in_directory(directory), setup.data, True, engine))
+        config, results = run_directory.read(directory)
+        baseline = restored(config, results, directory, setup.data)
+        seed = setup.config.run.seed
+        features[method] = trained_features(baseline, others, seed, pixels=False)
+    return features
+
+
+@contextmanager
+def timed(times: dict[str, Any], name: str) -> Iterator[None]:
+    """Note the seconds within it."""
+    start = time.perf_counter()
+    yield
+    times[name] = time.perf_counter() - start
+
+
+def _network_notices(setup: TrainingSetup) -> list[str]:
+    momentum = slow_batch_norm(setup.model.encoder)
+    if momentum is None:
+        return []
+    return [
+        f"the encoder's batch norm has a momentum of {momentum:g}: its moving averages lag by "
+        f"about {round(1 / (1 - momentum))} steps, and features in inference mode with them"
+    ]
+
+
+def _check_engine(setup: TrainingSetup, state: Mapping[str, Any]) -> None:
+    """Refuse to resume on other hardware where that changes what the settings mean.
+
+    Raises:
+        UserError: it does.
+    """
+    here = setup.engine.described()
+    there = state.get("engine", here)
+    for name, value in here.items():
+        if value != there[name]:
+            raise UserError(
+                f"The run was begun with {name}={there[name]}, but on this machine it would resume "
+                f"with {name}={value}: resume it where it was begun, or begin again with "
+                "--overwrite."
+            )
+
+
+def _non_finite_report(
+    setup: TrainingSetup, workdir: Path, checkpoints: Checkpoints
+) -> Callable[[int], str]:
+    """From a step whose loss was not finite to what the user should know; writes its batch."""
+    config, train = setup.config, setup.data.train
+
+    def report(step: int) -> str:
+        rows = train.rows_of_step(step, config.optimization.batch_size, config.run.seed)
+        path = workdir / "non_finite.json"
+        run_directory.write_json(path, {"step": step, "images": rows.numpy().tolist()})
+        steps = checkpoints.steps()
+        last = f"that of step {steps[-1]}" if steps else "there is none"
+        return (
+            f"The last good checkpoint: {last}. The images of the batch are listed in {path}. "
+            f"{messages.advice(setup)}"
+        )
+
+    return report
+
+
+def _progress(setup: TrainingSetup, brief: bool) -> Listener:
+    """The listener that shows progress, as the settings ask for it."""
+    settings, batch = setup.config.run, setup.config.optimization.batch_size
+    if settings.quiet or (settings.log_json and brief):
+        return Listener()
+    if settings.log_json:
+        return JsonLines(batch)
+    return Progress(batch, setup.model.progress_names)

@@ -20,6 +20,8 @@ from ssl_keras.options import plain
 
 # The first line of flags.txt: a directory without it is not a run, and is never touched.
 MARK = "# A run of ssl_keras; repeat it with: python -m ssl_keras.train --flagfile=THIS_FILE"
+# Version of what a run directory holds, in config.json; another one is refused.
+FORMAT = 2
 
 # Everything that a run writes into its directory; only these are ever removed.
 NAMES = (
@@ -79,7 +81,7 @@ class ClaimedDirectory:
         try:
             if is_run(workdir):
                 _clear(workdir, NAMES if config.run.overwrite else _OUTCOMES)
-            write_json(workdir / "config.json", config.replayable())
+            write_json(workdir / "config.json", {"format": FORMAT, **config.replayable()})
             temporary = workdir / ".flags.txt.tmp"
             temporary.write_text(f"{MARK}\n{config.flagfile_text()}")
             os.replace(temporary, workdir / "flags.txt")
@@ -91,14 +93,11 @@ class ClaimedDirectory:
         self.lock.close()
 
 
-def check(config: Config) -> None:
-    """Refuse an explicit --workdir that holds something else, or a run that would be lost.
-
-    The same run, unfinished, or finished and now to become longer, is no loss: it goes on.
+def check_place(config: Config) -> None:
+    """Refuse an explicit --workdir that is a file, or holds other things than a run.
 
     Raises:
-        UserError: it is a file, holds other things than a run, or another run without
-            --overwrite.
+        UserError: it does.
     """
     if config.run.workdir is None:
         return
@@ -112,7 +111,23 @@ def check(config: Config) -> None:
             f"workdir is {workdir}, which holds other things than a run: choose a new or an empty "
             "directory."
         )
-    if config.run.overwrite:
+
+
+def check(config: Config) -> None:
+    """Refuse an explicit --workdir that holds something else, or a run that would be lost.
+
+    The same run, unfinished, or finished and now to become longer, is no loss: it is resumed.
+
+    Args:
+        config: with every value in force, see `setup.build`.
+
+    Raises:
+        UserError: it is a file, holds other things than a run, or another run without
+            --overwrite.
+    """
+    check_place(config)
+    workdir = Path(config.run.workdir or "")
+    if config.run.workdir is None or not is_run(workdir) or config.run.overwrite:
         return
     ended = finished(workdir)
     state = "a finished" if ended else "an unfinished"
@@ -123,7 +138,7 @@ def check(config: Config) -> None:
         others = f" (and {len(differing) - 1} more differ)" if len(differing) > 1 else ""
         raise UserError(
             f"workdir is {workdir}, which holds {state} run with {name}={there}, not {here}"
-            f"{others}: to go on with it give the same flags, or choose another --workdir, or pass "
+            f"{others}: to resume it give the same flags, or choose another --workdir, or pass "
             "--overwrite to replace it."
         )
     if before is None or (ended and not _longer(config, before)):
@@ -134,21 +149,40 @@ def check(config: Config) -> None:
 
 
 def _configuration(workdir: Path) -> dict[str, Any] | None:
-    """What was written to config.json, or None if it cannot be read."""
+    """The settings in config.json, or None if it cannot be read.
+
+    Raises:
+        UserError: it is of another format.
+    """
     try:
-        found = json.loads((workdir / "config.json").read_text())
+        settings = json.loads((workdir / "config.json").read_text())
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return _check_format(workdir, settings) if isinstance(settings, dict) else None
+
+
+def _check_format(workdir: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings without their format.
+
+    Raises:
+        UserError: it is another one.
+    """
+    number = settings.pop("format", 1)
+    if number != FORMAT:
+        raise UserError(
+            f"The run {workdir} has the format {number}, but this version of ssl_keras reads "
+            f"format {FORMAT}: repeat the run, with --overwrite or in another directory."
+        )
+    return settings
 
 
 def finished(workdir: Path) -> bool:
     """Whether a run has come to its end: a run that was stopped while it was exported has not."""
     path = workdir / "results.json"
     try:
-        return json.loads(path.read_text()).get("saved_model_relative_difference", 0.0) is not None
-    except (OSError, ValueError, AttributeError):
-        return path.exists()
+        return json.loads(path.read_text())["finished"] is True
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _longer(config: Config, before: Mapping[str, Any]) -> bool:
@@ -313,4 +347,4 @@ def read(workdir: Path) -> tuple[Config, dict[str, Any]]:
             found.append(json.loads((workdir / name).read_text()))
         except (OSError, ValueError) as error:
             raise UserError(f"{workdir / name} cannot be read: {error}; repeat the run.") from error
-    return Config.make(**found[0]), found[1]
+    return Config.make(**_check_format(workdir, found[0])), found[1]

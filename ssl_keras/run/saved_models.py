@@ -14,9 +14,13 @@ import numpy as np
 import tensorflow as tf
 
 from ssl_keras.errors import UserError, unknown_name
-from ssl_keras.evaluators.extraction import layer_names
-from ssl_keras.inputs.composing import compose_images
-from ssl_keras.networks import as_plain_keras, build_backbone, in_order
+from ssl_keras.inputs import Modality
+from ssl_keras.networks import (
+    as_plain_keras,
+    build_backbone,
+    build_projection_head,
+    in_order,
+)
 
 # Beside the SavedModel, in its directory: what it is, and the networks as Keras keeps them.
 CARD, ENCODER, HEAD = "card.json", "encoder.keras", "projection_head.keras"
@@ -24,83 +28,64 @@ ONNX = "encoder.onnx"
 
 
 def export_encoder(
+    modality: Modality,
     encoder: Any,
     projection_head: Any,
-    num_layers: int,
     directory: Path,
-    *,
-    num_bits: int = 0,
     card: Mapping[str, Any] | None = None,
 ) -> None:
     """Write encoder and projection head to `directory`, for inference in float32.
 
-    Signatures, with any batch size: from images (batch, height, width, channels) as float32 in
-    [0, 1] and, if the data have bits, their bits (batch, num_bits) as float32,
+    Signatures, with any batch size, from examples as people have them (`Modality.signatures`): from
+    images (batch, height, width, channels) as float32 in [0, 1] and, if the data have bits, from
+    bits (batch, num_bits) as float32; from vectors x (batch, dim) as float32:
 
         serving_default, features    -> {"features"}
         projections                  -> {"projection_1", ...}, if there is a head
 
-    the same as `features_uint8` and `projections_uint8` from uint8 images, and
+    for images the same as `features_uint8` and `projections_uint8` from uint8 images, and
 
         representations              -> {"features", "projection_1", ...}
 
-    from composed images, bits as channels. No augmentation, batch norm in inference mode; the
+    from network inputs, bits as channels. No augmentation, batch norm in inference mode; the
     variables stay trainable. Beside them lie both networks as `.keras` files, and the card.
 
     Args:
+        modality: what an example is made of.
         encoder: float32 `keras.Model`.
-        projection_head: float32 `keras.Model`.
-        num_layers: layers of the projection head.
+        projection_head: float32 `keras.Model`, or None.
         directory: is created.
-        num_bits: how many of the last input channels are bit channels.
         card: what the networks are, as JSON.
     """
-    names = layer_names(num_layers)
-    height, width, channels = encoder.input_shape[1:]
-
-    whole = [tf.TensorSpec((None, height, width, channels), tf.float32, name="images")]
+    head = projection_head or build_projection_head(
+        encoder.output_shape[-1], num_layers=0, hidden_dim=1, dim=1
+    )
+    names = ["features", *(name for name in head.output if name != "projection_0")]
+    whole = [tf.TensorSpec((None, *encoder.input_shape[1:]), tf.float32, name="inputs")]
 
     @tf.function(input_signature=whole, autograph=False)  # one graph, which all signatures call
-    def representations(images: Any) -> dict[str, Any]:
-        first = encoder(images, training=False)
-        outputs = [first, *in_order(projection_head(first, training=False))]
+    def representations(inputs: Any) -> dict[str, Any]:
+        features = encoder(inputs, training=False)
+        outputs = [features, *in_order(head(features, training=False))]
         return dict(zip(names, outputs, strict=False))
 
-    def composed(images: Any, bits: Any = None) -> Any:
-        right = tf.debugging.assert_equal(
-            tf.shape(images)[1:3],
-            [height, width],
-            message=f"This encoder takes images of {height}x{width} pixels: resize them.",
-        )
-        with tf.control_dependencies([right]):
-            inputs = compose_images(tf.identity(images), bits)
-        return tf.ensure_shape(inputs, [None, height, width, channels])
+    def chosen(layers: Sequence[str]) -> Callable[..., dict[str, Any]]:
+        def serve(*arguments: Any) -> dict[str, Any]:
+            outputs = representations(modality.serve(*arguments))
+            return {name: outputs[name] for name in layers}
 
-    def chosen(wanted: Sequence[str]) -> Callable[..., dict[str, Any]]:
-        def of_both(images: Any, bits: Any) -> dict[str, Any]:
-            found = representations(composed(images, bits))
-            return {name: found[name] for name in wanted}
-
-        def of_images(images: Any) -> dict[str, Any]:
-            return of_both(images, None)
-
-        return of_both if num_bits else of_images
-
-    def inputs(dtype: Any) -> list[Any]:
-        images = tf.TensorSpec((None, None, None, channels - num_bits), dtype, name="images")
-        bits = tf.TensorSpec((None, num_bits), tf.float32, name="bits")
-        return [images, bits] if num_bits else [images]
+        return serve
 
     endpoints: dict[str, tuple[Callable[..., Any], list[Any]]] = {}
-    for name, wanted in (("features", names[:1]), ("projections", names[1:])):
-        if wanted:
-            endpoints[name] = (chosen(wanted), inputs(tf.float32))
-            endpoints[f"{name}_uint8"] = (chosen(wanted), inputs(tf.uint8))
-    endpoints["serving_default"] = (chosen(names[:1]), inputs(tf.float32))
+    signatures = modality.signatures()
+    for name, layers in (("features", names[:1]), ("projections", names[1:])):
+        for suffix, specs in signatures.items() if layers else ():
+            endpoints[f"{name}{suffix}"] = (chosen(layers), specs)
+    endpoints["serving_default"] = (chosen(names[:1]), next(iter(signatures.values())))
     endpoints["representations"] = (representations, whole)
-    _write(directory, [encoder, projection_head], endpoints)
+    _write(directory, [encoder, head], endpoints)
     as_plain_keras(encoder).save(directory / ENCODER)
-    as_plain_keras(projection_head).save(directory / HEAD)
+    as_plain_keras(head).save(directory / HEAD)
     about = {"signatures": {n: _described(specs) for n, (_, specs) in endpoints.items()}}
     (directory / CARD).write_text(json.dumps({**(card or {}), **about}, indent=2) + "\n")
 
@@ -192,11 +177,11 @@ def export_classifier(network: Any, classifier: Any, target: str, directory: Pat
         directory: is created.
     """
 
-    def logits(images: Any) -> dict[str, Any]:
-        return {"logits": classifier(network(images, training=False), training=False)[target]}
+    def logits(inputs: Any) -> dict[str, Any]:
+        return {"logits": classifier(network(inputs, training=False), training=False)[target]}
 
-    images = [tf.TensorSpec((None, *network.input_shape[1:]), tf.float32, name="images")]
-    _write(directory, [network, classifier], {"serving_default": (logits, images)})
+    inputs = [tf.TensorSpec((None, *network.input_shape[1:]), tf.float32, name="inputs")]
+    _write(directory, [network, classifier], {"serving_default": (logits, inputs)})
 
 
 def _write(
@@ -213,12 +198,12 @@ def _write(
     archive.write_out(str(directory), verbose=False)
 
 
-def compare_export(directory: Path, images: Any, expected: Any, output: str = "features") -> float:
+def compare_export(directory: Path, inputs: Any, expected: Any, output: str = "features") -> float:
     """Load a SavedModel and compare what it gives.
 
     Args:
         directory: what `export_encoder` or `export_classifier` wrote.
-        images: composed images.
+        inputs: network inputs.
         expected: features (batch, dim) of the model that was exported, or its logits.
         output: the name of what is compared.
 
@@ -230,7 +215,7 @@ def compare_export(directory: Path, images: Any, expected: Any, output: str = "f
     """
     loaded = tf.saved_model.load(str(directory))
     name = "representations" if "representations" in loaded.signatures else "serving_default"
-    found = loaded.signatures[name](images=tf.convert_to_tensor(images))[output]
+    found = loaded.signatures[name](inputs=tf.convert_to_tensor(inputs))[output]
     expected = np.asarray(expected)
     if not np.isfinite(expected).all():
         raise RuntimeError(f"the {output} of the model are not finite numbers")

@@ -1,4 +1,4 @@
-"""From configuration to a compiled model."""
+"""From configuration to a compiled model with its data: the training setup."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ import tensorflow as tf
 
 from ssl_keras import datasets, networks, optimizers
 from ssl_keras.config import Config, baselines
-from ssl_keras.datasets import DataSet, Target
-from ssl_keras.errors import UserError, nearest
+from ssl_keras.datasets import DataSet
+from ssl_keras.errors import UserError
 from ssl_keras.evaluators import Evaluator
 from ssl_keras.evaluators.baselines import SupervisedBaseline
-from ssl_keras.evaluators.extraction import layer_names
-from ssl_keras.methods.autoencoder import Autoencoder
-from ssl_keras.methods.learner import Learner
-from ssl_keras.methods.options import Reconstruction, Supervision
-from ssl_keras.methods.simclr import SimCLR
-from ssl_keras.methods.supervised import Supervised
+from ssl_keras.methods import Parts
+from ssl_keras.methods.options import target_name
 from ssl_keras.run import devices
 from ssl_keras.run.devices import Engine
-from ssl_keras.views import Mixup, build_augmenter
+from ssl_keras.views.augmenter import Augmenter
+from ssl_keras.views.mixup import Mixup
+
+# Batch norm whose moving averages are slower than this lags after a short training.
+_SLOW_MOMENTUM = 0.95
+# Measurements of geometry in a run, unless --measure_every says otherwise.
+MEASUREMENTS = 25
 
 
 @dataclass
 class TrainingSetup:
-    """What `build` makes: everything that training needs.
+    """A built model with its data: everything that training needs.
 
     Attributes:
-        config: the configuration.
+        config: the configuration, with every value in force.
         data: the data set.
         model: compiled, with initial weights.
         steps_per_epoch, total_steps: the length of the training.
         peak_learning_rate: after the rule for the batch size.
         schedule: step -> learning rate.
-        views: the arguments of `build_augmenter` in force.
         engine: what it runs on.
     """
 
     config: Config
     data: DataSet
-    model: Learner
+    model: Any
     steps_per_epoch: int
     total_steps: int
     peak_learning_rate: float
     schedule: Any
-    views: Mapping[str, Any]
     engine: Engine
 
     @property
@@ -56,42 +56,30 @@ class TrainingSetup:
         """What changes over the training: name -> function from the step to a value."""
         loss, total = self.config.loss, self.total_steps
 
-        def of_loss(name: str) -> Callable[[int], Any]:
+        def scheduled(name: str) -> Callable[[int], Any]:
             return lambda step: getattr(loss.at(step / total), name) if loss else None
 
         names = [] if loss is None else list(loss.schedules)
-        return {"learning_rate": self.schedule} | {name: of_loss(name) for name in names}
+        return {"learning_rate": self.schedule} | {name: scheduled(name) for name in names}
 
     @property
     def chance_levels(self) -> dict[str, Callable[[int], float]]:
-        """What one gets who has learnt nothing: name -> function from the step to a value.
+        """Chance level of each logged metric: name -> function from the step to a value.
 
-        Of the loss it is that of equal projections, which may be scheduled; of a target chance.
+        That of the loss is its value for equal projections, which may be scheduled.
         """
         loss, batch = self.config.loss, self.config.optimization.batch_size
 
         def constant(value: float) -> Callable[[int], float]:
             return lambda step: value
 
-        chance_levels = {
-            name: constant(chance) for name, chance in self.data.training_chances.items()
-        }
+        levels = {name: constant(chance) for name, chance in self.data.training_chances.items()}
         if loss is not None:
-            chance_levels["contrastive_accuracy"] = constant(1.0 / batch)
-            chance_levels["loss"] = lambda step: loss.at(step / self.total_steps).collapse_value(
-                batch, self.projection_dim
+            levels["contrastive_accuracy"] = constant(1.0 / batch)
+            levels["loss"] = lambda step: loss.at(step / self.total_steps).collapse_value(
+                batch, self.model.projection_dim
             )
-        return chance_levels
-
-    @property
-    def projection_dim(self) -> int:
-        """Dimension of what the contrastive loss compares."""
-        return int(networks.in_order(self.model.projection_head.output)[-1].shape[-1])
-
-    @property
-    def layers(self) -> list[str]:
-        """Names of the layers that are evaluated."""
-        return layer_names(self.config.network.projection_layers or 0)
+        return levels
 
 
 def build(
@@ -111,49 +99,40 @@ def build(
         engine = build_engine(config)
     if data is None:
         data = load_data(config)
-    optimization = config.optimization
-    batch = optimization.batch_size
+    batch = config.optimization.batch_size
     if batch > data.train.num_examples:
         raise UserError(
             f"batch_size is {batch}, but {data.name} has {data.train.num_examples} training "
-            "images: choose a smaller --batch_size."
+            "examples: choose a smaller --batch_size."
         )
-    _check_shares(config, engine)
+    _check_batch(config, engine)
     if config.loss is not None:
         config.loss.check(batch, data.targets)
     check_evaluators(config.evaluators, config, data)
-    augmenter, views = build_views(config, data)
+    augmenter, operations = build_views(config, data)
+    steps_per_epoch = data.train.num_examples // batch
+    total_steps = config.optimization.steps or config.optimization.epochs * steps_per_epoch
+    config = _in_force(config, data, operations, steps_per_epoch, total_steps)
+
     keras.utils.set_random_seed(config.run.seed)
     with engine.scope():
-        model = build_model(
-            config,
-            data,
-            engine.policy,
-            augmenter,
-            build_encoder(config, data, engine.policy),
-            targets=data.targets,
-            seed=config.run.seed,
-            kernel_l2=optimization.kernel_l2,
-            dtype=keras.DTypePolicy(engine.policy),
-        )
-
-    steps_per_epoch = data.train.num_examples // batch
-    total_steps = optimization.steps or optimization.epochs * steps_per_epoch
-    warmup_steps = round(optimization.warmup_epochs * steps_per_epoch)
+        model = _build_model(config, data, engine, augmenter)
+    warmup_steps = round(config.optimization.warmup_epochs * steps_per_epoch)
     if warmup_steps >= total_steps and warmup_steps:
         raise UserError(
-            f"warmup_epochs={optimization.warmup_epochs:g} are {warmup_steps} steps, but only "
-            f"{total_steps} are trained: warm up for less, or train for more."
+            f"warmup_epochs={config.optimization.warmup_epochs:g} are {warmup_steps} steps, but "
+            f"only {total_steps} are trained: warm up for less, or train for more."
         )
-    base = optimization.learning_rate or config.optimizer.default_learning_rate
-    peak = optimizers.scaled_learning_rate(base, batch, optimization.learning_rate_scaling)
+    peak = optimizers.scaled_learning_rate(
+        config.optimizer.learning_rate, batch, config.optimization.learning_rate_scaling
+    )
 
     def schedule(top: float) -> Any:
         return optimizers.build_schedule(
             top,
             total_steps=total_steps,
             warmup_steps=warmup_steps,
-            decay=optimization.learning_rate_decay,
+            decay=config.optimization.learning_rate_decay,
         )
 
     with engine.scope():
@@ -162,17 +141,39 @@ def build(
         model.compile(
             optimizer,
             config.loss,
-            keras.optimizers.Adam(schedule(optimization.probe_learning_rate)),
+            keras.optimizers.Adam(schedule(config.optimization.probe_learning_rate)),
             total_steps=total_steps,
             micro_batch=config.engine.micro_batch,
             loss_impl=config.engine.loss_impl,
-            ema_decay=optimization.ema_decay,
+            ema_decay=config.optimization.ema_decay,
             jit_compile=engine.jit,
             steps_per_execution=config.engine.steps_per_execution,
         )
     return TrainingSetup(
-        config, data, model, steps_per_epoch, total_steps, peak, schedule(peak), views, engine
+        config, data, model, steps_per_epoch, total_steps, peak, schedule(peak), engine
     )
+
+
+def _in_force(
+    config: Config,
+    data: DataSet,
+    operations: Mapping[str, Any],
+    steps_per_epoch: int,
+    total_steps: int,
+) -> Config:
+    """The configuration with the values that follow from the data: what a repetition needs even if
+    defaults change."""
+    values: dict[str, Any] = {"log_every": config.run.log_every or steps_per_epoch}
+    if config.run.measure_images and config.run.measure_every is None:
+        values["measure_every"] = max(1, total_steps // MEASUREMENTS)
+    if "augment" in config.views.kinds():
+        unused = {"extra_channels_move"} if not _source_extra_channels(data) else set()
+        values |= {name: value for name, value in operations.items() if name not in unused}
+    return config.with_values(**values)
+
+
+def _source_extra_channels(data: DataSet) -> int:
+    return getattr(data.modality, "source_extra_channels", 0)
 
 
 def build_engine(config: Config, alone: bool = False) -> Engine:
@@ -185,16 +186,16 @@ def build_engine(config: Config, alone: bool = False) -> Engine:
     Raises:
         UserError: there are not the devices that it asks for.
     """
-    wanted = config.engine
-    if wanted.deterministic:
+    settings = config.engine
+    if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
         # The layers of keras-cv ask for it when they are made; ours never draw from it.
         tf.random.set_global_generator(tf.random.Generator.from_seed(config.run.seed))
-    sharing = ("none", None) if alone else (wanted.strategy, wanted.devices)
-    return devices.resolve(wanted.mixed_precision, wanted.jit, *sharing)
+    sharing = ("none", None) if alone else (settings.strategy, settings.devices)
+    return devices.resolve(settings.mixed_precision, settings.jit, *sharing)
 
 
-def to_measure(setup: TrainingSetup) -> TrainingSetup:
+def in_float32(setup: TrainingSetup) -> TrainingSetup:
     """The setup as it is evaluated and exported: in float32, on one device."""
     if setup.engine.policy == "float32" and setup.engine.strategy is None:
         return setup
@@ -203,7 +204,7 @@ def to_measure(setup: TrainingSetup) -> TrainingSetup:
     return twin
 
 
-def _check_shares(config: Config, engine: Engine) -> None:
+def _check_batch(config: Config, engine: Engine) -> None:
     """Refuse a batch that cannot be divided among devices, or into parts."""
     batch, micro_batch = config.optimization.batch_size, config.engine.micro_batch
     if batch % engine.replicas:
@@ -213,11 +214,11 @@ def _check_shares(config: Config, engine: Engine) -> None:
         )
     share = batch // engine.replicas
     if micro_batch is not None and share % micro_batch:
-        parts = [n for n in range(1, share + 1) if share % n == 0]
-        fit = min(parts, key=lambda n: abs(n - micro_batch))
+        divisors = [n for n in range(1, share + 1) if share % n == 0]
+        nearest_divisor = min(divisors, key=lambda n: abs(n - micro_batch))
         raise UserError(
-            f"micro_batch is {micro_batch}, which does not divide the {share} images of a device: "
-            f"give a divisor, such as {fit}."
+            f"micro_batch is {micro_batch}, which does not divide the {share} examples of a "
+            f"device: give a divisor, such as {nearest_divisor}."
         )
 
 
@@ -227,11 +228,21 @@ def check_evaluators(evaluators: Mapping[str, Evaluator], config: Config, data: 
     Raises:
         UserError: they do not fit.
     """
-    for evaluator in evaluators.values():
+    for name, evaluator in evaluators.items():
         evaluator.check(data.train.num_examples)
+        if evaluator.needs_pictures and not data.modality.has_pictures:
+            raise UserError(
+                f"The head {name} needs images, but the examples of {data.name} are "
+                f"{data.modality.name}: leave it out of --heads."
+            )
+        if evaluator.num_local_images and not config.encoder.grids(data.input_shape):
+            raise UserError(
+                f"The head {name} looks at locations of the image, but the encoder "
+                f"{config.network.encoder} does not say where its locations lie: leave it out of "
+                "--heads."
+            )
         if isinstance(evaluator, SupervisedBaseline):
-            what = "the head 'supervised'"
-            learned_target(evaluator.baseline_target, data, what, "baseline_target")
+            target_name(evaluator.baseline_target, data, f"the head {name!r}", "baseline_target")
     for name in baselines(evaluators):
         config.baseline(name)
 
@@ -242,26 +253,22 @@ def load_data(config: Config) -> DataSet:
     Raises:
         UserError: it cannot be had.
     """
+    data = config.data
     return datasets.load(
-        config.data.dataset,
-        source=config.data.source,
+        data.dataset,
         seed=config.run.seed,
-        data_dir=config.data.data_dir,
-        download=config.data.download,
-        image_size=config.data.image_size,
-        on_bad_image=config.data.on_bad_image,
-        resize=config.data.resize,
-        image_channels=config.data.image_channels,
-        view_size=config.views.view_size,
-        max_train_images=config.data.max_train_images,
+        data_dir=data.data_dir,
+        download=data.download,
+        max_train_images=data.max_train_images,
+        **config.images.options(),
         **config.builder.options(),
     )
 
 
 def build_views(
     config: Config, data: DataSet, seed: int | None = None
-) -> tuple[Any, dict[str, Any]]:
-    """What draws the views of the configuration, and the arguments of `build_augmenter` in force.
+) -> tuple[Augmenter, dict[str, Any]]:
+    """What draws the views of the configuration, and the operations of `augment` in force.
 
     Args:
         config: the configuration.
@@ -269,126 +276,70 @@ def build_views(
         seed: chooses the draws. Default: that of the run.
 
     Raises:
-        UserError: an operation was asked for that these images cannot undergo.
+        UserError: an operation that these examples cannot undergo; or pairs, which the data do not
+            give.
     """
-    views = config.views.resolve(data.augmentation, data.input_shape[:2], data.image_channels)
-    source_extra = data.image_shape[2] - data.image_channels
-    if config.views.extra_channels_move is not None and not source_extra:
+    views, modality = config.views, data.modality
+    given_pairs = "given" in views.kinds()
+    if given_pairs and "partner" not in data.train.batches(1).element_spec:
         raise UserError(
-            f"extra_channels_move has no effect on {data.name}, which has no extra channels: leave "
-            "it out."
+            f"views=given takes pairs that the data give, but {data.name} gives single examples: "
+            "choose other --views."
         )
-    mixup = config.views.mixup()
-    if mixup and mixup["extra_channels"] and not (data.num_bits or source_extra):
-        raise UserError(
-            f"mixup_extra_channels has no effect on {data.name}, which has no extra channels: "
-            "leave it out."
-        )
-    augmenter = build_augmenter(
-        channels=data.image_channels,
-        size=data.view_size,
-        extra_channels_move=config.views.extra_channels_move is not False,
-        seed=config.run.seed if seed is None else seed,
-        mixup=Mixup(**mixup, channels=data.image_channels) if mixup else None,
-        compiled=config.engine.jit != "off",
-        **views,
-    )
-    return augmenter, views
+    preset = views.augmentation if "augment" in views.kinds() else "none"
+    operations = modality.operations(preset, views.operations())
+    transform = modality.transform(operations, compiled=config.engine.jit != "off")
+    settings = views.mixup()
+    mixup = None if settings is None else Mixup(mix=modality.mix, **settings)
+    if mixup is not None and mixup.extra_channels:
+        modality.check_extra_channels()
+    draws_seed = config.run.seed if seed is None else seed
+    return Augmenter(modality.prepare, transform, draws_seed, mixup, given_pairs), operations
 
 
 def build_encoder(config: Config, data: DataSet, policy: str) -> Any:
-    """The encoder of the configuration, with a precision policy."""
-    return config.encoder.build(data.input_shape, policy, config.views.dropout())
-
-
-def build_head(config: Config, encoder: Any, policy: str = "float32") -> Any:
-    """The projection head of the configuration; without layers it passes features on."""
-    network = config.network
-    return networks.build_projection_head(
-        encoder.output_shape[-1],
-        num_layers=network.projection_layers or 0,
-        hidden_dim=network.projection_hidden_dim or 256,
-        dim=network.projection_dim or 64,
-        batch_norm=network.projection_batch_norm or "hidden",
-        dtype=policy,
-    )
-
-
-def build_model(
-    config: Config,
-    data: DataSet,
-    policy: str,
-    augmenter: Any,
-    encoder: Any,
-    **arguments: Any,
-) -> Learner:
-    """The model of the configuration's method, with an online probe of the data's features.
-
-    Encoder, then the parts of the method, then the probe are initialised, in this order: the
-    encoder of a seed is the same for all methods.
+    """The encoder of the configuration, with a precision policy.
 
     Raises:
-        UserError: the method does not fit the data.
+        UserError: it does not accept such examples.
     """
-    method, dim = config.method, encoder.output_shape[-1]
-
-    def probe() -> Any:
-        sizes = {name: target.size for name, target in data.targets.items()}
-        return networks.build_linear_probe(dim, sizes) if sizes else None
-
-    if isinstance(method, Supervision):
-        learned = _learned(method, data)
-        sizes = {name: target.size for name, target in learned.items()}
-        classifier = networks.build_linear_probe(dim, sizes)
-        return Supervised(augmenter, encoder, classifier, probe(), learned=learned, **arguments)
-    if isinstance(method, Reconstruction):
-        extra_channels = data.input_shape[2] - data.image_channels
-        if method.extra_channels_weight is not None and not extra_channels:
-            raise UserError(
-                f"extra_channels_weight has no effect on {data.name}, which has no extra "
-                "channels: leave it out."
-            )
-        balance = extra_channels / data.image_channels
-        return Autoencoder(
-            augmenter,
-            encoder,
-            networks.build_decoder(dim, data.input_shape, policy),
-            probe(),
-            image_channels=data.image_channels,
-            extra_channels_weight=balance
-            if method.extra_channels_weight is None
-            else method.extra_channels_weight,
-            **arguments,
-        )
-    head = build_head(config, encoder, policy)
-    return SimCLR(augmenter, encoder, head, probe(), **arguments)
-
-
-def _learned(method: Supervision, data: DataSet) -> dict[str, Target]:
-    """The target that the supervised baseline learns."""
-    name = learned_target(method.supervised_target, data, "method=supervised", "supervised_target")
-    return {name: data.targets[name]}
-
-
-def learned_target(name: str | None, data: DataSet, learner: str, setting: str) -> str:
-    """The name of the target that a classifier learns: what was given, or "class", or the first.
-
-    Args:
-        name: what was given, or None.
-        data: the data set.
-        learner, setting: what needs labels and what gave the name, for messages.
-
-    Raises:
-        UserError: there are no labels, or none of this name.
-    """
-    if not data.targets:
-        raise UserError(f"{learner} needs labels, but {data.name} has none.")
-    if name is None:
-        return "class" if "class" in data.targets else next(iter(data.targets))
-    if name not in data.targets:
-        guess = nearest(name, list(data.targets))
-        hint = f"; did you mean {guess}?" if guess else "."
+    encoder, modality = config.encoder, data.modality
+    if modality.name not in encoder.accepts:
+        fitting = [n for n, e in networks.ENCODERS.items() if modality.name in e.accepts]
         raise UserError(
-            f"{setting} is {name!r}, but {data.name} has {', '.join(data.targets)}{hint}"
+            f"The encoder {config.network.encoder} accepts {' and '.join(encoder.accepts)}, but "
+            f"the examples of {data.name} are {modality.name}: choose --encoder="
+            f"{' or '.join(fitting)}."
         )
-    return name
+    return encoder.build(data.input_shape, policy, config.views.dropout())
+
+
+def slow_batch_norm(encoder: Any) -> float | None:
+    """The largest momentum of an encoder's batch norm if it is too slow for a short training."""
+    momenta = [
+        layer.momentum
+        for layer in encoder._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    return max((m for m in momenta if m > _SLOW_MOMENTUM), default=None)
+
+
+def _build_model(config: Config, data: DataSet, engine: Engine, augmenter: Augmenter) -> Any:
+    """The model of the configuration's method, with an online probe of the data's targets.
+
+    Encoder, then the networks of the method, then the probe are initialised, in this order: the
+    encoder of a seed is the same for all methods.
+    """
+    arguments = {
+        "modality": data.modality,
+        "targets": data.targets,
+        "seed": config.run.seed,
+        "kernel_l2": config.optimization.kernel_l2,
+        "dtype": keras.DTypePolicy(engine.policy),
+    }
+
+    def encoder() -> Any:
+        return build_encoder(config, data, engine.policy)
+
+    parts = Parts(data, augmenter, encoder(), encoder, engine.policy, arguments)
+    return config.method.build(parts)

@@ -11,8 +11,13 @@ import numpy as np
 
 from ssl_keras import pictures
 from ssl_keras.datasets.base import Target
+from ssl_keras.evaluators.base import FrozenFeatures, spread
 from ssl_keras.lazy import tf
+from ssl_keras.run.callbacks import TensorBoardScalars
+from ssl_keras.run.setup import TrainingSetup
 
+# The picture of the views: how many images, and about how many pixels high each is.
+_SHOWN_VIEWS, _SHOWN_PIXELS = 10, 96
 # The embedding: most points, and most pixels of the side of a thumbnail.
 MAX_POINTS, MAX_PIXELS = 1000, 32
 # The settings that runs differ in most often.
@@ -129,7 +134,7 @@ def write_embedding(
     directory: Path,
     embeddings: Mapping[str, np.ndarray],
     labels: Mapping[str, np.ndarray],
-    images: np.ndarray,
+    images: np.ndarray | None,
 ) -> None:
     """Files for TensorBoard's Embedding Projector, in the directory of the event file.
 
@@ -137,12 +142,14 @@ def write_embedding(
         directory: where the event file is.
         embeddings: name -> (points, dim).
         labels: target name -> (points,) or (points, size).
-        images: (points, height, width, 1 or 3) in [0, 1], the thumbnails.
+        images: (points, height, width, 1 or 3) in [0, 1], the thumbnails; or None.
     """
+    from google.protobuf import text_format
+    from tensorboard.plugins import projector
+
     folder = directory / "projector"
     folder.mkdir(parents=True, exist_ok=True)
-    sheet, (height, width) = _sheet(images)
-    pictures.write_png(folder / "sprite.png", sheet)
+    config = projector.ProjectorConfig()
     columns = _columns(labels)
     if columns:
         rows = zip(*columns.values(), strict=True)
@@ -150,16 +157,19 @@ def write_embedding(
         if len(columns) > 1:  # a single column has no header, says the Projector
             lines.insert(0, "\t".join(columns))
         (folder / "labels.tsv").write_text("\n".join(lines) + "\n")
-    described = []
+    if images is not None:
+        sheet, (height, width) = _sheet(images)
+        pictures.write_png(folder / "sprite.png", sheet)
     for name, values in embeddings.items():
         np.savetxt(folder / f"{name}.tsv", values, fmt="%.5g", delimiter="\t")
-        described.append(
-            f'embeddings {{\n  tensor_name: "{name}"\n  tensor_path: "projector/{name}.tsv"\n'
-            + ('  metadata_path: "projector/labels.tsv"\n' if columns else "")
-            + '  sprite {\n    image_path: "projector/sprite.png"\n'
-            f"    single_image_dim: {width}\n    single_image_dim: {height}\n  }}\n}}\n"
-        )
-    (directory / "projector_config.pbtxt").write_text("".join(described))
+        embedding = config.embeddings.add(tensor_name=name, tensor_path=f"projector/{name}.tsv")
+        if columns:
+            embedding.metadata_path = "projector/labels.tsv"
+        if images is not None:
+            embedding.sprite.image_path = "projector/sprite.png"
+            embedding.sprite.single_image_dim.extend([width, height])
+    text = text_format.MessageToString(config)
+    (directory / "projector_config.pbtxt").write_text(text)
 
 
 def _sheet(images: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
@@ -186,3 +196,65 @@ def _columns(labels: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
         if values.shape[1] <= _COLUMNS:
             found |= {f"{name}_{k}": [str(v) for v in values[:, k]] for k in range(values.shape[1])}
     return found
+
+
+def write_panel(
+    setup: TrainingSetup, board: TensorBoardScalars, workdir: Path, banner: Mapping[str, str]
+) -> None:
+    """The card of the run and the arrangement of its charts."""
+    command = f"python -m ssl_keras.train --flagfile={workdir / 'flags.txt'}"
+    board.text("run", card(command, banner), step=0)
+    board.summary(layout(charts(setup.data.targets, setup.config.loss is not None)), step=0)
+
+
+def write_views(setup: TrainingSetup, board: TensorBoardScalars, workdir: Path) -> None:
+    """The picture of some images and their views, for TensorBoard and as a PNG."""
+    train, modality = setup.data.train, setup.data.modality
+    if not modality.has_pictures:
+        return
+    count = min(_SHOWN_VIEWS, train.num_examples)
+    batch = next(iter(train.training_batches(count, seed=setup.config.run.seed, num_steps=1)))
+    views, _ = setup.model.augmenter.two_views(batch, tf.constant(0, tf.int64))
+    inputs = np.concatenate([modality.inputs(batch["example"]), modality.compose(views)])
+    images, first, second = np.split(modality.pictures(inputs), 3)
+    bits = batch["example"].get("bits")
+    grid = pictures.view_grid(images, first, second, None if bits is None else bits.numpy())
+    board.image("views", grid, step=0)
+    labels = {name: values.numpy().tolist() for name, values in batch["labels"].items()}
+    board.text("views/labels", "\n".join(f"    {k}: {v}" for k, v in labels.items()), step=0)
+    factor = max(1, _SHOWN_PIXELS // images.shape[1])
+    pictures.write_png(workdir / "views.png", pictures.enlarge(grid, factor))
+
+
+def write_results(
+    setup: TrainingSetup, board: TensorBoardScalars, workdir: Path, values: Mapping[str, float]
+) -> None:
+    """What was measured: of each baseline under the same names, as its own run."""
+    step, names = setup.total_steps, setup.config.baselines
+    prefixes = tuple(f"{name}/" for name in names)
+    run_values = {f"evaluation/{n}": v for n, v in values.items() if not n.startswith(prefixes)}
+    board.scalars(run_values, step)
+    for name, prefix in zip(names, prefixes, strict=True):
+        baseline = TensorBoardScalars(workdir / "baselines" / name / "tensorboard")
+        scalars = {n.removeprefix(prefix): v for n, v in values.items() if n.startswith(prefix)}
+        baseline.scalars({f"evaluation/{n}": v for n, v in scalars.items()}, step)
+        baseline.on_end()
+    settings = setup.config.determining()
+    accuracies = [n for n in run_values if n.endswith(("/accuracy", "/all_right", "/information"))]
+    for content in hyperparameters(settings, accuracies, workdir.name):
+        board.summary(content, step)
+
+
+def write_test_embedding(directory: Path, layers: Mapping[str, FrozenFeatures]) -> None:
+    """Some test examples in the space of the features and of the last layer."""
+    features = layers["features"]
+    if features.inputs is None:
+        return
+    modality, rows = features.inputs.modality, spread(len(features.test), MAX_POINTS)
+    shown = {"features": features, list(layers)[-1]: layers[list(layers)[-1]]}
+    write_embedding(
+        directory,
+        {name: frozen.test[rows] for name, frozen in shown.items()},
+        {name: labels[rows] for name, labels in features.test_labels.items()},
+        modality.pictures(features.inputs.test(rows)) if modality.has_pictures else None,
+    )

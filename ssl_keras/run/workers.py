@@ -17,7 +17,7 @@ from ssl_keras.run import devices
 from ssl_keras.run.callbacks import NonFiniteGuard
 from ssl_keras.run.devices import Engine
 from ssl_keras.run.interruption import Interruption
-from ssl_keras.run.looping import train
+from ssl_keras.run.loop import train_setup
 from ssl_keras.run.setup import build
 
 # What an exchange between workers fails with when one of them is gone.
@@ -50,7 +50,7 @@ def follow(config: Config, engine: Engine) -> dict[str, Any]:
         with Interruption():
             first_step = start(engine, setup.model, config, 0)
             guard = NonFiniteGuard(setup.model.non_finite_step, lambda _: "See worker 0.")
-            train(setup, [guard], first_step)
+            train_setup(setup, [guard], first_step)
         # What follows waits inside TensorFlow, where Python does not hear of signals.
         for number_of_signal in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number_of_signal, signal.SIG_DFL)

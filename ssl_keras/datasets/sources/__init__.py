@@ -7,29 +7,21 @@
     npz:FILE         NumPy arrays
     anything else    a TensorFlow Datasets name, prepared in --data_dir
 
-Nothing is downloaded unless it is asked for.
+Tables of vectors have sources of their own, see `vectors`. Nothing is downloaded unless it is asked
+for.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 from ssl_keras.datasets.base import Source
 from ssl_keras.datasets.sources import arrays, folder, photos, tfds
 from ssl_keras.errors import UserError
 
-# What stands before the colon of a source that is a path; and "folder".
+# What stands before the colon of a source that is a file or a folder of arrays.
 PATHS = {"idx": arrays.load_idx, "npz": arrays.load_npz}
 ON_BAD_IMAGE = ("refuse", "skip")
-
-
-def absolute(name: str) -> str:
-    """The name of a source with its path, if it has one, made absolute."""
-    kind, colon, path = name.partition(":")
-    if colon and kind in (*PATHS, "folder"):
-        return f"{kind}:{Path(path).expanduser().resolve()}"
-    return name
 
 
 def load_source(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ssl_keras.datasets.base import Source, preset_for
+from ssl_keras.datasets.base import Source
 from ssl_keras.datasets.examples import (
     ArrayExamples,
     EncodedExamples,
@@ -22,6 +22,7 @@ from ssl_keras.datasets.examples import (
 )
 from ssl_keras.datasets.sources.splitting import seeded_split
 from ssl_keras.errors import UserError
+from ssl_keras.inputs.images import preset_for
 from ssl_keras.lazy import tf
 
 # Sources up to this many bytes of pixels, after scaling, are kept in memory.
@@ -102,6 +103,24 @@ def load_idx(name: str, path: str, image_size: int | None, seed: int) -> Source:
     return _source(name, arrays[0], arrays[1], image_size, digits=True)
 
 
+def read_npz(file: Path, name: str) -> dict[str, np.ndarray]:
+    """The arrays of a NumPy archive.
+
+    Raises:
+        UserError: it is missing, or no archive of arrays.
+    """
+    if not file.is_file():
+        raise UserError(f"The file {str(file)!r} of the source {name!r} does not exist.")
+    try:
+        archive = np.load(file, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("it holds one array, not an archive of several")
+        with archive:
+            return {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise UserError(f"{file} cannot be read as a NumPy archive (.npz): {error}.") from error
+
+
 _TRAIN = (("x_train", "y_train"), ("train_images", "train_labels"))
 _TEST = (("x_test", "y_test"), ("test_images", "test_labels"))
 _WHOLE = (("images", "labels"), ("x", "y"))
@@ -112,26 +131,17 @@ def load_npz(name: str, path: str, image_size: int | None, seed: int) -> Source:
 
     Images are (N, height, width) or (N, height, width, channels): uint8, or float in [0, 1]. Of
     three or more channels the first three are RGB, of fewer the first is grey; the others are extra
-    bits, such as masks or layer. Labels are integers and may be left out. Without test images a
+    channels, such as masks or depth. Labels are integers and may be left out. Without test images a
     seeded, stratified fifth is taken.
     """
     file = Path(path).expanduser()
-    if not file.is_file():
-        raise UserError(f"The file {path!r} of the source {name!r} does not exist.")
-    try:
-        archive = np.load(file, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("it holds one array, not an archive of several")
-        with archive:
-            found = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise UserError(f"{file} cannot be read as a NumPy archive (.npz): {error}.") from error
+    found = read_npz(file, name)
 
     def pair(names: tuple[tuple[str, str], ...]) -> tuple[np.ndarray, np.ndarray | None] | None:
         for images, labels in names:
             if images in found:
                 pixels = _images(file, images, found[images])
-                return pixels, _labels(file, labels, found.get(labels), len(pixels))
+                return pixels, read_labels(file, labels, found.get(labels), len(pixels))
         return None
 
     train, test = pair(_TRAIN), pair(_TEST)
@@ -150,7 +160,7 @@ def load_npz(name: str, path: str, image_size: int | None, seed: int) -> Source:
     return _source(name, train, test, image_size, digits=False)
 
 
-def _labels(file: Path, key: str, labels: np.ndarray | None, count: int) -> np.ndarray | None:
+def read_labels(file: Path, key: str, labels: np.ndarray | None, count: int) -> np.ndarray | None:
     if labels is None:
         return None
     if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
@@ -205,7 +215,7 @@ def _source(
         raise UserError(f"The source {name!r} has too few images for training and testing.")
     num_classes = 0
     if train[1] is not None or test[1] is not None:
-        num_classes = _check_labels(name, train, test)
+        num_classes = check_labels(name, train, test)
     parts = [
         _examples(images, labels if num_classes else None, image_size)
         for images, labels in (train, test)
@@ -224,10 +234,10 @@ def _source(
 def _examples(images: np.ndarray, labels: np.ndarray | None, image_size: int | None) -> Examples:
     """In memory, or scaled when they are asked for if they would become too large."""
     if image_size is None:
-        return ArrayExamples(images, labels)
+        return ArrayExamples({"image": images}, labels)
     shape = (image_size, image_size, images.shape[3])
     if len(images) * int(np.prod(shape)) <= IN_MEMORY_BYTES:
-        return ArrayExamples(all_resized(images, shape[:2]), labels)
+        return ArrayExamples({"image": all_resized(images, shape[:2])}, labels)
     kept = tf.constant(images)
     table = tf.constant(np.full(len(images), -1) if labels is None else labels, tf.int32)
 
@@ -237,7 +247,12 @@ def _examples(images: np.ndarray, labels: np.ndarray | None, image_size: int | N
     return EncodedExamples(len(images), shape, labels, labels is not None, example)
 
 
-def _check_labels(name: str, train: tuple, test: tuple) -> int:
+def check_labels(name: str, train: tuple, test: tuple) -> int:
+    """The number of classes of two splits (examples, labels).
+
+    Raises:
+        UserError: labels of one split alone, or labels that the training split does not have.
+    """
     for which, (_, labels) in (("training", train), ("test", test)):
         if labels is None:
             raise UserError(f"The source {name!r} has no {which} labels, but labels otherwise.")

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ssl_keras.datasets.base import Source, preset_for
+from ssl_keras.datasets.base import Source
 from ssl_keras.datasets.examples import ArrayExamples, EncodedExamples, Examples
 from ssl_keras.datasets.sources import decoding
 from ssl_keras.datasets.sources.splitting import seeded_split
 from ssl_keras.errors import UserError
+from ssl_keras.inputs.images import preset_for
 from ssl_keras.lazy import tf
 
 # Folders up to this many bytes of pixels are decoded once and kept in memory.
@@ -204,7 +205,7 @@ def _examples(
     if large:
         kept = [file for (file, _), decodable in zip(files, good, strict=True) if decodable]
         return _streamed(kept, labels[good], shape, labelled, resize), bad
-    return ArrayExamples(images[good], labels[good] if labelled else None), bad
+    return ArrayExamples({"image": images[good]}, labels[good] if labelled else None), bad
 
 
 def _streamed(

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from ssl_keras.datasets import hashing
-from ssl_keras.datasets.base import Source, preset_for
+from ssl_keras.datasets.base import Source
 from ssl_keras.datasets.examples import ArrayExamples
 from ssl_keras.errors import UserError
+from ssl_keras.inputs.images import preset_for
 
 PHOTOGRAPHS = {
     "china": ("sklearn", "datasets/images/china.jpg"),
@@ -55,7 +56,7 @@ def load_photos(image_size: int | None = None, seed: int = 0) -> Source:
         for label, photograph in enumerate(PHOTOGRAPHS):
             images.append(_crops(photograph, split, size, seed))
             labels += [label] * CROPS[split]
-        parts[split] = ArrayExamples(np.concatenate(images), np.array(labels, np.int32))
+        parts[split] = ArrayExamples({"image": np.concatenate(images)}, np.array(labels, np.int32))
     return Source(
         name="photos",
         train=parts["train"],

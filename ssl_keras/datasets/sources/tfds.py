@@ -17,10 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from ssl_keras.datasets.base import Source, preset_for
+from ssl_keras import log
+from ssl_keras.datasets.base import Source
 from ssl_keras.datasets.examples import ArrayExamples, EncodedExamples, Examples, untuned
 from ssl_keras.datasets.sources import decoding
 from ssl_keras.errors import UserError, nearest
+from ssl_keras.inputs.images import preset_for
 from ssl_keras.lazy import tf, tfds
 
 # Builders of this package: source name -> module that defines the builder.
@@ -137,7 +139,7 @@ def _prepared_builder(name: str, data_dir: str | None, download: bool) -> Any:
         )
     try:
         if embedded:
-            print(f"Preparing {name} in {builder.data_dir}, once.", flush=True)
+            log.info(f"Preparing {name} in {builder.data_dir}, once.")
         with _quiet() if embedded else contextlib.nullcontext():
             builder.download_and_prepare()
     except Exception as error:
@@ -221,14 +223,14 @@ def _in_memory(
         parts = list(untuned(dataset.batch(1024)).as_numpy_iterator())
     images = np.concatenate([part[0] for part in parts])
     if not labelled:
-        return ArrayExamples(images, None)
+        return ArrayExamples({"image": images}, None)
     labels = np.concatenate([part[1] for part in parts])
     if labels.min() < 0:
         raise UserError(
             f"{int((labels < 0).sum())} of the {split} images of {builder.name!r} have no label "
             "(-1): use a data set that is labelled throughout."
         )
-    return ArrayExamples(images, labels)
+    return ArrayExamples({"image": images}, labels)
 
 
 def _decoded(encoded: Any, image_shape: tuple[int, int, int], resize: str) -> Any:

@@ -1,0 +1,65 @@
+"""The skeleton of a main: help, flags, --only_check_args, TensorFlow, exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ssl_keras import log
+from ssl_keras.cli import flags, startup
+from ssl_keras.errors import UserError
+
+# What runs when the flags are valid.
+Action = Callable[[], None]
+
+
+def run_program(
+    name: str,
+    example: str,
+    define: Callable[[Sequence[str]], Any],
+    prepare: Callable[[Sequence[str], Any], Action],
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Run the main `python -m ssl_keras.NAME`.
+
+    Args:
+        name: "train", ...
+        example: flags of an example, for --help.
+        define: command line -> the program's flags.
+        prepare: (command line, flags) -> what to do; it checks the flags, without TensorFlow.
+        arguments: the command line, the program first. Default: sys.argv.
+
+    Returns:
+        The exit code, see `startup.guarded`.
+    """
+    arguments = list(sys.argv if arguments is None else arguments)
+    program = f"python -m ssl_keras.{name}"
+    flag_values: list[Any] = []
+
+    def body() -> None:
+        flag_values.append(define(arguments))
+        if flags.wants_help(arguments):
+            print(flags.help_text(program, f"{program} {example}", flag_values[0]))
+            return
+        action = prepare(arguments, flag_values[0])
+        if flag_values[0]["only_check_args"].value:
+            log.info("The flags are valid.")
+            return
+        action()
+
+    return startup.guarded(
+        f"ssl_keras.{name}", body, lambda: bool(flag_values) and flags.verbose(flag_values[0])
+    )
+
+
+def needed_run(flag_values: Any) -> str:
+    """The value of --run.
+
+    Raises:
+        UserError: it is missing.
+    """
+    run = str(flag_values["run"].value)
+    if not run:
+        raise UserError("Which run? Give its directory: --run=DIR.")
+    return run

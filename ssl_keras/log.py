@@ -1,0 +1,45 @@
+"""What the program says: information to the standard output, warnings to the standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+
+logger = logging.getLogger("ssl_keras")
+
+
+class _Console(logging.Handler):
+    """Prints messages as they are, to the streams of the moment: they may be redirected."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
+        print(record.getMessage(), file=stream, flush=True)
+
+
+if not logger.handlers:
+    logger.addHandler(_Console())
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def info(text: str = "") -> None:
+    """Say something that `--quiet` silences."""
+    logger.info("%s", text)
+
+
+def warning(text: str) -> None:
+    """Say something that the user should see in any case."""
+    logger.warning("%s", text)
+
+
+@contextlib.contextmanager
+def warnings_only(active: bool = True) -> Iterator[None]:
+    """Within it only warnings are printed."""
+    level = logger.level
+    logger.setLevel(logging.WARNING if active else level)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,128 @@
+"""Views of images: the operations of SimCLR, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import tensorflow as tf
+
+from ssl_keras.views.layers import (
+    ColorJitter,
+    RandomBlur,
+    RandomFlip,
+    RandomGrayscale,
+    RandomResizedCrop,
+    StatelessLayer,
+)
+
+
+class Chain:
+    """Stateless layers, one after the other, with the bookkeeping of their draws.
+
+    Args:
+        layers: the `StatelessLayer`s, in order; none of them leaves images as they are.
+        channels: how many of the first channels are the picture; the others are extra channels,
+            whose values no layer changes. None: all.
+        extra_channels_move: whether geometric layers move the extra channels too.
+        compiled: whether XLA compiles the chain: one loop over the pixels in place of one for each
+            operation. The values are the same but for rounding.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[StatelessLayer] = (),
+        channels: int | None = None,
+        extra_channels_move: bool = True,
+        compiled: bool = False,
+    ):
+        self.layers = tuple(layers)
+        self.channels, self.extra_channels_move = channels, extra_channels_move
+        self.num_draws = sum(layer.num_draws for layer in layers)
+        self._apply: Any = self._applied
+        if compiled:
+            self._apply = tf.function(self._applied, autograph=False, jit_compile=True)
+
+    def __call__(self, images: Any, draws: Any) -> Any:
+        """The layers on each image, a function of its row of `draws` (batch, num_draws)."""
+        return self._apply(images, draws)
+
+    def _applied(self, images: Any, draws: Any) -> Any:
+        first = 0
+        for layer in self.layers:
+            own = draws[:, first : first + layer.num_draws]
+            if self.channels in (None, images.shape[-1]) or (
+                layer.geometric and self.extra_channels_move
+            ):
+                images = layer(images, own)
+            else:
+                picture, extra = images[..., : self.channels], images[..., self.channels :]
+                images = tf.concat([layer(picture, own), layer.still(extra)], axis=-1)
+            first += layer.num_draws
+        return images
+
+
+class ImageTransform:
+    """Draws one view of images by a `Chain`.
+
+    Args:
+        chain: the operations.
+    """
+
+    def __init__(self, chain: Chain):
+        self.chain, self.num_draws = chain, chain.num_draws
+
+    def describe(self) -> str:
+        """What it does, for the banner."""
+        return ", ".join(layer.describe() for layer in self.chain.layers)
+
+    def __call__(self, example: Mapping[str, Any], draws: Any) -> dict[str, Any]:
+        """See `Chain.__call__`; bits stay as they are."""
+        return {**example, "image": self.chain(example["image"], draws)}
+
+
+@lru_cache(maxsize=32)
+def build_chain(
+    *,
+    channels: int,
+    crop_area_min: float,
+    flip: bool,
+    color_strength: float,
+    grayscale: float,
+    blur: float,
+    size: tuple[int, int] | None = None,
+    extra_channels_move: bool = True,
+    compiled: bool = True,
+) -> Chain:
+    """The SimCLR recipe (Chen et al. 2020, appendix A) with each operation's strength.
+
+    Args:
+        channels: channels of the picture, those after them are extra channels; colour operations
+            need 3.
+        crop_area_min: smallest share of the area of a crop; 1 crops nothing.
+        flip: whether images may be mirrored.
+        color_strength: s of `ColorJitter`; 0 leaves it out.
+        grayscale, blur: probabilities; 0 leaves the operation out.
+        size: (height, width) of the views; None for that of the images.
+        extra_channels_move: whether crop and flip move extra channels.
+        compiled: whether XLA may compile the operations. It does so where there are colours to
+            change: crops and flips alone are no faster for it.
+
+    Returns:
+        The same chain for the same arguments: XLA takes seconds to compile it, and a run, its
+        baselines and the runs after it in the same process share it.
+    """
+    layers: list[StatelessLayer] = []
+    if crop_area_min < 1 or size is not None:
+        layers.append(RandomResizedCrop(crop_area_min, size=size))
+    if flip:
+        layers.append(RandomFlip())
+    if color_strength > 0 and channels == 3:
+        layers.append(ColorJitter(color_strength))
+    if grayscale > 0 and channels == 3:
+        layers.append(RandomGrayscale(grayscale))
+    if blur > 0:
+        layers.append(RandomBlur(blur))
+    many = any(isinstance(layer, ColorJitter) for layer in layers)
+    return Chain(layers, channels, extra_channels_move, compiled and many)
