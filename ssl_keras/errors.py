@@ -1,4 +1,4 @@
-"""Errors that a user can mend, and the search for the name that the user meant."""
+"""Errors that a user can correct, with the nearest valid name."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from collections.abc import Iterable
 
 
 class Interrupted(KeyboardInterrupt):
-    """The user has stopped the program; its text says how to go on."""
+    """The user has stopped the program; the message says how to resume."""
 
 
 class UserError(ValueError):
-    """A mistake in what the user asked for: one sentence, shown without a traceback.
+    """A mistake in the user's input: one sentence, shown without a traceback.
 
-    The message says what was given, what is valid and what to do.
+    The message names the value, the valid ones and what to do.
     """
 
 
 def nearest(name: str, valid: Iterable[str]) -> str | None:
-    """The valid name closest to `name`, or None when nothing is close."""
+    """The valid name nearest to `name`; None if none is near."""
     by_lower = {candidate.lower(): candidate for candidate in valid}
     matches = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.5)
     return by_lower[matches[0]] if matches else None
 
 
 def unknown_name(kind: str, name: object, valid: Iterable[str]) -> UserError:
-    """The error for a name that is in no dictionary: it proposes the nearest valid one.
+    """The error for an unknown name, which proposes the nearest valid one.
 
     Args:
-        kind: what the name stands for, such as "loss" or "data set".
-        name: what was given.
-        valid: every name that would have been accepted.
+        kind: of the name, such as "loss" or "data set".
+        name: the unknown name.
+        valid: all valid names.
     """
     valid = sorted(valid)
     guess = nearest(str(name), valid)

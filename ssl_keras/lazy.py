@@ -1,8 +1,7 @@
 """TensorFlow, Keras and TensorFlow Datasets, imported at first use.
 
-Importing TensorFlow takes seconds. Names, hyperparameters and their validation need none of
-it, so the modules behind `--help` and behind the checks of the command line take `tf` and
-`keras` from here.
+Importing TensorFlow takes seconds. `--help` and the validation of the command line do not need it,
+so their modules import `tf` and `keras` from here.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Any
 
 
 class LazyModule:
-    """Stands for the module `name`; the first attribute access imports it."""
+    """The module `name`, imported at the first access to an attribute."""
 
     def __init__(self, name: str):
         self._name = name

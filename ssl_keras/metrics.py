@@ -15,7 +15,7 @@ from ssl_keras.losses.pairs import compare, group
 def contrastive_accuracy(
     projections_1: Any, projections_2: Any, keys_2: Any = None, first_row: Any = 0
 ) -> Any:
-    """Share of first views whose most similar second view (cosine) is their own.
+    """Share of first views whose most similar second view (cosine) is of the same image.
 
     Source: google-research/simclr, tf2/metrics.py (argmax over the cross-view block).
 
@@ -34,8 +34,8 @@ def contrastive_accuracy(
     else:
         similarities = tf.matmul(anchors, keys, transpose_b=True)
         nearest = tf.argmax(similarities, axis=1, output_type=tf.int32)
-    own = tf.range(tf.shape(anchors)[0]) + first_row
-    return tf.reduce_mean(tf.cast(nearest == own, tf.float32))
+    positives = tf.range(tf.shape(anchors)[0]) + first_row
+    return tf.reduce_mean(tf.cast(nearest == positives, tf.float32))
 
 
 def target_loss(kind: str, labels: Any, logits: Any) -> Any:
@@ -68,7 +68,7 @@ def target_accuracy(kind: str, labels: Any, logits: Any) -> Any:
 
 
 def alignment(representations_1: Any, representations_2: Any, alpha: float = 2.0) -> Any:
-    """How close the two views of an image are: mean of ||x - y||^alpha on the unit sphere.
+    """Mean distance of the two views of an image, ||x - y||^alpha, on the unit sphere.
 
     0 if they are equal; at alpha = 2 it is 2 (1 - mean cosine), 2 for unrelated views. Wang and
     Isola 2020, section 4.1.
@@ -83,10 +83,10 @@ def alignment(representations_1: Any, representations_2: Any, alpha: float = 2.0
 
 
 def uniformity(representations: Any, t: float = 2.0) -> Any:
-    """How evenly representations cover the unit sphere: log mean exp(-t ||x - x'||^2) over pairs.
+    """Log of the mean potential of pairs on the unit sphere: log mean exp(-t ||x - x'||^2).
 
     0 if all are equal, lower the more evenly spread. Wang and Isola 2020, section 4.2; Wang and Liu
-    2021 report the same with its sign changed.
+    2021 report it with the opposite sign.
 
     Args:
         representations: (images, dim), normalised here.
@@ -98,15 +98,15 @@ def uniformity(representations: Any, t: float = 2.0) -> Any:
 
 
 def tolerance(representations: Any, labels: Any, printed: bool = False) -> Any:
-    """How close images of one class are: mean cosine of pairs of different images of equal label.
+    """Mean cosine of pairs of different images of equal label.
 
-    Wang and Liu 2021. The formula that they print averages over *all* pairs, those of
-    different classes counting 0, and cannot give the values that they print (0.37 with ten
-    classes); `printed=True` computes it.
+    Wang and Liu 2021. Their printed formula averages over *all* pairs, with 0 for pairs of
+    different classes, and cannot give their printed values (0.37 with ten classes);
+    `printed=True` computes it.
 
     Args:
         representations: (images, dim), normalised here.
-        labels: (images,) or (images, size); vectors are equal if all entries are.
+        labels: (images,), or vectors (images, size), which are equal if all entries are.
         printed: whether to average over all pairs.
 
     Returns:
@@ -114,7 +114,7 @@ def tolerance(representations: Any, labels: Any, printed: bool = False) -> Any:
     """
     rows = normalize(representations)
     count, groups = tf.shape(rows)[0], group(labels)
-    # The products of a class with itself sum up to the square of its sum.
+    # All products of the rows of a class sum up to the square of the sum of its rows.
     sums = tf.math.unsorted_segment_sum(rows, groups, count)
     total = tf.reduce_sum(tf.square(sums)) - tf.reduce_sum(tf.square(rows))
     ones = tf.ones([count])
@@ -125,7 +125,7 @@ def tolerance(representations: Any, labels: Any, printed: bool = False) -> Any:
 
 
 def effective_rank(representations: Any) -> Any:
-    """How many directions representations use: exp of the entropy of their singular values.
+    """Effective number of dimensions: exp of the entropy of the singular values.
 
     Between 1 (all on one line) and min(images, dim). Roy and Vetterli 2007; as a measure of
     representations Garrido et al. 2023 (RankMe). Not centred. Computed in float64. NaN if a
@@ -155,7 +155,7 @@ def mean_norm(representations: Any) -> Any:
 def contrastive_entropy(
     representations_1: Any, representations_2: Any, temperature: Any = 1.0
 ) -> Any:
-    """Mean entropy, in nats, of the softmax over which second view belongs to a first view.
+    """Mean entropy, in nats, of the softmax of a first view's cosines with all second views.
 
     Between 0 and log(images). Source: google-research/simclr, tf2/metrics.py, where the logits are
     those of the loss.
@@ -176,20 +176,20 @@ def contrastive_entropy(
 def relative_penalties(
     representations_1: Any, representations_2: Any, temperature: Any
 ) -> tuple[Any, Any]:
-    """How the gradient of a contrastive loss divides among the negatives of each anchor.
+    """Share of each negative in the gradient of a contrastive loss.
 
         r_ij = exp(s_ij / t) / sum_{k != i} exp(s_ik / t)
 
     The gradient on the negative j relative to that on the positive; sums to 1 over the negatives.
-    Wang and Liu 2021. The lower the temperature, the more the hardest negatives get.
+    Wang and Liu 2021. The lower the temperature, the larger the shares of the hardest negatives.
 
     Args:
         representations_1, representations_2: (images, dim), the two views, normalised here.
         temperature: t, above 0.
 
     Returns:
-        (similarities, penalties): (2 images, 2 images - 2) each, the negatives of each of the 2N
-        anchors, most similar first.
+        (similarities, penalties): (2 images, 2 images - 2) each, a row of negatives for each
+        anchor, most similar first.
     """
     pairs = compare(normalize(representations_1), normalize(representations_2))
     similarities = pairs.hardest(pairs.num_negatives)
@@ -199,47 +199,46 @@ def relative_penalties(
 def hardness_awareness(
     representations_1: Any, representations_2: Any, temperature: Any, share: float = 0.01
 ) -> tuple[Any, Any]:
-    """How much more of the gradient of a contrastive loss the hard negatives get than the others.
+    """Concentration of the gradient of a contrastive loss on hard negatives.
 
-    Two means over the anchors of their `relative_penalties`, of which only some rows are held at a
-    time. The first falls and the second grows as the temperature falls: the loss becomes aware of
-    hardness (Wang and Liu 2021).
+    Two means over the anchors of their `relative_penalties`, computed in blocks of rows. As the
+    temperature falls, the first falls and the second grows (Wang and Liu 2021).
 
     Args:
         representations_1, representations_2: (images, dim), the two views, normalised here.
         temperature: above 0.
-        share: in (0, 1]; at least one negative is taken.
+        share: share of the negatives that count as hardest, in (0, 1]; at least one does.
 
     Returns:
-        (entropy of the penalties in nats, at most log(2 images - 2); share of the gradient that
-        the hardest `share` of the negatives carry, in (0, 1]), float32 scalars.
+        (entropy of the penalties in nats, at most log(2 images - 2); sum of the penalties of the
+        hardest negatives, in (0, 1]), float32 scalars.
     """
     rows = tf.concat([normalize(representations_1), normalize(representations_2)], axis=0)
     count = tf.shape(representations_1)[0]
     itself = tf.range(2 * count)
     negatives = tf.cast(2 * count - 2, tf.float32)
-    taken = tf.cast(tf.maximum(tf.round(share * negatives), 1.0), tf.int32)
+    num_hardest = tf.cast(tf.maximum(tf.round(share * negatives), 1.0), tf.int32)
 
     def summary(products: Any) -> Any:
         penalties = tf.nn.softmax(products / temperature, axis=1)
         entropies = -tf.reduce_sum(tf.math.xlogy(penalties, penalties), axis=1)
-        carried = tf.reduce_sum(tf.math.top_k(penalties, taken).values, axis=1)
-        return tf.stack([entropies, carried], axis=1)
+        hardest = tf.reduce_sum(tf.math.top_k(penalties, num_hardest).values, axis=1)
+        return tf.stack([entropies, hardest], axis=1)
 
     excluded = tf.stack([itself, tf.roll(itself, count, axis=0)], axis=1)
-    found = tf.reduce_mean(streaming.per_anchor(summary, rows, rows, excluded, 2), axis=0)
-    return found[0], found[1]
+    means = tf.reduce_mean(streaming.per_anchor(summary, rows, rows, excluded, 2), axis=0)
+    return means[0], means[1]
 
 
 def mutual_information_bound(
     representations_1: Any, representations_2: Any, temperature: Any
 ) -> tuple[Any, Any]:
-    """A lower bound, in nats, on what the two views' representations tell about each other.
+    """A lower bound, in nats, of the mutual information of the two views' representations.
 
         I >= log(2N - 1) - NT-Xent
 
-    It cannot exceed its ceiling log(2N - 1), however much they share. van den Oord et al. 2018
-    (InfoNCE), with the 2N - 1 candidates of NT-Xent.
+    It cannot exceed its ceiling log(2N - 1), however large the information is. van den Oord et al.
+    2018 (InfoNCE), with the 2N - 1 candidates of NT-Xent.
 
     Args:
         representations_1, representations_2: (images, dim), the two views, normalised here.
@@ -258,12 +257,12 @@ def mutual_information_bound(
 def prior_distances(representations: Any, seed: Any) -> dict[str, Any]:
     """Sliced Wasserstein distance to each prior of the generalized losses.
 
-    To the unit sphere of the normalised representations; to the cube [-1, 1]^dim and to N(0, I) of
-    the representations as they are. See `losses.functional.sliced_wasserstein`.
+    Representations are normalised for the unit sphere, and unchanged for the cube [-1, 1]^dim and
+    N(0, I). See `losses.functional.sliced_wasserstein`.
 
     Args:
         representations: (images, dim).
-        seed: chooses directions and samples, see `randomness.as_key`.
+        seed: of directions and samples, see `randomness.as_key`.
 
     Returns:
         {"hypersphere", "cube", "gaussian"}: float32 scalars.
@@ -271,7 +270,7 @@ def prior_distances(representations: Any, seed: Any) -> dict[str, Any]:
     rows = tf.cast(representations, tf.float32)
     key = randomness.as_key(seed)
     directions = priors.random_directions(randomness.fold(key, 0), rows.shape[1])
-    given = {
+    cases = {
         "hypersphere": (normalize(rows), priors.hypersphere),
         "cube": (rows, priors.cube),
         "gaussian": (rows, priors.gaussian),
@@ -280,7 +279,7 @@ def prior_distances(representations: Any, seed: Any) -> dict[str, Any]:
         name: functional.sliced_wasserstein(
             points, sampler(randomness.fold(key, 1), tf.shape(rows)), directions
         )
-        for name, (points, sampler) in given.items()
+        for name, (points, sampler) in cases.items()
     }
 
 
@@ -289,7 +288,7 @@ def pairwise_logistic_loss(representations_1: Any, representations_2: Any) -> An
 
         mean over anchors i and other images j of log2(1 + exp(-f_i.(f_pos(i) - f_j)))
 
-    j are views of the other kind. 1 if nothing is told apart.
+    j are views of the other kind. Chance level: 1.
 
     Args:
         representations_1, representations_2: (images, dim), the two views, used as they are.
@@ -303,7 +302,7 @@ def pairwise_logistic_loss(representations_1: Any, representations_2: Any) -> An
         return tf.reduce_sum(tf.math.softplus(products), axis=1, keepdims=True)
 
     sums = [
-        # The product of these is f_i.f_j - f_i.f_pos(i).
+        # Products of rows longer by one column: f_i.f_j - f_i.f_pos(i).
         streaming.per_anchor(
             total,
             tf.concat([anchors, -positives], axis=1),
@@ -321,33 +320,32 @@ def mean_classifier_loss(representations: Any, labels: Any, num_classes: int) ->
 
         mean over classes c, c' of mean over images x of c of log2(1 + exp(-f(x).(mu_c - mu_c')))
 
-    mu_c is the mean representation of class c, of an image's own class without that image:
-    otherwise every image would speak for itself, and what knows nothing would look good. The
-    L_sup^mu of Arora et al. 2019 with the logistic loss: the quantity that they bound by the
-    unsupervised loss. 1 if nothing is told apart.
+    mu_c is the mean representation of class c, for the class of x without x itself: with it,
+    representations without information would score better than chance. The L_sup^mu of Arora et
+    al. 2019 with the logistic loss, which they bound by the unsupervised loss. Chance level: 1.
 
     Args:
         representations: (images, dim), used as they are.
         labels: (images,), integers.
-        num_classes: classes; those with fewer than two images are left out.
+        num_classes: number of classes; those with fewer than two images are left out.
 
     Returns:
-        float32 scalar; NaN if there are fewer than two classes.
+        float32 scalar; NaN if fewer than two classes remain.
     """
     rows = tf.cast(representations, tf.float32)
     members = tf.one_hot(labels, num_classes)
     counts = tf.reduce_sum(members, axis=0)
     means = tf.matmul(members, rows, transpose_a=True) / tf.maximum(counts, 1.0)[:, None]
     scores = tf.matmul(rows, means, transpose_b=True)
-    own = tf.reduce_sum(members * scores, axis=1, keepdims=True)
-    own_count = tf.reduce_sum(members * counts, axis=1, keepdims=True)
+    label_scores = tf.reduce_sum(members * scores, axis=1, keepdims=True)
+    label_counts = tf.reduce_sum(members * counts, axis=1, keepdims=True)
     squares = tf.reduce_sum(tf.square(rows), axis=1, keepdims=True)
-    own = (own_count * own - squares) / tf.maximum(own_count - 1.0, 1.0)
-    losses = tf.math.softplus(scores - own) / math.log(2)
+    label_scores = (label_counts * label_scores - squares) / tf.maximum(label_counts - 1.0, 1.0)
+    losses = tf.math.softplus(scores - label_scores) / math.log(2)
     # First over the images of each class, then over ordered pairs of different classes.
     by_class = tf.matmul(members, losses, transpose_a=True) / tf.maximum(counts, 1.0)[:, None]
-    there = counts > 1
-    tasks = tf.logical_and(there[:, None], there[None, :])
+    present = counts > 1
+    tasks = tf.logical_and(present[:, None], present[None, :])
     tasks = tf.logical_and(tasks, tf.logical_not(tf.eye(num_classes, dtype=tf.bool)))
     tasks = tf.cast(tasks, tf.float32)
     return tf.reduce_sum(tasks * by_class) / tf.reduce_sum(tasks)

@@ -1,8 +1,8 @@
 """Optimizers, their learning-rate rule and schedule.
 
 `OPTIMIZERS` is the dictionary behind `--optimizer`. Weight decay is decoupled (Loshchilov and
-Hutter 2019; LARS couples it): each step also does weight -= learning_rate * weight_decay * weight,
-for kernels only; batch-norm parameters and biases (every variable of rank 0 or 1) are left out.
+Hutter 2019; LARS couples it): each step also does weight -= learning_rate * weight_decay * weight.
+It applies to kernels only, not to batch-norm parameters and biases (variables of rank 0 or 1).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Optimizer(Options):
     def build(self, learning_rate: Any) -> Any:
         """The `keras.optimizers.Optimizer` with this learning rate or schedule."""
         arguments = {n: value for n, value in self.options().items() if n != "learning_rate"}
-        # Keras' AdamW wants a number; the others do no decay at all when it is None.
+        # Keras' AdamW needs a number; the others have no decay if it is None.
         if not arguments["weight_decay"] and self.keras_name != "AdamW":
             arguments["weight_decay"] = None
         return getattr(keras.optimizers, self.keras_name)(learning_rate=learning_rate, **arguments)
@@ -76,8 +76,8 @@ class Lars(Optimizer):
         v = momentum * v + learning_rate * trust * g,   trust = 0.001 ||w|| / ||g||
         w = w - v
 
-    The trust is 1 where a norm is 0. Batch-norm parameters and biases have neither decay nor trust.
-    The decay is coupled: it goes through the momentum, as in google-research/simclr,
+    The trust is 1 if a norm is 0. Batch-norm parameters and biases have neither decay nor trust.
+    The decay is coupled, that is, part of the momentum, as in google-research/simclr,
     lars_optimizer.py. Use it with --learning_rate_scaling=linear and a warm-up; the default rate is
     that of SimCLR for 256 images.
     """
@@ -167,7 +167,7 @@ OPTIMIZERS: Registry[Optimizer] = Registry(
 
 
 def scaled_learning_rate(learning_rate: float, batch_size: int, scaling: str) -> float:
-    """The peak learning rate for a batch size.
+    """The peak learning rate of a batch size.
 
     Args:
         learning_rate: the base rate.
@@ -175,14 +175,8 @@ def scaled_learning_rate(learning_rate: float, batch_size: int, scaling: str) ->
         scaling: "none"; "linear": rate * batch / 256 (Goyal et al. 2017); "sqrt":
             rate * sqrt(batch) (Chen et al. 2020, appendix B.1).
     """
-    return (
-        learning_rate
-        * {
-            "none": 1.0,
-            "linear": batch_size / 256,
-            "sqrt": math.sqrt(batch_size),
-        }[scaling]
-    )
+    factors = {"none": 1.0, "linear": batch_size / 256, "sqrt": math.sqrt(batch_size)}
+    return learning_rate * factors[scaling]
 
 
 def rule_text(learning_rate: float, batch_size: int, scaling: str) -> str:
@@ -208,12 +202,12 @@ def build_schedule(peak: float, *, total_steps: int, warmup_steps: int, decay: s
         def __call__(self, step: Any) -> Any:
             step = tf.cast(step, tf.float32)
             ramp = tf.minimum(step / max(warmup_steps, 1), 1.0) if warmup_steps else 1.0
-            done = (step - warmup_steps) / max(total_steps - warmup_steps, 1)
-            done = tf.clip_by_value(done, 0.0, 1.0)
+            progress = (step - warmup_steps) / max(total_steps - warmup_steps, 1)
+            progress = tf.clip_by_value(progress, 0.0, 1.0)
             if decay == "cosine":
-                factor = (1.0 + tf.cos(math.pi * done)) / 2.0
+                factor = (1.0 + tf.cos(math.pi * progress)) / 2.0
             else:
-                factor = 1.0 - done if decay == "linear" else tf.ones_like(done)
+                factor = 1.0 - progress if decay == "linear" else tf.ones_like(progress)
             return peak * ramp * factor
 
         def get_config(self) -> dict[str, Any]:
@@ -228,10 +222,10 @@ def build_schedule(peak: float, *, total_steps: int, warmup_steps: int, decay: s
 
 
 def exclude_from_decay(optimizer: Any, variables: list[Any]) -> list[Any]:
-    """Tell `optimizer` to leave batch-norm parameters and biases out of weight decay.
+    """Exclude batch-norm parameters and biases from weight decay, before `optimizer` is built.
 
     Returns:
-        The variables left out: those of rank 0 or 1. Call it before the optimizer is built.
+        The excluded variables: those of rank 0 or 1.
     """
     excluded = [variable for variable in variables if len(variable.shape) <= 1]
     optimizer.exclude_from_weight_decay(var_list=excluded)

@@ -1,4 +1,4 @@
-"""Pictures of what the program sees, as arrays."""
+"""Pictures as arrays: grids of views, rows of images, clusters, heat maps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-# Colours that are told apart easily, for clusters.
+# Distinct colours, for clusters.
 COLORS = np.array(
     [
         (0.20, 0.40, 0.90),
@@ -27,7 +27,7 @@ COLORS = np.array(
 def view_grid(
     images: np.ndarray, views_1: np.ndarray, views_2: np.ndarray, bits: np.ndarray | None = None
 ) -> np.ndarray:
-    """Images and their two views, one image a column; below them the bits, if any.
+    """Images, their two views and their bits, if any, one below the other; one image a column.
 
     Args:
         images, views_1, views_2: (count, height, width, channels) in [0, 1]; the first three
@@ -40,23 +40,18 @@ def view_grid(
     """
     _, height, width = images.shape[:3]
     border = 2
-    strips = []
+    rows = []
     for row in (images, views_1, views_2):
         row = np.clip(row, 0, 1)
-        shown = row[..., :3] if row.shape[3] >= 3 else row[..., :1]
-        cells = np.broadcast_to(shown, (*row.shape[:3], 3))
-        strips.append(
-            np.pad(cells, ((0, 0), (border, 0), (border, 0), (0, 0)), constant_values=0.5)
-        )
+        visible = row[..., :3] if row.shape[3] >= 3 else row[..., :1]
+        rows.append(np.broadcast_to(visible, (*row.shape[:3], 3)))
     if bits is not None and bits.shape[1]:
         # Stripes from left to right: least significant bit first.
-        top = max(float(np.abs(bits).max()), 1e-12)
-        cells = _stripes(bits / top, max(4, height // 8), width)
-        strips.append(
-            np.pad(cells, ((0, 0), (border, 0), (border, 0), (0, 0)), constant_values=0.5)
-        )
-    rows = [np.concatenate(list(strip), axis=1) for strip in strips]
-    grid = np.concatenate(rows, axis=0)
+        largest = max(float(np.abs(bits).max()), 1e-12)
+        rows.append(_stripes(bits / largest, max(4, height // 8), width))
+    sides = ((0, 0), (border, 0), (border, 0), (0, 0))
+    cells = [np.pad(row, sides, constant_values=0.5) for row in rows]
+    grid = np.concatenate([np.concatenate(list(row), axis=1) for row in cells], axis=0)
     return np.pad(grid, ((0, border), (0, border), (0, 0)), constant_values=0.5).astype(np.float32)
 
 
@@ -67,10 +62,10 @@ def labelled_rows(
 
     Args:
         rows: name -> (count, height, width, channels) in [0, 1]; the number of images may differ.
-            Up to `image_channels` channels are the picture (3: colours; fewer: the first one);
-            those after it are bits that are constant over space, drawn as stripes below it.
+            The first `image_channels` channels are the picture (3: colours; fewer: the first one
+            is shown); the others are extra channels, whose means are drawn as stripes below it.
         image_channels: see `rows`.
-        pixels: least height of an image in the result.
+        pixels: approximate height of an image in the result, at least that of the image.
 
     Returns:
         (height, width, 3) in [0, 1].
@@ -97,7 +92,7 @@ def labelled_rows(
 
 
 def _strip(images: np.ndarray, bits: np.ndarray | None, border: int = 2) -> np.ndarray:
-    """Images beside each other with white borders, stripes of their bits below each."""
+    """Images side by side with white borders, each above the stripes of its bits."""
     images = np.clip(images, 0, 1)
     images = images if images.shape[3] == 3 else np.repeat(images[..., :1], 3, axis=3)
     if bits is not None:
@@ -108,40 +103,39 @@ def _strip(images: np.ndarray, bits: np.ndarray | None, border: int = 2) -> np.n
 
 
 def _stripes(bits: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Vertical stripes (count, height, width, 3), one for each plane, the first at the left.
+    """Vertical stripes (count, height, width, 3), one for each bit, the first at the left.
 
-    White is 1 (or the largest value, if that is above 1), almost black 0.
+    1, or the largest value above 1, is white; 0 is almost black.
     """
     count, num_bits = bits.shape
     edges = np.linspace(0, width, num_bits + 1).round().astype(int)
     cells = np.zeros((count, height, width, 3))
-    shown = np.clip(bits / max(1.0, float(bits.max())), 0, 1)
-    for plane in range(num_bits):
-        end = max(edges[plane + 1] - 1, edges[plane] + 1)
-        cells[:, :, edges[plane] : end] = shown[:, plane, None, None, None] * 0.85 + 0.1
+    shades = np.clip(bits / max(1.0, float(bits.max())), 0, 1) * 0.85 + 0.1
+    for bit in range(num_bits):
+        end = max(edges[bit + 1] - 1, edges[bit] + 1)
+        cells[:, :, edges[bit] : end] = shades[:, bit, None, None, None]
     return cells
 
 
 def enlarge_all(images: np.ndarray, factor: int) -> np.ndarray:
-    """Every pixel of every image `factor` times as high and wide."""
+    """Images with every pixel repeated `factor` times in both directions."""
     return np.repeat(np.repeat(images, factor, axis=1), factor, axis=2)
 
 
-def painted(
+def paint_clusters(
     images: np.ndarray,
     clusters: np.ndarray,
     centres: tuple[np.ndarray, np.ndarray],
     side: int,
     opacity: float = 0.6,
 ) -> np.ndarray:
-    """Images in grey with the colour of a cluster over each location.
+    """Grey images with the colour of its cluster over each location.
 
     Args:
         images: (count, height, width, channels) in [0, 1].
         clusters: int (count, rows, columns), indices of `COLORS`.
-        centres: the rows (rows,) and the columns (columns,) of pixels at which locations lie.
-        side: of the square around a centre that is painted; what is farther from all of them stays
-            grey.
+        centres: pixel rows (rows,) and pixel columns (columns,) of the locations.
+        side: of the coloured square around each centre; other pixels stay grey.
         opacity: of the colours.
 
     Returns:
@@ -149,23 +143,22 @@ def painted(
     """
     grey = images.mean(axis=3, keepdims=True)
     nearest, inside = [], []
-    for own, size in zip(centres, images.shape[1:3], strict=True):
+    for positions, size in zip(centres, images.shape[1:3], strict=True):
         # Pixel p is in the square of c if c - side // 2 <= p < c - side // 2 + side.
-        index = (np.arange(size) - (own[0] - side // 2)) // side
-        inside.append((index >= 0) & (index < len(own)))
-        nearest.append(np.clip(index, 0, len(own) - 1))
+        index = (np.arange(size) - (positions[0] - side // 2)) // side
+        inside.append((index >= 0) & (index < len(positions)))
+        nearest.append(np.clip(index, 0, len(positions) - 1))
     colors = COLORS[clusters[:, nearest[0][:, None], nearest[1]]]
     amount = opacity * (inside[0][:, None] & inside[1])[None, :, :, None]
     return np.asarray((1 - amount) * grey + amount * colors, np.float32)
 
 
 def heat_maps(rows: Sequence[Mapping[str, np.ndarray]], title: str) -> np.ndarray:
-    """Maps of numbers as colours of one scale from 0 on, with each number in its cell.
+    """Heat maps on one colour scale from 0, with the number in each cell.
 
     Args:
-        rows: the maps of each row of the picture: name -> (height, width), not a number where there
-            is none. A row has a column for each of its names.
-        title: what the numbers are.
+        rows: the maps of each row of the picture: name -> (height, width), NaN for empty cells.
+        title: of the picture.
 
     Returns:
         (height, width, 3) in [0, 1].
@@ -174,20 +167,19 @@ def heat_maps(rows: Sequence[Mapping[str, np.ndarray]], title: str) -> np.ndarra
     from matplotlib.figure import Figure
 
     columns = max(len(row) for row in rows)
-    top = max(float(np.nanmax(values)) for row in rows for values in row.values())
+    largest = max(float(np.nanmax(values)) for row in rows for values in row.values())
     figure = Figure((2.1 * columns + 1.2, 2.3 * len(rows) + 0.6), dpi=100, layout="constrained")
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
     for line, row in zip(axes, rows, strict=True):
         for axis, (name, values) in zip(line, row.items(), strict=False):
-            image = axis.imshow(values, vmin=0, vmax=top, cmap="viridis")
+            image = axis.imshow(values, vmin=0, vmax=largest, cmap="viridis")
             axis.set_title(name, fontsize=10)
             for (y, x), value in np.ndenumerate(values):
                 if np.isfinite(value):
-                    dark = value < 0.6 * top
                     text = f"{value:.2f}".removeprefix("0")
-                    color = "white" if dark else "black"
+                    color = "white" if value < 0.6 * largest else "black"
                     axis.text(x, y, text, ha="center", va="center", fontsize=10, color=color)
     figure.suptitle(title)
     figure.colorbar(image, ax=axes.ravel().tolist(), shrink=0.6)
@@ -204,5 +196,5 @@ def write_png(path: Path, picture: np.ndarray) -> None:
 
 
 def enlarge(picture: np.ndarray, factor: int) -> np.ndarray:
-    """Every pixel `factor` times as high and wide."""
+    """A picture with every pixel repeated `factor` times in both directions."""
     return enlarge_all(picture[None], factor)[0]

@@ -1,9 +1,9 @@
-"""Stateless random draws: everything random is a function of (seed, purpose, step, ...).
+"""Stateless random draws: functions of (seed, purpose, step, ...).
 
-A *key* is a pair of int32. `key(seed, purpose)` starts one, `fold(key, number)` derives another,
-and the draws below consume one. The same key gives the same draws on every machine of a kind, in
-eager mode, in a graph and under XLA: floats are made from the 32-bit words of the Philox
-generator, because TensorFlow's own float draws differ between XLA and the plain graph.
+A *key* is a pair of int32. `key(seed, purpose)` makes one, `fold(key, number)` derives another, and
+each draw takes one. The same key gives the same draws on every machine of a kind, in eager mode, in
+a graph and under XLA: floats are made from the 32-bit words of the Philox generator, because
+TensorFlow's float draws differ between XLA and the graph.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _ALGORITHM = "philox"
 
 
 def key(seed: int, purpose: str) -> Any:
-    """The key for `purpose` (any fixed text) under the run's `seed` (an int32)."""
+    """The key for `purpose` (any constant text) and the run's `seed` (an int32)."""
     purpose_number = zlib.crc32(purpose.encode()) & 0x7FFFFFFF
     return tf.constant([seed, purpose_number], dtype=tf.int32)
 
 
 def as_key(seed: Any) -> Any:
-    """A key from what a caller may pass: None, an integer, or a pair of integers."""
+    """A key from None, an integer, or a pair of integers."""
     if seed is None:
         return tf.constant([0, 0], dtype=tf.int32)
     seed = tf.cast(seed, tf.int32)
@@ -51,8 +51,8 @@ def uniform(key: Any, shape: Any) -> Any:
 def normal(key: Any, shape: Any) -> Any:
     """Draws from N(0, 1): float32, by the inverse of the normal distribution function.
 
-    The uniform draws behind it are odd multiples of 2^-24, so neither 0 nor 1 (where the inverse
-    is infinite) can occur; the largest magnitude is 5.29.
+    Its uniform draws are odd multiples of 2^-24, never 0 or 1, where the inverse is infinite; the
+    largest magnitude is 5.29.
     """
     return tf.math.ndtri((_words(key, shape, 23) + 0.5) * 2.0**-23)
 
@@ -63,16 +63,16 @@ def row_keys(draws: Any) -> Any:
 
 
 def keep_mask(keys: Any, number: int, shape: Any, rate: Any) -> Any:
-    """Random elements of each row, as a hash of (key of the row, number, element).
+    """Random mask of the elements of each row: a hash of (key of the row, number, element).
 
     Two applications of the finaliser of MurmurHash3 (Appleby 2011). A row's mask depends on its
     key alone, so it is the same on one device or several, whole or in slices.
 
     Args:
         keys: uint32 (batch,), see `row_keys`.
-        number: tells several masks of one key apart.
+        number: of the mask, if one key has several.
         shape: static shape of one row.
-        rate: (batch,), share of the elements that are not kept, in [0, 1).
+        rate: (batch,), share of the elements that are dropped, in [0, 1).
 
     Returns:
         bool (batch, *shape): whether an element is kept.

@@ -1,6 +1,6 @@
-"""Values that change over the training: written as text, evaluated at a progress in [0, 1].
+"""Schedules: values that depend on the progress of the training, from a text.
 
-linear:0.1:1     from 0.1 to 1, straight
+linear:0.1:1     from 0.1 to 1, linearly
 cosine:1:0.1     from 1 to 0.1, half a cosine: slow at both ends
 """
 
@@ -36,19 +36,18 @@ class Schedule:
         if isinstance(progress, (int, float)):
             share = self._share(min(max(float(progress), 0.0), 1.0), math.cos)
         else:
-            done = tf.clip_by_value(tf.cast(progress, tf.float32), 0.0, 1.0)
-            share = self._share(done, tf.cos)
+            share = self._share(tf.clip_by_value(tf.cast(progress, tf.float32), 0.0, 1.0), tf.cos)
         return self.start + (self.end - self.start) * share
 
-    def _share(self, done: Any, cosine: Callable[[Any], Any]) -> Any:
-        return done if self.kind == "linear" else (1.0 - cosine(math.pi * done)) / 2.0
+    def _share(self, progress: Any, cosine: Callable[[Any], Any]) -> Any:
+        return progress if self.kind == "linear" else (1.0 - cosine(math.pi * progress)) / 2.0
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.start!r}:{self.end!r}"
 
 
 def parse(text: str) -> Schedule | None:
-    """The schedule that `text` describes, or None if it is not one."""
+    """The schedule that `text` describes; None for any other text."""
     kind, *numbers = text.split(":")
     if kind not in KINDS or len(numbers) != 2:
         return None

@@ -108,7 +108,9 @@ class LocalFeatures(Evaluator):
         rows = {"test image": images}
         for name, frozen in known.items():
             found = clusters(frozen.maps(frozen.test)[shown], self.local_features_clusters, seed)
-            rows[name] = pictures.painted(images, found, frozen.grid.centres(), frozen.grid.stride)
+            rows[name] = pictures.paint_clusters(
+                images, found, frozen.grid.centres(), frozen.grid.stride
+            )
         yield "clusters", pictures.labelled_rows(rows, pixels=_SHOWN_PIXELS)
         for target in first.local_targets:
             lines: dict[int, dict[str, np.ndarray]] = {}

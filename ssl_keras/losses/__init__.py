@@ -27,6 +27,7 @@ __all__ = ["LOSSES", "Loss", "get"]
 
 LOSSES: Registry[Loss] = Registry(
     "loss",
+    Loss,
     {
         "nt_xent": NTXent,
         "decoupled_nt_xent": DecoupledNTXent,

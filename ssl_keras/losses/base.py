@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -12,7 +11,7 @@ from ssl_keras.errors import UserError
 from ssl_keras.lazy import tf
 from ssl_keras.losses import functional, streaming
 from ssl_keras.losses.pairs import StreamedPairs, compare
-from ssl_keras.options import Options, is_scheduled
+from ssl_keras.options import Options, settings
 
 IMPLEMENTATIONS = ("auto", "dense", "tiled")
 
@@ -100,11 +99,11 @@ class Loss(Options):
     @property
     def schedules(self) -> dict[str, schedules.Schedule]:
         """The hyperparameters that change over the training: name -> schedule."""
-        found = {}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if is_scheduled(field) and isinstance(value, str):
-                found[field.name] = schedules.parse(value)
+        found = {
+            name: schedules.parse(value)
+            for name, setting in settings(type(self)).items()
+            if setting.scheduled and isinstance(value := getattr(self, name), str)
+        }
         return {name: schedule for name, schedule in found.items() if schedule is not None}
 
     def at(self, progress: Any) -> Self:

@@ -158,7 +158,7 @@ def test_clusters_are_found_again_and_ordered_by_size() -> None:
 def test_paint_lies_around_the_centres() -> None:
     images = np.full((1, 6, 6, 1), 0.5)
     centres = Grid((2, 1), 2, (1, 3)).centres()
-    found = pictures.painted(images, np.array([[[0], [1]]]), centres, 2, opacity=1.0)
+    found = pictures.paint_clusters(images, np.array([[[0], [1]]]), centres, 2, opacity=1.0)
     np.testing.assert_allclose(found[0, 0:2, 2:4], np.broadcast_to(pictures.COLORS[0], (2, 2, 3)))
     np.testing.assert_allclose(found[0, 2:4, 2:4], np.broadcast_to(pictures.COLORS[1], (2, 2, 3)))
     assert np.all(found[0, 4:] == 0.5)
