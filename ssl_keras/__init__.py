@@ -1,7 +1,19 @@
-"""ssl_keras: an instrument for studying what contrastive losses learn."""
+"""ssl_keras: an instrument for studying what contrastive losses learn.
 
+    import ssl_keras
+
+    config = ssl_keras.Config.make(loss="nt_xent", num_bits=5, steps=200)
+    results = ssl_keras.train_and_evaluate(config)
+    encoder = ssl_keras.load_encoder(results["paths"]["workdir"])
+
+`losses`, `metrics`, `datasets` and `networks` are usable alone. The names below are imported when
+they are used.
+"""
+
+from __future__ import annotations
+
+import importlib
 import os
-from pathlib import Path
 from typing import Any
 
 # Keras chooses its backend when it is first imported; this package is written for TensorFlow.
@@ -9,10 +21,20 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 __version__ = "0.1.0"
 
+# Public name -> the module that defines it.
+_NAMES = {
+    "Config": "config",
+    "train_and_evaluate": "run",
+    "evaluate_run": "run",
+    "finetune_run": "run",
+    "export_run": "run",
+    "load_encoder": "run.saved_models",
+}
 
-def load_encoder(directory: Path | str, layer: str = "features") -> Any:
-    """An exported encoder as a `keras.Model` that can be trained; see
-    `saved_models.load_encoder`."""
-    from ssl_keras.run import saved_models
+__all__ = list(_NAMES)
 
-    return saved_models.load_encoder(directory, layer)
+
+def __getattr__(name: str) -> Any:
+    if name not in _NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)

@@ -190,7 +190,8 @@ class Config:
     @property
     def _parts(self) -> list[Any]:
         """Everything that has options: groups, parts and evaluators."""
-        groups = [getattr(self, key) for key in _GROUPS]
+        unused = () if self.builder.has_images else ("images",)
+        groups = [getattr(self, key) for key in _GROUPS if key not in unused]
         parts = [self.builder, self.method, self.loss, self.encoder, self.optimizer]
         return [*groups, *(part for part in parts if part is not None), *self.evaluators.values()]
 

@@ -230,6 +230,8 @@ class DatasetBuilder(Options):
     required: ClassVar[tuple[str, ...]] = ("build",)
     # The encoder of `--encoder=auto`.
     default_encoder: ClassVar[str] = "convnet"
+    # Whether examples are images, so that the settings of images have an effect.
+    has_images: ClassVar[bool] = True
     # Raised when the same options come to give other examples, or other ones to fit evaluators on.
     version: ClassVar[int] = 1
 

@@ -22,6 +22,7 @@ class Table(DatasetBuilder):
     """
 
     default_encoder: ClassVar[str] = "mlp"
+    has_images: ClassVar[bool] = False
 
     source: str = option("breast_cancer", help="where vectors come from", convert=absolute)
 

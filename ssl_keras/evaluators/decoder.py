@@ -49,7 +49,7 @@ class Decoder(Evaluator):
         rows = np.random.default_rng(seed).permutation(len(train))[: self.decoder_images]
         images = frozen.inputs.train(rows)
         decoder = self.fit(train[rows], images, seed)
-        errors = Errors(images.mean(axis=0), _main_channels(frozen.inputs))
+        errors = Errors(images.mean(axis=0), frozen.inputs.modality.main_channels)
         for part in blocks(len(test)):
             errors.add(frozen.inputs.test(part), decoded(decoder, test[part]))
         shown = spread(len(test), self.decoder_shown)
@@ -98,7 +98,7 @@ class Decoder(Evaluator):
             return
         rows = {"test image": first.inputs.test(spread(len(first.test), self.decoder_shown))}
         rows |= {f"from {name}": f.cache["decoder/shown"] for name, f in known.items()}
-        yield "reconstructions", pictures.labelled_rows(rows, _main_channels(first.inputs))
+        yield "reconstructions", pictures.labelled_rows(rows, first.inputs.modality.main_channels)
 
 
 def decoded(decoder: Any, features: np.ndarray) -> np.ndarray:
@@ -108,11 +108,6 @@ def decoded(decoder: Any, features: np.ndarray) -> np.ndarray:
         for rows in blocks(len(features))
     ]
     return np.concatenate(parts)
-
-
-def _main_channels(inputs: Inputs) -> int:
-    """How many of the first channels are the picture; of other examples all are."""
-    return getattr(inputs.modality, "image_channels", inputs.modality.network_shape[-1])
 
 
 class Errors:
@@ -173,7 +168,7 @@ def reconstruction_errors(
         ("", inputs.test, num_test),
         ("train_", inputs.train, num_train),
     ):
-        errors = Errors(np.asarray(total) / num_train, _main_channels(inputs))
+        errors = Errors(np.asarray(total) / num_train, inputs.modality.main_channels)
         for rows in blocks(count):
             images = images_of(rows)
             errors.add(images, np.asarray(reconstruct(images)))

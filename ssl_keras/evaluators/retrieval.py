@@ -59,9 +59,7 @@ class Retrieval(Evaluator):
                 images[f"nearest {place + 1}"] = frozen.inputs.train(found[:, place])
             yield (
                 name,
-                pictures.labelled_rows(
-                    images, getattr(frozen.inputs.modality, "image_channels", 3)
-                ),
+                pictures.labelled_rows(images, frozen.inputs.modality.main_channels),
             )
 
 

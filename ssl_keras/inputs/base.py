@@ -40,6 +40,11 @@ class Modality(ABC):
         """Shape of the network input, without batch axis."""
 
     @property
+    def main_channels(self) -> int:
+        """How many of the last axis' first entries are the main content; the others are extra."""
+        return self.network_shape[-1]
+
+    @property
     @abstractmethod
     def preset(self) -> str:
         """The preset of `--augmentation=auto`."""

@@ -114,6 +114,10 @@ class Images(Modality):
         return (height, width, self.image_shape[2] + self.num_bits)
 
     @property
+    def main_channels(self) -> int:
+        return self.image_channels
+
+    @property
     def preset(self) -> str:
         return self.augmentation
 
@@ -135,14 +139,14 @@ class Images(Modality):
 
     @property
     def defaults(self) -> Mapping[str, Any]:
-        return {
+        defaults = {
             "crop_area_min": 1.0,
             "flip": False,
             "color_strength": 0.0,
             "grayscale": 0.0,
             "blur": 0.0,
-            "extra_channels_move": True,
         }
+        return defaults | ({"extra_channels_move": True} if self.source_extra_channels else {})
 
     def operations(self, preset: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """See `Modality.operations`. What a preset has but these images cannot undergo is left out.
@@ -166,11 +170,6 @@ class Images(Modality):
             if values.get(operation):
                 raise UserError(f"{operation} {reason}: leave --{operation} out.")
             operations[operation] = 0.0
-        if "extra_channels_move" in values and not self.source_extra_channels:
-            raise UserError(
-                "extra_channels_move has no effect on images without extra channels of their own: "
-                "leave it out."
-            )
         return operations
 
     def transform(self, operations: Mapping[str, Any], compiled: bool) -> Any:

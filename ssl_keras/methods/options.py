@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 from ssl_keras.datasets import DataSet
 from ssl_keras.errors import UserError, nearest
-from ssl_keras.inputs import Images
 from ssl_keras.networks import BATCH_NORM, build_decoder, build_linear_probe, build_projection_head
 from ssl_keras.options import Needs, Options, option
 
@@ -178,9 +177,8 @@ class Autoencoder(Method):
         from ssl_keras.methods import autoencoder
 
         data, shape = parts.data, parts.data.input_shape
-        is_image = isinstance(data.modality, Images)
-        main = data.modality.image_channels if isinstance(data.modality, Images) else shape[-1]
-        extra = shape[-1] - main if is_image else 0
+        main = data.modality.main_channels
+        extra = shape[-1] - main
         if self.extra_channels_weight is not None and not extra:
             raise UserError(
                 f"extra_channels_weight has no effect on {data.name}, which has no extra "

@@ -112,7 +112,7 @@ def build(
     augmenter, operations = build_views(config, data)
     steps_per_epoch = data.train.num_examples // batch
     total_steps = config.optimization.steps or config.optimization.epochs * steps_per_epoch
-    config = _in_force(config, data, operations, steps_per_epoch, total_steps)
+    config = _in_force(config, operations, steps_per_epoch, total_steps)
 
     keras.utils.set_random_seed(config.run.seed)
     with engine.scope():
@@ -155,11 +155,7 @@ def build(
 
 
 def _in_force(
-    config: Config,
-    data: DataSet,
-    operations: Mapping[str, Any],
-    steps_per_epoch: int,
-    total_steps: int,
+    config: Config, operations: Mapping[str, Any], steps_per_epoch: int, total_steps: int
 ) -> Config:
     """The configuration with the values that follow from the data: what a repetition needs even if
     defaults change."""
@@ -167,13 +163,8 @@ def _in_force(
     if config.run.measure_images and config.run.measure_every is None:
         values["measure_every"] = max(1, total_steps // MEASUREMENTS)
     if "augment" in config.views.kinds():
-        unused = {"extra_channels_move"} if not _source_extra_channels(data) else set()
-        values |= {name: value for name, value in operations.items() if name not in unused}
+        values |= operations
     return config.with_values(**values)
-
-
-def _source_extra_channels(data: DataSet) -> int:
-    return getattr(data.modality, "source_extra_channels", 0)
 
 
 def build_engine(config: Config, alone: bool = False) -> Engine:

@@ -142,7 +142,8 @@ def _load_csv(name: str, file: Path, seed: int) -> Source:
                 titles = [title for k, title in enumerate(header) if k != label]
                 raise UserError(
                     f"Line {line + 2} of {file} has {text!r} in {titles[column]!r}: "
-                    f"only numbers are read, and the class from a column {' or '.join(LABEL_COLUMNS)}."
+                    "only numbers are read, and the class from a column "
+                    f"{' or '.join(LABEL_COLUMNS)}."
                 ) from None
     names = sorted(dict.fromkeys(texts), key=_natural)
     labels = np.array([names.index(text) for text in texts], np.int32) if texts else None
