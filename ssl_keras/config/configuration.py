@@ -31,7 +31,7 @@ from ssl_keras.errors import UserError, nearest
 from ssl_keras.evaluators import EVALUATORS, Baseline, Evaluator
 from ssl_keras.losses import LOSSES, Loss
 from ssl_keras.methods import METHODS, Method
-from ssl_keras.networks import ENCODERS, Encoder
+from ssl_keras.networks import ENCODERS, Encoder, store_model
 from ssl_keras.optimizers import OPTIMIZERS, Optimizer
 from ssl_keras.options import Registry, Setting, claim_names, settings
 
@@ -62,7 +62,7 @@ for _group in _GROUPS.values():
     claim_names(f"group {_group.__doc__!r} of the settings", settings(_group).values())
 
 # Ways of reading the same data, and of reporting.
-_MEANS = ("data_dir", "download", "quiet", "log_json", "profile_steps", "plugins")
+_MEANS = ("data_dir", "download", "quiet", "log_json", "profile_steps", "plugins", "encoder_file")
 
 _CHECKPOINTING = ("checkpoint_every", "checkpoint_minutes", "checkpoint_keep")
 
@@ -102,6 +102,8 @@ class Config:
     def make(cls, **values: Any) -> Config:
         """A configuration from flat values, named like the flags; what is absent is default.
 
+        `encoder` may be a `keras.Model` from one example to a feature vector, in place of a name.
+
         Raises:
             UserError: an unknown name (the nearest is given), a bad value, or values that
                 contradict each other.
@@ -115,6 +117,8 @@ class Config:
                     f"Unknown setting {name!r}." + (f" Did you mean {guess!r}?" if guess else "")
                 )
         values = {name: value for name, value in values.items() if value is not None}
+        if not isinstance(values.get("encoder", ""), str):
+            values |= {"encoder": "keras", "encoder_file": store_model(values["encoder"])}
         groups: dict[str, Any] = {
             key: group(**{name: values[name] for name in settings(group) if name in values})
             for key, group in _GROUPS.items()

@@ -16,6 +16,7 @@ from ssl_keras.networks.encoders import (
     ResNet34,
     ResNet50,
     block_outputs,
+    store_model,
 )
 from ssl_keras.networks.heads import (
     BATCH_NORM,
@@ -39,6 +40,7 @@ __all__ = [
     "build_linear_probe",
     "build_projection_head",
     "in_order",
+    "store_model",
 ]
 
 ENCODERS: Registry[Encoder] = Registry(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -300,6 +301,17 @@ class ResNet50(ResNet):
 
     blocks = (3, 4, 6, 3)
     bottleneck = True
+
+
+def store_model(model: Any) -> str:
+    """Write a Keras model to a temporary .keras file, which a run copies to its directory.
+
+    Returns:
+        Its path, for `KerasFile`.
+    """
+    path = Path(tempfile.mkdtemp(prefix="ssl_keras-")) / "encoder.keras"
+    model.save(path)
+    return str(path)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ NAMES = (
     "baselines",
     "finetuned",
     "non_finite.json",
+    "initial_encoder.keras",
 )
 
 
@@ -78,9 +79,15 @@ class ClaimedDirectory:
             UserError: it cannot be written.
         """
         workdir, config = self.workdir, self.config
+        encoder_file = config.flat().get("encoder_file")
         try:
+            encoder = Path(encoder_file).read_bytes() if encoder_file else None
             if is_run(workdir):
                 _clear(workdir, NAMES if config.run.overwrite else _OUTCOMES)
+            if encoder is not None:
+                copy = workdir / "initial_encoder.keras"
+                copy.write_bytes(encoder)
+                config = config.with_values(encoder_file=str(copy))
             write_json(workdir / "config.json", {"format": FORMAT, **config.replayable()})
             temporary = workdir / ".flags.txt.tmp"
             temporary.write_text(f"{MARK}\n{config.flagfile_text()}")
