@@ -8,7 +8,7 @@ import pytest
 
 from ssl_keras import train
 from ssl_keras.cli import flags
-from ssl_keras.config import Config, all_fields
+from ssl_keras.config import Config, all_settings
 from ssl_keras.losses import LOSSES
 
 
@@ -36,6 +36,28 @@ def test_flagfile_and_later_flags_win(tmp_path: Path) -> None:
     assert scheduled.loss.options()["temperature"] == "linear:0.1:1.0"
 
 
+def test_a_flagfile_of_the_package_is_known_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = Path(__file__).parents[2] / "flags" / "randbit.flags"
+    expected = parse(f"--flagfile={file}")
+    assert parse("--flagfile=randbit") == expected != Config.make()
+    assert parse("--flagfile", "randbit") == expected
+    # A file of that name in the current folder comes first.
+    (tmp_path / "randbit").write_text("--num_bits=1\n")
+    assert parse("--flagfile=randbit") == Config.make(num_bits=1)
+
+
+def test_only_what_was_set_is_returned() -> None:
+    arguments = ["program", "--loss=uniform_prior", "--noquiet", "--batch_size=250"]
+    assert flags.values(arguments, flags.define()) == {
+        "loss": "uniform_prior",
+        "quiet": False,
+        "batch_size": 250,
+    }
+
+
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
@@ -56,7 +78,9 @@ def test_flagfile_and_later_flags_win(tmp_path: Path) -> None:
         ("--measure_images=1", "measure_images is 1, but geometry is about pairs"),
         ("--distribution_weight=nan", "distribution_weight must be at least 0, not nan."),
         ("--flip=maybe", "it must be true or false, not 'maybe'."),
-        ("--flagfile=/no/such/file", "/no/such/file"),
+        ("--flagfile=/no/such/file", "The flagfile /no/such/file does not exist."),
+        ("--flagfile=randbits", "Unknown flagfile 'randbits'. Did you mean 'randbit'?"),
+        ("--plugins=no_such_module", "The plug-in 'no_such_module' cannot be imported"),
         ("--heads=knnn", "Did you mean 'knn'?"),
         ("train", "Unexpected argument 'train': every setting is a --flag=value."),
     ],
@@ -85,14 +109,14 @@ def test_only_check_args(capfd: pytest.CaptureFixture[str]) -> None:
 def test_help_lists_every_setting_and_every_loss(capfd: pytest.CaptureFixture[str]) -> None:
     assert train.main(["train", "--help"]) == 0
     text = capfd.readouterr().out
-    for name in (*all_fields(), *LOSSES):
+    for name in (*all_settings(), *LOSSES):
         assert name in text
     assert max(len(line) for line in text.splitlines()) <= 100
     assert "Example:" in text
 
 
 def test_every_flagfile_parses_and_is_listed() -> None:
-    folder = Path(__file__).parent.parent / "flags"
+    folder = Path(__file__).parents[2] / "flags"
     files = sorted(folder.glob("*.flags"))
     assert len(files) >= 7
     table = (folder / "README.md").read_text()

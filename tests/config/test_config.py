@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from typing import Any
 
 import pytest
 
-from ssl_keras.config import Config, all_fields
+from ssl_keras.cli import flags
+from ssl_keras.config import Config, all_settings
 from ssl_keras.errors import UserError
+from ssl_keras.options import Setting, settings
 
 
 def test_defaults_are_valid_and_complete() -> None:
@@ -42,25 +45,16 @@ def test_options_reach_their_entries() -> None:
         ({"heads": "linear,knnn"}, "Unknown head 'knnn'. Did you mean 'knn'?"),
         ({"heads": "linear", "knn_k": 3}, "knn_k belongs to the head 'knn'"),
         ({"batch_size": 1}, "batch_size must be at least 2, not 1."),
-        ({"projection_layers": 0, "projection_dim": 8}, "projection_dim has no effect"),
-        (
-            {"projection_layers": 1, "projection_hidden_dim": 8},
-            "projection_hidden_dim has no effect",
-        ),
         ({"epochs": 3, "warmup_epochs": 3}, "warmup_epochs is 3, but there are only 3 epochs"),
         ({"mixed_precision": "float16", "jit": "on"}, "loss scaling that float16 needs; choose"),
         ({"quiet": True, "log_json": True}, "quiet and log_json say what is to be printed"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"views": "augment,mixpu"}, "Unknown kind of views 'mixpu'. Did you mean 'mixup'?"),
-        ({"mixup_alpha": 0.5}, "mixup_alpha has no effect without 'mixup' among the views"),
-        ({"views": "mixup", "flip": True}, "flip has no effect without 'augment' among the views"),
-        ({"views": "augment", "dropout_rate": 0.1}, "dropout_rate has no effect without 'dropout'"),
         ({"batch_size": float("inf")}, "batch_size must be a whole number, not inf."),
         (
-            {"projection_layers": 0, "projection_batch_norm": "all"},
-            "projection_batch_norm has no effect",
+            {"dataset": "multi_digit", "source": "mnist_5k"},
+            "The data set 'multi_digit' has no source",
         ),
-        ({"dataset": "multi_digit", "source": "mnist_5k"}, "leave --source out"),
     ],
 )
 def test_mistakes_are_refused(values: dict[str, Any], message: str) -> None:
@@ -89,43 +83,184 @@ def test_digest_follows_what_determines_the_run() -> None:
 
 def test_flagfile_text_replays_the_configuration() -> None:
     config = Config.make(loss="nt_xent", temperature=0.07, flip=False, num_bits=1)
-    from ssl_keras.cli import flags
-
-    values = flags.define()
-    arguments = ["program", *config.flagfile_text().splitlines()]
-    assert flags.parse(arguments, values) == config
+    assert replayed(config.flagfile_text()) == config
 
 
-def test_views_come_from_the_preset_and_what_is_given() -> None:
-    assert Config.make().views.resolve("digits", (28, 28), 1) == {
-        "crop_area_min": 0.5,
-        "flip": False,
-        "color_strength": 0.0,
-        "grayscale": 0.0,
-        "blur": 0.0,
+# Settings, a value of another one with which the last of them has no effect, and what it needs.
+UNMET: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    *(
+        ({name: value}, {"views": "dropout"}, "views=augment")
+        for name, value in {
+            "augmentation": "none",
+            "crop_area_min": 1.0,
+            "flip": False,
+            "extra_channels_move": True,
+            "color_strength": 0.0,
+            "grayscale": 0.0,
+            "blur": 0.0,
+            "noise_deviation": 0.0,
+            "corruption_rate": 0.0,
+        }.items()
+    ),
+    # Values that equal the default are refused too: what counts is that they were set.
+    ({"mixup_kind": "linear"}, {"views": "augment"}, "views=mixup"),
+    ({"mixup_alpha": 0.9}, {"views": "augment"}, "views=mixup"),
+    ({"mixup_extra_channels": False}, {"views": "augment"}, "views=mixup"),
+    ({"dropout_rate": 0.1}, {"views": "augment,mixup"}, "views=dropout"),
+    ({"devices": 2}, {"strategy": "none"}, "strategy=mirrored"),
+    ({"measure_every": 3}, {"measure_images": 0}, "measure_images of at least 1"),
+    ({"projection_dim": 64}, {"projection_layers": 0}, "projection_layers of at least 1"),
+    (
+        {"projection_batch_norm": "hidden"},
+        {"projection_layers": 0},
+        "projection_layers of at least 1",
+    ),
+    (
+        {"projection_hidden_dim": 256},
+        {"projection_layers": 1},
+        "projection_layers of at least 2",
+    ),
+    *(
+        (
+            {"dataset": "overlay", name: value},
+            {"overlay_content": "background"},
+            "overlay_content=both or digits",
+        )
+        for name, value in {
+            "num_unique_digits": 3,
+            "overlay_copies": 9,
+            "digit_size": 4,
+        }.items()
+    ),
+    (
+        {"dataset": "overlay", "blend": "max"},
+        {"overlay_content": "digits"},
+        "overlay_content=both",
+    ),
+    ({"dataset": "overlay", "blend_alpha": 0.5}, {"blend": "max"}, "blend=alpha"),
+    *(
+        ({"dataset": "multi_digit", name: value}, {"digit_sizes": "20,30"}, "no digit_sizes")
+        for name, value in {"num_digits": 2, "placement": "grid", "digit_repeats": True}.items()
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "condition", "needed"), UNMET, ids=str)
+def test_a_setting_without_its_condition_is_refused(
+    values: dict[str, Any], condition: dict[str, Any], needed: str
+) -> None:
+    name = next(reversed(values))
+    ((other, value),) = condition.items()
+    with pytest.raises(UserError) as caught:
+        Config.make(**values, **condition)
+    assert str(caught.value) == (
+        f"{name} has no effect with {other}={value}: it needs {needed}; leave one of the two out."
+    )
+    # Left out, it is not in force either.
+    left_out = {key: value for key, value in values.items() if key != name}
+    assert name not in Config.make(**left_out, **condition).flat()
+
+
+def test_every_condition_is_tested() -> None:
+    refusing = {
+        name
+        for name, (_, setting) in all_settings().items()
+        if setting.needs and not any(needs.set_aside for needs in setting.needs)
     }
-    mixed = Config.make(augmentation="small_rgb", crop_area_min=0.3, flip=False).views
-    resolved = mixed.resolve("digits", (32, 32), 3)
-    assert resolved["crop_area_min"] == 0.3
-    assert resolved["flip"] is False
-    assert resolved["color_strength"] == 0.5
+    assert refusing == {next(reversed(values)) for values, _, _ in UNMET}
 
 
-def test_what_images_cannot_undergo_is_left_out_of_presets_and_refused_on_request() -> None:
-    preset = Config.make(augmentation="large_rgb").views
-    gray = preset.resolve("digits", (16, 16), 1)
-    assert (gray["color_strength"], gray["grayscale"], gray["blur"]) == (0.0, 0.0, 0.0)
-    assert preset.resolve("digits", (96, 96), 3)["blur"] == 0.5
-    with pytest.raises(UserError, match="grayscale needs images with 3 channels; these have 1"):
-        Config.make(grayscale=0.2).views.resolve("digits", (28, 28), 1)
-    with pytest.raises(UserError, match="blur has a kernel of a tenth of the image height"):
-        Config.make(blur=0.5).views.resolve("digits", (19, 28), 3)
-    assert Config.make(blur=0.0).views.resolve("digits", (19, 28), 3)["blur"] == 0.0
+def test_a_contrastive_command_can_become_a_supervised_one() -> None:
+    contrastive = {
+        "loss": "nt_xent",
+        "temperature": 0.2,
+        "projection_layers": 0,
+        "projection_dim": 8,  # without layers, which is not asked any more
+    }
+    config = Config.make(method="supervised", num_bits=3, **contrastive)
+    assert config.notices == (
+        "method=supervised has no contrastive loss and no projection head: loss, temperature, "
+        "projection_layers, projection_dim set aside",
+    )
+    assert config.loss is None
+    assert not set(contrastive) & set(config.flat())
+    plain = Config.make(method="supervised", num_bits=3)
+    assert plain.notices == ()
+    assert (config.digest(), config.run_name()) == (plain.digest(), plain.run_name())
+
+
+def test_epochs_beside_steps_are_set_aside() -> None:
+    config = Config.make(epochs=3, steps=9)
+    assert config.notices == ("steps=9 decides: epochs set aside",)
+    assert "epochs" not in config.flat()
+    assert config.digest() == Config.make(steps=9).digest()
+    assert Config.make(epochs=3).notices == ()
+
+
+def test_none_is_absent() -> None:
+    assert Config.make(loss=None, temperature=None, steps=None, flip=None) == Config.make()
+    with pytest.raises(UserError, match="Unknown setting 'los'"):
+        Config.make(los=None)
+
+
+def replayed(text: str) -> Config:
+    return flags.parse(["program", *text.splitlines()], flags.define())
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"loss": "nt_xent", "temperature": "linear:1:0.1", "views": "mixup,dropout", "steps": 9},
+        {"dataset": "overlay", "encoder": "resnet18", "optimizer": "lars", "flip": True},
+        {"dataset": "multi_digit", "method": "supervised", "supervised_target": "presence"},
+        {"dataset": "table", "source": "wine", "method": "two_towers", "ema_decay": 0.9},
+        {"method": "autoencoder", "heads": "", "strategy": "mirrored", "devices": 2},
+    ],
+    ids=str,
+)
+def test_no_default_is_left_to_the_next_version(
+    values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every default is another one when the flagfile is read again."""
+    config = Config.make(**values)
+    before = config.replayable()
+    text = config.flagfile_text()
+    parts = [type(part) for part in config._parts]
+    changed = 0
+    for part in parts:
+        defaults = []
+        for name, setting in settings(part).items():
+            default = other_value(setting)
+            changed += default != setting.default and name in before
+            defaults.append(setting.default if name == "overwrite" else default)
+        monkeypatch.setattr(part.__init__, "__defaults__", tuple(defaults))
+    assert changed >= 15
+    again = replayed(text)
+    assert again.replayable() == before
+    assert (again.digest(), again.run_name()) == (config.digest(), config.run_name())
+
+
+def other_value(setting: Setting) -> Any:
+    """A valid value that is not the default."""
+    default = setting.default
+    if default is None:
+        return None
+    if setting.kind is str:
+        others = [choice for choice in setting.choices or () if choice != default]
+        return others[0] if others else default
+    candidates = (
+        [not default] if setting.kind is bool else [default + 1, default / 2, default - 1, 0.6]
+    )
+    for value in candidates:
+        with contextlib.suppress(UserError):
+            return setting.validated(value)
+    raise AssertionError(f"no other value of {setting.name}")
 
 
 def test_every_setting_is_documented() -> None:
-    for name, (_, field) in all_fields().items():
-        assert field.metadata["help"], name
+    for name, (_, setting) in all_settings().items():
+        assert setting.help, name
 
 
 def test_configuration_and_help_need_no_tensorflow() -> None:
