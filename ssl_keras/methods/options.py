@@ -60,6 +60,13 @@ class Method(Options):
     # Whether it learns from labels.
     uses_labels: ClassVar[bool] = False
 
+    def check(self, data: DataSet) -> None:
+        """Refuse data that do not fit, before anything is trained.
+
+        Raises:
+            UserError: they do not fit.
+        """
+
     def build(self, parts: Parts) -> Any:
         """The model: a `learner.Learner`, or another `keras.Model` with its interface.
 
@@ -145,11 +152,14 @@ class Supervised(Method):
         None, help="target that supervised learns (class if there is one, or the first)"
     )
 
+    def check(self, data: DataSet) -> None:
+        target_name(self.supervised_target, data, "method=supervised")
+
     def build(self, parts: Parts) -> Any:
         from ssl_keras.methods import supervised
 
         data = parts.data
-        name = target_name(self.supervised_target, data, "method=supervised", "supervised_target")
+        name = target_name(self.supervised_target, data, "method=supervised")
         learned = {name: data.targets[name]}
         classifier = build_linear_probe(parts.dim, {name: data.targets[name].size})
         return supervised.Supervised(
@@ -197,13 +207,13 @@ class Autoencoder(Method):
         )
 
 
-def target_name(name: str | None, data: DataSet, learner: str, setting: str) -> str:
+def target_name(name: str | None, data: DataSet, learner: str) -> str:
     """The name of the target that a classifier learns: that which is set, "class", or the first.
 
     Args:
         name: what the user has set, or None.
         data: the data set.
-        learner, setting: what needs labels and what sets the name, for messages.
+        learner: what needs labels, for messages.
 
     Raises:
         UserError: there are no labels, or none of this name.
@@ -216,6 +226,6 @@ def target_name(name: str | None, data: DataSet, learner: str, setting: str) -> 
         guess = nearest(name, list(data.targets))
         hint = f"; did you mean {guess}?" if guess else "."
         raise UserError(
-            f"{setting} is {name!r}, but {data.name} has {', '.join(data.targets)}{hint}"
+            f"{learner} is to learn {name!r}, but {data.name} has {', '.join(data.targets)}{hint}"
         )
     return name

@@ -81,7 +81,7 @@ def finetune_run(workdir: Path | str, options: FinetuningConfig) -> dict[str, An
     if options.finetune_from not in layers:
         raise unknown_name("layer", options.finetune_from, layers)
     data = setup.data
-    name = target_name(options.target, data, "fine-tuning", "target")
+    name = target_name(options.target, data, "fine-tuning")
     options = dataclasses.replace(options, target=name)
     target, labels = data.targets[name], data.probing.labels_of(name)
     seeds = [options.seed + repeat for repeat in range(options.repeats)]

@@ -14,9 +14,7 @@ from ssl_keras.config import Config, baselines
 from ssl_keras.datasets import DataSet
 from ssl_keras.errors import UserError
 from ssl_keras.evaluators import Evaluator
-from ssl_keras.evaluators.baselines import SupervisedBaseline
 from ssl_keras.methods import Parts
-from ssl_keras.methods.options import target_name
 from ssl_keras.run import devices
 from ssl_keras.run.devices import Engine
 from ssl_keras.views.augmenter import Augmenter
@@ -108,6 +106,7 @@ def build(
     _check_batch(config, engine)
     if config.loss is not None:
         config.loss.check(batch, data.targets)
+    config.method.check(data)
     check_evaluators(config.evaluators, config, data)
     augmenter, operations = build_views(config, data)
     steps_per_epoch = data.train.num_examples // batch
@@ -232,10 +231,8 @@ def check_evaluators(evaluators: Mapping[str, Evaluator], config: Config, data: 
                 f"{config.network.encoder} does not say where its locations lie: leave it out of "
                 "--heads."
             )
-        if isinstance(evaluator, SupervisedBaseline):
-            target_name(evaluator.baseline_target, data, f"the head {name!r}", "baseline_target")
     for name in baselines(evaluators):
-        config.baseline(name)
+        config.baseline(name).method.check(data)
 
 
 def load_data(config: Config) -> DataSet:
