@@ -1,4 +1,4 @@
-"""Baselines: another method on the same encoder, measured by all the other evaluators."""
+"""Baselines: another method with the same encoder, measured by all the other evaluators."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ssl_keras.options import option
 
 @dataclass(frozen=True)
 class Baseline(Evaluator):
-    """Base of the baselines: `run.evaluate` trains the method and applies the others."""
+    """Base of the baselines: the run trains the method and applies the other evaluators to it."""
 
     method: ClassVar[str]
 
     needs_labels = False
 
     def settings(self) -> dict[str, Any]:
-        """Settings of the baseline's run that are not those of the run beside it."""
+        """Settings in which the baseline differs from the run."""
         return {"method": self.method}
 
     def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
@@ -30,12 +30,10 @@ class Baseline(Evaluator):
 class SupervisedBaseline(Baseline):
     """The same encoder, initial weights, data, views and budget, trained with labels.
 
-    All other evaluators measure it as well; their values stand under "supervised/".
+    All other evaluators measure it as well; their names begin with "supervised/".
     """
 
-    baseline_target: str | None = option(
-        None, help="target that the supervised encoder that is trained as a head learns (class)"
-    )
+    baseline_target: str | None = option(None, help="target of the supervised baseline (class)")
 
     method = "supervised"
 
@@ -47,14 +45,14 @@ class SupervisedBaseline(Baseline):
 class AutoencoderBaseline(Baseline):
     """The same encoder, initial weights, data, views and budget, trained to reconstruct its input.
 
-    All other evaluators measure it as well; their values stand under "autoencoder/", with the
-    errors of the reconstruction of image and extra channels.
+    All other evaluators measure it as well; their names begin with "autoencoder/", as do the errors
+    of the reconstruction of image and extra channels.
     """
 
     baseline_extra_channels_weight: float | None = option(
         None,
         minimum=0,
-        help="extra_channels_weight of the autoencoder that is trained as a head (alike)",
+        help="extra_channels_weight of the autoencoder baseline (every channel alike)",
     )
 
     method = "autoencoder"

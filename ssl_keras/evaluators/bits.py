@@ -1,4 +1,4 @@
-"""How many of the random bits a representation really holds."""
+"""How many of the random bits can be decoded from features."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ from ssl_keras.options import option
 
 @dataclass(frozen=True)
 class Bits(Evaluator):
-    """Every random bit on its own, and the information that features give about all of them.
+    """Accuracy of each random bit, and the information of the features about all of them.
 
-    From the regressions of the head `linear` on test images:
+    From the regressions of the evaluator `linear` on test images:
 
         bit_0, bit_1, ...   accuracy of each bit, the least significant first
-        recovered           how many bits are right on at least `bits_recovered_at` of the images
+        recovered           number of bits with an accuracy of at least `bits_recovered_at`
         information         sum over bits of max(0, H(bit) - cross-entropy), in bits
 
-    with H the entropy of the bit among the training labels, known without looking; `entropy` is its
-    sum over bits. The cross-entropy of any predictor is at least H(bit | features), so the
-    information is at most the sum of the mutual informations of the features with each bit; for
-    independent bits that is at most their mutual information with the integer. It is a bound in
-    expectation: on finitely many test images a useless predictor can be lucky. Data without bits
-    gives nothing.
+    with H the entropy of the bit in the training labels; `entropy` is its sum over bits. The
+    cross-entropy of any predictor is at least H(bit | features), so the information is at most the
+    sum of the mutual informations of the features with each bit; for independent bits that is at
+    most their mutual information with the integer. The bound holds in expectation: on finitely many
+    test images chance can exceed it. Data without bits has no values.
     """
 
     bits_recovered_at: float = option(

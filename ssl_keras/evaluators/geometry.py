@@ -1,4 +1,4 @@
-"""How representations lie in space: the measures of `metrics`, on frozen features."""
+"""Geometry of representations: the measures of `metrics`, on frozen features."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ssl_keras.datasets.base import Target
 from ssl_keras.evaluators.base import Evaluator, FrozenFeatures
 from ssl_keras.options import option
 
-# The default temperature of those measures that have one: that of `losses.NTXent`.
+# Default temperature of the measures: that of `losses.NTXent`.
 TEMPERATURE = 0.2
 
 
@@ -26,15 +26,15 @@ def describe(
     temperature: Any = TEMPERATURE,
     seed: Any = 0,
 ) -> dict[str, Any]:
-    """All measures of one representation of some images and their views. A TensorFlow function.
+    """All measures of the representation of some images and their views, in TensorFlow.
 
     Args:
         images: (images, dim), the representation of un-augmented images.
-        views_1, views_2: (images, dim), those of two views of them.
+        views_1, views_2: (images, dim), the representations of two views of them.
         labels: target name -> labels.
         targets: target name -> `Target`.
         temperature: of entropy, penalties and mutual information.
-        seed: chooses the directions and samples of the distances to the priors.
+        seed: of the directions and samples of the distances to the priors.
 
     Returns:
         name -> float32 scalar. Tolerances are NaN where no two images have the same label.
@@ -67,11 +67,11 @@ def describe(
 
 @dataclass(frozen=True)
 class Geometry(Evaluator):
-    """Alignment, uniformity, tolerance, effective rank and the like, of test images.
+    """Alignment, uniformity, tolerance, effective rank and other measures of test images.
 
-    Uniformity (t = 2), tolerance, rank, norm and distances to the priors are those of un-augmented
-    test images; alignment (alpha = 2), entropy, penalties and mutual information those of two
-    views of them, in inference mode. The measures are defined in `metrics`.
+    Uniformity (t = 2), tolerance, rank, norm and distances to the priors are of un-augmented test
+    images; alignment (alpha = 2), entropy, penalties and mutual information are of two views of
+    them, in inference mode. The measures are defined in `metrics`.
     """
 
     geometry_images: int = option(1000, minimum=2, help="test images of the geometry head")

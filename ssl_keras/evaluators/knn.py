@@ -20,9 +20,9 @@ class KNN(Evaluator):
     """k nearest training images by cosine similarity, votes weighted by exp(cosine / temperature).
 
     Wu et al. 2018, "Unsupervised Target Learning via Non-Parametric Instance Discrimination",
-    section 3.4 (k = 200, temperature 0.07 for ImageNet). Every bit has a vote of its own. Equal
-    votes go to the lower label. Computed in blocks of test images, so memory grows with the number
-    of training images only.
+    section 3.4 (k = 200, temperature 0.07 for ImageNet). Each bit is voted on separately. On a tie
+    the lower label wins. Computed in blocks of test images, so memory grows with the number of
+    training images only.
     """
 
     knn_k: int = option(20, minimum=1, help="neighbours of the knn head")
@@ -49,32 +49,31 @@ class KNN(Evaluator):
             else:
                 signs = 2.0 * labels[neighbours] - 1.0
                 scores = (weights[:, :, None] * signs).sum(axis=1)
-            found = measured(target, frozen.test_labels[name], scores, seed)
-            for key, value in found.items():
+            for key, value in measured(target, frozen.test_labels[name], scores, seed).items():
                 yield f"{name}/{key}", value
 
 
-def check_neighbours(option: str, wanted: int, num_train: int) -> None:
+def check_neighbours(option: str, number: int, num_train: int) -> None:
     """Refuse more neighbours than there are training images.
 
     Raises:
-        UserError: the value `wanted` of `option` is too large.
+        UserError: `number`, the value of `option`, is too large.
     """
-    if wanted > num_train:
+    if number > num_train:
         raise UserError(
-            f"{option} is {wanted}, but there are {num_train} training images: choose a smaller "
+            f"{option} is {number}, but there are {num_train} training images: choose a smaller "
             f"--{option}."
         )
 
 
 def nearest(train: np.ndarray, test: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The training rows that are most similar to each test row by cosine.
+    """The training rows with the largest cosine to each test row, in blocks of test rows.
 
-    Nearest first; equal similarities in the order of the training rows. In blocks of test rows.
+    Nearest first; equal similarities in the order of the training rows.
 
     Args:
         train, test: (rows, dim).
-        count: how many, at most the training rows.
+        count: number of neighbours, at most that of the training rows.
 
     Returns:
         (indices, cosines): (test rows, count), int64 and float64.
@@ -85,7 +84,7 @@ def nearest(train: np.ndarray, test: np.ndarray, count: int) -> tuple[np.ndarray
     cosines = np.empty((len(queries), count), np.float64)
     for first in range(0, len(queries), block):
         similarities = tf.matmul(queries[first : first + block], keys, transpose_b=True)
-        top = tf.math.top_k(similarities, count)  # of equal ones the first row
+        top = tf.math.top_k(similarities, count)  # on a tie the first row
         indices[first : first + block] = top.indices.numpy()
         cosines[first : first + block] = top.values.numpy()
     return indices, cosines

@@ -10,10 +10,10 @@ import numpy as np
 from ssl_keras.evaluators.base import Evaluator, FrozenFeatures, measured
 from ssl_keras.options import option
 
-# Weights of the penalty that are tried, strongest first: each fit starts from the one before.
+# Candidate weights of the penalty, strongest first: each fit starts from the one before.
 L2_GRID = tuple(10.0**exponent for exponent in range(0, -6, -1))
 _VALIDATION_SHARE = 0.2
-# Most training examples that the search for l2 uses.
+# Most training examples in the search for l2.
 SEARCH_EXAMPLES = 10_000
 
 
@@ -25,11 +25,10 @@ class Linear(Evaluator):
         minimise  mean cross-entropy + l2 / 2 * ||weights||^2     (biases are not penalised)
 
     on features standardised by the mean and deviation of the training split, by L-BFGS until it
-    converges. l2 is the one of `L2_GRID` with the lowest cross-entropy on a seeded fifth of the
-    *training* split (per declared target; of a large split, 10,000 examples drawn by the seed
-    serve for this choice); then the whole training split is fitted. The test split is used once,
-    for the accuracy. Where a data set has images of its own to fit evaluators on, they are the
-    training split here.
+    converges. l2 is the value of `L2_GRID` with the lowest cross-entropy on a random fifth of the
+    *training* split, for each target (of a large split, of 10,000 random examples); then the whole
+    training split is fitted. The test split is used once, for the accuracy. If a data set has
+    further images to fit evaluators on, they are the training split here.
     """
 
     linear_max_iterations: int = option(
@@ -38,11 +37,11 @@ class Linear(Evaluator):
 
     def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
         for name, target in frozen.targets.items():
-            found = probe(frozen, name, seed, self.linear_max_iterations)
-            accuracies = measured(target, frozen.test_labels[name], found.logits, seed)
+            regression = probe(frozen, name, seed, self.linear_max_iterations)
+            accuracies = measured(target, frozen.test_labels[name], regression.logits, seed)
             for key, value in accuracies.items():
                 yield f"{name}/{key}", value
-            yield f"{name}/l2", found.l2
+            yield f"{name}/l2", regression.l2
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Probe:
 
     Attributes:
         logits: (test examples, size).
-        l2: the weight of the penalty that was chosen.
+        l2: the selected weight of the penalty.
     """
 
     logits: np.ndarray
@@ -59,9 +58,9 @@ class Probe:
 
 
 def probe(frozen: FrozenFeatures, name: str, seed: int, max_iterations: int = 1000) -> Probe:
-    """The regression of the target `name`, its l2 chosen on a part of the training split.
+    """The regression of the target `name`, with its l2 selected on a part of the training split.
 
-    Kept in the cache of `frozen`: evaluators that need the same regression fit it once.
+    Stored in the cache of `frozen`, so that evaluators share it.
     """
     key = f"linear/{name}/{seed}/{max_iterations}"
     if key in frozen.cache:
@@ -75,9 +74,9 @@ def probe(frozen: FrozenFeatures, name: str, seed: int, max_iterations: int = 10
     validation, fitting = np.sort(order[:held_out]), np.sort(order[held_out:])
     one_hot_labels = one_hot(frozen.train_labels[name], target.kind, target.size)
     scores: list[float] = []
-    tried: list[np.ndarray] = []
+    candidates: list[np.ndarray] = []
     for l2 in L2_GRID:
-        start = tried[-1] if tried else None
+        start = candidates[-1] if candidates else None
         weights = fit(
             train[fitting],
             one_hot_labels[fitting],
@@ -86,22 +85,22 @@ def probe(frozen: FrozenFeatures, name: str, seed: int, max_iterations: int = 10
             start=start,
             max_iterations=max_iterations,
         )
-        tried.append(weights)
+        candidates.append(weights)
         logits = predict(weights, train[validation])
         scores.append(cross_entropy(logits, one_hot_labels[validation], target.kind)[0])
-        # Weaker penalties only overfit more once the score has risen twice in a row.
+        # Once the score has risen twice in a row, weaker penalties only overfit more.
         if len(scores) > 2 and scores[-1] > scores[-2] > scores[-3]:
             break
-    chosen = int(np.argmin(scores))
+    best = int(np.argmin(scores))
     weights = fit(
         train,
         one_hot_labels,
         target.kind,
-        L2_GRID[chosen],
-        start=tried[chosen],
+        L2_GRID[best],
+        start=candidates[best],
         max_iterations=max_iterations,
     )
-    frozen.cache[key] = Probe(predict(weights, test), L2_GRID[chosen])
+    frozen.cache[key] = Probe(predict(weights, test), L2_GRID[best])
     return frozen.cache[key]
 
 
@@ -109,29 +108,29 @@ def standardize(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.nda
     """Both splits minus the training mean, over the training deviation (1 where it is 0)."""
     train, test = np.asarray(train, np.float64), np.asarray(test, np.float64)
     mean, deviation = train.mean(axis=0), train.std(axis=0)
-    # A dead unit has a deviation of float32 rounding errors, relative to its own mean; dividing by
-    # it would invent a feature.
+    # The deviation of a dead unit is a rounding error relative to its mean; dividing by it would
+    # turn noise into a feature.
     deviation = np.where(deviation > 1e-6 * np.abs(mean), deviation, 1.0)
     return (train - mean) / deviation, (test - mean) / deviation
 
 
 def one_hot(labels: np.ndarray, kind: str, size: int) -> np.ndarray:
-    """Labels as float64 one_hot_labels (examples, size)."""
+    """Labels as float64 (examples, size): one-hot classes, or vectors as they are."""
     return np.eye(size)[labels] if kind == "class" else labels.astype(np.float64)
 
 
 def predict(weights: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """Logits (examples, size) of `weights` (dim + 1, size), whose last row are the biases."""
+    """Logits (examples, size) of `weights` (dim + 1, size), whose last row holds the biases."""
     return features @ weights[:-1] + weights[-1]
 
 
 def cross_entropy(
     logits: np.ndarray, one_hot_labels: np.ndarray, kind: str
 ) -> tuple[float, np.ndarray]:
-    """The mean cross-entropy and its gradient for the logits.
+    """The mean cross-entropy and its gradient with respect to the logits.
 
-    For bits the mean runs over examples and the sum over bits, so the regressions of the bits do
-    not influence each other.
+    For bits it is the mean over examples of the sum over bits, so the regressions of the bits are
+    independent.
     """
     if kind == "class":
         shifted = logits - logits.max(axis=1, keepdims=True)
@@ -148,7 +147,7 @@ def cross_entropy(
 def objective(
     weights: np.ndarray, features: np.ndarray, one_hot_labels: np.ndarray, kind: str, l2: float
 ) -> tuple[float, np.ndarray]:
-    """What `fit` minimises, and its gradient; `weights` (dim + 1, size)."""
+    """The objective of `fit` at `weights` (dim + 1, size), and its gradient."""
     loss, gradient = cross_entropy(predict(weights, features), one_hot_labels, kind)
     penalty = np.vstack([weights[:-1], np.zeros((1, weights.shape[1]))])
     gradient = np.vstack([features.T @ gradient, gradient.sum(axis=0, keepdims=True)])
@@ -164,7 +163,7 @@ def fit(
     start: np.ndarray | None = None,
     max_iterations: int = 1000,
 ) -> np.ndarray:
-    """The weights (dim + 1, size) of the penalised regression; the last row are the biases.
+    """The weights (dim + 1, size) of the penalised regression; the last row holds the biases.
 
     Args:
         features: float64 (examples, dim), standardised.
@@ -185,8 +184,8 @@ def fit(
 
     initial = np.zeros(shape) if start is None else start
     options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "gtol": 1e-5, "ftol": 1e-10}
-    # The small products in between make the thread pools of NumPy and SciPy wait for each other:
-    # one thread is several times faster, on all sizes that were tried.
+    # With small products the thread pools of NumPy and SciPy wait for each other: one thread is
+    # several times faster at all measured sizes.
     with threadpool_limits(1, user_api="blas"):
         result = minimize(flat, initial.ravel(), jac=True, method="L-BFGS-B", options=options)
     return result.x.reshape(shape)

@@ -1,4 +1,4 @@
-"""Linear evaluation by stochastic gradient descent, as papers report it."""
+"""Linear evaluation by stochastic gradient descent, the protocol of most papers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ssl_keras.options import option
 
 @dataclass(frozen=True)
 class LinearSGD(Evaluator):
-    """A linear classifier by SGD on features as they are: the protocol of the papers.
+    """A linear classifier by SGD on raw features: the protocol of the papers.
 
     Nesterov momentum 0.9, learning rate `linear_sgd_learning_rate` * batch / 256 with cosine decay,
-    90 epochs, no penalty, no validation split, weights from 0 (rule, epochs and momentum as in Chen
-    et al. 2020; the decay is ours). Nothing adapts to the scale of the features, and nothing
-    guarantees convergence: it is here to be compared with papers; `linear` is the measurement.
-    Every entry of a vector is a logistic regression of its own.
+    90 epochs, no penalty, no validation split, initial weights 0 (rule, epochs and momentum as in
+    Chen et al. 2020; the decay is ours). It does not adapt to the scale of the features and need
+    not converge: use it to compare with papers, and `linear` as the measurement. Each entry of a
+    vector has a logistic regression.
 
     With `linear_sgd_optimizer` = lars: momentum 0.9 without Nesterov's correction, and steps of the
     weights (not of the biases) scaled by the trust ratio of `optimizers.Lars`. With
@@ -38,7 +38,7 @@ class LinearSGD(Evaluator):
         0,
         minimum=0,
         maximum=100,
-        help="augmented views of each training image that linear_sgd learns from; 0: the image",
+        help="augmented views of each training image that linear_sgd is trained on; 0: the image",
     )
 
     linear_sgd_learning_rate: float = option(
@@ -59,20 +59,20 @@ class LinearSGD(Evaluator):
                 copies = list(frozen.train_views[: self.linear_sgd_views])
             weights = self.fit(copies, one_hot_labels, target.kind, seed)
             logits = predict(weights, np.asarray(frozen.test, np.float64))
-            found = measured(target, frozen.test_labels[name], logits, seed)
-            for key, value in found.items():
+            for key, value in measured(target, frozen.test_labels[name], logits, seed).items():
                 yield f"{name}/{key}", value
 
     def fit(
         self, copies: Sequence[np.ndarray], one_hot_labels: np.ndarray, kind: str, seed: int
     ) -> np.ndarray:
-        """The weights (dim + 1, size), the last row the biases.
+        """The weights (dim + 1, size); the last row holds the biases.
 
         Args:
-            copies: features of the same examples (examples, dim), used in turn, one an epoch.
+            copies: features (examples, dim) of views of the same examples, one for each epoch in
+                turn.
             one_hot_labels: float64 (examples, size), see `linear.one_hot`.
             kind: "class", "bits" or "presence".
-            seed: chooses the order of the examples.
+            seed: of the order of the examples.
         """
         count, dim = copies[0].shape
         batch = min(self.linear_sgd_batch_size, count)
@@ -88,9 +88,9 @@ class LinearSGD(Evaluator):
                 epoch, order, position = epoch + 1, generator.permutation(count), 0
             rows = order[position : position + batch]
             position += batch
-            own = np.asarray(copies[epoch % len(copies)][rows], np.float64)
-            _, slope = cross_entropy(predict(weights, own), one_hot_labels[rows], kind)
-            gradient = np.vstack([own.T @ slope, slope.sum(axis=0, keepdims=True)])
+            features = np.asarray(copies[epoch % len(copies)][rows], np.float64)
+            _, slope = cross_entropy(predict(weights, features), one_hot_labels[rows], kind)
+            gradient = np.vstack([features.T @ slope, slope.sum(axis=0, keepdims=True)])
             current = rate * (1 + math.cos(math.pi * step / steps)) / 2
             if self.linear_sgd_optimizer == "lars":
                 kernel = velocity[:-1], weights[:-1], gradient[:-1]

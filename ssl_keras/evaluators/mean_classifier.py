@@ -17,21 +17,20 @@ class MeanClassifier(Evaluator):
 
         prediction = argmax_c f(x) . mu_c
 
-    without a bias and on features as they are, as in Arora et al. 2019, section 3 and 8.
-    `accuracy` is that of the task of all classes; `avg_2_accuracy` the mean over all tasks of two
-    classes; `few_shot_accuracy` and `avg_2_few_shot_accuracy` the same with means of
-    `mean_classifier_shots` training images a class ("mu-5"), the mean over
-    `mean_classifier_repeats` draws of them. Without a bias a class of long feature vectors wins too
-    often; `nearest_mean_accuracy` is that of the nearest mean by Euclidean distance, which is the
-    same classifier with the bias -||mu_c||^2 / 2. Each entry of a vector is a task of two classes
-    of its own.
+    without a bias and on raw features, as in Arora et al. 2019, section 3 and 8. `accuracy` is of
+    the task of all classes; `avg_2_accuracy` is the mean over all tasks of two classes;
+    `few_shot_accuracy` and `avg_2_few_shot_accuracy` are the same with means of
+    `mean_classifier_shots` training images a class ("mu-5"), averaged over
+    `mean_classifier_repeats` draws of them. Without a bias a class of long feature vectors is
+    predicted too often; `nearest_mean_accuracy` is of the nearest mean by Euclidean distance, the
+    same classifier with the bias -||mu_c||^2 / 2. Each entry of a vector is a task of two classes.
     """
 
     mean_classifier_shots: int = option(
         5, minimum=1, help="images of each class for the few-shot mean classifier"
     )
     mean_classifier_repeats: int = option(
-        20, minimum=1, help="draws of those images that are averaged"
+        20, minimum=1, help="draws of the few-shot images of mean_classifier"
     )
 
     def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
@@ -45,14 +44,12 @@ class MeanClassifier(Evaluator):
                     for means in [class_means(frozen.train, labels[:, entry], 2)]
                 ]
                 scores = np.stack(decisions, axis=1)
-                found = measured(target, expected, scores, seed)
-                for key, value in found.items():
+                for key, value in measured(target, expected, scores, seed).items():
                     yield f"{name}/{key}", value
                 continue
             means = class_means(frozen.train, labels, target.size)
             scores = test @ means.T
-            found = measured(target, expected, scores, seed)
-            for key, value in found.items():
+            for key, value in measured(target, expected, scores, seed).items():
                 yield f"{name}/{key}", value
             yield f"{name}/avg_2_accuracy", average_of_pairs(scores, expected)
             nearest = np.argmax(scores - np.sum(means**2, axis=1) / 2, axis=1)
@@ -72,13 +69,9 @@ class MeanClassifier(Evaluator):
         generator = np.random.default_rng(seed)
         for _ in range(self.mean_classifier_repeats):
             order = generator.permutation(len(labels))
-            chosen = np.concatenate(
-                [
-                    order[labels[order] == c][: self.mean_classifier_shots]
-                    for c in range(num_classes)
-                ]
-            )
-            yield class_means(features[chosen], labels[chosen], num_classes)
+            by_class = [order[labels[order] == label] for label in range(num_classes)]
+            rows = np.concatenate([members[: self.mean_classifier_shots] for members in by_class])
+            yield class_means(features[rows], labels[rows], num_classes)
 
 
 def class_means(features: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -90,9 +83,9 @@ def class_means(features: np.ndarray, labels: np.ndarray, num_classes: int) -> n
 
 
 def average_of_pairs(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Mean accuracy over all tasks of two classes, of a classifier with a score for each class.
+    """Mean accuracy over all tasks of two classes, from a score for each class.
 
-    A task's accuracy is the mean of that of its two classes; equal scores count a half.
+    The accuracy of a task is the mean of the accuracies of its two classes; a tie counts one half.
 
     Args:
         scores: (examples, classes).
@@ -101,8 +94,8 @@ def average_of_pairs(scores: np.ndarray, labels: np.ndarray) -> float:
     classes = np.unique(labels)
     right = np.empty((len(classes), scores.shape[1]))
     for row, label in enumerate(classes):
-        own = scores[labels == label]
-        difference = own[:, [label]] - own
+        class_scores = scores[labels == label]
+        difference = class_scores[:, [label]] - class_scores
         right[row] = np.mean((difference > 0) + 0.5 * (difference == 0), axis=0)
-    among = right[:, classes]
-    return float(among[~np.eye(len(classes), dtype=bool)].mean())
+    right = right[:, classes]
+    return float(right[~np.eye(len(classes), dtype=bool)].mean())

@@ -99,12 +99,12 @@ class Loss(Options):
     @property
     def schedules(self) -> dict[str, schedules.Schedule]:
         """The hyperparameters that change over the training: name -> schedule."""
-        found = {
+        parsed = {
             name: schedules.parse(value)
             for name, setting in settings(type(self)).items()
             if setting.scheduled and isinstance(value := getattr(self, name), str)
         }
-        return {name: schedule for name, schedule in found.items() if schedule is not None}
+        return {name: schedule for name, schedule in parsed.items() if schedule is not None}
 
     def at(self, progress: Any) -> Self:
         """This loss with its scheduled hyperparameters at a progress in [0, 1] of the training."""

@@ -7,13 +7,14 @@ import pytest
 
 from ssl_keras.evaluators.base import FrozenFeatures, Inputs
 from ssl_keras.evaluators.decoder import Decoder, Errors, blocks, reconstruction_errors
+from ssl_keras.inputs import Images
 
 GENERATOR = np.random.default_rng(0)
 
 
 def pictures(codes: np.ndarray) -> np.ndarray:
     """8x8 images with the first code as the brightness of the left half, and the second as a
-    constant plane."""
+    constant bit channel."""
     images = np.zeros((len(codes), 8, 8, 2), np.float32)
     images[:, :, :4, 0] = codes[:, 0, None, None]
     images[..., 1] = codes[:, 1, None, None]
@@ -22,13 +23,14 @@ def pictures(codes: np.ndarray) -> np.ndarray:
 
 def sample(features: str) -> FrozenFeatures:
     train, test = (GENERATOR.random((n, 2)) for n in (300, 80))
-    inputs = Inputs(lambda rows: pictures(train)[rows], lambda rows: pictures(test)[rows], 1)
-    given = {
+    modality = Images((8, 8, 1), 1, num_bits=1)
+    inputs = Inputs(lambda rows: pictures(train)[rows], lambda rows: pictures(test)[rows], modality)
+    codes = {
         "all": (train, test),
         "image": (train[:, :1], test[:, :1]),
         "noise": (GENERATOR.random((300, 2)), GENERATOR.random((80, 2))),
     }[features]
-    first, second = (np.asarray(g, np.float32) for g in given)
+    first, second = (np.asarray(split, np.float32) for split in codes)
     return FrozenFeatures(first, second, {}, {}, {}, inputs=inputs)
 
 
@@ -39,12 +41,13 @@ def test_errors_in_closed_form() -> None:
         errors = Errors(mean, image_channels=3)
         for rows in blocks(50, 20):
             errors.add(images[rows], guess[rows])
-        found = errors.values()
-        assert set(found) == {f"{p}_{k}" for p in ("image", "bits") for k in ("error", "explained")}
-        for part, channels in (("image", slice(0, 3)), ("bits", slice(3, 5))):
-            own = np.mean((images - guess)[..., channels] ** 2)
-            np.testing.assert_allclose(found[f"{part}_error"], own)
-            np.testing.assert_allclose(found[f"{part}_explained"], explained, atol=1e-12)
+        values = errors.values()
+        parts = {"image": slice(0, 3), "extra_channels": slice(3, 5)}
+        assert set(values) == {f"{part}_{key}" for part in parts for key in ("error", "explained")}
+        for part, channels in parts.items():
+            expected = np.mean((images - guess)[..., channels] ** 2)
+            np.testing.assert_allclose(values[f"{part}_error"], expected)
+            np.testing.assert_allclose(values[f"{part}_explained"], explained, atol=1e-12)
     alone = Errors(mean[..., :3], image_channels=3)
     alone.add(images[..., :3], images[..., :3] + 0.1)
     assert set(alone.values()) == {"image_error", "image_explained"}
@@ -62,9 +65,9 @@ def test_errors_in_closed_form() -> None:
 def test_what_features_hold_is_reconstructed_and_nothing_else(
     features: str, image: tuple[float, float], bits: tuple[float, float]
 ) -> None:
-    found = dict(Decoder(decoder_steps=150).evaluate(sample(features), seed=0))
-    assert image[0] < found["image_explained"] < image[1]
-    assert bits[0] < found["extra_channels_explained"] < bits[1]
+    values = dict(Decoder(decoder_steps=150).evaluate(sample(features), seed=0))
+    assert image[0] < values["image_explained"] < image[1]
+    assert bits[0] < values["extra_channels_explained"] < bits[1]
 
 
 def test_the_seed_decides_and_the_picture_shows_every_representation() -> None:

@@ -9,15 +9,15 @@ import pytest
 import tensorflow as tf
 
 from ssl_keras import networks
-from ssl_keras.datasets import DataSet, compose_images
+from ssl_keras.datasets import DataSet
 from ssl_keras.evaluators import extraction
 from ssl_keras.evaluators.extraction import extract, layer_names
 from ssl_keras.evaluators.knn import KNN
 from ssl_keras.run.checkpoints import weights_digest
-from ssl_keras.views import build_augmenter
+from ssl_keras.views.augmenter import Augmenter
 
 
-def test_depth_names() -> None:
+def test_layer_names() -> None:
     assert layer_names(0) == ["features"]
     assert layer_names(2) == ["features", "projection_1", "projection_2"]
 
@@ -35,7 +35,7 @@ def test_features_of_every_image_in_order(bit_data: DataSet) -> None:
     test = found["features"].test
     assert test.shape == (1000, 32)
     assert found["features"].train.shape == (4000, 32)
-    images = compose_images(bit_data.test.images, bit_data.test.bits)
+    images = bit_data.modality.inputs(bit_data.test.example)
     np.testing.assert_allclose(test, encoder(images, training=False), atol=1e-4)
     np.testing.assert_allclose(found["projection_1"].test, 2 * test, rtol=1e-6)
     np.testing.assert_array_equal(
@@ -59,31 +59,26 @@ def test_digest_sees_weights_and_statistics() -> None:
 
 def test_views_of_training_images_are_those_of_the_augmenter(bit_data: DataSet) -> None:
     few = dataclasses.replace(bit_data, train=bit_data.train.at_most(30, 0).in_memory())
-    augmenter = build_augmenter(
-        channels=1,
-        crop_area_min=0.5,
-        flip=False,
-        color_strength=0.0,
-        grayscale=0.0,
-        blur=0.0,
-        seed=3,
-    )
+    operations = {**few.modality.defaults, "crop_area_min": 0.5}
+    transform = few.modality.transform(operations, compiled=False)
+    augmenter = Augmenter(few.modality.prepare, transform, seed=3)
 
     def representations(images: tf.Tensor) -> list[tf.Tensor]:
         return [tf.reduce_sum(images, axis=(1, 2))]
 
-    found = extract(representations, few, ["features"], 20, augmenter=augmenter, num_train_views=3)[
-        "features"
-    ].train_views
-    assert found is not None
-    assert found.shape == (3, 30, 4)
+    features = extract(
+        representations, few, ["features"], 20, augmenter=augmenter, num_train_views=3
+    )["features"]
+    views = features.train_views
+    assert views is not None
+    assert views.shape == (3, 30, 4)
     # All in one batch of the extraction, so the draws are those of one batch.
     for first, step in ((0, 0), (2, 1)):
-        views, bits, _ = augmenter.two_views(few.train.images, step, few.train.bits)
-        sums = tf.reduce_sum(compose_images(views, bits), axis=(1, 2)).numpy()
-        np.testing.assert_allclose(found[first], sums[:30], rtol=1e-4)
-    assert np.abs(found[0, :, 0] - found[1, :, 0]).max() > 1
-    np.testing.assert_allclose(found[0, :, 1:], found[2, :, 1:])
+        examples, _ = augmenter.two_views({"example": few.train.example}, step)
+        sums = tf.reduce_sum(few.modality.compose(examples), axis=(1, 2)).numpy()
+        np.testing.assert_allclose(views[first], sums[:30], rtol=1e-4)
+    assert np.abs(views[0, :, 0] - views[1, :, 0]).max() > 1
+    np.testing.assert_allclose(views[0, :, 1:], views[2, :, 1:])
 
 
 def test_large_features_are_kept_in_a_file(
@@ -104,6 +99,6 @@ def test_large_features_are_kept_in_a_file(
 def test_inputs_are_the_composed_images(bit_data: DataSet) -> None:
     inputs = extraction.build_inputs(bit_data, batch_size=3)
     rows = np.array([7, 0, 999, 3])
-    expected = compose_images(bit_data.test.images[rows], bit_data.test.bits[rows])
-    np.testing.assert_array_equal(inputs.test(rows), expected)
-    assert inputs.image_channels == 1
+    chosen = {name: array[rows] for name, array in bit_data.test.example.items()}
+    np.testing.assert_array_equal(inputs.test(rows), bit_data.modality.inputs(chosen))
+    assert inputs.modality.main_channels == 1

@@ -11,7 +11,7 @@ from ssl_keras.datasets.base import Target
 from ssl_keras.evaluators import EVALUATORS, FrozenFeatures
 from ssl_keras.evaluators.base import ViewFeatures
 from ssl_keras.evaluators.extraction import extract
-from ssl_keras.views import build_augmenter
+from ssl_keras.views.augmenter import Augmenter
 
 GENERATOR = np.random.default_rng(0)
 
@@ -61,24 +61,23 @@ def test_tolerance_without_a_pair_is_left_out_and_labels_are_not_needed() -> Non
 
 
 def test_extraction_gives_views_of_evenly_spread_test_images(bit_data: DataSet) -> None:
-    augmenter = build_augmenter(
-        channels=1, crop_area_min=0.5, flip=False, color_strength=0, grayscale=0, blur=0
-    )
+    modality = bit_data.modality
+    transform = modality.transform({**modality.defaults, "crop_area_min": 0.5}, compiled=False)
+    augmenter = Augmenter(modality.prepare, transform)
 
     def pixels(images: tf.Tensor) -> list[tf.Tensor]:
         return [tf.reshape(images, [tf.shape(images)[0], -1])]
 
-    found = extract(pixels, bit_data, ["features"], 64, augmenter, num_views=100)["features"]
-    views = found.views
+    views = extract(pixels, bit_data, ["features"], 64, augmenter, num_views=100)["features"].views
     assert views is not None
     assert views.rows[0] == 0
     assert views.rows[-1] == 999
     assert len(np.unique(views.rows)) == 100
     assert views.first.shape == views.second.shape == (100, 28 * 28 * 4)
     # The first batch are the views of step 0 of those images; bits are never augmented.
-    chosen = bit_data.test.images[views.rows[:64]]
-    expected, _, _ = augmenter.two_views(chosen, 0)
+    chosen = {"image": bit_data.test.example["image"][views.rows[:64]]}
+    expected, _ = augmenter.two_views({"example": chosen}, 0)
     first = views.first.reshape(100, 28, 28, 4)
-    np.testing.assert_allclose(first[:64, :, :, :1], expected[:64], atol=1e-5)
-    np.testing.assert_array_equal(first[:, 3, 3, 1:], bit_data.test.bits[views.rows])
+    np.testing.assert_allclose(first[:64, :, :, :1], expected["image"][:64], atol=1e-5)
+    np.testing.assert_array_equal(first[:, 3, 3, 1:], bit_data.test.example["bits"][views.rows])
     assert extract(pixels, bit_data, ["features"])["features"].views is None

@@ -6,11 +6,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_keras import datasets, evaluate, pictures
+from ssl_keras import evaluate, pictures
 from ssl_keras.config import Config, make_evaluators
 from ssl_keras.datasets import MemorySplit
 from ssl_keras.datasets.base import DataSet, LocalTarget
@@ -18,6 +19,7 @@ from ssl_keras.errors import UserError
 from ssl_keras.evaluators.base import FrozenLocations
 from ssl_keras.evaluators.extraction import extract_local, extract_pixels, patches
 from ssl_keras.evaluators.local_features import LocalFeatures, balanced, by_position, clusters
+from ssl_keras.inputs import Images
 from ssl_keras.networks import Grid
 from ssl_keras.run import evaluate_run, train_and_evaluate
 
@@ -38,9 +40,10 @@ def marked_data(count: int = 24) -> DataSet:
         def locate(rows: np.ndarray) -> dict[str, np.ndarray]:
             return {"region": (maps[rows] > 0).astype(np.int16), "digit": maps[rows]}
 
-        return MemorySplit((60 * maps[..., None]).astype(np.uint8), {}, None, locate)
+        return MemorySplit({"image": (60 * maps[..., None]).astype(np.uint8)}, {}, locate)
 
-    return DataSet("marked", split(0), split(1), {}, (8, 8, 1), 1, local_targets=LOCAL)
+    modality = Images((8, 8, 1), 1)
+    return DataSet("marked", split(0), split(1), {}, modality, local_targets=LOCAL)
 
 
 def one_hot_blocks(images: Any) -> list[Any]:
@@ -96,16 +99,14 @@ def test_labels_are_those_at_the_centres() -> None:
     np.testing.assert_array_equal(found.maps(found.test_labels["digit"]), maps[:, 1:4:2, 2:8:2])
     # The patch of a stride of 2 is the centre, and what is above and left of it.
     patch = found.maps(found.test)[3, 1, 2].reshape(2, 2) * 255
-    np.testing.assert_allclose(patch, data.test.images[3, 2:4, 5:7, 0], atol=1e-4)
+    np.testing.assert_allclose(patch, data.test.example["image"][3, 2:4, 5:7, 0], atol=1e-4)
 
 
 def test_data_without_local_features_gives_clusters_alone() -> None:
     data = dataclasses.replace(
         marked_data(),
         local_targets={},
-        test=MemorySplit(
-            np.random.default_rng(0).integers(0, 9, (5, 8, 8, 1)).astype(np.uint8), {}
-        ),
+        test=MemorySplit({"image": np.zeros((5, 8, 8, 1), np.uint8)}, {}),
     )
     found = extract_local(one_hot_blocks, data, {"block_1": GRID}, 5)
     assert not measured(found["block_1"])
@@ -141,7 +142,7 @@ def test_positions() -> None:
     assert found[0, 0] == 0.5
     assert found[3, 2] == 1.0
     assert np.isfinite(found).sum() == 2
-    assert np.argwhere(np.isfinite(by_position(right, there, least=3))).size == 0
+    assert np.argwhere(np.isfinite(by_position(right, there, minimum=3))).size == 0
 
 
 def test_clusters_are_found_again_and_ordered_by_size() -> None:
@@ -166,11 +167,14 @@ def test_paint_lies_around_the_centres() -> None:
     assert np.all(found[0, :, 4:] == 0.5)
 
 
-def test_heat_maps_are_a_picture() -> None:
-    maps = {"block_1": np.array([[0.5, np.nan]]), "pixels_1": np.array([[0.1, 0.2]])}
+def test_heat_maps_have_the_colours_of_their_values() -> None:
+    maps = {"block_1": np.array([[0.5, np.nan]]), "pixels_1": np.array([[0.0, 0.0]])}
     picture = pictures.heat_maps([maps, {"block_2": np.array([[1.0]])}], "title")
     assert picture.shape[2] == 3
-    assert 0 <= picture.min() < picture.max() <= 1
+    # The ends and the middle of the scale, and white for the empty cell.
+    colors = [matplotlib.colormaps["viridis"](value)[:3] for value in (0.0, 0.5, 1.0)]
+    for color in [*colors, (1.0, 1.0, 1.0)]:
+        assert np.abs(picture - color).max(axis=2).min() < 0.01, color
 
 
 TINY = {
@@ -214,11 +218,18 @@ def test_whole_runs(
     assert "local_features-digit_by_position.png" in drawn
     table = output[output.index("What is at a location, linear probe") :]
     assert "untrained" in table
-    region = {"overlay": "digit", "multi_digit": "small"}[name]
-    for prefix in ("local_features/", "untrained/local_features/"):
-        for block in ("block_1", "block_2", "block_3"):
-            assert 0 <= values[f"{prefix}{block}/region/accuracy"] <= 1
-            assert f"{prefix}{block}/digit/chance" in values
+    region, num_regions = {"overlay": ("digit", 2), "multi_digit": ("small", 3)}[name]
+    for block in (1, 2, 3):
+        # The same locations, whatever their features.
+        controls = (f"local_features/pixels_{block}", f"untrained/local_features/block_{block}")
+        for prefix in (f"local_features/block_{block}", *controls):
+            for target in ("region", "digit"):
+                chance = values[f"local_features/block_{block}/{target}/chance"]
+                assert values[f"{prefix}/{target}/chance"] == chance
+            assert values[f"{prefix}/region/balanced_chance"] == 1 / num_regions
+    if name == "overlay":  # nothing lies outside of a digit of 12 x 12 of the 48 x 48 pixels
+        chance = values["local_features/block_1/region/chance"]
+        np.testing.assert_allclose(chance, 1 - (12 / 48) ** 2, atol=0.02)
     assert f"local_features/block_1/digit/accuracy_at_{region}" in values
     assert "local_features/pixels_3/digit/balanced_accuracy" in values
     assert not any(key.startswith("untrained/local_features/pixels") for key in local)
@@ -251,4 +262,3 @@ def test_other_heads_never_see_locations() -> None:
         {"heads": "linear,knn,geometry,bits,decoder,retrieval"}
     ).items():
         assert head.num_local_images == 0, name
-    assert datasets.DataSet.__dataclass_fields__["local_features"].default_factory is dict

@@ -1,4 +1,4 @@
-"""Retrieval: precision against a loop, chance in closed form, pictures of what was found."""
+"""Retrieval: precision against a loop, chance in closed form, pictures of the neighbours."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ssl_keras.datasets import Target
 from ssl_keras.errors import UserError
 from ssl_keras.evaluators.base import FrozenFeatures, Inputs
 from ssl_keras.evaluators.retrieval import Retrieval
+from ssl_keras.inputs import Images
 
 TARGETS = {
     "class": Target("class", "class", 3, 1 / 3, 1 / 3),
@@ -29,22 +30,22 @@ def sample(inputs: Inputs | None = None) -> FrozenFeatures:
 @pytest.mark.parametrize("k", [1, 7, 40])
 def test_precision_equals_a_loop(k: int) -> None:
     frozen = sample()
-    found = dict(Retrieval(retrieval_k=k).evaluate(frozen, seed=0))
+    values = dict(Retrieval(retrieval_k=k).evaluate(frozen, seed=0))
     shares: dict[str, list[float]] = {"class": [], "bits": []}
     for row, query in enumerate(frozen.test):
         cosines = [query @ t / np.linalg.norm(query) / np.linalg.norm(t) for t in frozen.train]
         for other in np.argsort(cosines)[::-1][:k]:
-            for name, values in shares.items():
+            for name, agreements in shares.items():
                 same = frozen.train_labels[name][other] == frozen.test_labels[name][row]
-                values.append(float(np.mean(same)))
-    for name, values in shares.items():
-        np.testing.assert_allclose(found[f"{name}/precision"], np.mean(values), atol=1e-12)
+                agreements.append(float(np.mean(same)))
+    for name, agreements in shares.items():
+        np.testing.assert_allclose(values[f"{name}/precision"], np.mean(agreements), atol=1e-12)
 
 
 def test_all_neighbours_give_chance() -> None:
-    found = dict(Retrieval(retrieval_k=40).evaluate(sample(), seed=0))
+    values = dict(Retrieval(retrieval_k=40).evaluate(sample(), seed=0))
     for name in TARGETS:
-        np.testing.assert_allclose(found[f"{name}/precision"], found[f"{name}/chance"])
+        np.testing.assert_allclose(values[f"{name}/precision"], values[f"{name}/chance"])
 
 
 def test_the_picture_shows_test_images_above_their_nearest_training_images() -> None:
@@ -52,7 +53,8 @@ def test_the_picture_shows_test_images_above_their_nearest_training_images() -> 
         values = offset + np.arange(40) / 100
         return np.broadcast_to(values[:, None, None, None], (40, 4, 4, 1)).astype(np.float32)
 
-    inputs = Inputs(lambda rows: images(0.0)[rows], lambda rows: images(0.5)[rows], 1)
+    modality = Images((4, 4, 1), 1)
+    inputs = Inputs(lambda rows: images(0.0)[rows], lambda rows: images(0.5)[rows], modality)
     frozen = sample(inputs)
     head = Retrieval(retrieval_images=2)
     ((name, picture),) = head.draw({"features": frozen}, seed=0)
