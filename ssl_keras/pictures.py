@@ -24,39 +24,11 @@ COLORS = np.array(
 )
 
 
-def view_grid(
-    images: np.ndarray, views_1: np.ndarray, views_2: np.ndarray, bits: np.ndarray | None = None
-) -> np.ndarray:
-    """Images, their two views and their bits, if any, one below the other; one image a column.
-
-    Args:
-        images, views_1, views_2: (count, height, width, channels) in [0, 1]; the first three
-            channels are shown as colours, or the first one if there are fewer.
-        bits: (count, num_bits) or None.
-
-    Returns:
-        (rows, columns, 3) in [0, 1]: rows of images, first views, second views, and bit stripes
-        (white is 1), with grey borders.
-    """
-    _, height, width = images.shape[:3]
-    border = 2
-    rows = []
-    for row in (images, views_1, views_2):
-        row = np.clip(row, 0, 1)
-        visible = row[..., :3] if row.shape[3] >= 3 else row[..., :1]
-        rows.append(np.broadcast_to(visible, (*row.shape[:3], 3)))
-    if bits is not None and bits.shape[1]:
-        # Stripes from left to right: least significant bit first.
-        largest = max(float(np.abs(bits).max()), 1e-12)
-        rows.append(_stripes(bits / largest, max(4, height // 8), width))
-    sides = ((0, 0), (border, 0), (border, 0), (0, 0))
-    cells = [np.pad(row, sides, constant_values=0.5) for row in rows]
-    grid = np.concatenate([np.concatenate(list(row), axis=1) for row in cells], axis=0)
-    return np.pad(grid, ((0, border), (0, border), (0, 0)), constant_values=0.5).astype(np.float32)
-
-
 def labelled_rows(
-    rows: Mapping[str, np.ndarray], image_channels: int = 3, pixels: int = 64
+    rows: Mapping[str, np.ndarray],
+    image_channels: int = 3,
+    pixels: int = 64,
+    titles: Sequence[str] = (),
 ) -> np.ndarray:
     """Rows of images with the name of each row at its left.
 
@@ -66,29 +38,49 @@ def labelled_rows(
             is shown); the others are extra channels, whose means are drawn as stripes below it.
         image_channels: see `rows`.
         pixels: approximate height of an image in the result, at least that of the image.
+        titles: texts above the columns, of one line or several.
 
     Returns:
         (height, width, 3) in [0, 1].
     """
-    from PIL import Image, ImageDraw, ImageFont
-
     strips = []
     for images in rows.values():
         bits = images[..., image_channels:].mean(axis=(1, 2))
         factor = max(1, round(pixels / images.shape[1]))
         picture = enlarge_all(images[..., :image_channels], factor)
         strips.append(_strip(picture, bits if bits.shape[1] else None))
-    font = ImageFont.load_default(13)
-    margin = 10 + max(int(font.getlength(name)) for name in rows)
+    margin = 10 + max(_text_width(name) for name in rows)
     width = margin + max(strip.shape[1] for strip in strips)
     parts = []
+    if titles:
+        height = 6 + 15 * max(title.count("\n") + 1 for title in titles)
+        column = strips[0].shape[1] // len(next(iter(rows.values())))
+        cells = [_text(title, height, column) for title in titles]
+        parts.append(np.concatenate([_text("", height, margin), *cells], axis=1))
     for name, strip in zip(rows, strips, strict=True):
-        label = Image.new("L", (margin, strip.shape[0]), 255)
-        ImageDraw.Draw(label).text((4, strip.shape[0] // 2), name, fill=0, font=font, anchor="lm")
-        text = np.repeat(np.asarray(label, np.float32)[..., None] / 255.0, 3, axis=2)
-        row = np.concatenate([text, strip], axis=1)
-        parts.append(np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=1.0))
+        parts.append(np.concatenate([_text(name, strip.shape[0], margin), strip], axis=1))
+    parts = [
+        np.pad(part, ((0, 0), (0, width - part.shape[1]), (0, 0)), constant_values=1.0)
+        for part in parts
+    ]
     return np.concatenate(parts, axis=0).astype(np.float32)
+
+
+def _text(text: str, height: int, width: int) -> np.ndarray:
+    """Black text on white, cut off at the width: (height, width, 3)."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    label = Image.new("L", (width, height), 255)
+    place = (4, height // 2)
+    ImageDraw.Draw(label).text(place, text, fill=0, font=ImageFont.load_default(13), anchor="lm")
+    return np.repeat(np.asarray(label, np.float32)[..., None] / 255.0, 3, axis=2)
+
+
+def _text_width(text: str) -> int:
+    from PIL import ImageFont
+
+    font = ImageFont.load_default(13)
+    return max(int(font.getlength(line)) for line in text.split("\n"))
 
 
 def _strip(images: np.ndarray, bits: np.ndarray | None, border: int = 2) -> np.ndarray:

@@ -26,75 +26,19 @@ PROGRAM = "python -m ssl_keras.show_views"
 
 
 def draw(config: Config, output: Path, num_images: int, num_pairs: int) -> None:
-    """Write the picture: one column an image; its composition, pairs of views, bits and labels."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    import numpy as np
-    import tensorflow as tf
-
+    """Write the picture: one column an image; the source, the image, pairs of views, labels."""
+    from ssl_keras import log, pictures
     from ssl_keras.run import build
+    from ssl_keras.run.view_picture import draw_views
 
     setup = build(config)
-    data, augmenter = setup.data, setup.model.augmenter
-    modality = data.modality
-    if not modality.has_pictures:
-        raise UserError(f"show_views shows images, but {data.name} has {modality.name}.")
-    columns = min(num_images, data.train.num_examples)
-    batch = next(iter(data.train.training_batches(columns, seed=config.run.seed, num_steps=1)))
-    rows = [("image", modality.pictures(data.inputs(batch).numpy()))]
-    if "source" in config.flat():
-        source = _source_images(config, columns)
-        if not np.array_equal(source, rows[0][1]):
-            rows.insert(0, ("source", source))
-    for pair in range(num_pairs):
-        views, _ = augmenter.two_views(batch, tf.constant(pair))
-        for view, part in enumerate(
-            np.split(modality.pictures(modality.compose(views).numpy()), 2)
-        ):
-            rows.append((f"step {pair}\nview {view + 1}", part))
-    has_bits = data.num_bits > 0
-    heights = [1.0] * len(rows) + ([0.25] if has_bits else [])
-    figure, axes = plt.subplots(
-        len(heights),
-        columns,
-        figsize=(1.15 * columns + 0.7, height := 1.15 * sum(heights) + 0.8),
-        gridspec_kw={"height_ratios": heights, "wspace": 0.06, "hspace": 0.06},
-        squeeze=False,
-    )
-    for row, (label, images) in enumerate(rows):
-        for column in range(columns):
-            image = np.clip(images[column], 0, 1)
-            axes[row, column].imshow(
-                image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=1
-            )
-        axes[row, 0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
-    if has_bits:
-        bits = batch["example"]["bits"].numpy()
-        for column in range(columns):
-            axes[-1, column].imshow(
-                bits[column][None], cmap="gray", vmin=0, vmax=bits.max() or 1, aspect="auto"
-            )
-        axes[-1, 0].set_ylabel("bits", rotation=0, ha="right", va="center", fontsize=8)
-    for column in range(columns):
-        texts: list[str] = []
-        for name, target in data.targets.items():
-            label = batch["labels"][name][column].numpy()
-            if target.kind == "class":
-                names = data.class_names if name == "class" else ()
-                texts.append(f"{name}: {names[label] if names else label}"[:18])
-            elif target.kind == "presence":
-                texts.append("has " + ",".join(map(str, np.flatnonzero(label))))
-        axes[0, column].set_title("\n".join(texts), fontsize=6.5, pad=3)
-    for axis in axes.ravel():
-        axis.set_xticks([])
-        axis.set_yticks([])
-    figure.suptitle(f"{data.name}\nviews: {augmenter.describe() or 'none'}", fontsize=8, y=1.0)
-    figure.subplots_adjust(top=1.0 - 0.8 / height, bottom=0.0)
-    figure.savefig(output, dpi=110, bbox_inches="tight")
-    plt.close(figure)
-    print(f"Written: {output}")
+    if not setup.data.modality.has_pictures:
+        name = setup.data.modality.name
+        raise UserError(f"show_views shows images, but {setup.data.name} has {name}.")
+    columns = min(num_images, setup.data.train.num_examples)
+    source = _source_images(config, columns) if "source" in config.flat() else None
+    pictures.write_png(output, draw_views(setup, columns, num_pairs, source))
+    log.info(f"Written: {output}")
 
 
 def _source_images(config: Config, count: int) -> Any:
@@ -110,7 +54,7 @@ def _source_images(config: Config, count: int) -> Any:
         **config.images.options(),
     )
     batches = plain.train.training_batches(count, seed=config.run.seed, num_steps=1)
-    return plain.modality.pictures(plain.inputs(next(iter(batches))).numpy())
+    return plain.inputs(next(iter(batches))).numpy()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

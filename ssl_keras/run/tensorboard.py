@@ -15,9 +15,10 @@ from ssl_keras.evaluators.base import FrozenFeatures, spread
 from ssl_keras.lazy import tf
 from ssl_keras.run.callbacks import TensorBoardScalars
 from ssl_keras.run.setup import TrainingSetup
+from ssl_keras.run.view_picture import draw_views
 
-# The picture of the views: how many images, and about how many pixels high each is.
-_SHOWN_VIEWS, _SHOWN_PIXELS = 10, 96
+# How many images the picture of the views shows.
+_SHOWN_VIEWS = 10
 # The embedding: most points, and most pixels of the side of a thumbnail.
 MAX_POINTS, MAX_PIXELS = 1000, 32
 # The settings that runs differ in most often.
@@ -209,21 +210,10 @@ def write_panel(
 
 def write_views(setup: TrainingSetup, board: TensorBoardScalars, workdir: Path) -> None:
     """The picture of some images and their views, for TensorBoard and as a PNG."""
-    train, modality = setup.data.train, setup.data.modality
-    if not modality.has_pictures:
-        return
-    count = min(_SHOWN_VIEWS, train.num_examples)
-    batch = next(iter(train.training_batches(count, seed=setup.config.run.seed, num_steps=1)))
-    views, _ = setup.model.augmenter.two_views(batch, tf.constant(0, tf.int64))
-    inputs = np.concatenate([modality.inputs(batch["example"]), modality.compose(views)])
-    images, first, second = np.split(modality.pictures(inputs), 3)
-    bits = batch["example"].get("bits")
-    grid = pictures.view_grid(images, first, second, None if bits is None else bits.numpy())
-    board.image("views", grid, step=0)
-    labels = {name: values.numpy().tolist() for name, values in batch["labels"].items()}
-    board.text("views/labels", "\n".join(f"    {k}: {v}" for k, v in labels.items()), step=0)
-    factor = max(1, _SHOWN_PIXELS // images.shape[1])
-    pictures.write_png(workdir / "views.png", pictures.enlarge(grid, factor))
+    if setup.data.modality.has_pictures:
+        picture = draw_views(setup, num_images=_SHOWN_VIEWS, num_pairs=1)
+        board.image("views", picture, step=0)
+        pictures.write_png(workdir / "views.png", picture)
 
 
 def write_results(

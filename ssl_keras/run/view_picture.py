@@ -1,0 +1,54 @@
+"""The picture of the data as a training sees them: examples, their views, bits and labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ssl_keras import pictures
+from ssl_keras.run.setup import TrainingSetup
+
+
+def draw_views(
+    setup: TrainingSetup, num_images: int, num_pairs: int, source: np.ndarray | None = None
+) -> np.ndarray:
+    """Training images of the first batch, one a column, above pairs of views of each.
+
+    Bits and other extra channels are stripes below each image, the least significant bit first.
+
+    Args:
+        setup: its examples must be images.
+        num_images: how many, at most all.
+        num_pairs: how many steps' views of each.
+        source: network inputs to show above the images, if they differ from them.
+
+    Returns:
+        (height, width, 3) in [0, 1].
+    """
+    data, modality = setup.data, setup.data.modality
+    count = min(num_images, data.train.num_examples)
+    batch = next(iter(data.train.training_batches(count, seed=setup.config.run.seed, num_steps=1)))
+    rows = {"image": data.inputs(batch).numpy()}
+    if source is not None and not np.array_equal(source, rows["image"]):
+        rows = {"source": source, **rows}
+    for step in range(num_pairs):
+        views, _ = setup.model.augmenter.two_views(batch, tf.constant(step, tf.int64))
+        for number, view in enumerate(np.split(modality.compose(views).numpy(), 2)):
+            rows[f"step {step}, view {number + 1}"] = view
+    titles = ["\n".join(_labels(setup, batch["labels"], k)) for k in range(count)]
+    return pictures.labelled_rows(rows, modality.main_channels, titles=titles, pixels=96)
+
+
+def _labels(setup: TrainingSetup, labels: Any, row: int) -> list[str]:
+    """The labels of one example that are classes, or say which classes are there."""
+    texts = []
+    for name, target in setup.data.targets.items():
+        label = labels[name][row].numpy()
+        if target.kind == "class":
+            names = setup.data.class_names if name == "class" else ()
+            texts.append(f"{name}: {names[label] if names else label}"[:16])
+        elif target.kind == "presence":
+            texts.append("has " + ",".join(map(str, np.flatnonzero(label))))
+    return texts
