@@ -160,7 +160,7 @@ def spread(count: int, number: int) -> np.ndarray:
 
 
 def measured(target: Target, labels: np.ndarray, scores: np.ndarray, seed: int) -> dict[str, float]:
-    """How good the decisions of a classifier are.
+    """Accuracies of the decisions of a classifier.
 
     Args:
         target: what is predicted.
@@ -188,9 +188,9 @@ def measured(target: Target, labels: np.ndarray, scores: np.ndarray, seed: int) 
     if target.kind == "presence":
         from sklearn.metrics import average_precision_score
 
-        there = labels.any(axis=0)
+        occurs = labels.any(axis=0)
         result["mean_average_precision"] = float(
-            average_precision_score(labels[:, there], scores[:, there], average="macro")
+            average_precision_score(labels[:, occurs], scores[:, occurs], average="macro")
         )
     return result
 
@@ -210,8 +210,8 @@ def interval(values: np.ndarray, seed: int, replicates: int = 1000) -> tuple[flo
         share = binomtest(int(values.sum()), len(values)).proportion_ci(method="wilson")
         return float(share.low), float(share.high)
     # Multinomial counts of the distinct values: there are few of them, however many examples.
-    drawn = np.random.default_rng(seed).multinomial(
+    resampled = np.random.default_rng(seed).multinomial(
         len(values), counts / len(values), size=replicates
     )
-    low, high = np.quantile(drawn @ distinct / len(values), (0.025, 0.975))
+    low, high = np.quantile(resampled @ distinct / len(values), (0.025, 0.975))
     return float(low), float(high)

@@ -1,4 +1,4 @@
-"""What can be seen of an image in a representation: reconstructions from frozen features."""
+"""Reconstructions of the input from frozen features."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ssl_keras.options import option
 
 @dataclass(frozen=True)
 class Decoder(Evaluator):
-    """A decoder from frozen features to the input that they are of.
+    """A decoder from frozen features to the encoder's input.
 
-    A smooth decoder (`networks.build_decoder`), trained on standardised
-    features of at most `decoder_images` training images by Adam at 0.001 with cosine decay on the
-    mean squared error, in which every channel weighs alike. On test images:
+    A smooth decoder (`networks.build_decoder`), trained on standardised features of at most
+    `decoder_images` training images, by Adam at 0.001 with cosine decay on the mean squared error
+    over all channels. On test images:
 
         image_error        mean squared error of the image, values in [0, 1]
-        image_explained    1 - image_error / that of the mean training image: 0 if features tell
-                           nothing, 1 if everything
+        image_explained    1 - image_error / that of the mean training image: 0 at chance level, 1
+                           for perfect reconstructions
 
-    and the same for extra channels. The picture shows reconstructions of every representation below
-    each other: what one of them lacks, it cannot show.
+    and the same for extra channels. The picture shows the reconstructions from each representation
+    below each other.
     """
 
     decoder_steps: int = option(400, minimum=1, help="training steps of the decoder head")
@@ -51,9 +51,9 @@ class Decoder(Evaluator):
         decoder = self.fit(train[rows], images, seed)
         errors = Errors(images.mean(axis=0), frozen.inputs.modality.main_channels)
         for part in blocks(len(test)):
-            errors.add(frozen.inputs.test(part), decoded(decoder, test[part]))
+            errors.add(frozen.inputs.test(part), decode(decoder, test[part]))
         shown = spread(len(test), self.decoder_shown)
-        frozen.cache["decoder/shown"] = decoded(decoder, test[shown])
+        frozen.cache["decoder/shown"] = decode(decoder, test[shown])
         yield from errors.values().items()
 
     def fit(self, features: np.ndarray, images: np.ndarray, seed: int) -> Any:
@@ -62,7 +62,7 @@ class Decoder(Evaluator):
         Args:
             features: (examples, dim), standardised.
             images: float32 (examples, height, width, channels).
-            seed: chooses initial weights and the order of the examples.
+            seed: of the initial weights and the order of the examples.
         """
         keras.utils.set_random_seed(seed)
         decoder = networks.build_decoder(features.shape[1], images.shape[1:], smooth=True)
@@ -75,8 +75,8 @@ class Decoder(Evaluator):
         @tf.function
         def step(rows: Any) -> None:
             with tf.GradientTape() as tape:
-                found = decoder(tf.gather(inputs, rows), training=True)
-                loss = tf.reduce_mean(tf.square(found - tf.gather(outputs, rows)))
+                reconstructions = decoder(tf.gather(inputs, rows), training=True)
+                loss = tf.reduce_mean(tf.square(reconstructions - tf.gather(outputs, rows)))
             variables = decoder.trainable_variables
             optimizer.apply(tape.gradient(loss, variables), variables)
 
@@ -92,17 +92,17 @@ class Decoder(Evaluator):
     def draw(
         self, subjects: Mapping[str, FrozenFeatures], seed: int
     ) -> Iterator[tuple[str, np.ndarray]]:
-        known = {n: f for n, f in subjects.items() if "decoder/shown" in f.cache}
-        first = next((f for f in known.values() if f.inputs is not None), None)
+        decoded = {n: f for n, f in subjects.items() if "decoder/shown" in f.cache}
+        first = next((f for f in decoded.values() if f.inputs is not None), None)
         if first is None or first.inputs is None:
             return
         rows = {"test image": first.inputs.test(spread(len(first.test), self.decoder_shown))}
-        rows |= {f"from {name}": f.cache["decoder/shown"] for name, f in known.items()}
+        rows |= {f"from {name}": f.cache["decoder/shown"] for name, f in decoded.items()}
         yield "reconstructions", pictures.labelled_rows(rows, first.inputs.modality.main_channels)
 
 
-def decoded(decoder: Any, features: np.ndarray) -> np.ndarray:
-    """What a decoder makes of features, in inference mode: float32 images."""
+def decode(decoder: Any, features: np.ndarray) -> np.ndarray:
+    """The decoder's images, float32, in inference mode and in blocks of examples."""
     parts = [
         decoder(tf.constant(features[rows], tf.float32), training=False).numpy()
         for rows in blocks(len(features))
@@ -114,8 +114,8 @@ class Errors:
     """Squared errors of reconstructions, by part, gathered over batches.
 
     Args:
-        mean: (height, width, channels), the best guess that knows nothing of an image.
-        image_channels: how many of the first channels are the image; the others are bits.
+        mean: (height, width, channels), the mean training image: reconstruction at chance level.
+        image_channels: number of image channels; the others are extra channels.
     """
 
     def __init__(self, mean: np.ndarray, image_channels: int):
@@ -131,52 +131,50 @@ class Errors:
         """Count the errors of some images (batch, height, width, channels)."""
         self.count += len(images)
         for part, channels in self.parts.items():
-            own = np.asarray(images[..., channels], np.float64)
+            originals = np.asarray(images[..., channels], np.float64)
             for index, guess in enumerate((reconstructions, self.mean)):
-                self.sums[part][index] += np.sum((own - guess[..., channels]) ** 2)
+                self.sums[part][index] += np.sum((originals - guess[..., channels]) ** 2)
 
     def values(self) -> dict[str, float]:
-        """{"image_error", "image_explained"}, and of bits if there are any."""
-        found = {}
+        """{"image_error", "image_explained"}, and those of extra channels if there are any."""
+        values = {}
         for part, channels in self.parts.items():
             entries = self.count * self.mean[..., channels].size
             if not entries:
                 continue
             error, total = self.sums[part]
-            found[f"{part}_error"] = float(error / entries)
-            found[f"{part}_explained"] = float(1 - error / total) if total else math.nan
-        return found
+            values[f"{part}_error"] = float(error / entries)
+            values[f"{part}_explained"] = float(1 - error / total) if total else math.nan
+        return values
 
 
 def reconstruction_errors(
     reconstruct: Callable[[np.ndarray], Any], inputs: Inputs, num_train: int, num_test: int
 ) -> dict[str, float]:
-    """How well an autoencoder reconstructs, with the names of `Decoder`.
+    """The errors of an autoencoder, with the names of `Decoder`.
 
     Args:
         reconstruct: images -> images, in inference mode.
         inputs: the images of both splits.
-        num_train, num_test: how many there are.
+        num_train, num_test: numbers of images.
 
     Returns:
-        The values of test images, and those of training images with "train_" before the name: if
-        they are much better, the autoencoder has learnt its training images by heart.
+        The values of test images, and those of training images with the prefix "train_": if they
+        are much better, the autoencoder overfits.
     """
     total = sum(np.sum(inputs.train(rows), axis=0, dtype=np.float64) for rows in blocks(num_train))
-    found: dict[str, float] = {}
-    for prefix, images_of, count in (
-        ("", inputs.test, num_test),
-        ("train_", inputs.train, num_train),
-    ):
+    values: dict[str, float] = {}
+    splits = (("", inputs.test, num_test), ("train_", inputs.train, num_train))
+    for prefix, load, count in splits:
         errors = Errors(np.asarray(total) / num_train, inputs.modality.main_channels)
         for rows in blocks(count):
-            images = images_of(rows)
+            images = load(rows)
             errors.add(images, np.asarray(reconstruct(images)))
-        found |= {f"{prefix}{name}": value for name, value in errors.values().items()}
-    return found
+        values |= {f"{prefix}{name}": value for name, value in errors.values().items()}
+    return values
 
 
 def blocks(count: int, size: int = 500) -> Iterator[np.ndarray]:
-    """The numbers below `count`, `size` at a time."""
+    """The indices below `count`, in blocks of `size`."""
     for first in range(0, count, size):
         yield np.arange(first, min(first + size, count))

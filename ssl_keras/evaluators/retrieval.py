@@ -1,4 +1,4 @@
-"""What looks alike to a representation: the nearest training images of test images."""
+"""The nearest training images of test images in a representation."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _SHOWN_NEIGHBOURS = 5
 
 @dataclass(frozen=True)
 class Retrieval(Evaluator):
-    """The nearest training images by cosine similarity: how often they share a target.
+    """Precision of the nearest training images by cosine similarity.
 
     `precision` of a target is the mean share of the `retrieval_k` nearest training images of a
-    test image that have its label; of a vector it is the share of equal entries. `chance` is the
-    same for training images drawn at random. The picture shows test images, evenly spread, with
-    their nearest training images, for each representation.
+    test image that have its label; for vectors, the share of equal entries. `chance` is that of
+    random training images. The picture shows test images, evenly spaced, with their nearest
+    training images, for each representation.
     """
 
     retrieval_k: int = option(10, minimum=1, help="nearest images of the retrieval head")
@@ -39,10 +39,10 @@ class Retrieval(Evaluator):
 
     def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
         self.check(len(frozen.train))
-        found, _ = nearest(frozen.train, frozen.test, self.retrieval_k)
+        neighbours, _ = nearest(frozen.train, frozen.test, self.retrieval_k)
         for name in frozen.targets:
             labels, expected = frozen.train_labels[name], frozen.test_labels[name]
-            yield f"{name}/precision", float(np.mean(labels[found] == expected[:, None]))
+            yield f"{name}/precision", float(np.mean(labels[neighbours] == expected[:, None]))
             yield f"{name}/chance", _agreement(labels, expected)
 
     def draw(
@@ -53,10 +53,10 @@ class Retrieval(Evaluator):
                 continue
             rows = spread(len(frozen.test), self.retrieval_images)
             count = min(_SHOWN_NEIGHBOURS, len(frozen.train))
-            found, _ = nearest(frozen.train, frozen.test[rows], count)
+            neighbours, _ = nearest(frozen.train, frozen.test[rows], count)
             images = {"test image": frozen.inputs.test(rows)}
             for place in range(count):
-                images[f"nearest {place + 1}"] = frozen.inputs.train(found[:, place])
+                images[f"nearest {place + 1}"] = frozen.inputs.train(neighbours[:, place])
             yield (
                 name,
                 pictures.labelled_rows(images, frozen.inputs.modality.main_channels),
@@ -64,10 +64,10 @@ class Retrieval(Evaluator):
 
 
 def _agreement(first: np.ndarray, second: np.ndarray) -> float:
-    """Probability that a random row of each has the same label; of vectors, the mean over entries.
+    """Probability that random rows of both have the same label; for vectors, the mean over entries.
 
     Args:
-        first, second: integer labels (examples,), or of vectors (examples, size).
+        first, second: integers (examples,), or vectors (examples, size).
     """
     size = int(max(first.max(), second.max())) + 1
     columns = [labels.reshape(len(labels), -1) for labels in (first, second)]
