@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
+import json
+import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -14,22 +16,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_keras import train
-from ssl_keras.cli import flags, startup
-from tools import show_views
+from ssl_keras import show_views, train
+from ssl_keras.cli import flags
+from ssl_keras.config import all_settings
 
 pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+README = ROOT / "README.md"
 GUIDES = sorted(path for path in (ROOT / "docs").glob("*.md") if path.name != "results.md")
-DOCUMENTS = [ROOT / "README.md", *GUIDES]
+DOCUMENTS = [README, *GUIDES]
+TABLES = ROOT / "flags" / "README.md"
 EVERYTHING = "\n".join(path.read_text() for path in DOCUMENTS)
 
-# What makes a training of the documentation a short one, and what belongs to a head.
-SHORT = ["--steps=2", "--batch_size=16", "--width_multiplier=0.25"]
-SMALL_SOURCE = ["--max_train_images=300"]
-OF_HEADS = {
+# What makes a training of the documentation a short one, and what belongs to an evaluator.
+SHORT = ["--steps=2", "--batch_size=16"]
+SHORT_EVALUATORS = {
     "decoder": ["--decoder_steps=2"],
     "linear_sgd": ["--linear_sgd_epochs=1"],
     "local_features": ["--local_features_images=20"],
@@ -38,85 +40,99 @@ OF_HEADS = {
 ELSEWHERE = (
     "ssl_keras.reproduce",
     "ssl_keras.launch",
+    "ssl_keras.tour",
     "tools.benchmark",
     "tools.soak",
     "tools.scaling",
 )
+# A cluster, somebody else's model, and the pets of another test.
+UNKNOWN = ("multi_worker", "DIR_OF", "data/pets", "...")
+
+# Runs the items of a document, in their order, in one process.
+DRIVER = """
+import json, runpy, sys
+from pathlib import Path
+for kind, item in json.load(sys.stdin):
+    if kind == "file":
+        Path(item[0]).write_text(item[1])
+    elif kind == "program":
+        exec(compile(item, "a block of the document", "exec"), {"__name__": "__main__"})
+    else:
+        sys.argv = item
+        run = runpy.run_path if item[0].endswith(".py") else runpy.run_module
+        try:
+            run(item[0], run_name="__main__")
+        except SystemExit as end:
+            if end.code:
+                sys.exit(f"{' '.join(item)} ended with {end.code}")
+"""
 
 
-def blocks(path: Path, language: str = "") -> list[str]:
-    """The code blocks of a document."""
-    found: list[list[str]] = []
-    inside: str | None = None
-    for line in path.read_text().splitlines():
-        if line.startswith("```"):
-            inside = line[3:].strip() if inside is None else None
-            if inside == language:
-                found.append([])
-        elif inside == language:
-            found[-1].append(line)
-    return ["\n".join(lines) for lines in found]
+def blocks(path: Path) -> Iterator[tuple[str, str]]:
+    """(language, text) of each code block of a document."""
+    yield from re.findall(r"(?ms)^```(\w*)\n(.*?)^```$", path.read_text())
 
 
-def typed(path: Path) -> Iterator[list[str]]:
-    """The words of every `python -m` command in the blocks of a document."""
-    for block in blocks(path):
-        for line in block.splitlines():
-            command = re.split(r"\s#|\s>", line)[0].strip()
-            if command.startswith("python -m "):
-                yield shlex.split(command)
+def items(path: Path) -> Iterator[tuple[str, object]]:
+    """What a document has its reader do: ("file", (name, text)) for a block that begins with the
+    name of its file, ("program", text) for other Python, ("command", words)."""
+    for language, text in blocks(path):
+        name = re.match(r"# (\w+\.py)\n", text)
+        if language == "python" and name:
+            yield "file", (name[1], text)
+        elif language == "python":
+            short = "steps=2, batch_size=16, max_train_images=100"
+            yield "program", re.sub(r"steps=\d+", short, text)
+        elif not language:
+            yield from (("command", shortened(words)) for words in commands_of(text))
 
 
-def shortened(program: str, given: list[str]) -> list[str]:
-    """The arguments of a command that takes seconds."""
-    text = " ".join(given)
-    own = [flag for head, flags in OF_HEADS.items() if head in text for flag in flags]
-    if program == "ssl_keras.train":
-        small = ["--num_train_images=300", "--num_test_images=60"]
-        return [*given, *own, *SHORT, *(small if "multi_digit" in text else SMALL_SOURCE)]
-    if program == "tools.downstream":
-        return [*given, "--steps=2", "--repeats=1"]
-    if program == "ssl_keras.finetune":
-        return [*given, "--steps=2", "--repeats=1"]
-    return [*given, *own]
-
-
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
-def test_the_commands_of_a_document_run_one_after_the_other(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "flags").symlink_to(ROOT / "flags")
-    (tmp_path / "encoders").mkdir()
-    needs_geometry = "tools.mean_classifier" in path.read_text()
-    for words in typed(path):
-        program, given = words[2], words[3:]
-        text = " ".join(given)
-        # A cluster, somebody else's model, and the pets of the test below.
-        known = not any(part in text for part in ("multi_worker", "DIR_OF", "data/pets", "..."))
-        if program in ELSEWHERE or not known:
+def commands_of(block: str) -> Iterator[list[str]]:
+    """The words after `python` or `python -m` of the commands of a block that run here."""
+    for line in block.splitlines():
+        command = re.split(r"\s#|\s>", line)[0].strip()
+        if not re.match(r"python (-m |\w+\.py)", command):
             continue
-        main = importlib.import_module(program).main
-        with_name = program.startswith("ssl_keras") or program == "ssl_keras.show_views"
-        if "--help" not in given:
-            given = shortened(program, given)
-            if program == "ssl_keras.train" and not needs_geometry:
-                given.append("--measure_images=0")
-        assert main([*([program] if with_name else []), *given]) == startup.OK, words
+        words = shlex.split(command.removeprefix("python ").removeprefix("-m "))
+        if words[0] not in ELSEWHERE and not any(part in command for part in UNKNOWN):
+            yield words
 
 
-@pytest.mark.parametrize("name", ["extending.md"])
-def test_the_programs_of_a_guide_run(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    program = "\n".join(blocks(ROOT / "docs" / name, "python"))
-    program = program.replace("steps=200", "steps=2, batch_size=16, max_train_images=100")
+def shortened(words: list[str]) -> list[str]:
+    """A command that takes seconds."""
+    text = " ".join(words)
+    if "--help" in words:
+        return words
+    own = [flag for name, given in SHORT_EVALUATORS.items() if name in text for flag in given]
+    if words[0] == "ssl_keras.train":
+        small = ["--num_train_images=300", "--num_test_images=60"]
+        width = (
+            [] if "--encoder=" in text or "--dataset=table" in text else ["--width_multiplier=0.25"]
+        )
+        source = small if "multi_digit" in text else ["--max_train_images=300"]
+        return [*words, *own, *SHORT, *width, *source]
+    if words[0] in ("ssl_keras.finetune", "ssl_keras.theory.downstream"):
+        return [*words, "--steps=2", "--repeats=1"]
+    return [*words, *own]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [README, *(pytest.param(path, marks=pytest.mark.full) for path in GUIDES)],
+    ids=lambda path: path.stem,
+)
+def test_a_document_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "encoders").mkdir()
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", DRIVER],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        input=json.dumps(list(items(path))),
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert 0 <= float(done.stdout.split()[-1]) <= 1
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
 
 
 def commands() -> list[str]:
@@ -125,7 +141,7 @@ def commands() -> list[str]:
         re.split(r"\s#", line)[0].strip() for line in EVERYTHING.replace("`", "\n").splitlines()
     )
     programs = ("python -m ssl_keras.train", "python -m ssl_keras.show_views", "make train ARGS=")
-    return sorted({line for line in lines if line.startswith(programs)})
+    return sorted({line for line in lines if line.startswith(programs) and "--plugins" not in line})
 
 
 @pytest.mark.parametrize("command", commands())
@@ -139,10 +155,15 @@ def test_every_command_is_valid(command: str, monkeypatch: pytest.MonkeyPatch) -
     flags.parse(["program", *given], flags.define())
 
 
+@pytest.mark.full
 def test_the_ten_lines_for_own_images_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    block = next(b for b in blocks(ROOT / "docs" / "features.md") if "a folder for each class" in b)
-    lines = [line.split(" #")[0].split("  # ")[0].strip() for line in block.strip().splitlines()]
-    assert len(lines) == 10
+    block = next(
+        text
+        for _, text in blocks(ROOT / "docs" / "features.md")
+        if "a folder for each class" in text
+    )
+    lines = [line.split(" #")[0].strip() for line in block.strip().splitlines()]
+    assert len(lines) == 9
     generator = np.random.default_rng(0)
     for kind in ("cats", "dogs"):
         folder = tmp_path / "pictures" / kind
@@ -170,9 +191,27 @@ def test_the_ten_lines_for_own_images_run(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_there_are_commands_to_check() -> None:
     assert len(commands()) >= 9
+    assert all(
+        any(kind == "command" for kind, _ in items(path))
+        for path in GUIDES
+        if "```" in path.read_text()
+    )
 
 
-@pytest.mark.parametrize("path", [*DOCUMENTS, ROOT / "flags" / "README.md"], ids=str)
+def test_guides_begin_with_something_to_run() -> None:
+    for path in GUIDES:
+        _, text = next(blocks(path))
+        assert len(text.splitlines()) <= 36, path.name
+
+
+def test_what_users_run_needs_no_clone() -> None:
+    for path in DOCUMENTS:
+        text = path.read_text()
+        if "python -m tools." in text:
+            assert "clone" in text, path.name
+
+
+@pytest.mark.parametrize("path", [*DOCUMENTS, TABLES], ids=lambda path: path.stem)
 def test_every_link_leads_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
         if target.startswith("http"):
@@ -185,49 +224,48 @@ def test_every_link_leads_somewhere(path: Path) -> None:
             assert heading in {re.sub(r"[^\w -]", "", t).lower().replace(" ", "-") for t in titles}
 
 
-def test_every_setting_is_told() -> None:
-    from ssl_keras.config import all_fields
+def test_every_setting_is_explained() -> None:
+    assert {name for name in all_settings() if f"--{name}" not in EVERYTHING} == set()
 
-    assert {name for name in all_fields() if f"--{name}" not in EVERYTHING} == set()
+
+def test_every_flag_of_the_guides_exists() -> None:
+    options = set(all_settings())
+    known = options | {f"no{name}" for name in options}
+    text = "\n".join([*(p.read_text() for p in [ROOT / "docs" / "flags.md", TABLES])])
+    assert set(re.findall(r"(?<![\w-])--(\w+)", text)) - known <= OTHER_FLAGS
+
+
+# Flags of other programs that stand in the table of flags and in that of the flagfiles.
+OTHER_FLAGS = {"flagfile", "jobs", "only_check_args", "verbosity"}
 
 
 def test_nothing_is_left_to_fill_in() -> None:
-    for path in (*DOCUMENTS, ROOT / "flags" / "README.md", ROOT / "CONTRIBUTING.md"):
+    for path in (*DOCUMENTS, TABLES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"):
         assert "@@" not in path.read_text()
         assert "TODO" not in path.read_text()
 
 
 def commands_of_other_programs() -> list[str]:
     """The documents' commands of programs with flags of their own."""
-    lines = (line.split(" #")[0].strip() for line in EVERYTHING.replace("`", "\n").splitlines())
-    return sorted(
-        {line for line in lines if re.match(r"python -m (ssl_keras\.(ev|fi|ex)|tools\.)", line)}
+    lines = (
+        re.split(r"\s#|\s>", line)[0].strip() for line in EVERYTHING.replace("`", "\n").splitlines()
     )
+    programs = r"python -m (ssl_keras(?!\.train|\.show_views)|tools)\."
+    return sorted({line for line in lines if re.match(programs, line) and "--plugins" not in line})
 
 
 @pytest.mark.parametrize("command", commands_of_other_programs())
-def test_every_program_knows_its_flags(command: str, capfd: pytest.CaptureFixture[str]) -> None:
-    words = shlex.split(command)
-    if words[2] == "ssl_keras.show_views":
-        return
-    main = importlib.import_module(
-        f"{words[2]}.__main__" if ROOT.joinpath(*words[2].split(".")).is_dir() else words[2]
-    ).main
-    program = ["program"] if words[2].startswith("ssl_keras") else []
-    try:
-        code = main([*program, "--help"])
-    except SystemExit as end:
-        code = end.code
-    assert code == 0
+def test_every_program_knows_its_flags(
+    command: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, _, program, *words = shlex.split(command)
+    monkeypatch.setattr(sys, "argv", [program, "--help"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module(program, run_name="__main__")
+    assert not end.value.code
     text = capfd.readouterr().out
-    own, _, of_training = (list(part) for part in _parted(words[3:]))
-    for word in own:
+    position = words.index("--") if "--" in words else len(words)
+    for word in words[:position]:
         if word.startswith("--"):
             assert word.split("=")[0] in text
-    flags.parse(["program", *of_training], flags.define())
-
-
-def _parted(words: list[str]) -> tuple[list[str], list[str], list[str]]:
-    """What stands before "--", it, and what follows."""
-    at = words.index("--") if "--" in words else len(words)
-    return words[:at], words[at : at + 1], words[at + 1 :]
+    flags.parse(["program", *words[position + 1 :]], flags.define())
