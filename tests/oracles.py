@@ -54,15 +54,15 @@ def sliced_wasserstein(points: np.ndarray, samples: np.ndarray, directions: np.n
     points, samples = np.asarray(points, np.float64), np.asarray(samples, np.float64)
     total, count = 0.0, 0
     for column in np.asarray(directions, np.float64).T:
-        ours = sorted(float(point @ column) for point in points)
-        theirs = sorted(float(sample @ column) for sample in samples)
-        for a, b in zip(ours, theirs, strict=True):
+        points_sorted = sorted(float(point @ column) for point in points)
+        samples_sorted = sorted(float(sample @ column) for sample in samples)
+        for a, b in zip(points_sorted, samples_sorted, strict=True):
             total += (a - b) ** 2
             count += 1
     return total / count
 
 
-def _anchors(z1: np.ndarray, z2: np.ndarray, both_kinds: bool, direction: str = "both"):
+def anchors(z1: np.ndarray, z2: np.ndarray, both_kinds: bool, direction: str = "both"):
     """(anchor, positive, negatives) of each anchor, from loops over images and kinds of views."""
     views = [np.asarray(z1, np.float64), np.asarray(z2, np.float64)]
     for kind in (0, 1) if direction == "both" else (0,):
@@ -80,7 +80,7 @@ def nt_xent_variant(
 ) -> float:
     """Softmax over the positive and the negatives, for both or one kind of anchors."""
     losses = []
-    for anchor, positive, others in _anchors(unit(z1), unit(z2), negatives == "both", direction):
+    for anchor, positive, others in anchors(unit(z1), unit(z2), negatives == "both", direction):
         numerator = math.exp(float(anchor @ positive) / temperature)
         rest = sum(math.exp(float(anchor @ other) / temperature) for other in others)
         losses.append(-math.log(numerator / (numerator + rest)))
@@ -92,7 +92,7 @@ def debiased(
 ) -> float:
     """Chuang et al. 2020, eq. 7 and 8; with beta Robinson et al. 2021, as in their code."""
     losses = []
-    for anchor, positive, others in _anchors(unit(z1), unit(z2), True):
+    for anchor, positive, others in anchors(unit(z1), unit(z2), True):
         pos = math.exp(float(anchor @ positive) / temperature)
         neg = [math.exp(float(anchor @ other) / temperature) for other in others]
         count = len(neg)
@@ -140,21 +140,21 @@ def align_uniform(
     return float(weights[0] * align + weights[1] * (uniform(x) + uniform(y)) / 2)
 
 
-def simple(z1: np.ndarray, z2: np.ndarray, weight: float, kept: int | None = None) -> float:
+def simple(z1: np.ndarray, z2: np.ndarray, weight: float, number: int | None = None) -> float:
     """Wang and Liu 2021, eq. 5, with a mean over the (hardest) negatives."""
     losses = []
-    for anchor, positive, others in _anchors(unit(z1), unit(z2), True):
-        hardest = sorted((float(anchor @ other) for other in others), reverse=True)[:kept]
+    for anchor, positive, others in anchors(unit(z1), unit(z2), True):
+        hardest = sorted((float(anchor @ other) for other in others), reverse=True)[:number]
         mean = sum(hardest) / len(hardest) if hardest else 0.0
         losses.append(-float(anchor @ positive) + weight * mean)
     return float(np.mean(losses))
 
 
-def hard_contrastive(z1: np.ndarray, z2: np.ndarray, temperature: float, kept: int) -> float:
+def hard_contrastive(z1: np.ndarray, z2: np.ndarray, temperature: float, number: int) -> float:
     """Wang and Liu 2021: only the hardest negatives in the denominator."""
     losses = []
-    for anchor, positive, others in _anchors(unit(z1), unit(z2), True):
-        hardest = sorted((float(anchor @ other) for other in others), reverse=True)[:kept]
+    for anchor, positive, others in anchors(unit(z1), unit(z2), True):
+        hardest = sorted((float(anchor @ other) for other in others), reverse=True)[:number]
         pos = math.exp(float(anchor @ positive) / temperature)
         rest = sum(math.exp(value / temperature) for value in hardest)
         losses.append(-math.log(pos / (pos + rest)))
@@ -164,7 +164,7 @@ def hard_contrastive(z1: np.ndarray, z2: np.ndarray, temperature: float, kept: i
 def dot_product_losses(z1: np.ndarray, z2: np.ndarray) -> dict[str, float]:
     """Sohn 2016 (n_pair), and Arora et al. 2019 (logistic, hinge), from v = f.f+ - f.f-."""
     n_pair, logistic, hinge = [], [], []
-    for anchor, positive, others in _anchors(z1, z2, False):
+    for anchor, positive, others in anchors(z1, z2, False):
         v = [float(anchor @ (positive - other)) for other in others]
         n_pair.append(math.log(1 + sum(math.exp(-value) for value in v)))
         logistic.append(math.log2(1 + sum(math.exp(-value) for value in v)))
@@ -176,7 +176,7 @@ def dot_product_losses(z1: np.ndarray, z2: np.ndarray) -> dict[str, float]:
 def triplet(z1: np.ndarray, z2: np.ndarray, margin: float, mining: str) -> float:
     """Schroff et al. 2015 on unit vectors."""
     losses = []
-    for anchor, positive, others in _anchors(unit(z1), unit(z2), True):
+    for anchor, positive, others in anchors(unit(z1), unit(z2), True):
         near = float(np.sum((anchor - positive) ** 2))
         far = [float(np.sum((anchor - other) ** 2)) for other in others]
         if mining == "hard":
@@ -191,7 +191,7 @@ def triplet(z1: np.ndarray, z2: np.ndarray, margin: float, mining: str) -> float
 def margin(z1: np.ndarray, z2: np.ndarray, distance: float) -> float:
     """Chopra et al. 2005: squared distances of positives, squared gaps of negatives."""
     same, different = [], []
-    for anchor, positive, others in _anchors(z1, z2, True):
+    for anchor, positive, others in anchors(z1, z2, True):
         same.append(float(np.sum((anchor - positive) ** 2)))
         gaps = [max(0.0, distance - float(np.linalg.norm(anchor - o))) ** 2 for o in others]
         different.append(float(np.mean(gaps)))

@@ -26,7 +26,7 @@ def test_contrastive_accuracy_of_a_part_of_the_global_batch() -> None:
     assert float(metrics.contrastive_accuracy(views[2:], views[2:], keys_2=views)) == 0.0
 
 
-def test_feature_loss_without_knowledge_is_the_entropy() -> None:
+def test_target_loss_at_chance_level_is_the_entropy() -> None:
     classes = np.array([0, 3, 2], np.int32)
     np.testing.assert_allclose(
         metrics.target_loss("class", classes, np.zeros((3, 4), np.float32)), math.log(4), rtol=1e-6
@@ -37,7 +37,7 @@ def test_feature_loss_without_knowledge_is_the_entropy() -> None:
     )
 
 
-def test_feature_accuracy() -> None:
+def test_target_accuracy() -> None:
     logits = np.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]], np.float32)
     assert float(metrics.target_accuracy("class", np.array([0, 1]), logits)) == 0.5
     bits = np.array([[1, 0], [1, 1]], np.int32)
@@ -113,7 +113,7 @@ class TestEffectiveRank:
         np.testing.assert_allclose(metrics.effective_rank(np.ones((9, 5))), 1.0, rtol=1e-5)
         assert float(metrics.effective_rank(np.zeros((9, 5)))) == 1.0
 
-    def test_of_what_is_not_finite_is_nan(self) -> None:
+    def test_of_infinite_entries_is_nan(self) -> None:
         rows = draw(9, 5)
         rows[3, 2] = np.inf
         assert math.isnan(float(metrics.effective_rank(rows)))
@@ -150,7 +150,7 @@ class TestRelativePenalties:
         similarities, penalties = metrics.relative_penalties(x, y, temperature)
         np.testing.assert_allclose(np.sum(penalties, axis=1), 1.0, rtol=1e-5)
         assert np.all(np.diff(similarities, axis=1) <= 0)
-        for row, (anchor, positive, others) in enumerate(oracles._anchors(x, y, True)):
+        for row, (anchor, positive, others) in enumerate(oracles.anchors(x, y, True)):
             logits = np.array(sorted((float(anchor @ o) for o in others), reverse=True))
             np.testing.assert_allclose(similarities[row], logits, atol=1e-6)
             expected = np.exp(logits / temperature) / np.sum(np.exp(logits / temperature))
@@ -185,8 +185,8 @@ class TestRelativePenalties:
         x, y = draw(5, 3), draw(5, 3, seed=1)
         _, penalties = metrics.relative_penalties(x, y, 0.5)
         for share, expected in ((0.01, penalties[:, :1]), (0.25, penalties[:, :2])):
-            found = metrics.hardness_awareness(x, y, 0.5, share)[1]
-            np.testing.assert_allclose(found, np.sum(expected, axis=1).mean(), rtol=1e-5)
+            hardest = metrics.hardness_awareness(x, y, 0.5, share)[1]
+            np.testing.assert_allclose(hardest, np.sum(expected, axis=1).mean(), rtol=1e-5)
         np.testing.assert_allclose(metrics.hardness_awareness(x, y, 0.5, 1.0)[1], 1.0, rtol=1e-6)
 
     @pytest.mark.parametrize("entries", [1, 37, 200])
@@ -196,8 +196,8 @@ class TestRelativePenalties:
         x, y = draw(19, 4), draw(19, 4, seed=1)
         whole = [*metrics.hardness_awareness(x, y, 0.2), metrics.pairwise_logistic_loss(x, y)]
         monkeypatch.setattr(streaming, "TILE_ENTRIES", entries)
-        found = [*metrics.hardness_awareness(x, y, 0.2), metrics.pairwise_logistic_loss(x, y)]
-        np.testing.assert_allclose(found, whole, rtol=1e-5)
+        blocks = [*metrics.hardness_awareness(x, y, 0.2), metrics.pairwise_logistic_loss(x, y)]
+        np.testing.assert_allclose(blocks, whole, rtol=1e-5)
 
 
 def test_mutual_information_bound_is_the_ceiling_less_the_loss() -> None:
@@ -221,10 +221,11 @@ def test_a_sample_of_a_prior_is_nearest_to_that_prior() -> None:
         "cube": generator.uniform(-1, 1, (500, 16)),
         "gaussian": normal,
     }
-    own = {"hypersphere": 0.001, "cube": 0.01, "gaussian": 0.03}
+    # The distance of two samples of 500 is about the sum of the variances of order statistics.
+    limits = {"hypersphere": 0.001, "cube": 0.01, "gaussian": 0.03}
     for name, sample in samples.items():
         distances = {k: float(v) for k, v in metrics.prior_distances(sample, 3).items()}
-        assert distances[name] < own[name]
+        assert distances[name] < limits[name]
         again = {k: float(v) for k, v in metrics.prior_distances(sample, 3).items()}
         assert distances == again
     far = metrics.prior_distances(0 * normal, 3)
@@ -239,18 +240,18 @@ def test_mean_classifier_loss_equals_the_loop_over_tasks() -> None:
     for own in (0, 1, 3):
         for other in (0, 1, 3):
             if own != other:
-                of_images = []
+                image_losses = []
                 for i in np.flatnonzero(labels == own):
                     others = [j for j in np.flatnonzero(labels == own) if j != i]
                     difference = x[others].mean(axis=0) - x[labels == other].mean(axis=0)
-                    of_images.append(np.log2(1 + np.exp(-float(x[i] @ difference))))
-                losses.append(np.mean(of_images))
-    found = metrics.mean_classifier_loss(x, labels, 5)
-    np.testing.assert_allclose(found, np.mean(losses), rtol=1e-5)
+                    image_losses.append(np.log2(1 + np.exp(-float(x[i] @ difference))))
+                losses.append(np.mean(image_losses))
+    value = metrics.mean_classifier_loss(x, labels, 5)
+    np.testing.assert_allclose(value, np.mean(losses), rtol=1e-5)
     assert math.isnan(float(metrics.mean_classifier_loss(x, np.zeros(20, int), 5)))
 
 
-def test_mean_classifier_of_representations_that_know_nothing_is_not_below_one() -> None:
+def test_mean_classifier_loss_of_noise_is_not_below_chance_level() -> None:
     labels = np.arange(128) % 10
     for norm in (0.3, 1.0, 2.0):
         losses = [
@@ -264,7 +265,7 @@ def test_pairwise_logistic_loss_equals_the_loop() -> None:
     x, y = draw(6, 3), draw(6, 3, seed=1)
     losses = [
         math.log2(1 + math.exp(-float(anchor @ (positive - other))))
-        for anchor, positive, others in oracles._anchors(x, y, False)
+        for anchor, positive, others in oracles.anchors(x, y, False)
         for other in others
     ]
     np.testing.assert_allclose(metrics.pairwise_logistic_loss(x, y), np.mean(losses), rtol=1e-5)

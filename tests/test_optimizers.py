@@ -1,4 +1,4 @@
-"""Schedules, scaling rules, and what weight decay leaves alone."""
+"""Schedules, scaling rules, weight decay of kernels only, and LARS."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def test_scaling_rules(scaling: str, expected: float, text: str) -> None:
 )
 def test_schedule_with_warmup(decay: str, values: list[float]) -> None:
     schedule = build_schedule(2.0, total_steps=30, warmup_steps=10, decay=decay)
-    found = [float(schedule(step)) for step in (0, 5, 10, 20, 30)]
-    np.testing.assert_allclose(found, values, atol=1e-6)
+    rates = [float(schedule(step)) for step in (0, 5, 10, 20, 30)]
+    np.testing.assert_allclose(rates, values, atol=1e-6)
 
 
 def test_cosine_differs_from_linear_at_a_quarter() -> None:

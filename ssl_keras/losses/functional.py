@@ -206,7 +206,8 @@ def debiased_log_denominator(
     log_sum = pairs.log_sum_negatives((1.0 + beta) / temperature)
     if beta:
         # log of M * sum_j w_j exp(l_j): the weights are those of a softmax.
-        log_sum += log_count - pairs.log_sum_negatives(beta / temperature)
+        weighted = log_sum + (log_count - pairs.log_sum_negatives(beta / temperature))
+        log_sum = tf.where(count > 0, weighted, log_sum)
     largest = tf.stop_gradient(tf.maximum(log_sum, positive))
     relative_positive = tf.exp(positive - largest)
     share = (tf.exp(log_sum - largest) - tau_plus * count * relative_positive) / (1.0 - tau_plus)

@@ -28,12 +28,12 @@ def test_directions_are_haar_distributed() -> None:
 
 def test_directions_inside_a_function_differ_between_steps() -> None:
     @tf.function
-    def of_step(step: tf.Tensor) -> tf.Tensor:
+    def directions(step: tf.Tensor) -> tf.Tensor:
         return priors.random_directions(randomness.fold(KEY, step), 8)
 
-    first, second = of_step(tf.constant(0)), of_step(tf.constant(1))
+    first, second = directions(tf.constant(0)), directions(tf.constant(1))
     assert np.abs(first - second).max() > 0.1
-    np.testing.assert_array_equal(first, of_step(tf.constant(0)))
+    np.testing.assert_array_equal(first, directions(tf.constant(0)))
 
 
 def test_gaussian_moments() -> None:

@@ -85,14 +85,14 @@ def test_tiles_equal_whole_matrices(
     z1 = draw(7, 5)
     z2 = z1 + 0.5 * draw(7, 5, seed=1)
     expected = value_and_gradients(loss, z1, z2, labels, "dense", "eager")
-    found = value_and_gradients(loss, z1, z2, labels, "tiled", mode)
+    tiled = value_and_gradients(loss, z1, z2, labels, "tiled", mode)
     # The loss is a difference of terms of 1 / temperature.
     temperature = options.get("temperature", 1.0)
     terms = 1.0 / temperature if isinstance(temperature, float) else 2.0
-    np.testing.assert_allclose(found[0], expected[0], rtol=1e-6, atol=1e-6 * max(2.0, terms))
+    np.testing.assert_allclose(tiled[0], expected[0], rtol=1e-6, atol=1e-6 * max(2.0, terms))
     size = max(np.abs(gradient).max() for gradient in expected[1:])
-    for gradient, wanted in zip(found[1:], expected[1:], strict=True):
-        np.testing.assert_allclose(gradient, wanted, rtol=1e-5, atol=1e-5 * size)
+    for gradient, reference in zip(tiled[1:], expected[1:], strict=True):
+        np.testing.assert_allclose(gradient, reference, rtol=1e-5, atol=1e-5 * size)
 
 
 @pytest.mark.parametrize("name", STREAMING)
@@ -100,11 +100,10 @@ def test_one_image_and_equal_images(name: str) -> None:
     loss = losses.get(name)
     for rows in (np.ones((1, 3), np.float32), np.ones((5, 3), np.float32), np.zeros((3, 2), "f4")):
         labels = {"class": tf.zeros([len(rows)], tf.int32)}
-        found = value_and_gradients(loss, rows, rows, labels, "tiled", "eager")
-        expected = value_and_gradients(loss, rows, rows, labels, "dense", "eager")
-        for part, wanted in zip(found, expected, strict=True):
-            assert np.isfinite(part).all()
-            np.testing.assert_allclose(part, wanted, rtol=1e-5, atol=1e-5)
+        tiled = value_and_gradients(loss, rows, rows, labels, "tiled", "eager")
+        dense = value_and_gradients(loss, rows, rows, labels, "dense", "eager")
+        for part, expected in zip(tiled, dense, strict=True):
+            np.testing.assert_allclose(part, expected, rtol=1e-5, atol=1e-5, equal_nan=False)
 
 
 @pytest.mark.parametrize("scale", [0.5, 100.0])
@@ -135,10 +134,9 @@ def test_sums_and_gradients_equal_the_loop(scale: float, own: bool, tiles: str) 
     np.testing.assert_allclose(total, in_loops(anchors, keys), rtol=1e-5)
     for number, gradient in enumerate(gradients):
         for row, column in ((0, 0), (3, 1), (5, 2)):
-            given = [anchors.copy(), keys.copy()]
             ends = []
             for sign in (1, -1):
-                moved = [part.copy() for part in given]
+                moved = [anchors.copy(), keys.copy()]
                 moved[number][row, column] += sign * 1e-6
                 ends.append(in_loops(moved[0], moved[0] if own else moved[1]))
             slope = (ends[0] - ends[1]) / 2e-6
@@ -153,7 +151,7 @@ def test_an_anchor_without_keys_has_no_sum_and_no_gradient() -> None:
             tape.watch(rows)
             sums = streaming.log_sum_exp(rows / 10.0, rows / 10.0, 1.0, excluded, bound)
         assert (sums.numpy() <= streaming.MASKED / 2).all()
-        assert np.isfinite(tape.gradient(sums, rows)).all()
+        assert not np.any(tape.gradient(sums, rows))
 
 
 def test_nearest_is_the_first_of_the_largest(tiles: str) -> None:
