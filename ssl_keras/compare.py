@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ssl_keras.cli import startup
+from ssl_keras.cli.drawing import build_parser, png_path, save
 from ssl_keras.errors import UserError
 from ssl_keras.options import plain
 from ssl_keras.run import run_directory
 from ssl_keras.run.tables import CONTROL, SHUFFLED, aligned, with_interval
-from tools.common import build_parser, png_path, save
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:
@@ -140,7 +140,7 @@ def compare(paths: Sequence[Path], output: Path | None) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
-    parser = build_parser("compare", __doc__)
+    parser = build_parser("ssl_keras.compare", __doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="finished runs")
     parser.add_argument("--output", help="file of the picture (none)")
     given: Any = parser.parse_args(arguments)

@@ -1,13 +1,12 @@
 """Train with several workers on this machine, as several machines would.
 
     python -m ssl_keras.launch --workers=2 -- --loss=nt_xent --steps=200
-    python -m ssl_keras.launch --workers=1 --data_services=2 -- --loss=nt_xent
 
 What follows -- goes to `python -m ssl_keras.train` in every worker, with --strategy=multi_worker
-if there are several. Each worker is a process with its own TF_CONFIG. Worker 0 is heard; what the
-others say is shown with their number. --data_services starts processes that make the batches, see
-tools.data_service. Ctrl-C and SIGTERM make worker 0 keep the state of the training and stop, and
-the same command goes on; when one worker fails, the others are ended.
+if there are several. Each worker is a process with its own TF_CONFIG. Output of worker 0 is passed
+through; other lines are prefixed with the worker's index. Ctrl-C and SIGTERM make worker 0 keep the
+state of the training and stop, and the same command resumes it; when one worker fails, the others
+are ended.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ssl_keras.cli import startup
+from ssl_keras.cli.drawing import build_parser
 from ssl_keras.errors import UserError
-from tools.common import build_parser
 
 # Seconds that workers have to end by themselves after another one has.
 _GRACE = 20.0
@@ -51,30 +50,6 @@ def training(flags: Sequence[str], several: bool = True) -> list[str]:
 
 def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
-
-
-def start_services(count: int, services: list[subprocess.Popen[str]]) -> list[str]:
-    """Start processes that make batches.
-
-    Args:
-        count: how many.
-        services: they are added to this list, one by one.
-
-    Returns:
-        Their addresses.
-    """
-    ports = free_ports(count)
-    for port in ports:
-        command = [sys.executable, "-m", "tools.data_service", "--host=127.0.0.1", f"--port={port}"]
-        service = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, start_new_session=True
-        )
-        services.append(service)
-    for service in services:
-        assert service.stdout is not None
-        if not service.stdout.readline():
-            raise UserError("A data service has ended before it began; its words are above.")
-    return [f"127.0.0.1:{port}" for port in ports]
 
 
 def start_workers(commands: Sequence[Sequence[str]], **options: Any) -> list[subprocess.Popen[str]]:
@@ -111,33 +86,21 @@ def finish(workers: Sequence[subprocess.Popen[str]]) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    parser = build_parser("launch", __doc__)
+    parser = build_parser("ssl_keras.launch", __doc__)
     parser.add_argument("--workers", type=int, default=2, help="how many processes (default 2)")
-    parser.add_argument(
-        "--data_services", type=int, default=0, help="processes that make the batches (none)"
-    )
     parser.add_argument("flags", nargs="*", help="flags of ssl_keras.train, after --")
     given = parser.parse_args(arguments)
     code = startup.OK
 
     def body() -> None:
         nonlocal code
-        if not 1 <= given.workers <= 64 or not 0 <= given.data_services <= 64:
-            raise UserError(
-                f"workers is {given.workers} and data_services {given.data_services}: give 1 to 64 "
-                "and 0 to 64."
-            )
-        services: list[subprocess.Popen[str]] = []
+        if not 1 <= given.workers <= 64:
+            raise UserError(f"workers is {given.workers}: give 1 to 64.")
         before = signal.signal(signal.SIGTERM, _interrupt)
         try:
-            addresses = start_services(given.data_services, services)
-            more = [f"--data_service={','.join(addresses)}"] if addresses else []
-            code = _train([*given.flags, *more], given.workers)
+            code = _train(given.flags, given.workers)
         finally:
             signal.signal(signal.SIGTERM, before)
-            for service in services:
-                service.kill()
-                service.wait()
 
     return startup.guarded("ssl_keras.launch", body, lambda: False) or code
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from ssl_keras.cli import flags, startup
+from ssl_keras.cli.drawing import png_path
 from ssl_keras.config import Config
 from ssl_keras.errors import UserError
-from tools.common import png_path
 
 PROGRAM = "python -m ssl_keras.show_views"
 

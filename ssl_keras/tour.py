@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from ssl_keras.cli import startup
+from ssl_keras.cli.drawing import build_parser, save
 from ssl_keras.config import Config
 from ssl_keras.errors import UserError
 from ssl_keras.reproduce.studies.base import ACCURACY, INFORMATION, UNTRAINED
 from ssl_keras.run import run_directory
-from tools import downstream
-from tools.common import build_parser, save
+from ssl_keras.theory import downstream
 
 # Chapter -> (title, settings of its run, what to look at).
 CHAPTERS: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -130,7 +130,7 @@ def draw(found: Mapping[str, Mapping[str, Any]], output: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
-    parser = build_parser("tour", __doc__)
+    parser = build_parser("ssl_keras.tour", __doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs/tour"), help="their folder")
     parser.add_argument("--steps", type=int, help="so many steps on few images, to try it")
     given: Any = parser.parse_args(arguments)
@@ -149,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "is trained on, with 40 labelled digits and plain Keras, beside the same network from "
             "scratch:"
         )
-        print(f"python -m tools.downstream --encoder={given.runs / 'alone'} --repeats=3")
+        print(f"python -m ssl_keras.theory.downstream --encoder={given.runs / 'alone'} --repeats=3")
         steps = 300 if given.steps is None else given.steps
         downstream.compare(given.runs / "alone", "mnist_5k", 0.01, steps, 1e-3, 3)
         print(

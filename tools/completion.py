@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 
 from ssl_keras.cli import flags, startup
-from tools.common import build_parser
+from ssl_keras.cli.drawing import build_parser
 
 PROGRAMS = ("train", "evaluate", "finetune", "export")
 
@@ -80,7 +80,7 @@ def script() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
-    build_parser("completion", __doc__).parse_args(arguments)
+    build_parser("tools.completion", __doc__).parse_args(arguments)
     return startup.guarded("tools.completion", lambda: print(script()), lambda: False)
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ssl_keras.cli import startup
+from ssl_keras.cli.drawing import build_parser
 from ssl_keras.datasets.sources import ON_BAD_IMAGE
 from ssl_keras.datasets.sources.decoding import RESIZE
 from ssl_keras.errors import UserError
-from tools.common import build_parser
 
 
 def write(source: str, name: str, data_dir: str, **options: Any) -> None:
@@ -79,7 +79,7 @@ def write(source: str, name: str, data_dir: str, **options: Any) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
-    parser = build_parser("prepare_tfds", __doc__)
+    parser = build_parser("tools.prepare_tfds", __doc__)
     parser.add_argument("--source", required=True, help="as --source of ssl_keras.train")
     parser.add_argument("--name", required=True, help="name of the data set to write")
     parser.add_argument("--data_dir", required=True, help="folder to write it to")

@@ -34,10 +34,10 @@ from typing import Any
 import numpy as np
 
 from ssl_keras.cli import startup
+from ssl_keras.cli.drawing import build_parser
 from ssl_keras.errors import UserError
 from ssl_keras.losses.streaming import BETTER_ON_GPU
 from tools.benchmark.measuring import peak_so_far, trainer
-from tools.common import build_parser
 
 DIM = 64
 PARTS = ("images", "synced", "pairs", "gathered", "devices", "step")
@@ -299,7 +299,7 @@ def _cluster_table(workload: Workload, cluster: Cluster) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
-    parser = build_parser("scaling", __doc__)
+    parser = build_parser("tools.scaling", __doc__)
     parser.add_argument("--measure", action="store_true", help="measure the points anew")
     parser.add_argument("--repeats", type=int, default=2, help="repetitions of a point (2)")
     parser.add_argument("--points", type=Path, default=DEFAULT, help=f"JSON file ({DEFAULT})")

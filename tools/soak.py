@@ -26,10 +26,10 @@ import numpy as np
 
 from ssl_keras import datasets
 from ssl_keras.cli import startup
+from ssl_keras.cli.drawing import build_parser
 from ssl_keras.errors import UserError
 from ssl_keras.run import run_directory
 from ssl_keras.run.checkpoints import Checkpoints
-from tools.common import build_parser
 
 KILLS_OF_A_CHAIN = 5
 FLAGS = (
@@ -55,7 +55,7 @@ LEFT_OUT = ("times", "paths")
 
 
 @dataclass(frozen=True)
-class EncoderFeatures:
+class Case:
     """What is killed: a way to start the program, and what it gives if it is left alone.
 
     Attributes:
@@ -116,7 +116,7 @@ def write_images(folder: Path, per_class: int) -> None:
                 Image.fromarray(np.squeeze(image)).save(place / f"{number}.png")
 
 
-def left_alone(name: str, command: tuple[str, ...], steps: int, directory: Path) -> EncoderFeatures:
+def left_alone(name: str, command: tuple[str, ...], steps: int, directory: Path) -> Case:
     """The run that the chains of this kind are compared with."""
     began = time.monotonic()
     finish(command, directory / f"{name}-alone")
@@ -126,10 +126,10 @@ def left_alone(name: str, command: tuple[str, ...], steps: int, directory: Path)
     seconds = {"start": total - times["total"], "training": times["training"], "rest": rest}
     parts = ", ".join(f"{part} {value:.0f} s" for part, value in seconds.items())
     print(f"{name}: left alone: {parts}.", flush=True)
-    return EncoderFeatures(name, command, steps, seconds, results)
+    return Case(name, command, steps, seconds, results)
 
 
-def kill_once(subject: EncoderFeatures, workdir: Path, generator: random.Random) -> str | None:
+def kill_once(subject: Case, workdir: Path, generator: random.Random) -> str | None:
     """Start the run and kill it at a random moment; returns when that was, None if it had ended."""
     before = last_step(workdir)
     process = start(subject.command, workdir)
@@ -153,9 +153,7 @@ def kill_once(subject: EncoderFeatures, workdir: Path, generator: random.Random)
     return f"during {part}, gone on from {before}, now {last_step(workdir)}"
 
 
-def chain(
-    subject: EncoderFeatures, workdir: Path, kills: int, generator: random.Random
-) -> list[str]:
+def chain(subject: Case, workdir: Path, kills: int, generator: random.Random) -> list[str]:
     """Kill a run `kills` times, or until it ends; let it end.
 
     Returns:
@@ -209,7 +207,7 @@ def soak(directory: Path, kills: int, steps: int, seed: int) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
-    parser = build_parser("soak", __doc__)
+    parser = build_parser("tools.soak", __doc__)
     parser.add_argument("--kills", type=int, default=20, help="how often runs are killed")
     parser.add_argument("--steps", type=int, default=300, help="training steps of a run")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments")

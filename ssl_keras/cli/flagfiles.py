@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from ssl_keras.errors import UserError, unknown_name
 
 
-def folder() -> Any:
-    """Where the flagfiles of the package lie: in the wheel, or in the clone."""
-    clone = Path(__file__).resolve().parents[2] / "flags"
-    return clone if clone.is_dir() else importlib.resources.files("ssl_keras.flagfiles")
+# A link to flags/ in the clone, a folder in the wheel.
+FOLDER = Path(__file__).resolve().parents[1] / "flagfiles"
 
 
 def names() -> list[str]:
     """The names of the flagfiles that come with the package."""
-    return sorted(p.name.removesuffix(".flags") for p in folder().iterdir() if _is_flagfile(p))
-
-
-def _is_flagfile(path: Any) -> bool:
-    return str(path.name).endswith(".flags")
+    return sorted(path.stem for path in FOLDER.glob("*.flags"))
 
 
 def path_of(name: str) -> Path | None:
     """The flagfile `name`: a file, or the name of one that comes with the package; or None."""
     if Path(name).expanduser().is_file():
         return Path(name).expanduser()
-    return Path(str(folder() / f"{name}.flags")) if name in names() else None
+    return FOLDER / f"{name}.flags" if name in names() else None
 
 
 def with_paths(arguments: Sequence[str]) -> list[str]:

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from ssl_keras.cli import startup
+from ssl_keras.cli.drawing import build_parser
 from ssl_keras.errors import UserError, unknown_name
 from ssl_keras.reproduce.measured import Measured
 from ssl_keras.reproduce.report import write, write_report
 from ssl_keras.reproduce.studies import SCALES, STUDIES
 from ssl_keras.reproduce.sweep import Run, finish
-from tools.common import build_parser
 
 ALL, REPORT = "all", "report"
 
@@ -53,7 +53,7 @@ def done(name: str, given: Any) -> Measured | None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
-    parser = build_parser("reproduce", __doc__)
+    parser = build_parser("ssl_keras.reproduce", __doc__)
     names = ", ".join([*STUDIES, ALL, REPORT])
     parser.add_argument("names", nargs="+", metavar="name", help=f"one or more of {names}")
     parser.add_argument("--scale", choices=SCALES, default="laptop", help="size of the runs")

@@ -76,7 +76,7 @@ def _size(cell: Mapping[str, Any]) -> tuple[int, int, int, int]:
 
 def _seconds(cell: Mapping[str, Any]) -> float:
     """Seconds an image takes in training."""
-    from tools.benchmark.measuring import trainer
+    from ssl_keras.reproduce.timing import trainer
 
     _, *shape = _size(cell)
     heads = make_evaluators(cell).values()

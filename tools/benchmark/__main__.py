@@ -25,12 +25,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ssl_keras.cli import startup
+from ssl_keras.cli.drawing import build_parser
 from ssl_keras.errors import UserError, unknown_name
 from tools.benchmark.measuring import Row, peak_so_far, rows_of, trainer
 from tools.benchmark.peers import peers
 from tools.benchmark.running import checkpoint, devices, inputs, logging, micro_batch, start_up
 from tools.benchmark.steps import loss, loss_of, step
-from tools.common import build_parser
 
 BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "step": step,
@@ -47,7 +47,7 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
-    parser = build_parser("benchmark", __doc__)
+    parser = build_parser("tools.benchmark", __doc__)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(BENCHMARKS)} (all)")
     parser.add_argument("--repeats", type=int, default=7, help="repetitions (7)")
     parser.add_argument("--output", type=Path, help="JSON file; what it holds of others is kept")

@@ -5,37 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from ssl_keras.reproduce.timing import trainer
+
+__all__ = ["PHOTOS", "Row", "peak_of", "peak_so_far", "rows_of", "trainer"]
 
 Row = dict[str, Any]
 # Crops of photographs with the whole recipe, as small as CIFAR's.
 PHOTOS: Row = {"dataset": "plain", "source": "photos", "image_size": 32}
-
-
-def trainer(**settings: Any) -> Callable[[int], float]:
-    """A function that trains some steps and returns the seconds it took; it is warmed up."""
-    from ssl_keras.config import Config
-    from ssl_keras.run import build
-    from ssl_keras.run.looping import batches
-
-    base = {"heads": "", "steps": 10**6, "measure_images": 0, "loss": "nt_xent"}
-    built = build(Config.make(**{**base, **settings}))
-    built.model.make_train_function()
-    iterator = iter(batches(built, 0))
-
-    def train(steps: int) -> float:
-        start = time.perf_counter()
-        for _ in range(steps):
-            logs = built.model.train_function(iterator)
-        float(logs["loss"])  # waits for the device
-        return time.perf_counter() - start
-
-    train(3)
-    train.built = built  # type: ignore[attr-defined]
-    return train
 
 
 def peak_so_far(anew: bool = False) -> int:

@@ -21,7 +21,7 @@ def checkpoint(repeats: int) -> list[Row]:
     rows = []
     for encoder, batch in (("convnet", 250), ("resnet18", 16)):
         train = trainer(encoder=encoder, batch_size=batch, dataset="plain")
-        model = train.built.model  # type: ignore[attr-defined]
+        model = train.setup.model  # type: ignore[attr-defined]
         seconds = []
         with tempfile.TemporaryDirectory() as directory:
             kept = Checkpoints(Path(directory), model.state_groups)
@@ -60,8 +60,8 @@ def logging(repeats: int) -> list[Row]:
     """The share of the default run's time that goes into logs, TensorBoard and geometry."""
     from ssl_keras.run import loop
     from ssl_keras.run.callbacks import History, Listener, TensorBoardScalars
-    from ssl_keras.run.fitting import build_geometry_log
-    from ssl_keras.run.looping import batches
+    from ssl_keras.run.geometry import build_geometry_log
+    from ssl_keras.run.loop import batches
 
     class Timed(Listener):
         """Passes everything on, and adds up how long that takes."""
@@ -79,10 +79,10 @@ def logging(repeats: int) -> list[Row]:
                 other.on_log(step, values)
             self.seconds += time.perf_counter() - start
 
-    built = trainer(loss="uniform_prior", epochs=100, steps=None, measure_images=128).built  # type: ignore[attr-defined]
+    built = trainer(loss="uniform_prior", epochs=100, steps=None, measure_images=128).setup  # type: ignore[attr-defined]
     steps, shares = 12 * built.steps_per_epoch, []
     with tempfile.TemporaryDirectory() as directory:
-        board = TensorBoardScalars(Path(directory), built.schedules, built.levels, 250)
+        board = TensorBoardScalars(Path(directory), built.schedules, built.chance_levels, 250)
         geometry = build_geometry_log(built, board)
         assert geometry is not None
         geometry.measure(0)  # compiles
@@ -115,7 +115,7 @@ def inputs(repeats: int) -> list[Row]:
 
     from ssl_keras import datasets
     from ssl_keras.datasets.sources import folder
-    from ssl_keras.run.looping import batches
+    from ssl_keras.run.loop import batches
 
     rows = []
     with tempfile.TemporaryDirectory() as directory:
@@ -137,7 +137,7 @@ def inputs(repeats: int) -> list[Row]:
             kept = folder.IN_MEMORY_BYTES
             if what.endswith("while training"):
                 datasets.IN_MEMORY_BYTES = folder.IN_MEMORY_BYTES = 0
-            built = trainer(**settings, batch_size=100, width_multiplier=0.25).built  # type: ignore[attr-defined]
+            built = trainer(**settings, batch_size=100, width_multiplier=0.25).setup  # type: ignore[attr-defined]
             iterator, count = iter(batches(built, 0)), 5 if settings is files else 100
             seconds = []
             for _ in range(repeats + 1):

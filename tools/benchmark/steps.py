@@ -28,7 +28,7 @@ def step(repeats: int) -> list[Row]:
         for precision in ("off", "bfloat16"):
             own = {**settings, "mixed_precision": precision}
             train = trainer(**own)
-            config = train.built.config  # type: ignore[attr-defined]
+            config = train.setup.config  # type: ignore[attr-defined]
             sides = {"": _bare(own, composed=True)}
             if getattr(config.builder, "num_bits", 0):
                 sides["_of_bits_as_numbers"] = _bare(own, composed=False)
@@ -56,23 +56,19 @@ def _bare(settings: Row, composed: bool) -> Callable[[int], float]:
     encoder is given composed, or as the program's step does."""
     import tensorflow as tf
 
-    from ssl_keras.inputs.composing import compose_images
-    from ssl_keras.inputs.first_convolution import encoding
-    from ssl_keras.run.looping import batches
+    from ssl_keras.run.loop import batches
 
-    built = trainer(**settings).built  # type: ignore[attr-defined]
-    model = built.model
-    batch = next(iter(batches(built, 0)))
-    views, bits, _ = model.augmenter.two_views(
-        batch["image"], tf.constant(0, tf.int64), batch.get("bits")
-    )
-    given = (compose_images(views, bits), None) if composed else (views, bits)
-    learned, encode = model.learned_variables, encoding(model.encoder)
+    setup = trainer(**settings).setup  # type: ignore[attr-defined]
+    model, modality = setup.model, setup.data.modality
+    views, _ = model.augmenter.two_views(next(iter(batches(setup, 0))), tf.constant(0, tf.int64))
+    inputs = modality.compose(views) if composed else views
+    encode = model.encoder if composed else model.encode
+    learned = model.learned_variables
 
     @tf.function(autograph=False)
     def update() -> Any:
         with tf.GradientTape() as tape:
-            outputs = model.outputs(encode(*given, training=True))
+            outputs = model.outputs(encode(inputs, training=True))
             value = tf.reduce_mean(tf.square(outputs))
         model.optimizer.apply(tape.gradient(value, learned), learned)
         return value

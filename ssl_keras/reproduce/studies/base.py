@@ -159,11 +159,8 @@ def _shrunk(cell: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flagfile_settings(name: str) -> dict[str, Any]:
-    """The settings that flags/NAME.flags gives, without the defaults."""
-    path = Path(__file__).parents[3] / "flags" / f"{name}.flags"
-    given = flags.values(["reproduce", f"--flagfile={path}"], flags.define())
-    defaults = flags.values(["reproduce"], flags.define())
-    return {n: value for n, value in given.items() if defaults.get(n) != value}
+    """The settings of the flagfile that comes with the package by this name."""
+    return flags.values(["reproduce", f"--flagfile={name}"], flags.define())
 
 
 def size(scale: str, epochs: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Fine-tune an exported encoder on few labels, in plain Keras, against the same from scratch.
 
-    python -m tools.downstream --encoder=runs/digits --label_fraction=0.01
+    python -m ssl_keras.theory.downstream --encoder=runs/digits --label_fraction=0.01
 
 The example of the guide "Export and fine-tune": the lines of `fine_tuned` are what one would write
 in a program of one's own. The encoder comes from `ssl_keras.load_encoder`, gets a linear
@@ -19,8 +19,8 @@ import numpy as np
 
 import ssl_keras
 from ssl_keras.cli import startup
+from ssl_keras.cli.drawing import build_parser
 from ssl_keras.errors import UserError
-from tools.common import build_parser
 
 
 def fine_tuned(
@@ -107,7 +107,7 @@ def compare(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
-    parser = build_parser("downstream", __doc__)
+    parser = build_parser("ssl_keras.theory.downstream", __doc__)
     parser.add_argument("--encoder", type=Path, required=True, help="a run, or its SavedModel")
     parser.add_argument("--source", default="mnist_5k", help="images and labels, see --source")
     parser.add_argument("--label_fraction", type=float, default=0.01, help="share with labels")
@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{gains.mean():.3f}{spread}"
         )
 
-    return startup.guarded("tools.downstream", body, lambda: False)
+    return startup.guarded("ssl_keras.theory.downstream", body, lambda: False)
 
 
 if __name__ == "__main__":

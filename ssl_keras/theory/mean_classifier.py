@@ -1,7 +1,7 @@
 """Arora et al.'s bound in practice: the loss of the mean classifier against the unsupervised one.
 
     python -m ssl_keras.train --flagfile=flags/logistic.flags --num_bits=0 --workdir=runs/logistic
-    python -m tools.mean_classifier --run=runs/logistic --output=mean_classifier.png
+    python -m ssl_keras.theory.mean_classifier --run=runs/logistic --output=mean_classifier.png
 
 Arora et al. 2019 (theorem 4.1): L_sup^mu <= (L_un - c) / (1 - c). L_un is the logistic loss with
 one negative, L_sup^mu that of the classifier that compares with the mean of each class, averaged
@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from ssl_keras.cli import startup
+from ssl_keras.cli.drawing import build_parser, png_path, save
 from ssl_keras.errors import UserError
 from ssl_keras.run import run_directory
-from tools.common import build_parser, png_path, save
 
 SUPERVISED, UNSUPERVISED = "projections/mean_classifier_loss/", "projections/pairwise_logistic_loss"
 
@@ -80,7 +80,7 @@ def draw(run: Path, target: str, output: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
-    parser = build_parser("mean_classifier", __doc__)
+    parser = build_parser("ssl_keras.theory.mean_classifier", __doc__)
     parser.add_argument("--run", required=True, type=Path, help="directory of a finished run")
     parser.add_argument("--target", default="class", help="target whose classes are told apart")
     parser.add_argument("--output", default="mean_classifier.png", help="file of the picture")
@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     def body() -> None:
         draw(given.run, given.target, png_path(given.output))
 
-    return startup.guarded("tools.mean_classifier", body, lambda: False)
+    return startup.guarded("ssl_keras.theory.mean_classifier", body, lambda: False)
 
 
 if __name__ == "__main__":

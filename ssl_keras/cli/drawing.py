@@ -1,4 +1,4 @@
-"""What the tools share: their command lines, and the pictures they write."""
+"""What programs that draw share: their command lines, and the pictures they write."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from ssl_keras.errors import UserError
 
 
-def build_parser(name: str, description: str | None) -> argparse.ArgumentParser:
-    """The parser of the tool `name`; its docstring is the help, as it is written."""
+def build_parser(program: str, description: str | None) -> argparse.ArgumentParser:
+    """The parser of `python -m PROGRAM`; its docstring is the help, as it is written."""
     return argparse.ArgumentParser(
-        prog=f"python -m tools.{name}",
+        prog=f"python -m {program}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,6 +1,6 @@
 """Three limits of NT-Xent, computed and drawn on random points of the sphere.
 
-    python -m tools.limits --output=limits.png
+    python -m ssl_keras.theory.limits --output=limits.png
 
 1. Temperature to 0: temperature * NT-Xent is a triplet loss, the mean of
    max(hardest negative's similarity - positive's, 0) (Wang and Liu 2021).
@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from ssl_keras.cli import startup
+from ssl_keras.cli.drawing import build_parser, png_path, save
 from ssl_keras.errors import UserError
-from tools.common import build_parser, png_path, save
 
 TEMPERATURES = (0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
 BATCHES = (8, 16, 32, 64, 128, 256, 512, 1024)
@@ -112,7 +112,7 @@ def draw(output: Path, num_images: int, dim: int, seed: int) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
-    parser = build_parser("limits", __doc__)
+    parser = build_parser("ssl_keras.theory.limits", __doc__)
     parser.add_argument("--output", default="limits.png", help="file of the picture")
     parser.add_argument("--seed", type=int, default=0, help="seed of the points")
     given: Any = parser.parse_args(arguments)
@@ -124,7 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
         startup.start_tensorflow()
         draw(output, num_images=64, dim=8, seed=given.seed)
 
-    return startup.guarded("tools.limits", body, lambda: False)
+    return startup.guarded("ssl_keras.theory.limits", body, lambda: False)
 
 
 if __name__ == "__main__":

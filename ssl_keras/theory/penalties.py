@@ -1,6 +1,6 @@
 """How the loss of a run divides its gradient among negatives, at several temperatures.
 
-    python -m tools.penalties --run=runs/mine --output=penalties.png
+    python -m ssl_keras.theory.penalties --run=runs/mine --output=penalties.png
 
 The relative penalty r_ij of a negative is the gradient on it, relative to that on the positive
 (Wang and Liu 2021): a softmax over the similarities of the negatives. The picture shows,
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ssl_keras.cli import startup
+from ssl_keras.cli.drawing import build_parser, png_path, save
 from ssl_keras.errors import UserError
-from tools.common import build_parser, png_path, save
 
 BINS = 40
 
@@ -101,7 +101,7 @@ def draw(run: Path, output: Path, num_images: int, temperatures: list[float]) ->
 
 def main(arguments: list[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
-    parser = build_parser("penalties", __doc__)
+    parser = build_parser("ssl_keras.theory.penalties", __doc__)
     parser.add_argument("--run", required=True, type=Path, help="directory of a finished run")
     parser.add_argument("--output", default="penalties.png", help="file of the picture")
     parser.add_argument("--images", type=int, default=500, help="how many test images")
@@ -115,7 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
         startup.start_tensorflow()
         draw(given.run, output, given.images, temperatures)
 
-    return startup.guarded("tools.penalties", body, lambda: False)
+    return startup.guarded("ssl_keras.theory.penalties", body, lambda: False)
 
 
 if __name__ == "__main__":

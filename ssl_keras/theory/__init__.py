@@ -1,0 +1,1 @@
+"""Theory, computed and drawn: limits of NT-Xent, penalties, mean classifiers, downstream tasks."""
