@@ -125,7 +125,9 @@ def test_baselines_that_cannot_be_are_refused_before_training(tmp_path: Path) ->
         train_and_evaluate(config)
     assert not (tmp_path / "b").exists()
     config = make(tmp_path / "c", num_bits=2, heads="supervised", baseline_target="bit")
-    with pytest.raises(UserError, match=r"method=supervised is to learn 'bit', .* did you mean bits"):
+    with pytest.raises(
+        UserError, match=r"method=supervised is to learn 'bit', .* did you mean bits"
+    ):
         train_and_evaluate(config)
     with pytest.raises(UserError, match="baseline_target"):
         make(tmp_path / "d", heads="linear", baseline_target="bits")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,49 +13,65 @@ import tensorflow as tf
 from ssl_keras import evaluate
 from ssl_keras.config import Config, make_evaluators
 from ssl_keras.errors import UserError
-from ssl_keras.run import evaluate_run, train_and_evaluate
+from ssl_keras.methods.simclr import SimCLR
+from ssl_keras.run import evaluate_run
+from tests.run.conftest import Story
 
 
 @pytest.fixture(scope="module")
-def finished(
-    tmp_path_factory: pytest.TempPathFactory, data_dir: str
-) -> tuple[Path, dict[str, Any]]:
-    workdir = tmp_path_factory.mktemp("evaluate") / "run"
-    config = Config.make(
-        loss="nt_xent", steps=6, batch_size=64, width_multiplier=0.25, workdir=str(workdir)
-    )
-    return workdir, train_and_evaluate(config)
+def copied(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a finished run."""
+    return story.copy(tmp_path_factory.mktemp("evaluate") / "run")
 
 
 def test_the_heads_of_the_run_give_its_numbers_again(
-    finished: tuple[Path, dict[str, Any]], capfd: pytest.CaptureFixture[str]
+    copied: Path, story: Story, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    workdir, results = finished
-    record = evaluate_run(workdir, make_evaluators({}))
-    assert record["results"] == results["results"]
-    (path,) = (workdir / "evaluations").glob("linear-knn-geometry-bits-*.json")
-    assert json.loads(path.read_text())["results"] == results["results"]
+    record = evaluate_run(copied, make_evaluators({}))
+    heads = ("linear", "knn", "geometry", "bits", "online_probe")
+    prefixes = [f"{p}{head}/" for p in ("", "untrained/", "shuffled_labels/") for head in heads]
+    results = story.results["results"]
+    assert record["results"] == {
+        name: value for name, value in results.items() if name.startswith(tuple(prefixes))
+    }
+    (path,) = (copied / "evaluations").glob("linear-knn-geometry-bits-*.json")
+    assert json.loads(path.read_text())["results"] == record["results"]
     output = capfd.readouterr().out
     for title in ("Test accuracy on 1000 images", "How many of the 2 bits", "Geometry of 1000"):
         assert title in output
 
 
-def test_labels_that_say_nothing_give_chance(finished: tuple[Path, dict[str, Any]]) -> None:
-    _, results = finished
-    for head in ("linear", "knn"):
-        values = results["results"]
-        assert abs(values[f"shuffled_labels/{head}/features/class/accuracy"] - 0.1) < 0.04
+def test_evaluation_that_moves_the_model_is_noticed(
+    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workdir = story.copy(tmp_path / "run")
+
+    def careless(self: SimCLR, inputs: tf.Tensor) -> list[tf.Tensor]:
+        return [self.encoder(inputs, training=True)] * 3
+
+    monkeypatch.setattr(SimCLR, "representations", careless)
+    with pytest.raises(RuntimeError, match="changed the weights or batch-norm statistics"):
+        evaluate_run(workdir, make_evaluators({"heads": "knn"}))
+    assert not (workdir / "evaluations").exists()
+
+
+def test_labels_that_say_nothing_give_chance(story: Story) -> None:
+    values = story.results["results"]
+    # Four standard deviations of the share of 1000 answers that are right by chance.
+    for head in ("linear", "knn", "linear_sgd"):
+        accuracy = values[f"shuffled_labels/{head}/features/class/accuracy"]
+        assert abs(accuracy - 0.1) < 4 * (0.1 * 0.9 / 1000) ** 0.5
     shuffled = [key for key in values if key.startswith("shuffled_labels")]
     assert {tuple(key.split("/")[1:4:2]) for key in shuffled} == {
-        ("linear", "class"),
-        ("knn", "class"),
+        (head, "class") for head in ("linear", "knn", "linear_sgd", "mean_classifier", "retrieval")
     }
 
 
+@pytest.mark.full
 def test_other_heads_are_kept_beside_and_repeats_give_a_spread(
-    finished: tuple[Path, dict[str, Any]],
+    copied: Path,
 ) -> None:
-    workdir, _ = finished
+    workdir = copied
     arguments = ["evaluate", f"--run={workdir}", "--heads=mean_classifier", "--repeats=3"]
     assert evaluate.main([*arguments, "--mean_classifier_shots=2"]) == 0
     (path,) = (workdir / "evaluations").glob("mean_classifier-*.json")
@@ -75,10 +90,8 @@ def test_other_heads_are_kept_beside_and_repeats_give_a_spread(
     np.testing.assert_allclose(record["results"][f"{name}_sd"], np.std(single, ddof=1))
 
 
-def test_the_saved_model_of_a_run_gives_its_numbers_again(
-    finished: tuple[Path, dict[str, Any]],
-) -> None:
-    workdir, results = finished
+def test_the_saved_model_of_a_run_gives_its_numbers_again(copied: Path, story: Story) -> None:
+    workdir, results = copied, story.results
     heads = make_evaluators({"heads": "linear,knn"})
     record = evaluate_run(workdir / "saved_model", heads)
     (path,) = (workdir / "saved_model-evaluations").glob("linear-knn-*.json")
@@ -90,21 +103,24 @@ def test_the_saved_model_of_a_run_gives_its_numbers_again(
 
 
 def test_a_saved_model_elsewhere_is_evaluated_on_the_data_it_is_given(
-    finished: tuple[Path, dict[str, Any]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    story: Story, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     copy = tmp_path / "model"
-    shutil.copytree(finished[0] / "saved_model", copy)
+    shutil.copytree(story.workdir / "saved_model", copy)
     command = ["evaluate", f"--run={copy}", "--heads=knn"]
     assert evaluate.main(command) == 2
     assert "does not lie in the directory of its run: say which data" in capfd.readouterr().err
     assert evaluate.main([*command, "--dataset=plain"]) == 2
     error = capfd.readouterr().err
     assert "takes images of 28x28x3, but mnist_5k gives 28x28x1" in error
-    assert evaluate.main([*command, "--dataset=bit_concat", "--num_bits=2"]) == 0
+    assert (
+        evaluate.main([*command, "--dataset=bit_concat", "--num_bits=2", "--max_train_images=1000"])
+        == 0
+    )
     (path,) = (tmp_path / "model-evaluations").glob("knn-*.json")
     found = json.loads(path.read_text())["results"]
     name = "knn/features/class/accuracy"
-    np.testing.assert_allclose(found[name], finished[1]["results"][name], atol=2e-3)
+    np.testing.assert_allclose(found[name], story.results["results"][name], atol=2e-3)
     (copy / "saved_model.pb").write_bytes(b"nothing of the kind")
     assert evaluate.main([*command, "--dataset=bit_concat"]) == 2
     assert f"The SavedModel {copy} cannot be read" in capfd.readouterr().err
@@ -115,17 +131,15 @@ def test_a_foreign_saved_model_without_images_or_features_is_refused(tmp_path: P
     function = tf.function(lambda x: {"y": 2.0 * x})
     signature = function.get_concrete_function(tf.TensorSpec((None, 3), tf.float32))
     tf.saved_model.save(module, str(tmp_path / "a"), signatures=signature)
-    with pytest.raises(UserError, match="does not take images"):
+    with pytest.raises(UserError, match="takes images of 3, but 2 random bits"):
         evaluate_run(tmp_path / "a", make_evaluators({}), config=Config.make())
     tf.saved_model.save(module, str(tmp_path / "b"))
     with pytest.raises(UserError, match="has no signature representations or serving_default"):
         evaluate_run(tmp_path / "b", make_evaluators({}), config=Config.make())
 
 
-def test_data_flags_are_for_saved_models(
-    finished: tuple[Path, dict[str, Any]], capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert evaluate.main(["evaluate", f"--run={finished[0]}", "--num_bits=3"]) == 2
+def test_data_flags_are_for_saved_models(story: Story, capfd: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.main(["evaluate", f"--run={story.workdir}", "--num_bits=3"]) == 2
     assert "num_bits is for a SavedModel" in capfd.readouterr().err
 
 
@@ -151,10 +165,10 @@ def test_mistakes_are_one_sentence(
 
 
 def test_neighbours_beyond_the_data_are_refused(
-    finished: tuple[Path, dict[str, Any]], capfd: pytest.CaptureFixture[str]
+    story: Story, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert evaluate.main(["evaluate", f"--run={finished[0]}", "--knn_k=4001"]) == 2
-    assert "knn_k is 4001, but there are 4000 training images" in capfd.readouterr().err
+    assert evaluate.main(["evaluate", f"--run={story.workdir}", "--knn_k=1001"]) == 2
+    assert "knn_k is 1001, but there are 1000 training images" in capfd.readouterr().err
 
 
 def test_help_lists_the_settings_of_heads_only(capfd: pytest.CaptureFixture[str]) -> None:
