@@ -57,12 +57,11 @@ def evaluate_run(
     start = time.perf_counter()
     directory = Path(directory)
     if run_directory.is_saved_model(directory):
-        frozen, encoders = _saved_model_features(directory, evaluators, config)
+        frozen, encoders, before = _saved_model_features(directory, evaluators, config)
         place = directory.with_name(f"{directory.name}-evaluations")
     else:
-        frozen, encoders = _run_features(directory, evaluators, seed)
+        frozen, encoders, before = _run_features(directory, evaluators, seed)
         place = directory / "evaluations"
-    before = weights_digest(frozen.variables)
     measurements = [measure(evaluators, seed + repeat, encoders) for repeat in range(repeats)]
     values = averaged(measurements)
     if weights_digest(frozen.variables) != before:
@@ -93,7 +92,8 @@ def evaluate_run(
 
 def _run_features(
     workdir: Path, evaluators: Mapping[str, Evaluator], seed: int
-) -> tuple[FrozenEncoder, dict[str, EncoderFeatures]]:
+) -> tuple[FrozenEncoder, dict[str, EncoderFeatures], str]:
+    """The encoder, the features of all encoders, and the digest of its weights before them."""
     config, results = run_directory.read(workdir)
     data = load_data(config)
     check_evaluators(evaluators, config, data)
@@ -101,18 +101,21 @@ def _run_features(
     untrained = untrained_features(setup, evaluators)
     load_weights(setup, workdir, results)
     setup = in_float32(setup)
+    before = weights_digest(setup.model.variables)
     encoders = {
         "": trained_features(setup, evaluators, seed),
         tables.CONTROL: untrained,
         **baseline_features(setup, evaluators, workdir, build_engine(config, alone=True)),
     }
-    return FrozenEncoder.of(setup), encoders
+    return FrozenEncoder.of(setup), encoders, before
 
 
 def _saved_model_features(
     directory: Path, evaluators: Mapping[str, Evaluator], config: Config | None
-) -> tuple[FrozenEncoder, dict[str, EncoderFeatures]]:
+) -> tuple[FrozenEncoder, dict[str, EncoderFeatures], str]:
+    """As `_run_features`, of a SavedModel."""
     frozen = load_saved_model(directory, config)
+    before = weights_digest(frozen.variables)
     for name, evaluator in evaluators.items():
         evaluator.check(frozen.data.train.num_examples)
         if evaluator.num_local_images:
@@ -120,4 +123,4 @@ def _saved_model_features(
                 f"The head {name} looks into the blocks of the encoder, which a SavedModel does "
                 "not show: leave it out of --heads, or give the directory of the run."
             )
-    return frozen, {"": encoder_features(frozen, evaluators)}
+    return frozen, {"": encoder_features(frozen, evaluators)}, before
