@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ssl_keras import evaluate, export, finetune, train
 from ssl_keras.config import Config
 from ssl_keras.errors import UserError
 from ssl_keras.run import run_directory
@@ -57,7 +58,7 @@ def test_a_run_is_replaced_only_when_asked_and_only_what_is_its_own(
     (workdir / "finetuned" / "class-0.1-features").mkdir(parents=True)
     (workdir / "notes.md").write_text("mine")
     if finished:
-        (workdir / "results.json").write_text("{}")
+        (workdir / "results.json").write_text('{"finished": true}')
     state = "a finished" if finished else "an unfinished"
     other = rf"holds {state} run with num_bits=2, not 5: .* --overwrite"
     with pytest.raises(UserError, match=other):
@@ -140,12 +141,41 @@ def test_a_run_that_was_stopped_while_it_was_exported_goes_on(tmp_path: Path) ->
     made = config(tmp_path / "run")
     begun(made).release()
     results = tmp_path / "run" / "results.json"
-    results.write_text(json.dumps({"saved_model_relative_difference": None}))
+    results.write_text(json.dumps({"saved_model_relative_difference": 0.0, "finished": False}))
     assert run_directory.resumable(tmp_path / "run", made)
     again = run_directory.claim(made)
     assert again.resumes
     again.release()
-    results.write_text(json.dumps({"saved_model_relative_difference": 0.0}))
+    results.write_text(json.dumps({"saved_model_relative_difference": None, "finished": True}))
     assert not run_directory.resumable(tmp_path / "run", made)
     with pytest.raises(UserError, match="holds a finished run"):
         run_directory.claim(made)
+
+
+def test_a_run_of_another_format_is_refused_by_every_program(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    workdir = tmp_path / "run"
+    begun(config(workdir)).release()
+    settings = json.loads((workdir / "config.json").read_text())
+    assert settings.pop("format") == 2
+    for number, content in ((1, settings), (3, {"format": 3, **settings})):
+        run_directory.write_json(workdir / "config.json", content)
+        run_directory.write_json(workdir / "results.json", {"finished": number == 3})
+        before = {path.name: path.read_bytes() for path in workdir.iterdir()}
+        sentence = (
+            f"The run {workdir} has the format {number}, but this version of ssl_keras reads format "
+            "2: repeat the run, with --overwrite or in another directory.\n"
+        )
+        with pytest.raises(UserError) as caught:
+            run_directory.claim(config(workdir))
+        assert f"{caught.value}\n" == sentence
+        for name, program in (("evaluate", evaluate), ("export", export), ("finetune", finetune)):
+            assert program.main([name, f"--run={workdir}"]) == 2
+            assert capfd.readouterr().err == f"ssl_keras.{name}: {sentence}"
+        assert train.main(["train", f"--workdir={workdir}"]) == 2
+        assert capfd.readouterr().err == f"ssl_keras.train: {sentence}"
+        assert {path.name: path.read_bytes() for path in workdir.iterdir()} == before
+    # It is replaced when that is asked for.
+    assert not begun(config(workdir, overwrite=True)).resumes
+    assert json.loads((workdir / "config.json").read_text())["format"] == 2

@@ -17,21 +17,14 @@ from ssl_keras.config import Config
 from ssl_keras.errors import UserError
 from ssl_keras.export import main
 from ssl_keras.run import restore_run, train_and_evaluate
+from tests.run.conftest import Story
 
 BITS = np.array([[0, 1], [1, 1], [0, 0]], np.float32)
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
-    workdir = tmp_path_factory.mktemp("export") / "run"
-    train_and_evaluate(
-        Config.make(
-            num_bits=2, steps=3, batch_size=32, width_multiplier=0.25, loss="nt_xent",
-            views="augment,dropout", heads="knn", max_train_images=100, measure_images=0,
-            projection_dim=8, workdir=str(workdir),
-        )
-    )  # fmt: skip
-    return workdir
+def finished(story: Story) -> Path:
+    return story.workdir
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +46,14 @@ def test_signatures_take_images_and_bits_as_they_are(finished: Path, model: Any)
     expected = [layer.numpy() for layer in model.representations(composed(digits()))]
     as_float = {"images": tf.constant(digits() / 255, tf.float32), "bits": tf.constant(BITS)}
     as_bytes = {"images": tf.constant(digits()), "bits": tf.constant(BITS)}
-    for name, given in (
+    for name, inputs in (
         ("serving_default", as_float), ("features", as_float), ("features_uint8", as_bytes),
     ):  # fmt: skip
-        found = loaded.signatures[name](**given)
+        found = loaded.signatures[name](**inputs)
         assert set(found) == {"features"}
         np.testing.assert_allclose(found["features"], expected[0], rtol=1e-5, atol=1e-5)
-    for name, given in (("projections", as_float), ("projections_uint8", as_bytes)):
-        found = loaded.signatures[name](**given)
+    for name, inputs in (("projections", as_float), ("projections_uint8", as_bytes)):
+        found = loaded.signatures[name](**inputs)
         assert set(found) == {"projection_1", "projection_2"}
         for layer, values in zip(("projection_1", "projection_2"), expected[1:], strict=True):
             np.testing.assert_allclose(found[layer], values, rtol=1e-5, atol=1e-5)
@@ -74,6 +67,7 @@ def test_other_inputs_are_refused_in_a_sentence(finished: Path) -> None:
         loaded.signatures["features"](images=tf.zeros((2, 28, 28, 1)))
 
 
+@pytest.mark.full
 def test_it_is_trained_through_by_plain_tensorflow_and_by_keras(finished: Path) -> None:
     directory = str(finished / "saved_model")
     loaded = tf.saved_model.load(directory)
@@ -118,6 +112,7 @@ def test_the_card_says_what_it_is(finished: Path) -> None:
     }
 
 
+@pytest.mark.full
 def test_without_bits_there_is_one_input(tmp_path: Path, data_dir: str) -> None:
     train_and_evaluate(
         Config.make(
@@ -159,8 +154,8 @@ def test_mistakes_are_one_sentence(
     arguments: list[str], message: str, finished: Path, tmp_path: Path, capfd: Any
 ) -> None:
     (tmp_path / "file").write_text("mine")
-    given = [a.format(run=finished, other=tmp_path) for a in arguments]
-    assert main(["export", *given]) == 2
+    flags = [argument.format(run=finished, other=tmp_path) for argument in arguments]
+    assert main(["export", *flags]) == 2
     told = capfd.readouterr().err
     assert message in told
     assert "Traceback" not in told
@@ -178,6 +173,7 @@ def test_what_cannot_be_loaded_is_named(finished: Path, tmp_path: Path) -> None:
         ssl_keras.load_encoder(tmp_path / "copy")
 
 
+@pytest.mark.full
 def test_onnx_gives_the_same_features(finished: Path, model: Any, tmp_path: Path) -> None:
     import onnxruntime
 

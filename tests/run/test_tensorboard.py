@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from ssl_keras.config import Config
-from ssl_keras.datasets import Target
-from ssl_keras.run import tensorboard, train_and_evaluate
+from ssl_keras.datasets import DataSet, Target
+from ssl_keras.run import build, tensorboard
 from ssl_keras.run.callbacks import Profiler
+from tests.run.conftest import Story
 
 TARGETS = {
     "class": Target("class", "class", 10, 0.1, 0.1),
@@ -23,17 +24,8 @@ TARGETS = {
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
-    workdir = tmp_path_factory.mktemp("panel") / "run"
-    train_and_evaluate(
-        Config.make(
-            num_bits=2, steps=6, batch_size=32, log_every=2, width_multiplier=0.25,
-            temperature="linear:1:0.1", loss="nt_xent", heads="linear,retrieval",
-            max_train_images=100, measure_images=16, measure_every=1, workdir=str(workdir),
-            profile_steps=2,
-        )
-    )  # fmt: skip
-    return workdir
+def finished(story: Story) -> Path:
+    return story.workdir
 
 
 def board(workdir: Path) -> Any:
@@ -56,13 +48,23 @@ def scalars(found: Any) -> dict[str, list[tuple[int, float]]]:
 def test_curves_stand_beside_what_knows_nothing(finished: Path) -> None:
     values = scalars(board(finished))
     assert values["train_chance/class"] == [(step, pytest.approx(0.1)) for step in (2, 4, 6)]
-    assert values["train_chance/contrastive_accuracy"][0] == (2, pytest.approx(1 / 32))
-    collapsed = np.log(2 * 32 - 1)
-    # NT-Xent of equal projections is the log of their number at every temperature.
-    assert [v for _, v in values["train_chance/loss"]] == pytest.approx([collapsed] * 3)
+    assert values["train_chance/contrastive_accuracy"][0] == (2, pytest.approx(1 / 64))
+    # Equal projections miss the uniform prior on [-1, 1] by the mean square of a number in it, 1/3,
+    # times the weight of the step.
+    chances = [value for _, value in values["train_chance/loss"]]
+    assert chances == pytest.approx([3 / 3, 4 / 3, 5 / 3], rel=1e-5)
     assert [step for step, _ in values["speed/images_per_second"]] == [2, 4, 6]
     assert 0.05 < values["speed/memory_gib"][0][1] < 60
-    assert values["optimization/temperature"][-1][1] == pytest.approx(0.1, abs=0.02)
+    assert values["optimization/distribution_weight"][-1][1] == pytest.approx(5)
+
+
+def test_the_chance_level_of_a_loss_is_that_of_equal_projections(bit_data: DataSet) -> None:
+    settings = {"loss": "nt_xent", "temperature": "linear:1:0.1", "batch_size": 32, "steps": 6}
+    levels = build(Config.make(**settings), bit_data).chance_levels
+    # NT-Xent of equal projections is the log of their number at every temperature.
+    assert [levels["loss"](step) for step in (0, 3, 6)] == pytest.approx([np.log(63)] * 3)
+    assert levels["contrastive_accuracy"](0) == 1 / 32
+    assert levels["bits"](0) == 0.5
 
 
 def test_every_chart_of_the_layout_has_curves(finished: Path) -> None:
@@ -105,7 +107,7 @@ def test_settings_stand_beside_results(finished: Path) -> None:
         contents["_hparams_/session_start_info"]
     ).session_start_info
     assert session.hparams["num_bits"].number_value == 2
-    assert session.hparams["temperature"].string_value == "linear:1.0:0.1"
+    assert session.hparams["distribution_weight"].string_value == "linear:2.0:5.0"
     described = plugin_data_pb2.HParamsPluginData.FromString(
         contents["_hparams_/experiment"]
     ).experiment
