@@ -17,7 +17,8 @@ class RunRecord:
 
     Attributes:
         setup: the banner: label -> value.
-        config: the settings that determine the run.
+        config: the settings in force that determine the run.
+        requested: those that were asked for.
         data: name, version, notices, sizes and targets of the data.
         engine: what the last digits depend on.
         steps, seed: of the training.
@@ -37,6 +38,7 @@ class RunRecord:
 
     setup: dict[str, str]
     config: dict[str, Any]
+    requested: dict[str, Any]
     data: dict[str, Any]
     engine: dict[str, Any]
     steps: int
@@ -63,6 +65,7 @@ class RunRecord:
         return cls(
             setup=banner,
             config=config.determining(),
+            requested=setup.requested.determining(),
             data={
                 "name": data.name,
                 "version": config.builder.version,

@@ -153,7 +153,7 @@ def train_run(
     run_directory.check_place(config)
     with timed(times, "build"):
         setup = build(config, data, engine)
-    claimed = run_directory.claim(setup.config)
+    claimed = run_directory.claim(setup.config, setup.requested)
     try:
         return _train_in(claimed, setup, times, started, brief)
     except BaseException:

@@ -64,13 +64,15 @@ class ClaimedDirectory:
         workdir: the directory.
         resumes: whether it holds the beginning of this run.
         lock: the open file whose lock keeps other processes out.
-        config: of the run.
+        config: of the run, with every value in force.
+        requested: the configuration that was asked for.
     """
 
     workdir: Path
     resumes: bool
     lock: Any
     config: Config
+    requested: Config
 
     def begin(self) -> None:
         """Remove what will be made anew, and write what determines the run.
@@ -88,7 +90,8 @@ class ClaimedDirectory:
                 copy = workdir / "initial_encoder.keras"
                 copy.write_bytes(encoder)
                 config = config.with_values(encoder_file=str(copy))
-            write_json(workdir / "config.json", {"format": FORMAT, **config.replayable()})
+            about = {"format": FORMAT, "requested": self.requested.replayable()}
+            write_json(workdir / "config.json", {**about, **config.replayable()})
             temporary = workdir / ".flags.txt.tmp"
             temporary.write_text(f"{MARK}\n{config.flagfile_text()}")
             os.replace(temporary, workdir / "flags.txt")
@@ -155,8 +158,8 @@ def check(config: Config) -> None:
         )
 
 
-def _configuration(workdir: Path) -> dict[str, Any] | None:
-    """The settings in config.json, or None if it cannot be read.
+def _configuration(workdir: Path, requested: bool = False) -> dict[str, Any] | None:
+    """The settings in config.json, in force or `requested`; None if it cannot be read.
 
     Raises:
         UserError: it is of another format.
@@ -165,16 +168,20 @@ def _configuration(workdir: Path) -> dict[str, Any] | None:
         settings = json.loads((workdir / "config.json").read_text())
     except (OSError, ValueError):
         return None
-    return _check_format(workdir, settings) if isinstance(settings, dict) else None
+    if not isinstance(settings, dict):
+        return None
+    asked = settings.get("requested")
+    return asked if requested else _check_format(workdir, settings)
 
 
 def _check_format(workdir: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings without their format.
+    """The settings in force.
 
     Raises:
         UserError: it is another one.
     """
     number = settings.pop("format", 1)
+    settings.pop("requested", None)
     if number != FORMAT:
         raise UserError(
             f"The run {workdir} has the format {number}, but this version of ssl_keras reads "
@@ -198,12 +205,16 @@ def _longer(config: Config, before: Mapping[str, Any]) -> bool:
     return name in before and here[name] > before[name]
 
 
-def claim(config: Config) -> ClaimedDirectory:
+def claim(config: Config, requested: Config | None = None) -> ClaimedDirectory:
     """Make the directory of the run, or take the one that holds its beginning.
 
     Without --workdir it is `runs/NAME`, or the first of NAME-2, NAME-3, ... that nobody has
     taken or that holds an unfinished run of the same command: two equal commands at the same time
     get one each.
+
+    Args:
+        config: with every value in force, see `setup.build`.
+        requested: the configuration that was asked for. Default: the same.
 
     Raises:
         UserError: as `check`, or the directory cannot be written.
@@ -223,7 +234,8 @@ def claim(config: Config) -> ClaimedDirectory:
             workdir, lock = _first_free(Path("runs") / config.run_name(), config)
     except OSError as error:
         raise _unwritable(config, error) from error
-    return ClaimedDirectory(workdir, is_run(workdir) and not config.run.overwrite, lock, config)
+    resumes = is_run(workdir) and not config.run.overwrite
+    return ClaimedDirectory(workdir, resumes, lock, config, requested or config)
 
 
 def _unwritable(config: Config, error: OSError) -> UserError:
@@ -272,8 +284,10 @@ def _clear(workdir: Path, names: Collection[str]) -> None:
 
 def resumable(directory: Path, config: Config) -> bool:
     """Whether `directory` holds an unfinished run that this configuration goes on with."""
-    before = _configuration(directory) if is_run(directory) else None
-    return before is not None and not finished(directory) and not config.differences(before)
+    if not is_run(directory) or finished(directory):
+        return False
+    asked = [_configuration(directory), _configuration(directory, requested=True)]
+    return any(before is not None and not config.differences(before) for before in asked)
 
 
 def holds(directory: Path, config: Config) -> bool:
@@ -283,9 +297,10 @@ def holds(directory: Path, config: Config) -> bool:
         _, results = read(directory)
     except UserError:
         return False
-    wanted = json.loads(json.dumps(config.determining()))
+    settings = json.loads(json.dumps(config.determining()))
     same_data = results.get("data", {}).get("version", 1) == config.builder.version
-    return bool(finished(directory) and same_data and results.get("config") == wanted)
+    same_settings = settings in (results.get("config"), results.get("requested"))
+    return bool(finished(directory) and same_data and same_settings)
 
 
 def is_saved_model(directory: Path) -> bool:

@@ -32,6 +32,7 @@ class TrainingSetup:
 
     Attributes:
         config: the configuration, with every value in force.
+        requested: the configuration that was asked for.
         data: the data set.
         model: compiled, with initial weights.
         steps_per_epoch, total_steps: the length of the training.
@@ -41,6 +42,7 @@ class TrainingSetup:
     """
 
     config: Config
+    requested: Config
     data: DataSet
     model: Any
     steps_per_epoch: int
@@ -111,7 +113,7 @@ def build(
     augmenter, operations = build_views(config, data)
     steps_per_epoch = data.train.num_examples // batch
     total_steps = config.optimization.steps or config.optimization.epochs * steps_per_epoch
-    config = _in_force(config, operations, steps_per_epoch, total_steps)
+    requested, config = config, _in_force(config, operations, steps_per_epoch, total_steps)
 
     keras.utils.set_random_seed(config.run.seed)
     with engine.scope():
@@ -149,7 +151,15 @@ def build(
             steps_per_execution=config.engine.steps_per_execution,
         )
     return TrainingSetup(
-        config, data, model, steps_per_epoch, total_steps, peak, schedule(peak), engine
+        config,
+        requested,
+        data,
+        model,
+        steps_per_epoch,
+        total_steps,
+        peak,
+        schedule(peak),
+        engine,
     )
 
 

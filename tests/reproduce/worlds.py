@@ -30,7 +30,7 @@ def pretended(name: str, value: Values, seeds: int = 3) -> list[dict[str, Any]]:
                 for target in features
             },
             "data": {
-                "features": {target: {"chance": 0.1} for target in features}
+                "targets": {target: {"chance": 0.1} for target in features}
                 | {
                     key.removeprefix("chance/"): {"chance": value(column, dict(run.settings))}
                     for column, key in chances.items()

@@ -87,7 +87,7 @@ def autoencoder(axes: Sequence[Any], rows: Rows) -> None:
             "share of the test images explained",
             {
                 "image_explained": ("image", "tab:blue"),
-                "extra_channels_explained": ("bits of the bits", "tab:purple"),
+                "bits_explained": ("bits", "tab:purple"),
             },
         ),
     )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ssl_keras.cli import flags
+from ssl_keras.config import Config, groups
 from ssl_keras.reproduce.sweep import Run
 from ssl_keras.reproduce.verdicts import Judge
 
@@ -159,8 +160,12 @@ def _shrunk(cell: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flagfile_settings(name: str) -> dict[str, Any]:
-    """The settings of the flagfile that comes with the package by this name."""
-    return flags.values(["reproduce", f"--flagfile={name}"], flags.define())
+    """The settings of the flagfile that comes with the package by this name, without those of
+    groups that are at their defaults."""
+    values = flags.values(["reproduce", f"--flagfile={name}"], flags.define())
+    config = Config.make()
+    defaults = {s.name: config.flat().get(s.name) for _, _, group in groups() for s in group}
+    return {n: value for n, value in values.items() if defaults.get(n) != value}
 
 
 def size(scale: str, epochs: int) -> dict[str, Any]:

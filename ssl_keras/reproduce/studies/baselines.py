@@ -44,7 +44,7 @@ STUDIES = {
             "information": INFORMATION,
             "image_explained": "reconstruction/features/image_explained",
             "train_image_explained": "reconstruction/features/train_image_explained",
-            "extra_channels_explained": "reconstruction/features/extra_channels_explained",
+            "bits_explained": "reconstruction/features/extra_channels_explained",
             "untrained": UNTRAINED,
         },
         figure=figures.autoencoder,
