@@ -1,4 +1,4 @@
-"""The tools of the guides: the tour, the downstream example, completion of flags."""
+"""Programs of the guides: the tour, the downstream example, completion of flags."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ssl_keras import tour
 from ssl_keras.config import Config
 from ssl_keras.run import train_and_evaluate
-from tools import completion, downstream, tour
+from ssl_keras.theory import downstream
+from tools import completion
 
 pytestmark = pytest.mark.long
 
 
+@pytest.mark.full
 def test_the_tour_trains_draws_and_tells(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     arguments = [f"--runs={tmp_path}", "--steps=2"]
     assert tour.main(arguments) == 0
@@ -31,6 +34,7 @@ def test_the_tour_trains_draws_and_tells(tmp_path: Path, capfd: pytest.CaptureFi
     assert tour.main([f"--runs={tmp_path}", "--steps=0"]) == 2
 
 
+@pytest.mark.full
 def test_an_exported_encoder_beats_training_from_scratch(
     tmp_path: Path, data_dir: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
