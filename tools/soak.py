@@ -111,7 +111,7 @@ def write_images(folder: Path, per_class: int) -> None:
         for digit in range(10):
             place = folder / name / str(digit)
             place.mkdir(parents=True)
-            chosen = split.images[split.labels["class"] == digit][:per_class]
+            chosen = split.example["image"][split.labels["class"] == digit][:per_class]
             for number, image in enumerate(chosen):
                 Image.fromarray(np.squeeze(image)).save(place / f"{number}.png")
 

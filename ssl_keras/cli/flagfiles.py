@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ssl_keras.errors import UserError, unknown_name
 
-
 # A link to flags/ in the clone, a folder in the wheel.
 FOLDER = Path(__file__).resolve().parents[1] / "flagfiles"
 

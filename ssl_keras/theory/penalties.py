@@ -47,10 +47,14 @@ def draw(run: Path, output: Path, num_images: int, temperatures: list[float]) ->
     from ssl_keras.run import restore_run
 
     restored = restore_run(run)
-    layer = restored.layers[-1]
+    layer = restored.model.layer_names[-1]
     model = restored.model
     views = extract_views(
-        model.representations, restored.data, restored.layers, model.augmenter, num_images
+        model.representations,
+        restored.data,
+        restored.model.layer_names,
+        model.augmenter,
+        num_images,
     )[layer]
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.6))
     edges = np.linspace(-1, 1, BINS + 1)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ssl_keras.config import Config
 from ssl_keras.run import train_and_evaluate
-from tools import limits, mean_classifier, penalties
+from ssl_keras.theory import limits, mean_classifier, penalties
 
 
 @pytest.fixture(scope="module")
