@@ -105,6 +105,7 @@ def shortened(words: list[str]) -> list[str]:
         return words
     own = [flag for name, given in SHORT_EVALUATORS.items() if name in text for flag in given]
     if words[0] == "ssl_keras.train":
+        own += ["--micro_batch=8"] if "--micro_batch" in text else []
         small = ["--num_train_images=300", "--num_test_images=60"]
         width = (
             [] if "--encoder=" in text or "--dataset=table" in text else ["--width_multiplier=0.25"]
