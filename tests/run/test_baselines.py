@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,66 +14,56 @@ import tensorflow as tf
 from ssl_keras.config import Config, make_evaluators
 from ssl_keras.errors import UserError
 from ssl_keras.run import evaluate_run, train_and_evaluate
+from tests.run.conftest import STORY, Story
 
-TINY: dict[str, Any] = {
-    "steps": 4,
-    "batch_size": 64,
-    "width_multiplier": 0.25,
-    "measure_images": 0,
-    "max_train_images": 500,
-    "loss": "nt_xent",
-}
-EVALUATORS = "linear,decoder,retrieval,supervised,autoencoder"
+# A run that ends early, for what is refused.
+TINY: dict[str, Any] = {"steps": 4, "batch_size": 64, "max_train_images": 500, "loss": "nt_xent"}
 
 
 def make(workdir: Path, **settings: Any) -> Config:
     return Config.make(**{**TINY, "workdir": str(workdir), **settings})
 
 
-@pytest.fixture(scope="module")
-def finished(
-    tmp_path_factory: pytest.TempPathFactory, data_dir: str
-) -> tuple[Path, dict[str, Any]]:
-    workdir = tmp_path_factory.mktemp("baselines") / "run"
-    return workdir, train_and_evaluate(make(workdir, heads=EVALUATORS, decoder_steps=5))
+@pytest.mark.full
+@pytest.mark.parametrize("method", ["supervised", "autoencoder"])
+def test_a_baseline_is_the_method_on_its_own(method: str, story: Story, tmp_path: Path) -> None:
+    contrastive = ("loss", "distribution_weight")
+    left_out = (*contrastive, "decoder_steps", "linear_sgd_epochs", "profile_steps")
+    settings = {name: value for name, value in STORY.items() if name not in left_out}
+    settings |= {"method": method, "heads": "linear", "workdir": str(tmp_path / method)}
+    alone = train_and_evaluate(Config.make(**settings))
+    directory = story.workdir / "baselines" / method
+    beside = json.loads((directory / "results.json").read_text())
+    assert beside["weights_sha256"] == alone["weights_sha256"] != story.results["weights_sha256"]
+    values = {n: v for n, v in alone["results"].items() if n.startswith(("linear/", "recon"))}
+    assert len(values) >= 10
+    for name, value in values.items():
+        if not name.startswith("linear/projection"):
+            measured = story.results["results"][f"{method}/{name}"]
+            np.testing.assert_allclose(measured, value, rtol=1e-6, err_msg=name)
 
 
-def test_a_baseline_is_the_method_on_its_own(
-    finished: tuple[Path, dict[str, Any]], tmp_path: Path
-) -> None:
-    workdir, results = finished
-    for method in ("supervised", "autoencoder"):
-        alone = train_and_evaluate(
-            make(tmp_path / method, method=method, loss=None, heads="linear")
-        )
-        beside = json.loads((workdir / "baselines" / method / "results.json").read_text())
-        assert beside["weights_sha256"] == alone["weights_sha256"] != results["weights_sha256"]
-        own = {n: v for n, v in alone["results"].items() if n.startswith(("linear/", "recon"))}
-        assert own
-        for name, value in own.items():
-            np.testing.assert_allclose(results["results"][f"{method}/{name}"], value, rtol=1e-6)
-
-
-def test_every_head_measures_every_encoder(finished: tuple[Path, dict[str, Any]]) -> None:
-    _, results = finished
-    values = results["results"]
+def test_every_head_measures_every_encoder(story: Story) -> None:
+    values = story.results["results"]
     for prefix in ("", "untrained/", "supervised/", "autoencoder/"):
         for measure in (
             "linear/features/class/accuracy",
             "retrieval/features/bits/precision",
             "decoder/features/extra_channels_explained",
+            "bits/features/",
+            "geometry/features/effective_rank",
         ):
-            assert prefix + measure in values
+            assert any(name.startswith(prefix + measure) for name in values), prefix + measure
     for prefix in ("", "supervised/", "autoencoder/"):
         assert f"{prefix}online_probe/features/class/accuracy" in values
     assert "autoencoder/reconstruction/features/train_extra_channels_error" in values
     assert not any(name.startswith("supervised/reconstruction") for name in values)
 
 
-def test_tables_pictures_and_tensorboard_have_them_side_by_side(
-    finished: tuple[Path, dict[str, Any]], capfd: pytest.CaptureFixture[str]
-) -> None:
-    workdir, results = finished
+def test_tables_pictures_and_tensorboard_have_them_side_by_side(story: Story) -> None:
+    workdir, results = story.workdir, story.results
+    header = next(line for line in story.output.splitlines() if line.startswith("target  "))
+    assert header.split()[-2:] == ["supervised", "autoencoder"]
     names = {path.name for path in (workdir / "pictures").iterdir()}
     assert "decoder-reconstructions.png" in names
     assert {"retrieval-features.png", "retrieval-supervised_features.png"} <= names
@@ -82,7 +73,7 @@ def test_tables_pictures_and_tensorboard_have_them_side_by_side(
         (workdir / "baselines" / "supervised", "supervised/"),
         (workdir / "baselines" / "autoencoder", "autoencoder/"),
     ):
-        found = [
+        logged = [
             float(tf.make_ndarray(value.tensor))
             for file in (directory / "tensorboard").glob("*tfevents*")
             for event in tf.compat.v1.train.summary_iterator(str(file))
@@ -90,27 +81,29 @@ def test_tables_pictures_and_tensorboard_have_them_side_by_side(
             if value.tag == tag
         ]
         expected = results["results"][f"{prefix}linear/features/class/accuracy"]
-        np.testing.assert_allclose(found, [expected], rtol=1e-6)
+        np.testing.assert_allclose(logged, [expected], rtol=1e-6)
 
 
+@pytest.mark.full
 def test_evaluating_later_trains_what_is_missing_and_nothing_else(
-    finished: tuple[Path, dict[str, Any]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    story: Story, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    workdir, results = finished
-    heads = make_evaluators({"heads": "linear,supervised"})
+    workdir = story.copy(tmp_path / "run")
+    heads = make_evaluators({"heads": "linear,supervised,autoencoder"})
+    results = story.results["results"]
     record = evaluate_run(workdir, heads)
     output = capfd.readouterr().out
     assert "Training" not in output
     header = next(line for line in output.splitlines() if line.startswith("target"))
-    assert header.split()[-1] == "supervised"
-    for name, value in record["results"].items():
-        assert results["results"][name] == value
-    other = tmp_path / "run"
-    train_and_evaluate(make(other, heads=""))
-    again = evaluate_run(other, heads)
-    assert "Baseline: supervised" in capfd.readouterr().out
-    name = "supervised/linear/features/class/accuracy"
-    assert again["results"][name] == results["results"][name]
+    assert header.split()[-2:] == ["supervised", "autoencoder"]
+    assert "supervised/linear/features/class/accuracy" in record["results"]
+    assert record["results"].items() <= results.items()
+    shutil.rmtree(workdir / "baselines" / "supervised")
+    again = evaluate_run(workdir, heads)
+    output = capfd.readouterr().out
+    assert "Baseline: supervised" in output
+    assert "Baseline: autoencoder" not in output
+    assert again["results"] == record["results"]
 
 
 def test_baselines_that_cannot_be_are_refused_before_training(tmp_path: Path) -> None:

@@ -298,8 +298,8 @@ def test_mistakes_are_one_sentence(
         ("--finetune_from=projection_3", "Valid: features, projection_1, projection_2."),
         (
             "--target=klass",
-            "fine-tuning is to learn 'klass', but 2 random bits concatenated to mnist_5k has class, "
-            "bits; did you mean class?",
+            "fine-tuning is to learn 'klass', but 2 random bits concatenated to mnist_5k has "
+            "class, bits; did you mean class?",
         ),
         (
             "--target=bits --label_fraction=0.001",

@@ -164,8 +164,8 @@ def test_a_run_of_another_format_is_refused_by_every_program(
         run_directory.write_json(workdir / "results.json", {"finished": number == 3})
         before = {path.name: path.read_bytes() for path in workdir.iterdir()}
         sentence = (
-            f"The run {workdir} has the format {number}, but this version of ssl_keras reads format "
-            "2: repeat the run, with --overwrite or in another directory.\n"
+            f"The run {workdir} has the format {number}, but this version of ssl_keras reads "
+            "format 2: repeat the run, with --overwrite or in another directory.\n"
         )
         with pytest.raises(UserError) as caught:
             run_directory.claim(config(workdir))
