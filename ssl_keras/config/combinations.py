@@ -74,15 +74,17 @@ def check_combinations(values: Mapping[str, Any]) -> None:
         UserError: they cannot.
     """
     for refused in REFUSED:
-        found = [_found(values, *side) for side in (refused.first, refused.second)]
-        if None not in found:
+        settings = [_refused_setting(values, *side) for side in (refused.first, refused.second)]
+        if None not in settings:
             raise UserError(
-                f"{found[0]} with {found[1]} is not supported: {refused.because}; "
+                f"{settings[0]} with {settings[1]} is not supported: {refused.because}; "
                 f"{refused.instead}."
             )
 
 
-def _found(values: Mapping[str, Any], setting: str, refused: tuple[str, ...]) -> str | None:
-    given = str(values.get(setting, "")).split(",")
-    value = next((value for value in given if value.strip() in refused), None)
+def _refused_setting(
+    values: Mapping[str, Any], setting: str, refused: tuple[str, ...]
+) -> str | None:
+    entries = str(values.get(setting, "")).split(",")
+    value = next((value for value in entries if value.strip() in refused), None)
     return None if value is None else f"{setting}={value.strip()}"

@@ -147,12 +147,12 @@ class Config:
             )
         return dataclasses.replace(config, notices=tuple(notices))
 
-    def _check(self, given: Mapping[str, Any]) -> list[str]:
+    def _check(self, requested: Mapping[str, Any]) -> list[str]:
         """Refuse values that contradict each other; returns notices about what is set aside."""
         notices = []
         for name, setting in self._settings().items():
             needs = self._unmet(setting)
-            if name not in given or needs is None:
+            if name not in requested or needs is None:
                 continue
             value = self._value(needs.setting)
             if needs.set_aside:

@@ -125,10 +125,10 @@ class EncodedExamples(Examples):
     def batched(self, indices: Any, batch_size: int) -> Any:
         def one(index: Any) -> dict[str, Any]:
             image, label = self.example(index)
-            found = {"index": index, "image": tf.ensure_shape(image, self.image_shape)}
+            columns = {"index": index, "image": tf.ensure_shape(image, self.image_shape)}
             if self.labelled:
-                found["label"] = label
-            return found
+                columns["label"] = label
+            return columns
 
         workers = max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
         singles = indices.unbatch().map(one, num_parallel_calls=2 * workers, deterministic=True)

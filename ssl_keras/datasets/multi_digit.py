@@ -212,11 +212,11 @@ class _Plan:
             keys = draws("classes", 2**31, columns=10)
             classes = np.argsort(keys, axis=1, kind="stable")[:, :amount]
             by_class = [np.flatnonzero(labels_of_pool == label) for label in range(10)]
-            wanted = draws("members", 2**31)
+            picks = draws("members", 2**31)
             members = np.zeros((count, amount), np.int64)
             for label, rows in enumerate(by_class):
                 chosen = classes == label
-                members[chosen] = rows[wanted[chosen] % len(rows)]
+                members[chosen] = rows[picks[chosen] % len(rows)]
         else:
             members = draws("members", len(labels_of_pool))
         if not builder.digit_sizes and builder.placement == "grid":
@@ -238,9 +238,9 @@ class _Plan:
 
     def presence(self, num_classes: int) -> np.ndarray:
         """Which classes are in each image: int32 (images, num_classes)."""
-        found = np.zeros((len(self.labels), num_classes), np.int32)
-        found[np.arange(len(found))[:, None], self.labels] = 1
-        return found
+        presence = np.zeros((len(self.labels), num_classes), np.int32)
+        presence[np.arange(len(presence))[:, None], self.labels] = 1
+        return presence
 
     def locations(self, rows: np.ndarray, canvas: int, sizes_differ: bool) -> dict[str, np.ndarray]:
         """What is at each pixel of some images, see `MultiDigit` and `splits.Locate`."""

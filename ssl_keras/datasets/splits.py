@@ -89,18 +89,18 @@ class Split:
                 f"The batch of {batch_size} is larger than the training data ({count} examples): "
                 "choose a smaller --batch_size."
             )
-        own, size = len(shares), batch_size // num_shares
-        first = start_step * own
+        per_step, size = len(shares), batch_size // num_shares
+        first = start_step * per_step
         if num_steps is None:
             numbers = tf.data.Dataset.counter(first)
         else:
-            numbers = tf.data.Dataset.range(first, num_steps * own)
+            numbers = tf.data.Dataset.range(first, num_steps * per_step)
 
         def rows(number: Any) -> Any:
-            whole = self.rows_of_step(number // own, batch_size, seed)
+            whole = self.rows_of_step(number // per_step, batch_size, seed)
             if num_shares == 1:
                 return whole
-            begin = (shares.start + number % own) * size
+            begin = (shares.start + number % per_step) * size
             return tf.ensure_shape(whole[begin : begin + size], [size])
 
         return self._composed(numbers.map(rows), size)
@@ -137,7 +137,7 @@ class Split:
         return Split(
             ChosenExamples(self.examples, rows),
             self.compose,
-            None if locate is None else lambda wanted: locate(rows[wanted]),
+            None if locate is None else lambda indices: locate(rows[indices]),
         )
 
     def labels_of(self, name: str) -> np.ndarray:

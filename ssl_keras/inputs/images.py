@@ -218,8 +218,8 @@ class Images(Modality):
 
     def arguments(self, example: Example) -> dict[str, np.ndarray]:
         images = compose_images(example["image"], size=self.view_size)
-        found = {"images": np.asarray(images)}
-        return found | ({"bits": np.asarray(example["bits"])} if self.num_bits else {})
+        arguments = {"images": np.asarray(images)}
+        return arguments | ({"bits": np.asarray(example["bits"])} if self.num_bits else {})
 
     def pictures(self, inputs: np.ndarray) -> np.ndarray:
         return inputs[..., : self.image_channels]

@@ -337,10 +337,10 @@ class Learner(keras.Model):
 
         # One after the other, and none of the first pass kept for the second: otherwise they would
         # need the memory of the whole.
-        found: list[Any] = []
+        passes: list[Any] = []
         for example, keys in parts:
-            found.append(forward(after(example, found[-1][0] if found else None), keys))
-        features, outputs = tf.nest.map_structure(lambda *rows: joined(rows), *found)
+            passes.append(forward(after(example, passes[-1][0] if passes else None), keys))
+        features, outputs = tf.nest.map_structure(lambda *rows: joined(rows), *passes)
         with tf.GradientTape() as tape:
             tape.watch(outputs)
             values = self.objective(outputs, views)
@@ -356,9 +356,9 @@ class Learner(keras.Model):
                 variable.assign(value)
         sliced = tf.nest.map_structure(lambda rows: slices(rows, count), of_outputs)
         for k, (example, keys) in enumerate(parts):
-            own = tf.nest.map_structure(lambda rows, k=k: rows[k], sliced)
+            output_gradients = tf.nest.map_structure(lambda rows, k=k: rows[k], sliced)
             before_it = total[0] if k else tf.nest.flatten(of_outputs)[0]
-            part = backward(after(example, before_it), keys, own)
+            part = backward(after(example, before_it), keys, output_gradients)
             total = [sums + gradient for sums, gradient in zip(total, part, strict=True)]
         return values, total, features
 

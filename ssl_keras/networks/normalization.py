@@ -39,8 +39,10 @@ def _fused_layer() -> type:
 
         def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
             rank = len(inputs.shape)
-            own = self.trainable and mask is None and rank in (2, 4) and self.axis in (-1, rank - 1)
-            if not (training and own):
+            can_fuse = (
+                self.trainable and mask is None and rank in (2, 4) and self.axis in (-1, rank - 1)
+            )
+            if not (training and can_fuse):
                 return super().call(inputs, training=training, mask=mask)
             inputs = tf.cast(inputs, self.compute_dtype)
             if self.compute_dtype == "float64":  # the fused operation has none
@@ -63,9 +65,9 @@ def _fused_layer() -> type:
             count = tf.cast(tf.reduce_prod(tf.shape(maps)[:3]), tf.float32)
             variance = outputs.batch_variance * ((count - 1.0) / count)
             averages = (self.moving_mean, outputs.batch_mean), (self.moving_variance, variance)
-            for average, found in averages:
-                found = tf.stop_gradient(found)
-                average.assign(average * self.momentum + found * (1.0 - self.momentum))
+            for average, statistic in averages:
+                statistic = tf.stop_gradient(statistic)
+                average.assign(average * self.momentum + statistic * (1.0 - self.momentum))
             return outputs.y if rank == 4 else tf.reshape(outputs.y, [-1, channels])
 
     return FusedBatchNormalization

@@ -157,14 +157,19 @@ class TensorBoardScalars(Listener):
         now = time.perf_counter()
         rate = (step - self.last[0]) / max(now - self.last[1], 1e-9)
         self.last = (step, now)
-        found = {f"train/{name}": value for name, value in values.items()}
-        found |= {f"optimization/{name}": float(s(step)) for name, s in self.schedules.items()}
-        found |= {f"train_chance/{name}": level(step) for name, level in self.chance_levels.items()}
-        found |= {"speed/steps_per_second": rate, "speed/images_per_second": rate * self.batch_size}
-        found |= {f"speed/{name}": value for name, value in environment.memory().items()}
+        scalars = {f"train/{name}": value for name, value in values.items()}
+        scalars |= {f"optimization/{name}": float(s(step)) for name, s in self.schedules.items()}
+        scalars |= {
+            f"train_chance/{name}": level(step) for name, level in self.chance_levels.items()
+        }
+        scalars |= {
+            "speed/steps_per_second": rate,
+            "speed/images_per_second": rate * self.batch_size,
+        }
+        scalars |= {f"speed/{name}": value for name, value in environment.memory().items()}
         if self.input_wait is not None:
-            found["speed/input_wait"] = self.input_wait
-        self.scalars(found, step)
+            scalars["speed/input_wait"] = self.input_wait
+        self.scalars(scalars, step)
 
     def on_input_wait(self, share: float) -> None:
         self.input_wait = share

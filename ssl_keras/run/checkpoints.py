@@ -40,11 +40,11 @@ class Checkpoints:
         self.directory = directory
         self.groups = {name: list(variables) for name, variables in groups.items()}
         self.keep = keep
-        own = {
+        trackables = {
             name: [v.value if isinstance(v, keras.Variable) else v for v in variables]
             for name, variables in self.groups.items()
         }
-        self.checkpoint = tf.train.Checkpoint(**own)
+        self.checkpoint = tf.train.Checkpoint(**trackables)
 
     @property
     def variables(self) -> list[Any]:
@@ -53,8 +53,8 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The steps of the checkpoints that were written to their end, in ascending order."""
-        found = [path.stem.removeprefix("step-") for path in self.directory.glob("step-*.json")]
-        return sorted(int(number) for number in found if number.isdigit())
+        numbers = [path.stem.removeprefix("step-") for path in self.directory.glob("step-*.json")]
+        return sorted(int(number) for number in numbers if number.isdigit())
 
     def save(self, step: int, state: Mapping[str, Any]) -> None:
         """Write a checkpoint, then remove those beyond `keep`.
@@ -136,10 +136,10 @@ class Checkpoints:
             for group, variables in self.groups.items()
         }
 
-    def _check(self, found: Mapping[str, Sequence[Sequence[Any]]]) -> None:
+    def _check(self, shapes: Mapping[str, Sequence[Sequence[Any]]]) -> None:
         """Refuse a checkpoint of other variables, naming the first one that differs."""
         for group, expected in self._shapes().items():
-            there = found.get(group, [])
+            there = shapes.get(group, [])
             for (name, shape), other in zip(expected, there, strict=False):
                 if list(shape) != list(other[1]):
                     raise UserError(

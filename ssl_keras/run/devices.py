@@ -148,19 +148,19 @@ def _strategy(kind: str, devices: int | None) -> Any:
                 f"The workers of TF_CONFIG cannot find each other ({reason}): look at its "
                 "addresses and ports."
             ) from error
-    found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    wanted = len(found) if devices is None else devices
-    if wanted > len(found) or wanted < 2:
+    available = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    count = len(available) if devices is None else devices
+    if count > len(available) or count < 2:
         raise UserError(
-            f"strategy=mirrored needs at least two devices, and {wanted} of {len(found)} "
-            f"{found[0].device_type}s were asked for: "
+            f"strategy=mirrored needs at least two devices, and {count} of {len(available)} "
+            f"{available[0].device_type}s were asked for: "
             + (
                 "give a smaller --devices, or --strategy=none."
-                if found[0].device_type == "GPU"
+                if available[0].device_type == "GPU"
                 else "without GPUs, --devices=2 divides the CPU."
             )
         )
-    return tf.distribute.MirroredStrategy([device.name for device in found[:wanted]])
+    return tf.distribute.MirroredStrategy([device.name for device in available[:count]])
 
 
 def worker() -> tuple[int, int]:
@@ -175,9 +175,9 @@ def worker() -> tuple[int, int]:
         workers, task = described["cluster"]["worker"], described["task"]
         kind, index = task["type"], int(task["index"])
     except (ValueError, KeyError, TypeError):
-        given = f"is {text[:120]!r}" if text else "is not set"
+        state = f"is {text[:120]!r}" if text else "is not set"
         raise UserError(
-            f"strategy=multi_worker needs the environment variable TF_CONFIG, which {given}: it "
+            f"strategy=multi_worker needs the environment variable TF_CONFIG, which {state}: it "
             f"must be like {_EXAMPLE}, with the same cluster and another index on each machine; "
             "python -m ssl_keras.launch sets it for several workers on one machine."
         ) from None

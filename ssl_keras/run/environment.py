@@ -19,10 +19,10 @@ from ssl_keras.lazy import tf
 def versions() -> dict[str, str]:
     """Versions of this package, of Python and of what it stands on, and the commit."""
     packages = ("tensorflow", "keras", "keras-cv", "tensorflow-datasets", "numpy")
-    found = {"ssl_keras": __version__, "python": platform.python_version()}
-    found |= {name: importlib.metadata.version(name) for name in packages}
-    found["commit"] = commit()
-    return found
+    result = {"ssl_keras": __version__, "python": platform.python_version()}
+    result |= {name: importlib.metadata.version(name) for name in packages}
+    result["commit"] = commit()
+    return result
 
 
 def hardware() -> dict[str, Any]:
@@ -48,11 +48,13 @@ def hardware() -> dict[str, Any]:
 
 def memory() -> dict[str, float]:
     """Memory in use in GiB: of this process, and of the first GPU if there is one."""
-    found = {}
-    found["memory_gib"] = psutil.Process().memory_info().rss / 2**30
+    result = {}
+    result["memory_gib"] = psutil.Process().memory_info().rss / 2**30
     if tf.config.list_physical_devices("GPU"):
-        found["gpu_memory_gib"] = tf.config.experimental.get_memory_info("GPU:0")["current"] / 2**30
-    return found
+        result["gpu_memory_gib"] = (
+            tf.config.experimental.get_memory_info("GPU:0")["current"] / 2**30
+        )
+    return result
 
 
 @functools.cache

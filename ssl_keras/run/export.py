@@ -32,8 +32,8 @@ import sys
 import numpy as np
 import tensorflow as tf
 loaded = tf.saved_model.load(sys.argv[1])
-given = {name: tf.constant(value) for name, value in np.load(sys.argv[2]).items()}
-np.save(sys.argv[3], loaded.signatures["features"](**given)["features"].numpy())
+arguments = {name: tf.constant(value) for name, value in np.load(sys.argv[2]).items()}
+np.save(sys.argv[3], loaded.signatures["features"](**arguments)["features"].numpy())
 """
 _COMPARED_EXAMPLES = 16
 

@@ -96,7 +96,7 @@ def finetune_run(workdir: Path | str, options: FinetuningConfig) -> dict[str, An
     for notice in (*data.notices, *trial.notices()):
         log.info(f"Note: {notice}.")
 
-    found: list[dict[str, float]] = []
+    repetitions: list[dict[str, float]] = []
     seconds: dict[str, float] = dict.fromkeys(starts, 0.0)
     difference = 0.0
     for seed, chosen in zip(seeds, rows, strict=True):
@@ -108,17 +108,17 @@ def finetune_run(workdir: Path | str, options: FinetuningConfig) -> dict[str, An
         for title, weights in starts.items():
             log.info(f"{_DOING[title]}, seed {seed}: {trial.total_steps} steps")
             before = time.perf_counter()
-            learner, own = trial.run(subset, weights, seed)
+            learner, measures = trial.run(subset, weights, seed)
             seconds[title] += time.perf_counter() - before
-            values |= {f"{title}/{key}": value for key, value in own.items()}
+            values |= {f"{title}/{key}": value for key, value in measures.items()}
             if title == "pretrained" and seed == options.seed:
                 with run_directory.whole_directory(path.with_suffix("")) as directory:
                     difference = trial.export(learner, subset, directory)
-        found.append(values | _gains(values))
+        repetitions.append(values | _gains(values))
 
     record: dict[str, Any] = {
-        "results": averaged(found),
-        "repetitions": found,
+        "results": averaged(repetitions),
+        "repetitions": repetitions,
         "seeds": seeds,
         "settings": options.options(),
         "labelled": {
@@ -198,9 +198,9 @@ class _Trial:
                 f"batch_size is {self.options.batch_size}, but only {self.num_images} images have "
                 "labels: each batch has them all"
             )
-        if told := _label_user(config):
+        if user := _label_user(config):
             notices.append(
-                f"{told} has seen the labels of all training images: what it gains over the "
+                f"{user} has seen the labels of all training images: what it gains over the "
                 "control is not due to the labelled images alone"
             )
         return notices
@@ -244,10 +244,10 @@ class _Trial:
             ],
         )
         backbone.set_weights(learner.encoder.get_weights())
-        found = extract(logits, data, ["logits"])["logits"]
+        predictions = extract(logits, data, ["logits"])["logits"]
         for key, labels, of in (
-            ("{}", found.test_labels, found.test),
-            ("labelled_{}", found.train_labels, found.train),
+            ("{}", predictions.test_labels, predictions.test),
+            ("labelled_{}", predictions.train_labels, predictions.train),
         ):
             for measure, value in measured(self.target, labels[name], of, seed).items():
                 values[f"finetuned/{name}/{key.format(measure)}"] = value

@@ -64,12 +64,12 @@ def build_measure(setup: TrainingSetup, num_images: int) -> Callable[[int], dict
         outputs = model.representations(inputs)
         loss = config.loss and config.loss.at(model.progress(step))
         temperature = getattr(loss, "temperature", TEMPERATURE)
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         layers = {"features": outputs[0]}
         if config.method.contrastive:
             layers["projections"] = outputs[-1]
         for layer, output in layers.items():
-            found[f"norms/{layer}"] = tf.norm(output, axis=1)
+            values[f"norms/{layer}"] = tf.norm(output, axis=1)
             images, first, second = tf.split(output, 3)
             measures = describe(
                 images,
@@ -80,11 +80,11 @@ def build_measure(setup: TrainingSetup, num_images: int) -> Callable[[int], dict
                 temperature=temperature,
                 seed=key,
             )
-            found |= {f"{layer}/{name}": value for name, value in measures.items()}
+            values |= {f"{layer}/{name}": value for name, value in measures.items()}
         pairs = compare(*(metrics.normalize(view) for view in tf.split(outputs[-1], 3)[1:]))
-        found["similarities/positives"] = pairs.positives[:num_images]
-        found["similarities/negatives"] = pairs.hardest(pairs.num_negatives)
-        return found
+        values["similarities/positives"] = pairs.positives[:num_images]
+        values["similarities/negatives"] = pairs.hardest(pairs.num_negatives)
+        return values
 
     return lambda step: {
         name: value.numpy() for name, value in measure(tf.constant(step, tf.int64)).items()
@@ -130,14 +130,14 @@ class GeometryLog(Listener):
         if step < self.next and step != self.total:
             return
         self.next = step + self.every
-        found = self.measure(step)
-        histograms = {name: found.pop(name) for name in HISTOGRAMS if name in found}
-        if not all(math.isfinite(v) for name, v in found.items() if name.endswith("mean_norm")):
+        results = self.measure(step)
+        histograms = {name: results.pop(name) for name in HISTOGRAMS if name in results}
+        if not all(math.isfinite(v) for name, v in results.items() if name.endswith("mean_norm")):
             raise UserError(
                 f"The representations are not finite numbers at step {step}: training was stopped. "
                 f"{self.advice}"
             )
-        measures = {name: float(v) for name, v in found.items() if math.isfinite(v)}
+        measures = {name: float(v) for name, v in results.items() if math.isfinite(v)}
         self.records.append({"step": step, **measures})
         self.board.scalars({f"geometry/{name}": v for name, v in measures.items()}, step)
         for name, array in histograms.items():

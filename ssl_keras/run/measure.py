@@ -42,7 +42,7 @@ class EncoderFeatures:
     values: Mapping[str, float] = dataclasses.field(default_factory=dict)
     local: Mapping[str, FrozenLocations] = dataclasses.field(default_factory=dict)
 
-    def seen_by(self, evaluator: Evaluator) -> Mapping[str, FrozenFeatures]:
+    def layers_for(self, evaluator: Evaluator) -> Mapping[str, FrozenFeatures]:
         """What a head measures."""
         return self.local if evaluator.num_local_images else self.layers
 
@@ -118,64 +118,64 @@ def untrained_features(
 
 
 def measure(
-    evaluators: Mapping[str, Evaluator], seed: int, subjects: Mapping[str, EncoderFeatures]
+    evaluators: Mapping[str, Evaluator], seed: int, encoders: Mapping[str, EncoderFeatures]
 ) -> dict[str, float]:
-    """What every evaluator says of every encoder.
+    """The values of all evaluators on all encoders.
 
     Args:
         evaluators: the evaluators, by name.
         seed: chooses whatever is random in them.
-        subjects: "" is the model that was trained; others are controls and baselines, by name.
+        encoders: "" is the model that was trained; others are controls and baselines, by name.
 
     Returns:
         "head/layer/measure" -> value; the same below the names of the other encoders, as in
         "untrained/head/layer/measure"; and "shuffled_labels/head/layer/measure", of the model
-        at its first layer with classes of training images that say nothing: what is above chance
-        there, leaks.
+        at its first layer with shuffled classes of training examples: accuracy above chance there
+        is a leak.
     """
-    frozen = subjects[""].layers
+    frozen = encoders[""].layers
     first = next(iter(frozen), None)
     learning = {name: evaluator for name, evaluator in evaluators.items() if evaluator.needs_labels}
-    compared = [(name, subject, evaluators) for name, subject in subjects.items()]
+    compared = [(name, encoder, evaluators) for name, encoder in encoders.items()]
     if first is not None and learning:
         count = max(SHUFFLED_EXAMPLES, *(evaluator.least_train for evaluator in learning.values()))
         shuffled = EncoderFeatures({first: with_shuffled_labels(frozen[first], count, seed)})
         compared.append((tables.SHUFFLED, shuffled, learning))
-    found: dict[str, float] = {}
-    for subject_name, subject, chosen in compared:
-        prefix = subject_name and f"{subject_name}/"
-        found |= {f"{prefix}{name}": value for name, value in subject.values.items()}
-        found |= {
+    values: dict[str, float] = {}
+    for encoder_name, encoder, chosen in compared:
+        prefix = encoder_name and f"{encoder_name}/"
+        values |= {f"{prefix}{name}": value for name, value in encoder.values.items()}
+        values |= {
             f"{prefix}{name}/{layer}/{key}": float(value)
-            for layer in (*subject.layers, *subject.local)
+            for layer in (*encoder.layers, *encoder.local)
             for name, evaluator in chosen.items()
-            if (features := subject.seen_by(evaluator).get(layer))
+            if (features := encoder.layers_for(evaluator).get(layer))
             and (features.targets or not evaluator.needs_labels)
             for key, value in evaluator.evaluate(features, seed)
         }
-    return found
+    return values
 
 
 def draw(
-    evaluators: Mapping[str, Evaluator], seed: int, subjects: Mapping[str, EncoderFeatures]
+    evaluators: Mapping[str, Evaluator], seed: int, encoders: Mapping[str, EncoderFeatures]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """("head/name", picture) of what `measure` has found before, of the same subjects."""
-    spoken = {"": "", tables.CONTROL: "untrained "}
+    """("head/name", picture) of encoders that `measure` has measured before."""
+    titles = {"": "", tables.CONTROL: "untrained "}
     for name, evaluator in evaluators.items():
         shown = {
-            f"{spoken.get(subject_name, f'{subject_name} ')}{layer}": features
-            for subject_name, subject in subjects.items()
-            for layer, features in subject.seen_by(evaluator).items()
+            f"{titles.get(encoder_name, f'{encoder_name} ')}{layer}": features
+            for encoder_name, encoder in encoders.items()
+            for layer, features in encoder.layers_for(evaluator).items()
         }
         for title, picture in evaluator.draw(shown, seed):
             yield f"{name}/{title}", picture
 
 
 def with_shuffled_labels(frozen: FrozenFeatures, count: int, seed: int) -> FrozenFeatures:
-    """The same features, with the classes of `count` training images dealt out among them anew.
+    """The features of `count` training examples with shuffled classes, and all test features.
 
-    Vectors are left out: where features form few clusters, as with a few bits, a decision that
-    knows nothing is right or wrong for whole clusters at once, and one shuffle says nothing.
+    Vectors of labels are left out: where features form few clusters, as with a few bits, one
+    decision is right or wrong for a whole cluster, and one shuffle does not show chance.
     """
     generator = np.random.default_rng([seed, 1])
     rows = generator.permutation(len(frozen.train))[:count]
@@ -196,7 +196,7 @@ def with_shuffled_labels(frozen: FrozenFeatures, count: int, seed: int) -> Froze
 
 
 def protocols(evaluators: Mapping[str, Evaluator]) -> dict[str, str]:
-    """What each evaluator does, in words."""
+    """The docstring of each evaluator, by name."""
     return {
         name: " ".join(str(type(evaluator).__doc__).split())
         for name, evaluator in evaluators.items()
@@ -207,18 +207,18 @@ def write_pictures(
     directory: Path, drawn: Iterator[tuple[str, np.ndarray]]
 ) -> dict[str, np.ndarray]:
     """Write pictures as PNG; returns them by name."""
-    found = dict(drawn)
-    for name, picture in found.items():
+    by_name = dict(drawn)
+    for name, picture in by_name.items():
         directory.mkdir(exist_ok=True)
         pictures.write_png(directory / f"{name.replace('/', '-').replace(' ', '_')}.png", picture)
-    return found
+    return by_name
 
 
-def averaged(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def averaged(repetitions: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The means of repeated measurements; of more than one also the standard deviations, as
     "NAME_sd"."""
-    columns = {name: [each[name] for each in found] for name in found[0]}
+    columns = {name: [each[name] for each in repetitions] for name in repetitions[0]}
     values = {name: float(np.mean(column)) for name, column in columns.items()}
-    if len(found) > 1:
+    if len(repetitions) > 1:
         values |= {f"{name}_sd": float(np.std(c, ddof=1)) for name, c in columns.items()}
     return values

@@ -363,10 +363,10 @@ def read(workdir: Path) -> tuple[Config, dict[str, Any]]:
         )
     if not (workdir / "results.json").is_file():
         raise UserError(f"The run {workdir} is not finished: it has no results.json.")
-    found = []
+    contents = []
     for name in ("config.json", "results.json"):
         try:
-            found.append(json.loads((workdir / name).read_text()))
+            contents.append(json.loads((workdir / name).read_text()))
         except (OSError, ValueError) as error:
             raise UserError(f"{workdir / name} cannot be read: {error}; repeat the run.") from error
-    return Config.make(**_check_format(workdir, found[0])), found[1]
+    return Config.make(**_check_format(workdir, contents[0])), contents[1]

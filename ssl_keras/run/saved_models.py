@@ -91,11 +91,11 @@ def export_encoder(
 
 
 def _described(specs: Sequence[Any]) -> dict[str, str]:
-    found = {}
+    shapes = {}
     for spec in specs:
         sides = ", ".join("any" if side is None else str(side) for side in spec.shape)
-        found[spec.name] = f"{spec.dtype.name} ({sides})"
-    return found
+        shapes[spec.name] = f"{spec.dtype.name} ({sides})"
+    return shapes
 
 
 def load_encoder(directory: Path | str, layer: str = "features") -> Any:
@@ -215,11 +215,13 @@ def compare_export(directory: Path, inputs: Any, expected: Any, output: str = "f
     """
     loaded = tf.saved_model.load(str(directory))
     name = "representations" if "representations" in loaded.signatures else "serving_default"
-    found = loaded.signatures[name](inputs=tf.convert_to_tensor(inputs))[output]
+    features = loaded.signatures[name](inputs=tf.convert_to_tensor(inputs))[output]
     expected = np.asarray(expected)
     if not np.isfinite(expected).all():
         raise RuntimeError(f"the {output} of the model are not finite numbers")
-    difference = float(np.abs(found.numpy() - expected).max() / max(np.abs(expected).max(), 1e-12))
+    difference = float(
+        np.abs(features.numpy() - expected).max() / max(np.abs(expected).max(), 1e-12)
+    )
     if not difference <= 1e-5:
         raise RuntimeError(
             f"The SavedModel in {directory} gives other {output} than the model (relative "

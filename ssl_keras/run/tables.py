@@ -146,9 +146,9 @@ def measures_table(
     """
     rows = [["", "untrained", *layers, *baselines]]
     for measure, label in measures.items():
-        found = [values.get(key) for key in _columns(evaluator, measure, layers, baselines)]
-        if any(value is not None for value in found):
-            rows.append([label, *("" if value is None else f"{value:.3f}" for value in found)])
+        cells = [values.get(key) for key in _columns(evaluator, measure, layers, baselines)]
+        if any(value is not None for value in cells):
+            rows.append([label, *("" if value is None else f"{value:.3f}" for value in cells)])
     return aligned(rows, left=1) if len(rows) > 1 else ""
 
 
@@ -168,9 +168,9 @@ def local_table(
         The table, or nothing if there is no value.
     """
     evaluator = "local_features"
-    found = [key.split("/")[1] for key in values if key.startswith(f"{evaluator}/block_")]
+    blocks = [key.split("/")[1] for key in values if key.startswith(f"{evaluator}/block_")]
     rows = [["block", "", "chance", "pixels", "untrained", "trained", *baselines]]
-    for block in dict.fromkeys(found):
+    for block in dict.fromkeys(blocks):
         keys = [f"{evaluator}/{block.replace('block', 'pixels')}", f"{CONTROL}/{evaluator}/{block}"]
         keys += [
             f"{evaluator}/{block}",
@@ -187,9 +187,9 @@ def local_table(
                     for region in local_targets["region"].values[1:]
                 }
             for measure, (label, chance) in measures.items():
-                own = [values.get(f"{key}/{name}/{measure}") for key in keys]
-                cells = [values.get(f"{evaluator}/{block}/{name}/{chance}"), *own]
-                if any(value is not None for value in own):
+                accuracies = [values.get(f"{key}/{name}/{measure}") for key in keys]
+                cells = [values.get(f"{evaluator}/{block}/{name}/{chance}"), *accuracies]
+                if any(value is not None for value in accuracies):
                     texts = ["" if value is None else f"{value:.3f}" for value in cells]
                     rows.append([block, label, *texts])
     return aligned(rows, left=2) if len(rows) > 1 else ""

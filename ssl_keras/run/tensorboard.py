@@ -68,7 +68,7 @@ def layout(categories: Mapping[str, Mapping[str, Sequence[str]]]) -> bytes:
     """
     from tensorboard.plugins.custom_scalar import layout_pb2, summary
 
-    found = layout_pb2.Layout(
+    arranged = layout_pb2.Layout(
         category=[
             layout_pb2.Category(
                 title=category,
@@ -76,13 +76,13 @@ def layout(categories: Mapping[str, Mapping[str, Sequence[str]]]) -> bytes:
                     layout_pb2.Chart(
                         title=title, multiline=layout_pb2.MultilineChartContent(tag=list(tags))
                     )
-                    for title, tags in own.items()
+                    for title, tags in charts_by_title.items()
                 ],
             )
-            for category, own in categories.items()
+            for category, charts_by_title in categories.items()
         ]
     )
-    return bytes(summary.pb(found).SerializeToString())
+    return bytes(summary.pb(arranged).SerializeToString())
 
 
 def hyperparameters(settings: Mapping[str, Any], metrics: Sequence[str], name: str) -> list[bytes]:
@@ -188,15 +188,17 @@ def _sheet(images: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
 
 def _columns(labels: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
     """A column of text for each label: vectors also entry by entry, if they are short."""
-    found: dict[str, list[str]] = {}
+    columns: dict[str, list[str]] = {}
     for name, values in labels.items():
         if values.ndim == 1:
-            found[name] = [str(value) for value in values]
+            columns[name] = [str(value) for value in values]
             continue
-        found[name] = ["".join(str(entry) for entry in row) for row in values]
+        columns[name] = ["".join(str(entry) for entry in row) for row in values]
         if values.shape[1] <= _COLUMNS:
-            found |= {f"{name}_{k}": [str(v) for v in values[:, k]] for k in range(values.shape[1])}
-    return found
+            columns |= {
+                f"{name}_{k}": [str(v) for v in values[:, k]] for k in range(values.shape[1])
+            }
+    return columns
 
 
 def write_panel(

@@ -76,10 +76,12 @@ def start(engine: Engine, model: Any, config: Config, first_step: int) -> int:
     """
     if engine.kind != "multi_worker":
         return first_step
-    own = int(config.digest(), 16)
+    own_digest = int(config.digest(), 16)
     with together(engine):
-        digest, first_step = _from_chief(engine, [tf.constant([own, first_step], tf.int64)])[0]
-        if digest != own:
+        digest, first_step = _from_chief(engine, [tf.constant([own_digest, first_step], tf.int64)])[
+            0
+        ]
+        if digest != own_digest:
             raise UserError(
                 "The flags of this worker are not those of worker 0: give all workers the same "
                 "command."
@@ -138,9 +140,9 @@ def _from_chief(engine: Engine, values: Sequence[Any]) -> list[Any]:
 
     run = tf.autograph.experimental.do_not_convert(lambda: engine.strategy.run(exchange))
     bits = engine.strategy.experimental_local_results(tf.function(run)())[0].numpy()
-    found, first = [], 0
+    results, first = [], 0
     for kind, shape in kinds:
         size = int(np.prod(shape)) * kind.itemsize // bits.itemsize
-        found.append(bits[first : first + size].view(kind).reshape(shape))
+        results.append(bits[first : first + size].view(kind).reshape(shape))
         first += size
-    return found
+    return results

@@ -51,14 +51,14 @@ class Chain:
     def _applied(self, images: Any, draws: Any) -> Any:
         first = 0
         for layer in self.layers:
-            own = draws[:, first : first + layer.num_draws]
+            layer_draws = draws[:, first : first + layer.num_draws]
             if self.channels in (None, images.shape[-1]) or (
                 layer.geometric and self.extra_channels_move
             ):
-                images = layer(images, own)
+                images = layer(images, layer_draws)
             else:
                 picture, extra = images[..., : self.channels], images[..., self.channels :]
-                images = tf.concat([layer(picture, own), layer.still(extra)], axis=-1)
+                images = tf.concat([layer(picture, layer_draws), layer.still(extra)], axis=-1)
             first += layer.num_draws
         return images
 

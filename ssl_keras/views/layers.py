@@ -233,12 +233,12 @@ def _scaled_towards(channels: list[Any], kind: Any, factor: Any) -> list[Any]:
     largest, smallest = _extremes(channels)
     # g above the reciprocal of the saturation would give a saturation above 1.
     most = largest / tf.maximum(largest - smallest, 1e-12)
-    own = tf.where(kind == 2, tf.minimum(factor, most), factor)
-    towards_largest = tf.where(kind == 2, (1.0 - own) * largest, 0.0)
+    scale = tf.where(kind == 2, tf.minimum(factor, most), factor)
+    towards_largest = tf.where(kind == 2, (1.0 - scale) * largest, 0.0)
     share_of_mean = tf.where(kind == 1, 1.0 - factor, 0.0)
     return [
         tf.clip_by_value(
-            own * x
+            scale * x
             + (towards_largest + share_of_mean * tf.reduce_mean(x, axis=(1, 2), keepdims=True)),
             0.0,
             1.0,

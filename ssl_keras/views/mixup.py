@@ -74,5 +74,5 @@ class Mixup(tf.keras.layers.Layer):
         if self.kind == "geometric":
             size = tf.pow(tf.abs(values), weight) * tf.pow(tf.abs(others), 1.0 - weight)
             return tf.where(values < 0, -size, size)
-        own = randomness.keep_mask(keys, 0, (*values.shape[1:-1], 1), 1.0 - share)
-        return tf.where(own, values, others)
+        kept_rows = randomness.keep_mask(keys, 0, (*values.shape[1:-1], 1), 1.0 - share)
+        return tf.where(kept_rows, values, others)

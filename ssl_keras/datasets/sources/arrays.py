@@ -57,10 +57,10 @@ def read_idx(path: Path) -> np.ndarray:
     if len(data) < header:
         raise UserError(f"{path} is truncated: its header is not complete; fetch it again.")
     shape = struct.unpack(f">{rank}I", data[4:header])
-    expected, found = math.prod(shape), len(data) - header
-    if found != expected:
+    expected, actual = math.prod(shape), len(data) - header
+    if actual != expected:
         raise UserError(
-            f"{path} is truncated or damaged: {expected} bytes of data are declared, {found} are "
+            f"{path} is truncated or damaged: {expected} bytes of data are declared, {actual} are "
             "there; fetch it again."
         )
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
@@ -78,18 +78,18 @@ def load_idx(name: str, path: str, image_size: int | None, seed: int) -> Source:
 
     def read(part: str, kind: str) -> np.ndarray:
         words = ("train",) if part == "train" else ("t10k", "test")
-        found = [
+        files = [
             file
             for file in sorted(root.iterdir())
             if kind in file.name and any(word in file.name for word in words)
         ]
-        if len(found) != 1:
-            listed = ", ".join(file.name for file in found) or "none"
+        if len(files) != 1:
+            listed = ", ".join(file.name for file in files) or "none"
             raise UserError(
                 f"{root} must hold one file of {part} {kind} in MNIST format (such as "
                 f"{words[0]}-{kind}-idx{3 if kind == 'images' else 1}-ubyte.gz); found: {listed}."
             )
-        return read_idx(found[0])
+        return read_idx(files[0])
 
     arrays = []
     for part in ("train", "test"):
@@ -135,13 +135,13 @@ def load_npz(name: str, path: str, image_size: int | None, seed: int) -> Source:
     seeded, stratified fifth is taken.
     """
     file = Path(path).expanduser()
-    found = read_npz(file, name)
+    arrays = read_npz(file, name)
 
     def pair(names: tuple[tuple[str, str], ...]) -> tuple[np.ndarray, np.ndarray | None] | None:
         for images, labels in names:
-            if images in found:
-                pixels = _images(file, images, found[images])
-                return pixels, read_labels(file, labels, found.get(labels), len(pixels))
+            if images in arrays:
+                pixels = _images(file, images, arrays[images])
+                return pixels, read_labels(file, labels, arrays.get(labels), len(pixels))
         return None
 
     train, test = pair(_TRAIN), pair(_TEST)
@@ -149,7 +149,7 @@ def load_npz(name: str, path: str, image_size: int | None, seed: int) -> Source:
         whole = pair(_WHOLE) or train
         if whole is None:
             raise UserError(
-                f"{file} holds the arrays {', '.join(found) or 'none'}; x_train, y_train, x_test "
+                f"{file} holds the arrays {', '.join(arrays) or 'none'}; x_train, y_train, x_test "
                 "and y_test, or images and labels, are needed."
             )
         images, labels = whole

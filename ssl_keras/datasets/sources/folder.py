@@ -70,8 +70,8 @@ def load_folder(
     shape, skipped = _shape(name, [file for file, _ in (*train, *test)], image_size, on_bad_image)
     examples = []
     for part in (train, test):
-        found, bad = _examples(part, shape, bool(classes), on_bad_image, resize)
-        examples.append(found)
+        part_examples, bad = _examples(part, shape, bool(classes), on_bad_image, resize)
+        examples.append(part_examples)
         skipped += bad
     notices = []
     if skipped:
@@ -94,14 +94,14 @@ def _list(name: str, root: Path) -> tuple[list[tuple[str, int]], list[str]]:
     """((file, label) pairs in order, class names); label -1 and no names in a flat folder."""
 
     def images(folder: Path) -> list[str]:
-        found = (
+        files = (
             os.path.join(base, file)
             for base, _, files in os.walk(folder)
             for file in files
             if file.lower().endswith(decoding.EXTENSIONS)
             and not any(part.startswith(".") for part in (file, *Path(base).parts[depth:]))
         )
-        return sorted(found)
+        return sorted(files)
 
     depth = len(root.parts)
 
