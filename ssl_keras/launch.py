@@ -77,7 +77,7 @@ def finish(workers: Sequence[subprocess.Popen[str]]) -> int:
             return startup.OK
         time.sleep(0.1)
     failed = next(code for worker in workers if (code := worker.poll()))
-    failed = 128 - failed if failed < 0 else failed  # as a shell tells of a signal
+    failed = 128 - failed if failed < 0 else failed  # as a shell reports a signal
     until = time.monotonic() + _GRACE
     while time.monotonic() < until and any(worker.poll() is None for worker in workers):
         time.sleep(0.1)

@@ -74,7 +74,7 @@ def guarded(program: str, body: Callable[[], None], verbose: Callable[[], bool])
         verbose: whether the traceback of a user's mistake is wanted as well.
 
     Returns:
-        0 done; 2 a mistake that the user can mend, told in one sentence; 130 interrupted. Defects
+        0 done; 2 a mistake that the user can mend, named in one sentence; 130 interrupted. Defects
         of the program keep their traceback (and Python's exit code, 1).
     """
     try:

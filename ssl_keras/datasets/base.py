@@ -77,7 +77,7 @@ def vector_target(name: str, kind: str, labels: np.ndarray) -> Target:
 
 @dataclass(frozen=True)
 class LocalTarget:
-    """Something that is told of every pixel of an image.
+    """A label of every pixel of an image.
 
     "region" says what kind of thing lies at a pixel, every other local target which one it is.
 

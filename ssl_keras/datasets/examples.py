@@ -1,7 +1,7 @@
 """Examples by index: in memory, or encoded and decoded when they are asked for.
 
 Every source gives random access, so the order of training is a function of (seed, step) alone, on
-data of any size, and a run can go on from any step.
+data of any size, and a run resumes from any step.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class Split:
 
         Each epoch is a fresh permutation of the examples, a function of (seed, epoch); what is
         left over at its end (fewer than `batch_size` examples) is dropped. The batch of a step
-        depends on nothing but (seed, step), so a run can go on from any step.
+        depends on nothing but (seed, step), so a run resumes from any step.
 
         Args:
             batch_size: examples in the global batch.

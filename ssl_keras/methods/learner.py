@@ -216,7 +216,7 @@ class Learner(keras.Model):
 
     @property
     def state_groups(self) -> dict[str, list[Any]]:
-        """Every variable that training goes on from, by group; the model must be compiled."""
+        """Every variable that a resumed training needs, by group; the model must be compiled."""
         optimizers = {"optimizer": self.optimizer, "probe_optimizer": self.probe_optimizer}
         return {
             "weights": list(self.variables),

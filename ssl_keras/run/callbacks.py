@@ -1,9 +1,8 @@
 """Listeners of a training run: progress, TensorBoard, the guard against non-finite losses.
 
 A listener implements any of `on_start(first_step, total_steps)`, `on_steps(step)` after each call
-of the runtime, `on_log(step, values)` when the metrics have been read, `on_done(step)` when
-everybody has been told of a step, and `on_end()`. What it must remember when training goes on in
-another process is its `state`.
+of the runtime, `on_log(step, values)` when the metrics have been read, `on_done(step)` when all
+listeners have handled a step, and `on_end()`. Its `state` is what another process needs to resume.
 """
 
 from __future__ import annotations
@@ -35,20 +34,20 @@ class Listener:
         """`values` are the means of the metrics over the steps since the last log."""
 
     def on_input_wait(self, share: float) -> None:
-        """`share` of the time since the start was spent waiting for input; told before a log."""
+        """`share` of the time since the start was spent waiting for input; called before a log."""
 
     def on_done(self, step: int) -> None:
-        """Every listener has been told of `step` and its log."""
+        """All listeners have handled `step` and its log."""
 
     def on_end(self) -> None:
         """Training is over, whether it was completed or not."""
 
     def state(self) -> dict[str, Any]:
-        """What another process needs to go on, as JSON."""
+        """What another process needs to resume, as JSON."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` has returned; called before `on_start`."""
+        """Resume from what `state` has returned; called before `on_start`."""
 
 
 class Progress(Listener):
@@ -128,9 +127,9 @@ class TensorBoardScalars(Listener):
     Args:
         directory: where the event file goes.
         schedules: name -> function from the step to a value, such as the learning rate.
-        chance_levels: name -> function from the step to the value of one that has learnt nothing.
+        chance_levels: name -> function from the step to the chance level.
         batch_size: images in a step.
-        resumed_at: the step after which training goes on: what an earlier process has written for
+        resumed_at: the step after which training resumes: what an earlier process has written for
             later steps does not count. None: from the beginning.
     """
 

@@ -135,7 +135,7 @@ def open_devices(kind: str = "none", devices: int | None = None) -> None:
 
 @functools.cache
 def _strategy(kind: str, devices: int | None) -> Any:
-    """One of a kind for all uses: collectives cannot be grouped anew in one process."""
+    """One strategy for all uses: a process can group its collectives only once."""
     if kind == "none":
         return None
     if kind == "multi_worker":

@@ -99,7 +99,7 @@ def train(
         first_step: steps done before; the metrics of the model are those since the last log.
         steps_per_execution: the value that the model was compiled with.
         log_every: steps between logs; the last step is always logged.
-        listeners: told of everything, in order.
+        listeners: called at every event, in order.
 
     Returns:
         The share of the time that was spent waiting for input, the first step (which compiles)

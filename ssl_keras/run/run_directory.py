@@ -43,7 +43,7 @@ NAMES = (
 
 _LOCK = ".lock"
 
-# What is made after the training, which is made again when the training goes on.
+# What is made after the training, and again when the training is resumed.
 _OUTCOMES = ("results.json", "saved_model", "pictures", "non_finite.json")
 
 
@@ -75,7 +75,7 @@ class ClaimedDirectory:
     requested: Config
 
     def begin(self) -> None:
-        """Remove what will be made anew, and write what determines the run.
+        """Remove what will be made again, and write what determines the run.
 
         Raises:
             UserError: it cannot be written.
@@ -283,7 +283,7 @@ def _clear(workdir: Path, names: Collection[str]) -> None:
 
 
 def resumable(directory: Path, config: Config) -> bool:
-    """Whether `directory` holds an unfinished run that this configuration goes on with."""
+    """Whether `directory` holds an unfinished run that this configuration resumes."""
     if not is_run(directory) or finished(directory):
         return False
     asked = [_configuration(directory), _configuration(directory, requested=True)]

@@ -121,7 +121,7 @@ def together(engine: Engine) -> Iterator[None]:
             raise
         raise UserError(
             f"Another worker has stopped, or cannot be reached any more ({type(error).__name__}): "
-            "run the same command on all workers again, and training goes on from the last "
+            "run the same command on all workers again, and training resumes from the last "
             "checkpoint."
         ) from error
 

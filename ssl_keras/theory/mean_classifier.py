@@ -72,7 +72,7 @@ def draw(run: Path, target: str, output: Path) -> None:
     axis.plot(steps, supervised, label="mean classifier, two classes")
     axis.axhline(1.0, color="0.5", linewidth=0.8, linestyle=":")
     axis.set_xlabel("step")
-    axis.set_ylabel("logistic loss (bits; 1: nothing told apart)")
+    axis.set_ylabel("logistic loss (bits; 1: chance)")
     axis.set_ylim(bottom=0)
     axis.legend(fontsize=8)
     save(figure, output)
@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
     parser = build_parser("ssl_keras.theory.mean_classifier", __doc__)
     parser.add_argument("--run", required=True, type=Path, help="directory of a finished run")
-    parser.add_argument("--target", default="class", help="target whose classes are told apart")
+    parser.add_argument("--target", default="class", help="target whose classes are compared")
     parser.add_argument("--output", default="mean_classifier.png", help="file of the picture")
     given: Any = parser.parse_args(arguments)
 

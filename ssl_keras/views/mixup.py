@@ -17,7 +17,7 @@ class Mixup(tf.keras.layers.Layer):
         geometric:  sign(x) |x|^l |x'|^(1 - l)
         binary:     m x + (1 - m) x',  m ~ Bernoulli(l) for each location, all channels alike
 
-    with l ~ U(alpha, 1) and x' another example of the same view, both drawn anew for each example
+    with l ~ U(alpha, 1) and x' another example of the same view, drawn for each example
     and view. Verma et al. 2021, "Towards Domain-Agnostic Contrastive Learning" (DACL), section 3;
     there is no official code. The sign is for vectors, which may be negative. With several replicas
     x' is from the replica's own part of the batch.
