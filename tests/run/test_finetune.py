@@ -199,8 +199,8 @@ def test_the_control_is_what_one_would_build_by_hand(
     )
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, 12)))
     train = made.data.train
-    rows = labelled_rows(train.labels_of("class"), 0.08, 5)
-    for batch in train.only(rows).training_batches(32, seed=5, num_steps=12):
+    rows = labelled_rows(train.read_labels("class"), 0.08, 5)
+    for batch in train.subset(rows).training_batches(32, seed=5, num_steps=12):
         model.train_step(batch)
     batch = next(iter(made.data.test.batches(1000)))
     logits = classifier(encoder(made.data.inputs(batch), training=False))["class"]

@@ -37,7 +37,9 @@ def run(workdir: Path, **values: Any) -> dict[str, Any]:
 
 
 def comparable(results: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in results.items() if key not in ("times", "paths")}
+    return {
+        key: value for key, value in results.items() if key not in ("times", "paths", "requested")
+    }
 
 
 def scalars(directory: Path) -> dict[str, list[tuple[int, float]]]:
@@ -65,6 +67,9 @@ def test_the_directory_holds_everything(story: Story) -> None:
     assert json.loads((workdir / "results.json").read_text()) == results
     kept = json.loads((workdir / "config.json").read_text())
     assert kept.pop("format") == run_directory.FORMAT == 2
+    requested = Config.make(**STORY)
+    assert kept.pop("requested") == requested.replayable()
+    assert results["requested"] == requested.determining()
     assert results["config"].items() <= kept.items()
     assert set(kept) - set(results["config"]) == {
         "download",
@@ -362,6 +367,7 @@ def test_flags_txt_repeats_the_run_with_all_its_baselines(story: Story, tmp_path
     flagfile = story.workdir / "flags.txt"
     arguments = ["program", f"--flagfile={flagfile}", f"--workdir={tmp_path / 'replay'}"]
     replay = train_and_evaluate(flags.parse(arguments, flags.define()))
+    assert replay["requested"] == story.results["config"]
     assert comparable(replay) == comparable(story.results)
     assert (tmp_path / "replay" / "flags.txt").read_text() == flagfile.read_text()
     other = run(tmp_path / "other", **{**STORY, **HEADLESS, "seed": 1})
@@ -389,8 +395,8 @@ def test_saved_model_gives_the_features_that_were_evaluated(story: Story) -> Non
 @pytest.mark.parametrize("layers", [0, 3])
 def test_every_depth_of_the_head_runs(layers: int, tmp_path: Path) -> None:
     results = run(tmp_path / "run", projection_layers=layers, steps=2, heads="knn")["results"]
-    layers = {name.split("/")[1] for name in results if name.startswith("knn/")}
-    assert layers == {"features", *(f"projection_{i + 1}" for i in range(layers))}
+    measured = {name.split("/")[1] for name in results if name.startswith("knn/")}
+    assert measured == {"features", *(f"projection_{i + 1}" for i in range(layers))}
 
 
 @pytest.mark.full
