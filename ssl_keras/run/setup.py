@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -173,7 +173,7 @@ def _in_force(
         values["measure_every"] = max(1, total_steps // MEASUREMENTS)
     if "augment" in config.views.kinds():
         values |= operations
-    return config.with_values(**values)
+    return replace(config.with_values(**values), notices=config.notices)
 
 
 def build_engine(config: Config, alone: bool = False) -> Engine:
