@@ -81,11 +81,11 @@ def load(
 
     Args:
         name: a key of `DATASETS`.
-        seed: chooses whatever is random in the data set (such as the bits).
+        seed: seed of everything random in the data set, such as the bits.
         data_dir, download, image_size, on_bad_image, resize, image_channels: see
             `sources.load_source`.
-        view_size: side of what the encoder sees, see `inputs.Images`; at most that of the images.
-        max_train_images: train on no more examples than these, drawn by `seed`. Default: all.
+        view_size: side of the encoder's input, see `inputs.Images`; at most that of the images.
+        max_train_images: the largest number of training examples, drawn by `seed`. Default: all.
         **options: the options of the data set (the fields of its class), such as `source`.
 
     Raises:
@@ -133,9 +133,9 @@ def load(
             data, modality=dataclasses.replace(data.modality, view_size=size)
         )
     if max_train_images is not None:
-        data = data.training_on(lambda split: split.at_most(max_train_images, seed))
-    splits = {id(split): split for split in (data.train, data.probing, data.test)}.values()
+        data = data.map_training(lambda split: split.at_most(max_train_images, seed))
+    splits = {data.train, data.probing, data.test}
     if sum(split.num_examples * split.example_bytes() for split in splits) > IN_MEMORY_BYTES:
         return data
-    data = data.training_on(lambda split: split.in_memory())
+    data = data.map_training(lambda split: split.in_memory())
     return dataclasses.replace(data, test=data.test.in_memory())

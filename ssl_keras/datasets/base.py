@@ -1,4 +1,4 @@
-"""What a data set is: two splits, the targets it declares, and the builder that makes it."""
+"""Data sets: two splits, their targets, and the builder that makes them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ssl_keras.inputs.images import nearest_pixels
 from ssl_keras.options import Options, option
 
 KINDS = ("class", "bits", "presence")
-# What stands before the colon of a source that is a path.
+# Prefixes of sources that are paths, such as "npz:FILE".
 PATH_KINDS = ("idx", "folder", "npz", "csv")
 
 
-def absolute(name: str) -> str:
-    """The name of a source with its path, if it has one, made absolute."""
+def absolute_source(name: str) -> str:
+    """The name of a source, its path (if any) made absolute."""
     kind, colon, path = name.partition(":")
     if colon and kind in PATH_KINDS:
         return f"{kind}:{Path(path).expanduser().resolve()}"
@@ -30,16 +30,16 @@ def absolute(name: str) -> str:
 
 @dataclass(frozen=True)
 class Target:
-    """One of the competing features that a data set declares; heads and probes follow from it.
+    """One of the competing features of a data set; evaluators and probes predict it.
 
     Attributes:
         name: key of its labels, such as "class" or "bits".
         kind: "class" (labels are integers in [0, size)), "bits" (labels are binary vectors of
-            length `size`, random bits), or "presence" (binary vectors: which classes are there).
+            length `size`, random bits), or "presence" (binary vectors: the classes in an image).
         size: number of classes, or length of the vector.
-        chance: the accuracy without looking at the image: the share of the most frequent label,
-            for vectors the mean of that over their entries.
-        all_right_chance: the same for the vector as a whole; for a class equal to `chance`.
+        chance: chance level of the accuracy: the share of the most frequent label; for vectors,
+            its mean over the entries.
+        all_right_chance: chance level of whole vectors; for a class equal to `chance`.
     """
 
     name: str
@@ -54,12 +54,12 @@ class Target:
 
     @property
     def is_vector(self) -> bool:
-        """Whether labels are binary vectors, each entry a decision of its own."""
+        """Whether labels are binary vectors; their entries are predicted independently."""
         return self.kind != "class"
 
 
 def class_target(name: str, labels: np.ndarray | None, num_classes: int) -> Target:
-    """The `Target` of integer labels; without labels to count, classes count as balanced."""
+    """The `Target` of integer labels. Without labels the classes are taken as balanced."""
     if labels is None:
         chance = 1.0 / num_classes
     else:
@@ -68,7 +68,7 @@ def class_target(name: str, labels: np.ndarray | None, num_classes: int) -> Targ
 
 
 def vector_target(name: str, kind: str, labels: np.ndarray) -> Target:
-    """The `Target` of binary vectors (examples, size), with chance counted in these labels."""
+    """The `Target` of binary vectors (examples, size); its chance levels are those of `labels`."""
     means = labels.mean(axis=0)
     chance = float(np.maximum(means, 1.0 - means).mean())
     _, counts = np.unique(labels, axis=0, return_counts=True)
@@ -77,13 +77,13 @@ def vector_target(name: str, kind: str, labels: np.ndarray) -> Target:
 
 @dataclass(frozen=True)
 class LocalTarget:
-    """A label of every pixel of an image.
+    """A target with one label for each pixel.
 
-    "region" says what kind of thing lies at a pixel, every other local target which one it is.
+    "region" is the kind of object at a pixel; any other local target is its class.
 
     Attributes:
         name: key of its maps, such as "region" or "digit".
-        values: what the integers of its maps stand for; the first one, 0, for nothing.
+        values: meanings of the integers in its maps; the first, 0, means nothing.
     """
 
     name: str
@@ -95,14 +95,14 @@ class Source:
     """Where examples come from: two splits.
 
     Attributes:
-        name: the name it was asked for by.
+        name: value of `--source`.
         train, test: the splits; images of one size, or vectors of one length.
         num_classes: number of classes; 0 without labels.
         class_names: one name for each class, or empty.
-        augmentation: the preset of views that suits these images.
-        notices: what the user should know (images that were skipped, labels that are missing).
-        image_channels: how many of the first channels are the picture: 3 (RGB) or 1 (grey). The
-            others are extra channels, such as masks or depth. Default: 3 if there are so many.
+        augmentation: preset of `--augmentation=auto`, for images.
+        notices: sentences for the user, such as skipped images or missing labels.
+        image_channels: number of leading channels that form the picture: 3 (RGB) or 1 (grey). The
+            others are extra channels, such as masks or depth. Default: 3 if there are 3 or more.
     """
 
     name: str
@@ -132,15 +132,15 @@ class DataSet:
     """A data set ready to train on.
 
     Attributes:
-        name: what it is, for people: data set and source.
+        name: description for people: data set and source.
         train, test: the splits.
-        targets: target name -> `Target`, every competing feature that can be probed.
+        targets: target name -> `Target`, the competing features.
         modality: what an example is made of.
         class_names: names of the classes of the target "class", or empty.
-        notices: what the user should know.
-        local_targets: name -> `LocalTarget`, what is known of every pixel; see `locations`.
-        own_probing: as many images as `train` has, in the same order, that heads are fitted on in
-            its place, where training shows less of a target than testing does; or None.
+        notices: sentences for the user.
+        local_targets: name -> `LocalTarget`, the targets of pixels; see `locations`.
+        probing_split: examples that evaluators are fitted on instead of `train`, as many and in
+            the same order, where training shows less of a target than testing does; or None.
     """
 
     name: str
@@ -151,32 +151,32 @@ class DataSet:
     class_names: tuple[str, ...] = field(default=())
     notices: tuple[str, ...] = field(default=())
     local_targets: Mapping[str, LocalTarget] = field(default_factory=dict)
-    own_probing: Split | None = None
+    probing_split: Split | None = None
 
     @property
     def probing(self) -> Split:
-        """The images that heads are fitted on, to be evaluated on `test`."""
-        return self.train if self.own_probing is None else self.own_probing
+        """The examples that evaluators are fitted on; they are tested on `test`."""
+        return self.train if self.probing_split is None else self.probing_split
 
     @property
     def training_chances(self) -> dict[str, float]:
-        """Target name -> `Target.chance`, but in the images that training shows."""
+        """Target name -> `Target.chance` in the training split."""
         chances = {name: target.chance for name, target in self.targets.items()}
-        if self.own_probing is not None:
+        if self.probing_split is not None:
             for name, target in self.targets.items():
                 if target.kind == "class":
-                    labels = self.train.labels_of(name)
+                    labels = self.train.read_labels(name)
                     chances[name] = class_target(name, labels, target.size).chance
         return chances
 
-    def training_on(self, change: Callable[[Split], Split]) -> DataSet:
-        """The data set with other training images, heads being fitted on what corresponds to them.
+    def map_training(self, change: Callable[[Split], Split]) -> DataSet:
+        """The data set with `change` applied to the splits `train` and `probing`.
 
         Args:
-            change: of a split; it must choose the same images of splits of one length.
+            change: split -> split; it must select the same rows of splits of equal length.
         """
-        own = None if self.own_probing is None else change(self.own_probing)
-        return replace(self, train=change(self.train), own_probing=own)
+        probing = None if self.probing_split is None else change(self.probing_split)
+        return replace(self, train=change(self.train), probing_split=probing)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -185,7 +185,7 @@ class DataSet:
 
     @property
     def num_bits(self) -> int:
-        """Random bits of each example, if it is an image with bits."""
+        """Number of random bits of each example; 0 unless it is an image with bits."""
         return self.modality.num_bits if isinstance(self.modality, Images) else 0
 
     def inputs(self, batch: Mapping[str, Any]) -> Any:
@@ -193,11 +193,11 @@ class DataSet:
         return self.modality.inputs(batch["example"])
 
     def locations(self, split: Split, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """What is at each pixel of the encoder's un-augmented inputs.
+        """Labels of the local targets at each pixel of the encoder's un-augmented inputs.
 
         Args:
             split: `train`, `probing` or `test`.
-            rows: which of its images.
+            rows: indices of examples, int (rows,).
 
         Returns:
             local target name -> int16 (rows, height, width), of `input_shape`.
@@ -211,7 +211,7 @@ class BuildContext:
     """What a builder makes a data set from.
 
     Attributes:
-        seed: chooses whatever is random in the data set.
+        seed: seed of everything random in the data set.
         image_size: side of the images in pixels, or None for that of the source.
         load_images: name of a source, image size -> `Source` of images.
         load_vectors: name of a source -> `Source` of vectors.
@@ -225,39 +225,39 @@ class BuildContext:
 
 @dataclass(frozen=True)
 class DatasetBuilder(Options):
-    """How to build a data set. Its fields are the options of `--dataset=NAME`."""
+    """Builds a data set. Its fields are the options of `--dataset=NAME`."""
 
     required: ClassVar[tuple[str, ...]] = ("build",)
     # The encoder of `--encoder=auto`.
     default_encoder: ClassVar[str] = "convnet"
-    # Whether examples are images, so that the settings of images have an effect.
+    # Whether examples are images; if not, the settings of images have no effect.
     has_images: ClassVar[bool] = True
-    # Raised when the same options come to give other examples, or other ones to fit evaluators on.
+    # Incremented when the same options produce other examples or another probing split.
     version: ClassVar[int] = 1
 
     def build(self, context: BuildContext) -> DataSet:
-        """The data set; lazily composed, see `datasets.load`.
+        """The data set; its batches are composed lazily, see `datasets.load`.
 
         Raises:
-            UserError: options and sources do not fit.
+            UserError: the options do not fit the source.
         """
         raise NotImplementedError(f"{type(self).__name__} builds nothing")
 
 
 @dataclass(frozen=True)
 class ImageBuilder(DatasetBuilder):
-    """Base of the builders that take images from a source."""
+    """Base class of builders that take images from a source."""
 
     source: str = option(
         "mnist_5k",
         help="where examples come from; images: mnist_5k, photos, idx:FOLDER, folder:FOLDER, "
         "npz:FILE, or a TensorFlow Datasets name; tables: breast_cancer, wine, digits, npz:FILE, "
         "csv:FILE",
-        convert=absolute,
+        convert=absolute_source,
     )
 
     def main_source(self, context: BuildContext) -> Source:
-        """The source, at the size that was asked for."""
+        """The source `source`, its images scaled to `context.image_size`."""
         return context.load_images(self.source, context.image_size)
 
 

@@ -2,8 +2,8 @@
 
 Chen, Luo, Li 2021, section 4.3, and the authors' notebook (google-research/simclr,
 colabs/intriguing_properties/randbits_mnist.ipynb): each image carries an integer in [0, 2^k),
-written as k binary bits, least significant bit first, constant over space. The bits are a
-target that both views share for certain and that is trivial to read.
+written as k binary bits, least significant bit first, constant over space. Both views share the
+bits, and they are trivial to read.
 
 Departure: the notebook derives the integer from a hash of the image; here it is a stateless hash
 of (seed, split, example index), so that the bits of an image do not depend on its pixels and k
@@ -45,20 +45,20 @@ def binary_digits(integers: np.ndarray, num_bits: int) -> np.ndarray:
 class BitConcat(ImageBuilder):
     """Images of the source plus `num_bits` random bits as channels.
 
-    Features: "class" (the source's) and, if num_bits > 0, "bits".
+    Targets: "class" (the source's) and, if num_bits > 0, "bits".
 
     Args:
         num_bits: 0 to 32; the integer is unsigned, 32 bits wide.
-        bit_scale: the value of a plane whose bit is 1; 0 for the other. Smaller bits are harder
-            to see.
-        num_unique_values: how many distinct integers occur, at most 2^num_bits; None for all. The
-            first of n + 1 values are those of n, and k bits of them are a prefix of k + 1.
+        bit_scale: value of a bit channel whose bit is 1; the other value is 0. Smaller bits are
+            harder to read.
+        num_unique_values: number of distinct integers, at most 2^num_bits; None for all. The n
+            values are the first n of n + 1, and their k bits are a prefix of their k + 1 bits.
     """
 
-    num_bits: int = option(2, minimum=0, maximum=32, help="random bits added as channels")
-    bit_scale: float = option(1.0, above=0, help="value of the plane of a bit that is 1")
+    num_bits: int = option(2, minimum=0, maximum=32, help="number of random bits, one channel each")
+    bit_scale: float = option(1.0, above=0, help="value of a bit channel whose bit is 1")
     num_unique_values: int | None = option(
-        None, minimum=1, help="distinct integers that occur (all)"
+        None, minimum=1, help="number of distinct integers (all)"
     )
 
     def __post_init__(self) -> None:
@@ -75,7 +75,7 @@ class BitConcat(ImageBuilder):
             return hashing.random_integers(seed, split, count)
         member = hashing.random_below(seed, f"{split}/value", count, self.num_unique_values)
         # An odd multiplier makes the lowest k bits a bijection of the lowest k bits of `member`,
-        # for every k: the values differ in the bits that are used.
+        # for every k, so the values differ in the bits in use.
         factor, shift = hashing.random_integers(seed, "values", 2).astype(np.uint64)
         values = member.astype(np.uint64) * (factor | np.uint64(1)) + shift
         return (values & np.uint64(0xFFFFFFFF)).astype(np.uint32)

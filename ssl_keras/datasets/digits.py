@@ -8,7 +8,7 @@ import numpy as np
 
 from ssl_keras.datasets import hashing
 from ssl_keras.datasets.base import Source
-from ssl_keras.datasets.examples import ArrayExamples, all_resized
+from ssl_keras.datasets.examples import ArrayExamples, resize_many
 from ssl_keras.errors import UserError
 
 
@@ -33,14 +33,14 @@ def digit_pool(
         source: in memory, labelled, of one channel.
         split: "train" or "test".
         size: side that the digits are scaled to (28 leaves MNIST digits as they are).
-        seed: chooses the order; a pool of n digits is the first n of it.
+        seed: seed of the order; a pool of n digits is the first n of it.
         num_unique: n; None for all.
 
     Raises:
-        UserError: the source does not fit, or has fewer digits.
+        UserError: the source is not in memory, labelled and grey, or has fewer digits.
     """
     examples = source.train if split == "train" else source.test
-    if not isinstance(examples, ArrayExamples) or not source.labelled:
+    if not isinstance(examples, ArrayExamples) or examples.labels is None:
         raise UserError(f"The digit source {source.name!r} must be labelled and fit in memory.")
     if source.image_shape[2] != 1:
         raise UserError(
@@ -53,7 +53,5 @@ def digit_pool(
             "for training: choose fewer."
         )
     order = hashing.random_order(seed, f"digits/{split}", examples.count)[:num_unique]
-    if examples.labels is None:
-        raise UserError(f"The digit source {source.name!r} has no labels.")
-    images = all_resized(examples.columns["image"][order], (size, size))
+    images = resize_many(examples.columns["image"][order], (size, size))
     return DigitPool(images, examples.labels[order])

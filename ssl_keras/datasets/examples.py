@@ -1,7 +1,7 @@
-"""Examples by index: in memory, or encoded and decoded when they are asked for.
+"""Examples by index: in memory, or decoded on demand.
 
-Every source gives random access, so the order of training is a function of (seed, step) alone, on
-data of any size, and a run resumes from any step.
+Every source gives random access. So the order of training is a function of (seed, step) alone, on
+data of any size, and a run can resume at any step.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Examples:
     """Examples of one kind, by index.
 
     Attributes:
-        count: how many.
-        labels: int32 (count,), or None where they are not known without reading everything.
+        count: number of examples.
+        labels: int32 (count,), or None if reading them means reading everything.
         labelled: whether each example has a label.
         image_shape: (height, width, channels), of images.
     """
@@ -41,7 +41,7 @@ class Examples:
 
         Returns:
             `tf.data.Dataset` of {"index": int64 (batch,), "label": int32 (batch,), if labelled} and
-            what the examples are made of, such as {"image": uint8 (batch, *image_shape)}.
+            the examples' own columns, such as {"image": uint8 (batch, *image_shape)}.
         """
         raise NotImplementedError(f"{type(self).__name__} does not give batches")
 
@@ -50,7 +50,7 @@ class ArrayExamples(Examples):
     """Examples in memory.
 
     Args:
-        columns: name -> array (count, ...) of any dtype; of "image" uint8 (count, height, width,
+        columns: name -> array (count, ...) of any dtype; "image" is uint8 (count, height, width,
             channels).
         labels: int32 (count,), or None.
 
@@ -71,7 +71,7 @@ class ArrayExamples(Examples):
 
     @functools.cached_property
     def _tensors(self) -> dict[str, Any]:
-        # Made once: every use of a NumPy array in a pipeline would copy it.
+        # Cached: every use of a NumPy array in a pipeline copies it.
         labels = {} if self.labels is None else {"label": self.labels}
         return {name: tf.constant(array) for name, array in {**self.columns, **labels}.items()}
 
@@ -84,12 +84,12 @@ class ArrayExamples(Examples):
         return indices.map(gather, num_parallel_calls=1, deterministic=True)
 
 
-class ChosenExamples(Examples):
-    """Some of other examples. Their "index" stays what it was there.
+class ExampleSubset(Examples):
+    """Some rows of other examples. "index" remains the index in the original.
 
     Args:
-        examples: the others.
-        rows: int (count,), which of them.
+        examples: the original.
+        rows: int (count,), indices into it.
     """
 
     def __init__(self, examples: Examples, rows: np.ndarray):
@@ -108,7 +108,7 @@ class ChosenExamples(Examples):
 
 @dataclass
 class EncodedExamples(Examples):
-    """Examples that are read and decoded when they are asked for, in parallel.
+    """Examples that are read and decoded on demand, in parallel.
 
     Attributes:
         count, image_shape, labels, labelled: see `Examples`.
@@ -123,24 +123,21 @@ class EncodedExamples(Examples):
     example: Callable[[Any], tuple[Any, Any]]
 
     def batched(self, indices: Any, batch_size: int) -> Any:
-        def one(index: Any) -> dict[str, Any]:
+        def read(index: Any) -> dict[str, Any]:
             image, label = self.example(index)
             columns = {"index": index, "image": tf.ensure_shape(image, self.image_shape)}
-            if self.labelled:
-                columns["label"] = label
-            return columns
+            return columns | ({"label": label} if self.labelled else {})
 
         workers = max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
-        singles = indices.unbatch().map(one, num_parallel_calls=2 * workers, deterministic=True)
+        singles = indices.unbatch().map(read, num_parallel_calls=2 * workers, deterministic=True)
         return singles.batch(batch_size)
 
 
 def untuned(dataset: Any) -> Any:
-    """The same `tf.data.Dataset` without TensorFlow's tuning of it while it is read.
+    """The same `tf.data.Dataset` with TensorFlow's autotuning switched off.
 
-    Nothing in ours is left to be tuned. And the thread that tunes looks up at ever longer
-    intervals, up to a minute: an iterator that is done with waits for it, which doubled the time
-    of a short training (TensorFlow 2.21).
+    These pipelines have nothing to tune. Destroying an iterator waits for the tuning thread, which
+    sleeps for up to a minute; this doubled the time of a short training (TensorFlow 2.21).
     """
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -160,8 +157,8 @@ def resized(images: Any, size: tuple[int, int]) -> Any:
     return tf.cast(tf.clip_by_value(tf.round(scaled), 0.0, 255.0), tf.uint8)
 
 
-def all_resized(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """`resized` of many images, a thousand at a time."""
+def resize_many(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """`resized` for many images, 1024 at a time."""
     if images.shape[1:3] == tuple(size):
         return images
     parts = [

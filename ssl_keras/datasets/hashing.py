@@ -1,4 +1,4 @@
-"""Random numbers for examples, by index: stateless, stable across versions."""
+"""Stateless random numbers, one for each example index, stable across versions."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 def random_integers(seed: int, stream: str, count: int) -> np.ndarray:
     """One 32-bit integer for each of the examples 0 ... count - 1: uint32 (count,).
 
-    The high half of SplitMix64 (Steele, Lea, Flood 2014) of the index, in a stream of its own for
-    each (seed, stream).
+    The high half of SplitMix64 (Steele, Lea, Flood 2014) of the index, with one sequence for each
+    (seed, stream).
     """
     start = (np.uint64(seed) << np.uint64(32)) | np.uint64(zlib.crc32(stream.encode()))
     first = _mix(np.array([start], np.uint64))

@@ -1,9 +1,9 @@
 """Several digits on one canvas: the MultiDigits data set.
 
 Chen, Luo, Li 2021, section 4.2. No code of the authors is known; the geometry follows
-re-implementations: a black canvas of 112 pixels, digits of 28 pixels in distinct cells of a 4x4
-grid or at random positions; in the *modified* version two digits of different size at random
-positions, the larger drawn first.
+re-implementations: a black canvas of 112 pixels, with digits of 28 pixels in distinct cells of a
+4x4 grid or at random positions. The *modified* version has two digits of different size at random
+positions; the larger is drawn first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ssl_keras.datasets.base import (
     DatasetBuilder,
     LocalTarget,
     Target,
-    absolute,
+    absolute_source,
     class_target,
     vector_target,
 )
@@ -41,37 +41,39 @@ _EQUAL_DIGITS = Needs("digit_sizes")
 class MultiDigit(DatasetBuilder):
     """Digits on a black canvas of --image_size pixels (112 by default).
 
-    With `digit_sizes` two digits of these sizes at random positions; targets "small_digit" and
-    "large_digit" (by size; with equal sizes the first and the second). Otherwise `num_digits`
-    digits of a quarter of the canvas; target "presence": which of the classes are there. Local
-    targets: "region" (nothing, and digit, or large and small) and "digit" (nothing, or which
-    one), by the square of each digit; where squares overlap, the digit that is drawn later counts.
+    With `digit_sizes`: two digits of these sizes at random positions; targets "small_digit" and
+    "large_digit" (with equal sizes, the first and the second). Without it: `num_digits` digits of a
+    quarter of the canvas; target "presence" (the classes in the image). The local targets "region"
+    (nothing, then digit, or large and small) and "digit" (nothing, or the class) label the square
+    of each digit; where squares overlap, the digit drawn later counts.
 
     Training images use digits of the digit source's training split, test images of its test split.
 
     Args:
-        num_digits: digits on the canvas.
-        placement: "grid": distinct cells of a 4x4 grid; "random": anywhere, later digits over
-            earlier ones (the brighter pixel counts).
+        num_digits: number of digits on the canvas.
+        placement: "grid": distinct cells of a 4x4 grid; "random": anywhere; where digits overlap,
+            the brighter pixel counts.
         digit_repeats: whether a class may occur more than once.
-        digit_sizes: two sides in pixels, such as 20,80; empty for equal digits.
-        num_train_images, num_test_images: how many images there are.
-        digit_source: where digits come from.
+        digit_sizes: two sides in pixels, such as 20,80; None for equal digits.
+        num_train_images, num_test_images: number of images in each split.
+        digit_source: source of the digits.
     """
 
     num_digits: int = option(
-        2, minimum=1, maximum=16, help="digits on the canvas", needs=_EQUAL_DIGITS
+        2, minimum=1, maximum=16, help="number of digits on the canvas", needs=_EQUAL_DIGITS
     )
-    placement: str = option("grid", choices=PLACEMENT, help="where digits lie", needs=_EQUAL_DIGITS)
+    placement: str = option(
+        "grid", choices=PLACEMENT, help="positions of the digits", needs=_EQUAL_DIGITS
+    )
     digit_repeats: bool = option(
         True, help="whether a class may occur more than once", needs=_EQUAL_DIGITS
     )
     digit_sizes: str | None = option(
         None, help="two sides in pixels, such as 20,80, at random positions (equal digits)"
     )
-    num_train_images: int = option(4000, minimum=2, help="training images")
-    num_test_images: int = option(1000, minimum=1, help="test images")
-    digit_source: str = option("mnist_5k", help="source of the digits", convert=absolute)
+    num_train_images: int = option(4000, minimum=2, help="number of training images")
+    num_test_images: int = option(1000, minimum=1, help="number of test images")
+    digit_source: str = option("mnist_5k", help="source of the digits", convert=absolute_source)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -114,13 +116,11 @@ class MultiDigit(DatasetBuilder):
             for name in ("train", "test")
         }
         targets = self._targets(plans["train"], digits.num_classes)
-        what = (
-            f"two digits of {sizes[0]} and {sizes[1]} pixels"
-            if self.digit_sizes
-            else f"{len(sizes)} digits"
-        )
+        title = f"{len(sizes)} digits"
+        if self.digit_sizes:
+            title = f"two digits of {sizes[0]} and {sizes[1]} pixels"
         return DataSet(
-            name=f"{what} of {digits.name}",
+            name=f"{title} of {digits.name}",
             train=self._split(plans["train"], canvas, digits.num_classes),
             test=self._split(plans["test"], canvas, digits.num_classes),
             targets=targets,
@@ -145,7 +145,7 @@ class MultiDigit(DatasetBuilder):
         }
 
     def _labels(self, plan: _Plan, num_classes: int) -> dict[str, np.ndarray]:
-        """Target name -> labels of all images of a split."""
+        """Target name -> labels of all images in a split."""
         if self.digit_sizes:
             # The larger digit is drawn first.
             return {"small_digit": plan.labels[:, 1], "large_digit": plan.labels[:, 0]}
@@ -169,14 +169,14 @@ class MultiDigit(DatasetBuilder):
 
 @dataclass(frozen=True)
 class _Plan:
-    """Which digits lie where: all of (images, digits), and the pool of each digit's size.
+    """The digits of each image and their positions; arrays are (images, digits).
 
     Attributes:
-        sizes: side of each digit, in the order of drawing.
+        sizes: side of each digit, in drawing order.
         pools: size -> the digit images of that size.
-        members: index into the pool.
-        labels: class.
-        tops, lefts: corner.
+        members: indices into the pool.
+        labels: classes.
+        tops, lefts: top-left corners.
     """
 
     sizes: tuple[int, ...]
@@ -199,29 +199,29 @@ class _Plan:
     ) -> _Plan:
         ordered = tuple(sorted(sizes, reverse=True))
         pools = {size: digit_pool(digits, split, size, seed) for size in set(ordered)}
-        labels_of_pool = pools[ordered[0]].labels
-        stream = f"multi_digit/{split}"
-        amount = len(ordered)
+        pool_labels = pools[ordered[0]].labels
+        num_digits = len(ordered)
 
-        def draws(purpose: str, limit: int, columns: int = amount) -> np.ndarray:
-            flat = hashing.random_below(seed, f"{stream}/{purpose}", count * columns, limit)
-            return flat.reshape(count, columns)
+        def draws(purpose: str, limit: int, columns: int = num_digits) -> np.ndarray:
+            stream = f"multi_digit/{split}/{purpose}"
+            return hashing.random_below(seed, stream, count * columns, limit).reshape(
+                count, columns
+            )
 
         if not builder.digit_repeats:
             # A random order of the classes for each image, then a random digit of each class.
             keys = draws("classes", 2**31, columns=10)
-            classes = np.argsort(keys, axis=1, kind="stable")[:, :amount]
-            by_class = [np.flatnonzero(labels_of_pool == label) for label in range(10)]
-            picks = draws("members", 2**31)
-            members = np.zeros((count, amount), np.int64)
-            for label, rows in enumerate(by_class):
-                chosen = classes == label
-                members[chosen] = rows[picks[chosen] % len(rows)]
+            classes = np.argsort(keys, axis=1, kind="stable")[:, :num_digits]
+            numbers = draws("members", 2**31)
+            members = np.zeros((count, num_digits), np.int64)
+            for label in range(10):
+                rows, mask = np.flatnonzero(pool_labels == label), classes == label
+                members[mask] = rows[numbers[mask] % len(rows)]
         else:
-            members = draws("members", len(labels_of_pool))
+            members = draws("members", len(pool_labels))
         if not builder.digit_sizes and builder.placement == "grid":
             cells = np.argsort(draws("cells", 2**31, columns=16), axis=1, kind="stable")
-            cells = cells[:, :amount]
+            cells = cells[:, :num_digits]
             tops, lefts = cells // 4 * (canvas // 4), cells % 4 * (canvas // 4)
         else:
             room = canvas - np.array(ordered) + 1
@@ -231,19 +231,19 @@ class _Plan:
             ordered,
             {size: pool.images for size, pool in pools.items()},
             members,
-            labels_of_pool[members],
+            pool_labels[members],
             tops,
             lefts,
         )
 
     def presence(self, num_classes: int) -> np.ndarray:
-        """Which classes are in each image: int32 (images, num_classes)."""
+        """The classes in each image: binary, int32 (images, num_classes)."""
         presence = np.zeros((len(self.labels), num_classes), np.int32)
         presence[np.arange(len(presence))[:, None], self.labels] = 1
         return presence
 
     def locations(self, rows: np.ndarray, canvas: int, sizes_differ: bool) -> dict[str, np.ndarray]:
-        """What is at each pixel of some images, see `MultiDigit` and `splits.Locate`."""
+        """The local labels of some images, see `MultiDigit` and `splits.Locate`."""
         region = np.zeros((len(rows), canvas, canvas), np.int16)
         digit = np.zeros_like(region)
         for place, row in enumerate(rows):
@@ -256,8 +256,7 @@ class _Plan:
 
     def example(self, canvas: int) -> Any:
         """TensorFlow function from an index to (uint8 canvas, -1)."""
-
-        # As tensors, made once for each size: arrays would be copied into the traced function.
+        # Tensors: arrays would be copied into the traced function at every use.
         pools = {size: tf.constant(pool) for size, pool in self.pools.items()}
         members, tops, lefts = map(tf.constant, (self.members, self.tops, self.lefts))
 

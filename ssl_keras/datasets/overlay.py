@@ -3,8 +3,8 @@
 Chen, Luo, Li 2021, section 4.3, and the authors' notebook (google-research/simclr,
 colabs/intriguing_properties/digits_on_tf_flowers.ipynb): a digit is drawn nine times on a 3x3
 grid over a background of 224 pixels, before any augmentation, so both views share it. "Unique
-digits" counts digit *images*, not classes: the more there are, the more the digit tells about
-which image it is.
+digits" counts digit *images*, not classes: the more there are, the better the digit identifies
+its image.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ssl_keras.datasets.base import (
     ImageBuilder,
     LocalTarget,
     Target,
-    absolute,
+    absolute_source,
     class_target,
     images,
 )
@@ -37,8 +37,8 @@ from ssl_keras.options import Needs, option
 # Top-left corners of the nine digits, as shares of the side of the canvas, and the digit's side.
 GRID = (0.15, 0.45, 0.75)
 DIGIT_SHARE = 28 / 224
-# The cells of the 3x3 grid (row * 3 + column) that fewer copies take: the centre, then corners,
-# then the middles of the sides.
+# The order in which copies fill the 3x3 grid (row * 3 + column): the centre, the corners, the
+# middles of the sides.
 CELL_ORDER = (4, 0, 8, 2, 6, 1, 7, 3, 5)
 
 BLEND = ("max", "add", "alpha")
@@ -81,32 +81,32 @@ def blend(background: Any, mask: Any, mode: str, alpha: float = 0.5) -> Any:
 class Overlay(ImageBuilder):
     """Images of the source with one digit drawn on them, several times.
 
-    Features: "class" (of the background) and "digit" (0 to 9), as far as they are shown. Local
-    targets: "region" (background, or digit where the drawn digit is brighter than 127 of 255)
-    and "digit" (nothing, or which one).
+    Targets: "class" (of the background) and "digit" (0 to 9), if `overlay_content` shows them.
+    Local targets: "region" (background, or digit where the drawn digit is brighter than 127 of 255)
+    and "digit" (nothing, or the class).
 
     Training images take their digit from a pool of `num_unique_digits` images of the digit
-    source's training split, chosen by the seed; n images are the first of n + 1. Test images take
-    theirs from the whole test split, so no digit of the pool is seen in testing. Heads are fitted
-    on the same backgrounds with digits of the whole training split, so that they tell what the
-    encoder keeps of digits, not how many of them a head was shown.
+    source's training split, drawn by the seed; n images are the first n of n + 1. Test images take
+    theirs from the whole test split, so no digit of the pool occurs in testing. Evaluators are
+    fitted on the same backgrounds with digits of the whole training split. So they measure what the
+    encoder keeps of digits, not the number of digits that they were fitted on.
 
     Args:
-        num_unique_digits: images in the pool; None for all.
-        overlay_copies: 1 to 9 of the cells of the 3x3 grid, see `CELL_ORDER`.
+        num_unique_digits: number of digit images in the pool; None for all.
+        overlay_copies: 1 to 9, the number of cells of the 3x3 grid, see `CELL_ORDER`.
         blend: see `blend`. The authors' notebook has max, their project page "addition".
         blend_alpha: opacity for blend=alpha.
-        overlay_content: "both"; "background" without digits, or "digits" on black, as controls.
+        overlay_content: "both"; as controls "background" without digits, or "digits" on black.
         digit_size: side of the digits in pixels; None for 28/224 of the canvas.
-        digit_source: where digits come from.
+        digit_source: source of the digits.
     """
 
-    source: str = option("photos", help="the background", convert=absolute)
+    source: str = option("photos", help="source of the backgrounds", convert=absolute_source)
     num_unique_digits: int | None = option(
-        None, minimum=1, help="digit images in the pool (all)", needs=_WITH_DIGITS
+        None, minimum=1, help="number of digit images in the pool (all)", needs=_WITH_DIGITS
     )
     overlay_copies: int = option(
-        9, minimum=1, maximum=9, help="times the digit is drawn", needs=_WITH_DIGITS
+        9, minimum=1, maximum=9, help="number of times the digit is drawn", needs=_WITH_DIGITS
     )
     blend: str = option(
         "max", choices=BLEND, help="how digits are drawn over the background", needs=_WITH_BOTH
@@ -118,11 +118,11 @@ class Overlay(ImageBuilder):
         help="opacity of digits for blend=alpha",
         needs=(_WITH_BOTH, Needs("blend", ("alpha",))),
     )
-    overlay_content: str = option("both", choices=CONTENT, help="what is shown")
+    overlay_content: str = option("both", choices=CONTENT, help="content of the images")
     digit_size: int | None = option(
         None, minimum=1, help="side of a digit in pixels (canvas/8)", needs=_WITH_DIGITS
     )
-    digit_source: str = option("mnist_5k", help="source of the digits", convert=absolute)
+    digit_source: str = option("mnist_5k", help="source of the digits", convert=absolute_source)
 
     version: ClassVar[int] = 2
 
@@ -148,7 +148,7 @@ class Overlay(ImageBuilder):
         notices = [*source.notices, *digits.notices]
         if few and self.overlay_content != "background":
             notices.append(
-                f"heads are fitted on images with {pools['probing'].count} different digits, where "
+                f"evaluators are fitted on images with {pools['probing'].count} different digits; "
                 f"the training shows {pools['train'].count}"
             )
         targets: dict[str, Target] = {}
@@ -174,12 +174,12 @@ class Overlay(ImageBuilder):
 
         def split(name: str, examples: Examples) -> Split:
             composer = self._composer(pools[name], assignment[name], places, source.image_channels)
-            locate = located(pools[name], assignment[name], places, (height, width))
+            locate = locator(pools[name], assignment[name], places, (height, width))
             return Split(examples, composer, locate if local else None)
 
-        shown = {"both": "digits over", "background": "no digits over", "digits": "digits without"}
+        titles = {"both": "digits over", "background": "no digits over", "digits": "digits without"}
         return DataSet(
-            name=f"{shown[self.overlay_content]} {source.name}",
+            name=f"{titles[self.overlay_content]} {source.name}",
             train=split("train", source.train),
             test=split("test", source.test),
             targets=targets,
@@ -187,7 +187,7 @@ class Overlay(ImageBuilder):
             class_names=source.class_names,
             notices=tuple(notices),
             local_targets=local,
-            own_probing=split("probing", source.train) if few else None,
+            probing_split=split("probing", source.train) if few else None,
         )
 
     def _composer(
@@ -238,17 +238,17 @@ def draw(digits: Any, canvas: tuple[int, int], places: list[tuple[int, int]]) ->
     return mask
 
 
-def located(
+def locator(
     pool: DigitPool,
     assignment: np.ndarray,
     places: list[tuple[int, int]],
     canvas: tuple[int, int],
 ) -> Locate:
-    """Says where the drawn digits are, see `Overlay`.
+    """The function that gives the local labels of examples, see `Overlay`.
 
     Args:
         pool: the digits.
-        assignment: int (examples,), which of them each example has.
+        assignment: int (examples,), each example's index into the pool.
         places, canvas: see `draw`.
     """
 

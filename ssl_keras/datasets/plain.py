@@ -1,4 +1,4 @@
-"""The source as it is."""
+"""The images of a source, unchanged."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ssl_keras.datasets.splits import Split
 
 
 def source_labels(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """The labels of a batch of examples: {"class"}, or nothing without labels."""
+    """The labels of a batch of examples: {"class": ...}, or {} without labels."""
     return {"class": batch["label"]} if "label" in batch else {}
 
 
 def source_targets(source: Source) -> dict[str, Target]:
-    """The target "class" of a source, or nothing without labels."""
+    """The target "class" of a source, or {} without labels."""
     if not source.labelled:
         return {}
     return {"class": class_target("class", source.train.labels, source.num_classes)}

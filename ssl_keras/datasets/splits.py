@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ssl_keras.datasets.examples import ArrayExamples, ChosenExamples, Examples, untuned
+from ssl_keras.datasets.examples import ArrayExamples, Examples, ExampleSubset, untuned
 from ssl_keras.errors import UserError
 from ssl_keras.lazy import tf
 
@@ -15,18 +15,18 @@ from ssl_keras.lazy import tf
 # "labels", "partner" if the data give pairs}). A TensorFlow function without state.
 Compose = Callable[[Mapping[str, Any]], dict[str, Any]]
 
-# From indices of examples, int (rows,), to what is at each pixel of their images: local target
-# name -> int16 (rows, height, width).
+# From indices of examples, int (rows,), to the local labels of their images: local target name ->
+# int16 (rows, height, width).
 Locate = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 class Split:
-    """Examples and how they are composed.
+    """Examples and the function that composes their batches.
 
     Args:
-        examples: where images and labels come from.
-        compose: makes batches of the data set from batches of examples.
-        locate: tells what is at each pixel, or None. It is called by `locations` alone.
+        examples: the examples of the source.
+        compose: batch of examples -> batch of the data set.
+        locate: indices -> local labels, or None. Only `locations` calls it.
     """
 
     def __init__(self, examples: Examples, compose: Compose, locate: Locate | None = None):
@@ -38,11 +38,20 @@ class Split:
     def num_examples(self) -> int:
         return self.examples.count
 
-    def batches(self, batch_size: int) -> Any:
-        """All examples once, in order: a `tf.data.Dataset` of {"example": nest of (batch, ...),
-        "labels": {target: int32}, "partner": nest, if the data give pairs}. The last batch may be
-        smaller."""
-        return self.chosen(np.arange(self.num_examples), batch_size)
+    def batches(self, batch_size: int, rows: np.ndarray | None = None) -> Any:
+        """Each example once, in order.
+
+        Args:
+            batch_size: examples in a batch; the last batch may be smaller.
+            rows: indices of examples, in the order to read them. Default: all.
+
+        Returns:
+            `tf.data.Dataset` of {"example": nest of (batch, ...), "labels": {target: int32},
+            "partner": nest, if the data give pairs}.
+        """
+        rows = np.arange(self.num_examples) if rows is None else np.asarray(rows, np.int64)
+        indices = tf.data.Dataset.from_tensor_slices(rows).batch(batch_size)
+        return self._composed(indices, batch_size)
 
     def example_bytes(self) -> int:
         """Bytes of one example, its partner included."""
@@ -50,13 +59,8 @@ class Split:
         leaves = tf.nest.flatten({k: spec[k] for k in ("example", "partner") if k in spec})
         return sum(int(np.prod(leaf.shape[1:])) * leaf.dtype.size for leaf in leaves)
 
-    def chosen(self, rows: np.ndarray, batch_size: int) -> Any:
-        """Like `batches`, of the examples `rows` (indices) in their order."""
-        indices = tf.data.Dataset.from_tensor_slices(np.asarray(rows, np.int64)).batch(batch_size)
-        return self._composed(indices, batch_size)
-
     def locations(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """What is at each pixel of the un-augmented images `rows` (indices), see `Locate`."""
+        """The local labels of the un-augmented images `rows` (indices), see `Locate`."""
         return {} if self.locate is None else self.locate(np.asarray(rows, np.int64))
 
     def training_batches(
@@ -71,17 +75,17 @@ class Split:
     ) -> Any:
         """Shuffled batches for the steps [start_step, num_steps), shaped like those of `batches`.
 
-        Each epoch is a fresh permutation of the examples, a function of (seed, epoch); what is
-        left over at its end (fewer than `batch_size` examples) is dropped. The batch of a step
-        depends on nothing but (seed, step), so a run resumes from any step.
+        Each epoch is a new permutation of the examples, a function of (seed, epoch); its last
+        `num_examples % batch_size` examples are dropped. The batch of a step depends on (seed,
+        step) alone, so a run can resume at any step.
 
         Args:
             batch_size: examples in the global batch.
             seed: the run's seed.
-            num_steps: where to end; None: never.
-            start_step: where to begin.
-            shares: which of the equal shares of each batch are wanted, one after the other.
-            num_shares: how many shares each batch is divided into.
+            num_steps: end of the range of steps; None: endless.
+            start_step: first step.
+            shares: indices of the shares of each batch to read, one after the other.
+            num_shares: number of equal shares that each batch is divided into.
         """
         count = self.num_examples
         if batch_size > count:
@@ -97,7 +101,7 @@ class Split:
             numbers = tf.data.Dataset.range(first, num_steps * per_step)
 
         def rows(number: Any) -> Any:
-            whole = self.rows_of_step(number // per_step, batch_size, seed)
+            whole = self.step_rows(number // per_step, batch_size, seed)
             if num_shares == 1:
                 return whole
             begin = (shares.start + number % per_step) * size
@@ -105,8 +109,8 @@ class Split:
 
         return self._composed(numbers.map(rows), size)
 
-    def rows_of_step(self, step: Any, batch_size: int, seed: int) -> Any:
-        """Which examples the batch of a training step has: int64 (batch_size,)."""
+    def step_rows(self, step: Any, batch_size: int, seed: int) -> Any:
+        """Indices of the examples in the batch of a training step: int64 (batch_size,)."""
         step = tf.convert_to_tensor(step, tf.int64)
         steps_per_epoch = self.num_examples // batch_size
         epoch = tf.cast(step // steps_per_epoch, tf.uint32)
@@ -122,30 +126,30 @@ class Split:
         return untuned(batches)
 
     def at_most(self, count: int, seed: int) -> Split:
-        """The same split with no more than `count` examples, chosen by `seed`, in their order.
+        """The same split with at most `count` examples, drawn by `seed`, in their order.
 
-        Fewer examples of the same seed are among more of them.
+        With the same seed, a smaller count gives a subset of a larger one.
         """
         if count >= self.num_examples:
             return self
         order = np.random.default_rng([seed, 2]).permutation(self.num_examples)
-        return self.only(np.sort(order[:count]))
+        return self.subset(np.sort(order[:count]))
 
-    def only(self, rows: np.ndarray) -> Split:
-        """The same split with no other examples than `rows` (indices), in their order."""
+    def subset(self, rows: np.ndarray) -> Split:
+        """The same split with the examples `rows` (indices) alone, in their order."""
         locate = self.locate
         return Split(
-            ChosenExamples(self.examples, rows),
+            ExampleSubset(self.examples, rows),
             self.compose,
             None if locate is None else lambda indices: locate(rows[indices]),
         )
 
-    def labels_of(self, name: str) -> np.ndarray:
-        """The labels of the target `name` of all examples, in order; may read everything."""
+    def read_labels(self, name: str) -> np.ndarray:
+        """The labels of all examples for the target `name`, in order; may read everything."""
         return np.concatenate([batch["labels"][name].numpy() for batch in self.batches(512)])
 
     def in_memory(self) -> MemorySplit:
-        """The same split with everything composed once and kept as arrays."""
+        """The same split, composed once and kept as arrays."""
         parts = [
             tf.nest.map_structure(lambda tensor: tensor.numpy(), batch)
             for batch in self.batches(512)
@@ -186,7 +190,7 @@ class MemorySplit(Split):
 
         super().__init__(ArrayExamples(self.example, None), compose, locate)
 
-    def labels_of(self, name: str) -> np.ndarray:
+    def read_labels(self, name: str) -> np.ndarray:
         return self.labels[name]
 
     def in_memory(self) -> MemorySplit:
@@ -194,24 +198,24 @@ class MemorySplit(Split):
 
 
 def labelled_rows(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Which examples keep their labels when only a fraction of all do.
+    """Indices of the examples that keep their labels when only a fraction of all do.
 
-    Of each class `round(fraction * its count)` examples, at least 1; vectors, which may all differ,
-    are drawn as if they were one class. A smaller fraction of the same seed is a subset of a larger
-    one.
+    Each class keeps `round(fraction * its count)` examples, at least 1. Examples labelled with
+    vectors, which may all differ, are drawn as one class. With the same seed, a smaller fraction
+    gives a subset of a larger one.
 
     Args:
         labels: integers (examples,) for a class, (examples, size) for vectors.
         fraction: above 0, at most 1.
-        seed: chooses the examples.
+        seed: seed of the draw.
 
     Returns:
         int (rows,), ascending.
     """
     classes = labels if labels.ndim == 1 else np.zeros(len(labels), np.int32)
-    chosen = []
+    parts = []
     for label in np.unique(classes):
         rows = np.flatnonzero(classes == label)
         order = np.random.default_rng([seed, 3, label]).permutation(rows)
-        chosen.append(order[: max(1, round(fraction * len(rows)))])
-    return np.sort(np.concatenate(chosen))
+        parts.append(order[: max(1, round(fraction * len(rows)))])
+    return np.sort(np.concatenate(parts))

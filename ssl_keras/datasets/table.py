@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ssl_keras.datasets.base import BuildContext, DataSet, DatasetBuilder, absolute
-from ssl_keras.datasets.examples import Examples
+from ssl_keras.datasets.base import BuildContext, DataSet, DatasetBuilder, absolute_source
 from ssl_keras.datasets.plain import source_labels, source_targets
 from ssl_keras.datasets.splits import Split
 from ssl_keras.inputs import Vectors
@@ -18,13 +17,13 @@ from ssl_keras.options import option
 class Table(DatasetBuilder):
     """The vectors of the source, standardised, with their class as the only target.
 
-    Where the source gives a partner for each vector, `--views=given` takes both as the two views.
+    If the source has a partner for each vector, `--views=given` takes both as the two views.
     """
 
     default_encoder: ClassVar[str] = "mlp"
     has_images: ClassVar[bool] = False
 
-    source: str = option("breast_cancer", help="where vectors come from", convert=absolute)
+    source: str = option("breast_cancer", help="source of the vectors", convert=absolute_source)
 
     def build(self, context: BuildContext) -> DataSet:
         source = context.load_vectors(self.source)
@@ -33,13 +32,10 @@ class Table(DatasetBuilder):
             composed = {"example": {"x": batch["x"]}, "labels": source_labels(batch)}
             return composed | ({"partner": {"x": batch["partner"]}} if "partner" in batch else {})
 
-        def split(examples: Examples) -> Split:
-            return Split(examples, compose)
-
         return DataSet(
             name=source.name,
-            train=split(source.train),
-            test=split(source.test),
+            train=Split(source.train, compose),
+            test=Split(source.test, compose),
             targets=source_targets(source),
             modality=Vectors.standardizing(source.train.columns["x"]),  # type: ignore[attr-defined]
             class_names=source.class_names,

@@ -122,7 +122,7 @@ def build_inputs(data: DataSet, batch_size: int = 500) -> Inputs:
 
     def compose(split: Split) -> Callable[[np.ndarray], np.ndarray]:
         def images(rows: np.ndarray) -> np.ndarray:
-            batches = split.chosen(np.asarray(rows), batch_size)
+            batches = split.batches(batch_size, np.asarray(rows))
             return np.concatenate([data.inputs(batch).numpy() for batch in batches])
 
         return images
@@ -145,7 +145,7 @@ def extract_views(
         representations, data.modality.compose, len(layers), augmenter
     )
     parts: list[list[np.ndarray]] = [[] for _ in layers]
-    for step, batch in enumerate(data.test.chosen(rows, batch_size)):
+    for step, batch in enumerate(data.test.batches(batch_size, rows)):
         for part, values in zip(parts, extract_batch(batch, tf.constant(step)), strict=True):
             part.append(values.numpy())
     return {
@@ -233,7 +233,7 @@ def extract_local(
         """Features and labels of `locations`: for each block, sorted indices over all images."""
         features: list[np.ndarray] = []
         done = 0
-        for batch in split.chosen(rows, batch_size):
+        for batch in split.batches(batch_size, rows):
             outputs = [values.numpy() for values in extract_batch(batch)]
             features = features or [
                 _empty((len(indices), values.shape[3]))

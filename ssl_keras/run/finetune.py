@@ -83,7 +83,7 @@ def finetune_run(workdir: Path | str, options: FinetuningConfig) -> dict[str, An
     data = setup.data
     name = target_name(options.target, data, "fine-tuning")
     options = dataclasses.replace(options, target=name)
-    target, labels = data.targets[name], data.probing.labels_of(name)
+    target, labels = data.targets[name], data.probing.read_labels(name)
     seeds = [options.seed + repeat for repeat in range(options.repeats)]
     rows = [labelled_rows(labels, options.label_fraction, seed) for seed in seeds]
     trial = _Trial(setup, options, target, len(rows[0]))
@@ -102,7 +102,7 @@ def finetune_run(workdir: Path | str, options: FinetuningConfig) -> dict[str, An
     for seed, chosen in zip(seeds, rows, strict=True):
         # Nothing below knows of other training images than the labelled ones.
         subset = dataclasses.replace(
-            data, train=data.probing.only(chosen), own_probing=None, targets={name: target}
+            data, train=data.probing.subset(chosen), probing_split=None, targets={name: target}
         )
         values: dict[str, float] = {}
         for title, weights in starts.items():

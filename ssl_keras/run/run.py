@@ -352,7 +352,7 @@ def _non_finite_report(
     config, train = setup.config, setup.data.train
 
     def report(step: int) -> str:
-        rows = train.rows_of_step(step, config.optimization.batch_size, config.run.seed)
+        rows = train.step_rows(step, config.optimization.batch_size, config.run.seed)
         path = workdir / "non_finite.json"
         run_directory.write_json(path, {"step": step, "images": rows.numpy().tolist()})
         steps = checkpoints.steps()

@@ -81,7 +81,7 @@ def compare(
 
     def arrays(split: Any) -> tuple[np.ndarray, np.ndarray]:
         images = np.concatenate([data.inputs(batch).numpy() for batch in split.batches(500)])
-        return images, split.labels_of("class")
+        return images, split.read_labels("class")
 
     images, labels = arrays(data.train)
     test, classes = arrays(data.test), data.targets["class"].size

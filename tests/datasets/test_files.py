@@ -50,7 +50,7 @@ class TestIdx:
         content = write_idx(tmp_path, compress)
         source = load_source(f"idx:{tmp_path}")
         np.testing.assert_array_equal(
-            source.train.images[..., 0], content["train-images-idx3-ubyte"]
+            source.train.columns["image"][..., 0], content["train-images-idx3-ubyte"]
         )
         np.testing.assert_array_equal(source.test.labels, content["t10k-labels-idx1-ubyte"])
         assert source.num_classes == 3
@@ -105,7 +105,7 @@ class TestNpz:
             file, x_train=train, y_train=np.arange(12) % 2, x_test=train[:4], y_test=[0, 1, 0, 1]
         )
         source = load_source(f"npz:{file}")
-        np.testing.assert_array_equal(source.train.images, train)
+        np.testing.assert_array_equal(source.train.columns["image"], train)
         assert source.image_shape == (9, 7, 3)
 
     @pytest.mark.parametrize(
@@ -131,9 +131,9 @@ class TestNpz:
         np.savez(tmp_path / "data.npz", images=images, labels=np.arange(30) % 2)
         source = f"npz:{tmp_path}/data.npz"
         data = datasets.load("overlay", source=source, data_dir=data_dir)
-        plain = load_source(source).train.images
-        np.testing.assert_array_equal(data.train.images[..., 3], plain[..., 3])
-        assert np.all((data.train.images[..., :3] != plain[..., :3]).any(axis=(1, 2)))
+        plain = load_source(source).train.columns["image"]
+        np.testing.assert_array_equal(data.train.example["image"][..., 3], plain[..., 3])
+        assert np.all((data.train.example["image"][..., :3] != plain[..., :3]).any(axis=(1, 2)))
 
     def test_whole_arrays_of_floats_are_split_by_seed_and_stratified(self, tmp_path: Path) -> None:
         images = GENERATOR.random((50, 6, 6))
@@ -142,17 +142,19 @@ class TestNpz:
         source, other = (load_source(f"npz:{file}", seed=seed) for seed in (0, 1))
         assert source.train.count == 40
         np.testing.assert_array_equal(np.bincount(source.test.labels), [2] * 5)
-        together = np.concatenate([source.train.images, source.test.images])[..., 0]
+        together = np.concatenate([source.train.columns["image"], source.test.columns["image"]])[
+            ..., 0
+        ]
         expected = np.round(images * 255).astype(np.uint8)
         assert {i.tobytes() for i in together} == {i.tobytes() for i in expected}
-        assert np.any(source.test.images != other.test.images)
+        assert np.any(source.test.columns["image"] != other.test.columns["image"])
 
     def test_without_labels(self, tmp_path: Path) -> None:
         file = tmp_path / "data.npz"
         np.savez(file, x=GENERATOR.random((20, 6, 6)))
         source = load_source(f"npz:{file}")
         assert not source.labelled
-        assert source.notices == ("no labels: probes and heads for the class are off",)
+        assert source.notices == ("no labels: probes and evaluators for the class are off",)
         data = datasets.load("bit_concat", source=f"npz:{file}", num_bits=2)
         assert list(data.targets) == ["bits"]
         assert datasets.load("plain", source=f"npz:{file}").targets == {}
@@ -205,7 +207,7 @@ class TestNpz:
         kept = datasets.load("plain", source=f"npz:{file}", image_size=9)
         monkeypatch.setattr(arrays, "IN_MEMORY_BYTES", 0)
         scaled = datasets.load("plain", source=f"npz:{file}", image_size=9)
-        np.testing.assert_array_equal(kept.train.images, scaled.train.images)
+        np.testing.assert_array_equal(kept.train.example["image"], scaled.train.example["image"])
         np.testing.assert_array_equal(kept.test.labels["class"], scaled.test.labels["class"])
 
 
@@ -230,7 +232,7 @@ class TestFolder:
         assert (source.train.count, source.test.count) == (16, 4)
         assert source.image_shape == (10, 10, 3)
         for part in (source.train, source.test):
-            means = part.images.mean(axis=(1, 2, 3))
+            means = part.columns["image"].mean(axis=(1, 2, 3))
             np.testing.assert_array_equal(means > 50, part.labels == 1)
 
     def test_train_and_test_folders_are_used_as_they_are(self, tmp_path: Path) -> None:
@@ -251,8 +253,8 @@ class TestFolder:
     def test_split_depends_on_the_seed_only(self, tmp_path: Path) -> None:
         write_folder(tmp_path)
         first, again, other = (load_source(f"folder:{tmp_path}", seed=s) for s in (0, 0, 1))
-        np.testing.assert_array_equal(first.test.images, again.test.images)
-        assert np.any(first.test.images != other.test.images)
+        np.testing.assert_array_equal(first.test.columns["image"], again.test.columns["image"])
+        assert np.any(first.test.columns["image"] != other.test.columns["image"])
 
     def test_squash_keeps_everything_and_crop_the_centre(self, tmp_path: Path) -> None:
         write_folder(tmp_path)
@@ -261,9 +263,9 @@ class TestFolder:
         for file in tmp_path.rglob("*.png"):
             Image.fromarray(wide).save(file)
         cropped = load_source(f"folder:{tmp_path}", image_size=10, resize="crop")
-        np.testing.assert_array_equal(cropped.train.images, 255)
+        np.testing.assert_array_equal(cropped.train.columns["image"], 255)
         squashed = load_source(f"folder:{tmp_path}", image_size=10)
-        np.testing.assert_allclose(squashed.train.images[..., 0].mean(), 85, atol=2)
+        np.testing.assert_allclose(squashed.train.columns["image"][..., 0].mean(), 85, atol=2)
 
     def test_large_folders_are_streamed_and_give_the_same(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -279,8 +281,8 @@ class TestFolder:
             streamed.train.training_batches(5, seed=1, num_steps=4, start_step=1),
             strict=True,
         ):
-            np.testing.assert_array_equal(one["image"], other["image"])
-            np.testing.assert_array_equal(one["bits"], other["bits"])
+            np.testing.assert_array_equal(one["example"]["image"], other["example"]["image"])
+            np.testing.assert_array_equal(one["example"]["bits"], other["example"]["bits"])
             np.testing.assert_array_equal(one["labels"]["class"], other["labels"]["class"])
 
     def test_a_damaged_image_is_named_and_refused_or_skipped(self, tmp_path: Path) -> None:
@@ -354,7 +356,7 @@ class TestFolder:
         deep = np.linspace(0, 65535, 100).reshape(10, 10).astype(np.uint16)
         for index in range(10):
             Image.fromarray(deep).save(tmp_path / f"{index}.png")
-        images = load_source(f"folder:{tmp_path}").train.images
+        images = load_source(f"folder:{tmp_path}").train.columns["image"]
         assert images.shape == (8, 10, 10, 1)
         np.testing.assert_allclose(images[0, ..., 0], deep / 257.0, atol=0.51)
 

@@ -13,7 +13,7 @@ from ssl_keras.datasets import MemorySplit, load_source
 from ssl_keras.datasets.base import Source
 from ssl_keras.datasets.digits import DigitPool, digit_pool
 from ssl_keras.datasets.examples import ArrayExamples
-from ssl_keras.datasets.overlay import CELL_ORDER, blend, corners, draw, located
+from ssl_keras.datasets.overlay import CELL_ORDER, blend, corners, draw, locator
 from ssl_keras.errors import UserError
 
 
@@ -56,10 +56,12 @@ def test_at_224_pixels_the_digit_is_drawn_unscaled_nine_times(data_dir: str) -> 
     digits = load_source("mnist_5k", data_dir)
     originals = {
         image.tobytes(): label
-        for image, label in zip(digits.train.images, digits.train.labels, strict=True)
+        for image, label in zip(digits.train.columns["image"], digits.train.labels, strict=True)
     }
     batch = next(iter(data.train.batches(3)))
-    for image, label in zip(batch["image"].numpy(), batch["labels"]["digit"].numpy(), strict=True):
+    for image, label in zip(
+        batch["example"]["image"].numpy(), batch["labels"]["digit"].numpy(), strict=True
+    ):
         copies = [image[y : y + 28, x : x + 28, 0] for y in (33, 100, 168) for x in (33, 100, 168)]
         for copy in copies:
             assert originals[np.ascontiguousarray(copy).tobytes()] == label
@@ -72,10 +74,10 @@ def test_max_blend_of_background_and_digits(data_dir: str) -> None:
     background = load(data_dir, overlay_content="background")
     digits = load(data_dir, overlay_content="digits")
     for name in ("train", "test"):
-        parts = [getattr(data, name).images for data in (both, background, digits)]
+        parts = [getattr(data, name).example["image"] for data in (both, background, digits)]
         np.testing.assert_array_equal(parts[0], np.maximum(parts[1], parts[2]))
     plain = datasets.load("plain", source="photos", data_dir=data_dir)
-    np.testing.assert_array_equal(background.train.images, plain.train.images)
+    np.testing.assert_array_equal(background.train.example["image"], plain.train.example["image"])
     assert list(both.targets) == ["class", "digit"]
     assert list(background.targets) == ["class"]
     assert list(digits.targets) == ["digit"]
@@ -83,16 +85,18 @@ def test_max_blend_of_background_and_digits(data_dir: str) -> None:
 
 def test_pool_of_unique_digits(data_dir: str) -> None:
     few = load(data_dir, num_unique_digits=3, overlay_content="digits")
-    seen = np.unique(few.train.images.reshape(4000, -1), axis=0)
+    seen = np.unique(few.train.example["image"].reshape(4000, -1), axis=0)
     assert len(seen) == 3
     counts = np.bincount(few.train.labels["digit"], minlength=10)
     assert counts.max() > 1000
     more = load(data_dir, num_unique_digits=5, overlay_content="digits")
-    known = {row.tobytes() for row in np.unique(more.train.images.reshape(4000, -1), axis=0)}
+    known = {
+        row.tobytes() for row in np.unique(more.train.example["image"].reshape(4000, -1), axis=0)
+    }
     assert {row.tobytes() for row in seen} < known
     # Test digits come from the whole test split, whatever the pool.
-    np.testing.assert_array_equal(few.test.images, more.test.images)
-    assert len(np.unique(few.test.images.reshape(1000, -1), axis=0)) > 500
+    np.testing.assert_array_equal(few.test.example["image"], more.test.example["image"])
+    assert len(np.unique(few.test.example["image"].reshape(1000, -1), axis=0)) > 500
 
 
 def test_heads_are_fitted_on_all_digits_whatever_the_pool(data_dir: str) -> None:
@@ -101,7 +105,7 @@ def test_heads_are_fitted_on_all_digits_whatever_the_pool(data_dir: str) -> None
         load(data_dir, num_unique_digits=3, overlay_content="digits"),
     )
     assert every.probing is every.train
-    for of_split in ("images", "labels"):
+    for of_split in ("example", "labels"):
         for own, other in zip(
             tf.nest.flatten(getattr(few.probing, of_split)),
             tf.nest.flatten(getattr(every.train, of_split)),
@@ -115,7 +119,7 @@ def test_heads_are_fitted_on_all_digits_whatever_the_pool(data_dir: str) -> None
     assert every.training_chances == {"digit": every.targets["digit"].chance}
     (told,) = set(few.notices) - set(every.notices)
     assert told == (
-        "heads are fitted on images with 4000 different digits, where the training shows 3"
+        "evaluators are fitted on images with 4000 different digits; the training shows 3"
     )
     # Backgrounds and the number of images are those of the training.
     some = load(data_dir, num_unique_digits=3, max_train_images=50, image_size=64, digit_size=14)
@@ -143,7 +147,7 @@ def test_digits_do_not_depend_on_the_background(data_dir: str) -> None:
     np.add.at(table, (labels["class"], labels["digit"]), 1)
     np.testing.assert_allclose(table / 40, 1.0, atol=0.6)
     again, other = load(data_dir), load(data_dir, seed=1)
-    np.testing.assert_array_equal(again.train.images, data.train.images)
+    np.testing.assert_array_equal(again.train.example["image"], data.train.example["image"])
     assert np.any(other.train.labels["digit"] != labels["digit"])
 
 
@@ -160,7 +164,7 @@ def test_lazy_composition_equals_composition_in_memory(
         lazy.train.training_batches(32, seed=0, num_steps=3),
         strict=True,
     ):
-        np.testing.assert_array_equal(one["image"], other["image"])
+        np.testing.assert_array_equal(one["example"]["image"], other["example"]["image"])
         for name in ("class", "digit"):
             np.testing.assert_array_equal(one["labels"][name], other["labels"][name])
 
@@ -203,7 +207,7 @@ def test_what_does_not_fit_is_refused(data_dir: str, options: dict[str, Any], me
 
 
 def test_digits_must_be_labelled() -> None:
-    images = ArrayExamples(np.zeros((3, 4, 4, 1), np.uint8), None)
+    images = ArrayExamples({"image": np.zeros((3, 4, 4, 1), np.uint8)}, None)
     with pytest.raises(UserError, match="must be labelled"):
         digit_pool(Source("mine", images, images, 0), "train", 4, seed=0)
 
@@ -211,7 +215,7 @@ def test_digits_must_be_labelled() -> None:
 def test_locations_of_hand_made_digits() -> None:
     digits = np.array([[[[127], [128]], [[0], [255]]], [[[200], [0]], [[0], [0]]]], np.uint8)
     pool = DigitPool(digits, np.array([0, 7]))
-    found = located(pool, np.array([1, 0, 1]), [(0, 0), (1, 2)], (3, 4))(np.array([1, 2]))
+    found = locator(pool, np.array([1, 0, 1]), [(0, 0), (1, 2)], (3, 4))(np.array([1, 2]))
     first = [[0, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 1]]
     second = [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
     np.testing.assert_array_equal(found["region"], [first, second])
@@ -227,7 +231,7 @@ def test_locations_are_where_digits_are_drawn_and_survive(
     assert both.local_targets["region"].values == ("background", "digit")
     assert both.local_targets["digit"].values == ("nothing", *"0123456789")
     rows = np.array([5, 299, 0])
-    drawn = digits.train.images[rows][..., 0] > 127
+    drawn = digits.train.example["image"][rows][..., 0] > 127
     assert drawn.any(axis=(1, 2)).all()
     labels = both.train.labels["digit"][rows]
     for data in (digits, both):

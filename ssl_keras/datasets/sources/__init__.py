@@ -1,4 +1,4 @@
-"""Where images come from: sources, selected by `--source`.
+"""Sources of images, selected by `--source`.
 
     mnist_5k         5,000 real digits, embedded
     photos           crops of ten real photographs, embedded
@@ -7,8 +7,7 @@
     npz:FILE         NumPy arrays
     anything else    a TensorFlow Datasets name, prepared in --data_dir
 
-Tables of vectors have sources of their own, see `vectors`. Nothing is downloaded unless it is asked
-for.
+For tables of vectors see `vectors`. Nothing is downloaded without `--download`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from ssl_keras.datasets.base import Source
 from ssl_keras.datasets.sources import arrays, folder, photos, tfds
 from ssl_keras.errors import UserError
 
-# What stands before the colon of a source that is a file or a folder of arrays.
+# Prefix of a source of arrays -> its loader.
 PATHS = {"idx": arrays.load_idx, "npz": arrays.load_npz}
 ON_BAD_IMAGE = ("refuse", "skip")
 
@@ -39,15 +38,15 @@ def load_source(
 
     Args:
         name: see the module's docstring.
-        data_dir: where prepared TensorFlow Datasets lie. Default: $TFDS_DATA_DIR, or
+        data_dir: folder of prepared TensorFlow Datasets. Default: $TFDS_DATA_DIR, or
             tensorflow_datasets in the home directory.
         download: whether a data set that is not prepared may be downloaded.
-        image_size: side that images are scaled to, in pixels; None keeps their size, if they all
-            have the same.
-        seed: chooses the split of a source that has none, and the crops of `photos`.
+        image_size: side that images are scaled to, in pixels; None keeps their size, which must
+            then be the same for all.
+        seed: seed of the split of a source without a test split, and of the crops of `photos`.
         on_bad_image: "refuse" or "skip" image files that cannot be decoded.
         resize: how image files are scaled, see `decoding.decode`.
-        image_channels: how many of the first channels are the picture, see `Source`.
+        image_channels: number of leading channels that form the picture, see `Source`.
 
     Raises:
         UserError: unknown name, or data that cannot be used; one sentence says why.

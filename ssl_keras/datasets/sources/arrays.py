@@ -1,4 +1,4 @@
-"""Sources that are arrays in files: MNIST-format (IDX) files and NumPy archives."""
+"""Images from arrays in files: MNIST-format (IDX) files and NumPy archives."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import struct
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,17 @@ from ssl_keras.datasets.examples import (
     ArrayExamples,
     EncodedExamples,
     Examples,
-    all_resized,
+    resize_many,
     resized,
 )
-from ssl_keras.datasets.sources.splitting import seeded_split
+from ssl_keras.datasets.sources.splitting import NO_LABELS, Part, check_parts, split_part
 from ssl_keras.errors import UserError
 from ssl_keras.inputs.images import preset_for
 from ssl_keras.lazy import tf
 
 # Sources up to this many bytes of pixels, after scaling, are kept in memory.
 IN_MEMORY_BYTES = 2**31
-# More classes than this are taken for something else than classes.
+# Labels from here on are taken for numbers that are not classes.
 MOST_CLASSES = 100_000
 
 
@@ -69,8 +70,7 @@ def read_idx(path: Path) -> np.ndarray:
 def load_idx(name: str, path: str, image_size: int | None, seed: int) -> Source:
     """A folder with the four files of MNIST, Fashion-MNIST, KMNIST, EMNIST, ...
 
-    They are recognised by their names: *train*images*idx3*, *train*labels*idx1*, and the same with
-    t10k or test.
+    File names contain "train" ("t10k" or "test" for testing) and "images" or "labels".
     """
     root = Path(path).expanduser()
     if not root.is_dir():
@@ -91,23 +91,23 @@ def load_idx(name: str, path: str, image_size: int | None, seed: int) -> Source:
             )
         return read_idx(files[0])
 
-    arrays = []
-    for part in ("train", "test"):
+    def read_part(part: str) -> Part:
         images, labels = read(part, "images"), read(part, "labels")
         if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
             raise UserError(
                 f"The {part} images of {root} have the shape {images.shape} and the labels "
                 f"{labels.shape}; (N, height, width) and (N,) are needed."
             )
-        arrays.append((images[..., None], labels.astype(np.int32)))
-    return _source(name, arrays[0], arrays[1], image_size, digits=True)
+        return {"image": images[..., None]}, labels.astype(np.int32)
+
+    return _source(name, read_part("train"), read_part("test"), image_size, digits=True)
 
 
 def read_npz(file: Path, name: str) -> dict[str, np.ndarray]:
     """The arrays of a NumPy archive.
 
     Raises:
-        UserError: it is missing, or no archive of arrays.
+        UserError: the file is missing, or is not an archive of arrays.
     """
     if not file.is_file():
         raise UserError(f"The file {str(file)!r} of the source {name!r} does not exist.")
@@ -129,44 +129,48 @@ _WHOLE = (("images", "labels"), ("x", "y"))
 def load_npz(name: str, path: str, image_size: int | None, seed: int) -> Source:
     """A NumPy archive with x_train, y_train, x_test, y_test, or images and labels.
 
-    Images are (N, height, width) or (N, height, width, channels): uint8, or float in [0, 1]. Of
-    three or more channels the first three are RGB, of fewer the first is grey; the others are extra
-    channels, such as masks or depth. Labels are integers and may be left out. Without test images a
-    seeded, stratified fifth is taken.
+    Images are (N, height, width) or (N, height, width, channels): uint8, or float in [0, 1]. With
+    three or more channels the first three are RGB, with fewer the first is grey; the others are
+    extra channels, such as masks or depth. Labels are integers and may be absent. Without test
+    images a seeded, stratified fifth is for testing.
     """
     file = Path(path).expanduser()
     arrays = read_npz(file, name)
 
-    def pair(names: tuple[tuple[str, str], ...]) -> tuple[np.ndarray, np.ndarray | None] | None:
+    def part(names: tuple[tuple[str, str], ...]) -> Part | None:
         for images, labels in names:
             if images in arrays:
                 pixels = _images(file, images, arrays[images])
-                return pixels, read_labels(file, labels, arrays.get(labels), len(pixels))
+                return {"image": pixels}, read_labels(file, labels, arrays, len(pixels))
         return None
 
-    train, test = pair(_TRAIN), pair(_TEST)
+    train, test = part(_TRAIN), part(_TEST)
     if train is None or test is None:
-        whole = pair(_WHOLE) or train
+        whole = part(_WHOLE) or train
         if whole is None:
             raise UserError(
                 f"{file} holds the arrays {', '.join(arrays) or 'none'}; x_train, y_train, x_test "
                 "and y_test, or images and labels, are needed."
             )
-        images, labels = whole
-        by = np.zeros(len(images), int) if labels is None else labels
-        rows, test_rows = seeded_split(by, seed)
-        train = (images[rows], None if labels is None else labels[rows])
-        test = (images[test_rows], None if labels is None else labels[test_rows])
+        train, test = split_part(*whole, seed)
     return _source(name, train, test, image_size, digits=False)
 
 
-def read_labels(file: Path, key: str, labels: np.ndarray | None, count: int) -> np.ndarray | None:
+def read_labels(
+    file: Path, key: str, arrays: Mapping[str, np.ndarray], count: int
+) -> np.ndarray | None:
+    """The labels `arrays[key]` of `count` examples, or None if there are none.
+
+    Raises:
+        UserError: they are not `count` integers in [0, MOST_CLASSES).
+    """
+    labels = arrays.get(key)
     if labels is None:
         return None
     if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
         raise UserError(
             f"The array {key} of {file} has the shape {labels.shape} and the type {labels.dtype}; "
-            f"one whole number for each of the {count} images is needed."
+            f"one whole number for each of the {count} examples is needed."
         )
     if labels.min() < 0 or labels.max() >= MOST_CLASSES:
         raise UserError(
@@ -199,69 +203,32 @@ def _images(file: Path, key: str, images: np.ndarray) -> np.ndarray:
     return np.round(images * 255).astype(np.uint8)
 
 
-def _source(
-    name: str,
-    train: tuple[np.ndarray, np.ndarray | None],
-    test: tuple[np.ndarray, np.ndarray | None],
-    image_size: int | None,
-    digits: bool,
-) -> Source:
-    if train[0].shape[1:] != test[0].shape[1:]:
-        raise UserError(
-            f"The training images of {name!r} have the shape {train[0].shape[1:]}, the test images "
-            f"{test[0].shape[1:]}: one shape is needed."
-        )
-    if not len(train[0]) or not len(test[0]):
-        raise UserError(f"The source {name!r} has too few images for training and testing.")
-    num_classes = 0
-    if train[1] is not None or test[1] is not None:
-        num_classes = check_labels(name, train, test)
-    parts = [
-        _examples(images, labels if num_classes else None, image_size)
-        for images, labels in (train, test)
-    ]
-    shape = parts[0].image_shape
+def _source(name: str, train: Part, test: Part, image_size: int | None, digits: bool) -> Source:
+    num_classes = check_parts(name, "image", "images", train, test)
+    train_examples, test_examples = (
+        _examples(columns["image"], labels, image_size) for columns, labels in (train, test)
+    )
     return Source(
         name=name,
-        train=parts[0],
-        test=parts[1],
+        train=train_examples,
+        test=test_examples,
         num_classes=num_classes,
-        augmentation="digits" if digits else preset_for(shape),
-        notices=() if num_classes else ("no labels: probes and heads for the class are off",),
+        augmentation="digits" if digits else preset_for(train_examples.image_shape),
+        notices=() if num_classes else (NO_LABELS,),
     )
 
 
 def _examples(images: np.ndarray, labels: np.ndarray | None, image_size: int | None) -> Examples:
-    """In memory, or scaled when they are asked for if they would become too large."""
+    """Examples in memory, or scaled on demand if they would become too large."""
     if image_size is None:
         return ArrayExamples({"image": images}, labels)
     shape = (image_size, image_size, images.shape[3])
     if len(images) * int(np.prod(shape)) <= IN_MEMORY_BYTES:
-        return ArrayExamples({"image": all_resized(images, shape[:2])}, labels)
-    kept = tf.constant(images)
+        return ArrayExamples({"image": resize_many(images, shape[:2])}, labels)
+    originals = tf.constant(images)
     table = tf.constant(np.full(len(images), -1) if labels is None else labels, tf.int32)
 
     def example(index: Any) -> tuple[Any, Any]:
-        return resized(tf.gather(kept, index), shape[:2]), tf.gather(table, index)
+        return resized(tf.gather(originals, index), shape[:2]), tf.gather(table, index)
 
     return EncodedExamples(len(images), shape, labels, labels is not None, example)
-
-
-def check_labels(name: str, train: tuple, test: tuple) -> int:
-    """The number of classes of two splits (examples, labels).
-
-    Raises:
-        UserError: labels of one split alone, or labels that the training split does not have.
-    """
-    for which, (_, labels) in (("training", train), ("test", test)):
-        if labels is None:
-            raise UserError(f"The source {name!r} has no {which} labels, but labels otherwise.")
-    num_classes = int(train[1].max()) + 1
-    if test[1].max() >= num_classes:
-        raise UserError(
-            f"The test labels of {name!r} go up to {test[1].max()}, those of training only to "
-            f"{num_classes - 1}."
-        )
-    if len(np.unique(train[1])) < 2:
-        raise UserError(f"The training images of {name!r} are all of one class.")
-    return num_classes

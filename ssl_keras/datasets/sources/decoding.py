@@ -1,4 +1,4 @@
-"""From encoded bytes to uint8 images of one size, with Pillow."""
+"""Decodes image files to uint8 images of one size, with Pillow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-# What Pillow raises for files that are not images, or damaged ones.
+# Errors that Pillow raises for damaged images and for files that are not images.
 BAD_IMAGE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 RESIZE = ("squash", "crop")
@@ -16,13 +16,13 @@ RESIZE = ("squash", "crop")
 def decode(encoded: bytes, image_shape: tuple[int, int, int], resize: str = "squash") -> np.ndarray:
     """Decode an image (JPEG, PNG, BMP, WebP, ...) and scale it, bilinear with antialiasing.
 
-    A JPEG that is much larger than the target is decoded at a reduced size.
+    A JPEG much larger than the result is decoded at a reduced size.
 
     Args:
         encoded: the bytes of the file.
         image_shape: (height, width, channels) of the result; channels 1 (grey) or 3 (RGB).
-        resize: "squash" scales the whole image, aspect not kept; "crop" takes the largest centred
-            part of the target's aspect.
+        resize: "squash" scales the whole image and may change its aspect ratio; "crop" takes the
+            largest centred part with the aspect ratio of the result.
 
     Returns:
         uint8 of `image_shape`.
@@ -43,7 +43,7 @@ def decode(encoded: bytes, image_shape: tuple[int, int, int], resize: str = "squ
         if image.mode in ("F", "CMYK;16"):
             raise ValueError(f"images of the mode {image.mode} are not supported")
         if image.mode.startswith("I"):
-            # 16 bits a pixel: Pillow's own conversion would clip instead of scaling.
+            # 16 bits per pixel: Pillow's conversion would clip them instead of scaling.
             deep = np.clip(np.asarray(image, np.float64) / 257.0, 0, 255)
             image = Image.fromarray(np.round(deep).astype(np.uint8))  # type: ignore[assignment]
         converted = image.convert(mode)

@@ -13,7 +13,7 @@ import numpy as np
 from ssl_keras.datasets.base import Source
 from ssl_keras.datasets.examples import ArrayExamples, EncodedExamples, Examples
 from ssl_keras.datasets.sources import decoding
-from ssl_keras.datasets.sources.splitting import seeded_split
+from ssl_keras.datasets.sources.splitting import NO_LABELS, seeded_split
 from ssl_keras.errors import UserError
 from ssl_keras.inputs.images import preset_for
 from ssl_keras.lazy import tf
@@ -34,9 +34,9 @@ def load_folder(
 ) -> Source:
     """Images of a folder, see `sources.load_source`.
 
-    `PATH/train/CLASS/*` and `PATH/test/CLASS/*` (or val, validation), or `PATH/CLASS/*`, of which a
-    seeded, stratified fifth is for testing; or `PATH/*` without labels, split likewise. Files are
-    ordered by name, so the order does not depend on the file system.
+    `PATH/train/CLASS/*` and `PATH/test/CLASS/*` (or val, validation); or `PATH/CLASS/*`, with a
+    seeded, stratified fifth for testing; or `PATH/*` without labels, split the same way. Files are
+    sorted by name, so their order does not depend on the file system.
     """
     root = Path(path).expanduser()
     if not root.is_dir():
@@ -78,7 +78,7 @@ def load_folder(
         unique = sorted(set(skipped))
         notices.append(f"{len(unique)} unreadable images skipped, the first is {unique[0]}")
     if not classes:
-        notices.append("no class folders, so no labels: probes and heads for the class are off")
+        notices.append(f"no class folders, so {NO_LABELS}")
     return Source(
         name=name,
         train=examples[0],
@@ -104,7 +104,6 @@ def _list(name: str, root: Path) -> tuple[list[tuple[str, int]], list[str]]:
         return sorted(files)
 
     depth = len(root.parts)
-
     flat = [
         str(file)
         for file in sorted(root.iterdir())
@@ -142,7 +141,11 @@ def _refuse(file: str, error: Exception) -> UserError:
 def _shape(
     name: str, files: Sequence[str], image_size: int | None, on_bad_image: str
 ) -> tuple[tuple[int, int, int], list[str]]:
-    """The shape of the images: channels and, without `image_size`, the one size they have."""
+    """(shape of the images, unreadable files).
+
+    Without `image_size` all files must have one size. With it, a sample of the files is opened to
+    find the number of channels.
+    """
     every = max(1, len(files) // _PROBED_FILES)
     sizes: dict[tuple[int, int], str] = {}
     channels, bad = 1, []
@@ -179,7 +182,7 @@ def _examples(
     large = len(files) * int(np.prod(shape)) > IN_MEMORY_BYTES
     if large and on_bad_image == "refuse":
         return _streamed([file for file, _ in files], labels, shape, labelled, resize), []
-    # To skip what cannot be decoded, every file is decoded once, whether it is kept or not.
+    # To skip undecodable files, every file is decoded once, even if the images are not kept.
     images = np.empty((0 if large else len(files), *shape), np.uint8)
     good, bad = np.ones(len(files), bool), []
 
@@ -203,15 +206,15 @@ def _examples(
     if not good.any():
         raise UserError(f"None of {len(files)} images can be decoded; the first is {bad[0]}.")
     if large:
-        kept = [file for (file, _), decodable in zip(files, good, strict=True) if decodable]
-        return _streamed(kept, labels[good], shape, labelled, resize), bad
+        decodable = [file for (file, _), is_good in zip(files, good, strict=True) if is_good]
+        return _streamed(decodable, labels[good], shape, labelled, resize), bad
     return ArrayExamples({"image": images[good]}, labels[good] if labelled else None), bad
 
 
 def _streamed(
     files: list[str], labels: np.ndarray, shape: tuple[int, int, int], labelled: bool, resize: str
 ) -> EncodedExamples:
-    """Files that are decoded when they are asked for. A damaged one stops the run by name."""
+    """Files that are decoded on demand. A damaged file stops the run with an error naming it."""
 
     def read(index: np.ndarray) -> np.ndarray:
         file = files[int(index)]

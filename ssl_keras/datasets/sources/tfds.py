@@ -1,7 +1,7 @@
-"""TensorFlow Datasets: embedded builders of this package and prepared data sets alike.
+"""TensorFlow Datasets: prepared data sets, and the builders embedded in this package.
 
 Small data sets are read into memory. Large ones stay in their record files: an index of the
-records gives random access, and images are cropped and decoded when they are asked for.
+records gives random access, and images are decoded on demand.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ssl_keras import log
 from ssl_keras.datasets.base import Source
 from ssl_keras.datasets.examples import ArrayExamples, EncodedExamples, Examples, untuned
 from ssl_keras.datasets.sources import decoding
+from ssl_keras.datasets.sources.splitting import NO_LABELS
 from ssl_keras.errors import UserError, nearest
 from ssl_keras.inputs.images import preset_for
 from ssl_keras.lazy import tf, tfds
@@ -28,7 +29,7 @@ from ssl_keras.lazy import tf, tfds
 # Builders of this package: source name -> module that defines the builder.
 EMBEDDED = {"mnist_5k": "ssl_keras.datasets.sources.mnist_5k"}
 
-# Data sets whose images have a handedness: a flip would change what they show.
+# Data sets of digits, letters and garments: a flip would change the meaning of an image.
 _DIGITS = ("mnist", "emnist", "kmnist", "svhn_cropped", "fashion_mnist")
 
 # Data sets up to this many bytes of pixels are kept in memory.
@@ -86,7 +87,7 @@ def load_tfds(
     is_digits = name.split("/")[0].split(":")[0] in (*_DIGITS, *EMBEDDED)
     notices = []
     if not labelled:
-        notices.append(f"{name} has no class labels, so probes and heads for the class are off")
+        notices.append(f"{name} has {NO_LABELS}")
     if len(set(splits) - set(names)):
         notices.append(f"{name} has no test split: the last fifth of train is used for testing")
     return Source(
@@ -102,7 +103,7 @@ def load_tfds(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what TFDS writes about folders that are not there yet and downloads of nothing."""
+    """Silence what TFDS writes about missing folders and empty downloads."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -143,7 +144,7 @@ def _prepared_builder(name: str, data_dir: str | None, download: bool) -> Any:
         with _quiet() if embedded else contextlib.nullcontext():
             builder.download_and_prepare()
     except Exception as error:
-        # Another process may have prepared it in the meantime; that one serves as well.
+        # Another process may have prepared it in the meantime.
         if not tfds.builder(name, data_dir=data_dir).is_prepared():
             first = (str(error).splitlines() or [""])[0]
             raise UserError(
@@ -168,7 +169,7 @@ def _lacks_labels(builder: Any, split: str) -> bool:
 
 @contextlib.contextmanager
 def _readable(builder: Any) -> Iterator[None]:
-    """Errors of reading prepared files, such as a missing one, as a sentence."""
+    """Turn errors of reading prepared files, such as a missing file, into a `UserError`."""
     try:
         yield
     except tf.errors.OpError as error:
@@ -205,15 +206,14 @@ def _in_memory(
     resize: str,
 ) -> ArrayExamples:
     fixed = tuple(builder.info.features["image"].shape) == image_shape
-    # Images that have the wanted size are read as they are; others are decoded like files.
+    # Images of the right size are read by TFDS; others are decoded like files.
     decoders = None if fixed else {"image": tfds.decode.SkipDecoding()}
 
     def columns(example: Any) -> tuple[Any, Any]:
         image = example["image"] if fixed else _decoded(example["image"], image_shape, resize)
         return image, example["label"] if labelled else tf.constant(-1)
 
-    # File by file, in the order of `_index_records`: the index of an example does not depend on
-    # whether the data set fits in memory.
+    # File by file, as in `_index_records`: an example has the same index in memory and on disk.
     in_order = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     dataset = builder.as_dataset(
         split=split, shuffle_files=False, decoders=decoders, read_config=in_order
@@ -273,10 +273,10 @@ def _index_records(split_info: Any) -> tuple[list[str], np.ndarray]:
     for instruction in split_info.file_instructions:
         number = len(files)
         files.append(str(instruction.filename))
-        taken = instruction.examples_in_shard if instruction.take == -1 else instruction.take
+        count = instruction.examples_in_shard if instruction.take == -1 else instruction.take
         with open(files[-1], "rb") as handle:
             offset = 0
-            for position in range(instruction.skip + taken):
+            for position in range(instruction.skip + count):
                 handle.seek(offset)
                 (length,) = struct.unpack("<Q", handle.read(8))
                 # A record: length (8 bytes), its checksum (4), the data, its checksum (4).

@@ -11,8 +11,8 @@ import numpy as np
 
 from ssl_keras.datasets.base import Source
 from ssl_keras.datasets.examples import ArrayExamples
-from ssl_keras.datasets.sources.arrays import check_labels, read_labels, read_npz
-from ssl_keras.datasets.sources.splitting import seeded_split
+from ssl_keras.datasets.sources.arrays import read_labels, read_npz
+from ssl_keras.datasets.sources.splitting import NO_LABELS, Part, check_parts, split_part
 from ssl_keras.errors import UserError, unknown_name
 
 # Tables that come with scikit-learn: name -> function of sklearn.datasets.
@@ -21,7 +21,7 @@ EMBEDDED = {
     "wine": "load_wine",
     "digits": "load_digits",
 }
-# The column of a CSV file that holds the class has one of these names.
+# Names of the column with the class in a CSV file.
 LABEL_COLUMNS = ("label", "class", "target")
 
 
@@ -32,13 +32,13 @@ def load_vectors(name: str, seed: int = 0) -> Source:
         npz:FILE                      arrays x_train, y_train, x_test, y_test, or x and y
         csv:FILE                      numbers with a header; the class in a column "label"
 
-    Vectors keep their dtype. Labels may be left out. Without a test split a seeded, stratified
-    fifth is taken. An archive may have a partner for each vector, of the same length: partner_train
+    Vectors keep their dtype. Labels may be absent. Without a test split a seeded, stratified fifth
+    is for testing. An archive may have a partner for each vector, of the same length: partner_train
     and partner_test, or partner.
 
     Args:
         name: see above.
-        seed: chooses the test split.
+        seed: seed of the test split.
 
     Raises:
         UserError: unknown name, or data that cannot be used; one sentence says why.
@@ -54,34 +54,32 @@ def load_vectors(name: str, seed: int = 0) -> Source:
 
     table = getattr(sklearn.datasets, EMBEDDED[name])()
     class_names = tuple(map(str, table.target_names))
-    return _split(name, {"x": table.data}, table.target, class_names, seed)
+    return _source(name, *split_part({"x": table.data}, table.target, seed), class_names)
 
 
 def _load_npz(name: str, file: Path, seed: int) -> Source:
     arrays = read_npz(file, name)
+
+    def part(suffix: str = "") -> Part:
+        x = _vectors(file, f"x{suffix}", arrays[f"x{suffix}"])
+        labels = read_labels(file, f"y{suffix}", arrays, len(x))
+        return {"x": x, **_partner(file, f"partner{suffix}", arrays, x)}, labels
+
     if {"x_train", "x_test"} <= set(arrays):
-        parts = []
-        for split in ("train", "test"):
-            x = _vectors(file, f"x_{split}", arrays[f"x_{split}"])
-            columns = {"x": x, **_partner(file, f"partner_{split}", arrays, x)}
-            key = f"y_{split}"
-            parts.append((columns, read_labels(file, key, arrays.get(key), len(x))))
-        return _source(name, parts[0], parts[1], ())
+        return _source(name, part("_train"), part("_test"))
     if "x" not in arrays:
         raise UserError(
             f"{file} holds the arrays {', '.join(arrays) or 'none'}; x_train, y_train, x_test and "
             "y_test, or x and y, are needed."
         )
-    x = _vectors(file, "x", arrays["x"])
-    columns = {"x": x, **_partner(file, "partner", arrays, x)}
-    return _split(name, columns, read_labels(file, "y", arrays.get("y"), len(x)), (), seed)
+    return _source(name, *split_part(*part(), seed))
 
 
 def _vectors(file: Path, key: str, array: np.ndarray) -> np.ndarray:
-    """A matrix of finite numbers, of the dtype that it has.
+    """The array, checked.
 
     Raises:
-        UserError: it is something else.
+        UserError: it is not a matrix of finite numbers.
     """
     numeric = np.issubdtype(array.dtype, np.number) and not np.iscomplexobj(array)
     if array.ndim != 2 or not array.size or not numeric:
@@ -104,7 +102,7 @@ def _partner(file: Path, key: str, arrays: dict[str, np.ndarray], x: np.ndarray)
     partner = _vectors(file, key, arrays[key])
     if partner.shape != x.shape:
         raise UserError(
-            f"The array {key} of {file} has the shape {partner.shape}; that of the vectors, "
+            f"The array {key} of {file} has the shape {partner.shape}; the shape of the vectors, "
             f"{x.shape}, is needed."
         )
     return {"partner": partner.astype(x.dtype)}
@@ -129,8 +127,8 @@ def _load_csv(name: str, file: Path, seed: int) -> Source:
     for line, row in enumerate(rows):
         if len(row) != len(header):
             raise UserError(
-                f"Line {line + 2} of {file} has {len(row)} entries, the header {len(header)}: mend "
-                "that line."
+                f"Line {line + 2} of {file} has {len(row)} entries, the header {len(header)}: "
+                "correct that line."
             )
         numbers = list(row)
         if label is not None:
@@ -147,50 +145,23 @@ def _load_csv(name: str, file: Path, seed: int) -> Source:
                 ) from None
     names = sorted(dict.fromkeys(texts), key=_natural)
     labels = np.array([names.index(text) for text in texts], np.int32) if texts else None
-    return _split(name, {"x": _vectors(file, "numbers", values)}, labels, tuple(names), seed)
+    parts = split_part({"x": _vectors(file, "numbers", values)}, labels, seed)
+    return _source(name, *parts, tuple(names))
 
 
 def _natural(text: str) -> list[Any]:
-    """A key that sorts numbers in texts by their value."""
+    """Sort key that orders the numbers in a text by value."""
     parts = re.split(r"(\d+)", text)
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
-def _split(
-    name: str,
-    columns: dict[str, np.ndarray],
-    labels: np.ndarray | None,
-    class_names: tuple[str, ...],
-    seed: int,
-) -> Source:
-    """A source without a test split of its own."""
-    by = np.zeros(len(columns["x"]), int) if labels is None else labels
-    parts = [
-        (
-            {key: array[rows] for key, array in columns.items()},
-            None if labels is None else labels[rows],
-        )
-        for rows in seeded_split(by, seed)
-    ]
-    return _source(name, parts[0], parts[1], class_names)
-
-
-def _source(name: str, train: tuple, test: tuple, class_names: tuple[str, ...]) -> Source:
-    if train[0]["x"].shape[1] != test[0]["x"].shape[1]:
-        raise UserError(
-            f"The training vectors of {name!r} have {train[0]['x'].shape[1]} entries, the test "
-            f"vectors {test[0]['x'].shape[1]}: one length is needed."
-        )
-    if not len(train[0]["x"]) or not len(test[0]["x"]):
-        raise UserError(f"The source {name!r} has too few vectors for training and testing.")
-    num_classes = 0
-    if train[1] is not None or test[1] is not None:
-        num_classes = check_labels(name, train, test)
+def _source(name: str, train: Part, test: Part, class_names: tuple[str, ...] = ()) -> Source:
+    num_classes = check_parts(name, "x", "vectors", train, test)
     return Source(
         name=name,
         train=ArrayExamples(*train),
         test=ArrayExamples(*test),
         num_classes=num_classes,
         class_names=class_names,
-        notices=() if num_classes else ("no labels: probes and heads for the class are off",),
+        notices=() if num_classes else (NO_LABELS,),
     )
