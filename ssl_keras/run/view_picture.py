@@ -31,7 +31,7 @@ def draw_views(
     count = min(num_images, data.train.num_examples)
     batch = next(iter(data.train.training_batches(count, seed=setup.config.run.seed, num_steps=1)))
     rows = {"image": data.inputs(batch).numpy()}
-    if source is not None and not np.array_equal(source, rows["image"]):
+    if source is not None and not np.array_equal(source, rows["image"][..., : source.shape[-1]]):
         rows = {"source": source, **rows}
     for step in range(num_pairs):
         views, _ = setup.model.augmenter.two_views(batch, tf.constant(step, tf.int64))
@@ -48,7 +48,7 @@ def _labels(setup: TrainingSetup, labels: Any, row: int) -> list[str]:
         label = labels[name][row].numpy()
         if target.kind == "class":
             names = setup.data.class_names if name == "class" else ()
-            texts.append(f"{name}: {names[label] if names else label}"[:16])
+            texts.append(f"{name}: {names[label] if names else label}"[:15])
         elif target.kind == "presence":
             texts.append("has " + ",".join(map(str, np.flatnonzero(label))))
     return texts
