@@ -11,7 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from ssl_keras.cli import flags
+from ssl_keras.run import train_and_evaluate
+
+ROOT = Path(__file__).parents[2]
 
 LOAD = """
 import sys
@@ -19,8 +22,8 @@ import numpy as np
 import tensorflow as tf
 assert not any(name.startswith("ssl_keras") for name in sys.modules)
 loaded = tf.saved_model.load(sys.argv[1])
-given = {name: tf.constant(value) for name, value in np.load(sys.argv[2]).items()}
-np.save(sys.argv[3], loaded.signatures["serving_default"](**given)["features"].numpy())
+inputs = {name: tf.constant(value) for name, value in np.load(sys.argv[2]).items()}
+np.save(sys.argv[3], loaded.signatures["serving_default"](**inputs)["features"].numpy())
 """
 
 
@@ -53,7 +56,7 @@ def test_output_reads_as_promised(smoke: tuple[Path, str]) -> None:
         "devices",
         "precision",
         "data set",
-        "features       class (10 classes, chance 0.1), bits (2, chance 0.5 each, 0.25 all right)",
+        "targets        class (10 classes, chance 0.1), bits (2, chance 0.5 each, 0.25 all right)",
         "encoder        convnet, 90,080 parameters",
         "compared with  none: 256 views are matched with as many samples of the prior",
         "learning rate  0.001 = 0.001 (adam, cosine decay, 0 warm-up epochs)",
@@ -91,6 +94,7 @@ def test_results_are_those_of_the_table(smoke: tuple[Path, str]) -> None:
         ),
     ]
     np.testing.assert_allclose(shown, expected, atol=6e-4)
+    # What the flagfile promises.
     assert values["linear/features/class/accuracy"] > 0.5
     assert values["linear/features/bits/all_right"] > 0.95
 
@@ -114,8 +118,8 @@ def test_the_event_file_holds_the_training(smoke: tuple[Path, str]) -> None:
 def test_the_export_works_without_this_package(smoke: tuple[Path, str], tmp_path: Path) -> None:
     workdir, _ = smoke
     images = np.random.default_rng(0).random((3, 28, 28, 1)).astype(np.float32)
-    given = {"images": images, "bits": np.array([[0, 1], [1, 1], [0, 0]], np.float32)}
-    np.savez(tmp_path / "inputs.npz", **given)
+    inputs = {"images": images, "bits": np.array([[0, 1], [1, 1], [0, 0]], np.float32)}
+    np.savez(tmp_path / "inputs.npz", **inputs)
     result = python(
         "-c", LOAD, str(workdir / "saved_model"), str(tmp_path / "inputs.npz"),
         str(tmp_path / "features.npy"), cwd=tmp_path,
@@ -126,23 +130,25 @@ def test_the_export_works_without_this_package(smoke: tuple[Path, str], tmp_path
     here = tf.saved_model.load(str(workdir / "saved_model")).signatures["serving_default"]
     features = np.load(tmp_path / "features.npy")
     assert features.shape == (3, 128)
-    np.testing.assert_allclose(features, here(**given)["features"], atol=1e-5)
+    np.testing.assert_allclose(features, here(**inputs)["features"], atol=1e-5)
 
 
-def test_another_process_gives_the_same_numbers(smoke: tuple[Path, str], tmp_path: Path) -> None:
-    from ssl_keras.cli import flags
-    from ssl_keras.run import train_and_evaluate
-
+def test_flags_txt_repeats_the_run_in_another_process(
+    smoke: tuple[Path, str], tmp_path: Path
+) -> None:
     workdir, _ = smoke
-    arguments = [f"--flagfile={ROOT / 'flags' / 'smoke.flags'}", f"--workdir={tmp_path / 'run'}"]
-    here = train_and_evaluate(flags.parse(["train", *arguments], flags.define()))
+    arguments = ["train", f"--flagfile={workdir / 'flags.txt'}", f"--workdir={tmp_path / 'run'}"]
+    here = train_and_evaluate(flags.parse(arguments, flags.define()))
     there = json.loads((workdir / "results.json").read_text())
-    for key in ("weights_sha256", "results", "training", "config"):
+    for key in ("weights_sha256", "results", "training", "history", "geometry_history", "config"):
         assert here[key] == there[key], key
+    text = (tmp_path / "run" / "flags.txt").read_text()
+    assert text == (workdir / "flags.txt").read_text()
 
 
+@pytest.mark.full
 def test_deterministic_runs_are_equal(tmp_path: Path) -> None:
-    found = []
+    results = []
     for name in ("first", "second"):
         result = python(
             "-m", "ssl_keras.train", "--loss=nt_xent", "--steps=8", "--batch_size=64",
@@ -151,11 +157,12 @@ def test_deterministic_runs_are_equal(tmp_path: Path) -> None:
         )  # fmt: skip
         assert result.returncode == 0, result.stderr
         assert "deterministic operations only" in result.stdout
-        found.append(json.loads((tmp_path / name / "results.json").read_text()))
+        results.append(json.loads((tmp_path / name / "results.json").read_text()))
     for key in ("weights_sha256", "results", "history"):
-        assert found[0][key] == found[1][key], key
+        assert results[0][key] == results[1][key], key
 
 
+@pytest.mark.full
 def test_a_second_start_refuses_to_lose_the_first(smoke: tuple[Path, str]) -> None:
     workdir, _ = smoke
     result = python("-m", "ssl_keras.train", "--flagfile=flags/smoke.flags", f"--workdir={workdir}")
@@ -165,6 +172,7 @@ def test_a_second_start_refuses_to_lose_the_first(smoke: tuple[Path, str]) -> No
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.full
 def test_an_unwritable_directory_is_one_sentence() -> None:
     result = python(
         "-m", "ssl_keras.train", "--flagfile=flags/smoke.flags", "--workdir=/proc/none/run"

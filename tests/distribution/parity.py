@@ -16,13 +16,15 @@ import tensorflow as tf
 from ssl_keras import losses, networks, randomness
 from ssl_keras.cli import startup
 from ssl_keras.datasets import Target
+from ssl_keras.inputs import Images
 from ssl_keras.methods.simclr import SimCLR
 from ssl_keras.networks.dropout import KeyedDropout
 from ssl_keras.networks.normalization import build_batch_norm
 from ssl_keras.run import devices
-from ssl_keras.views import build_augmenter
+from ssl_keras.views.augmenter import Augmenter
 
 TARGETS = {"class": Target("class", "class", 3, 1 / 3, 1 / 3)}
+MODALITY = Images((8, 8, 1), 1)
 BATCH, STEPS = 8, 3
 # Largest difference that is allowed, relative to the largest movement of a variable: sums in
 # float32 in another order, which batch norm over few images and the third step enlarge.
@@ -33,14 +35,15 @@ class Noise(keras.layers.Layer):
     """Views by noise: a function of step and position in the global batch, as cheap as can be."""
 
     def two_views(
-        self, images: Any, step: Any, bits: Any = None, *, first_row: Any, num_replicas: int
-    ) -> tuple[Any, Any, Any]:
-        batch = tf.shape(images)[0]
+        self, batch: Any, step: Any, *, first_row: Any, num_replicas: int
+    ) -> tuple[Any, Any]:
+        images = batch["example"]["image"]
+        count = tf.shape(images)[0]
         key = randomness.fold(randomness.key(0, "noise"), step)
-        noise = randomness.uniform(key, (2, batch * num_replicas, *images.shape[1:]))
-        own = tf.reshape(noise[:, first_row : first_row + batch], [-1, *images.shape[1:]])
-        views = tf.cast(tf.concat([images, images], axis=0), tf.float32) / 255.0 + own
-        return views, None, tf.zeros([2 * batch], tf.uint32)
+        noise = randomness.uniform(key, (2, count * num_replicas, *images.shape[1:]))
+        rows = tf.reshape(noise[:, first_row : first_row + count], [-1, *images.shape[1:]])
+        views = tf.cast(tf.concat([images, images], axis=0), tf.float32) / 255.0 + rows
+        return {"image": views}, tf.zeros([2 * count], tf.uint32)
 
 
 def make(loss: str, full: bool = False, batch_norm: bool = True, **compiling: Any) -> SimCLR:
@@ -54,15 +57,14 @@ def make(loss: str, full: bool = False, batch_norm: bool = True, **compiling: An
     x = keras.layers.Dense(12, activation="tanh")(keras.layers.Flatten()(x))
     x = KeyedDropout(0.2, number=1)(x) if full else x
     encoder = keras.Model(images, build_batch_norm()(x) if batch_norm else x)
+    operations = MODALITY.operations("none", {"crop_area_min": 0.5, "flip": True})
+    transform = MODALITY.transform(operations, compiled=False)
     model = SimCLR(
-        build_augmenter(
-            channels=1, crop_area_min=0.5, flip=True, color_strength=0, grayscale=0, blur=0
-        )
-        if full
-        else Noise(),
+        Augmenter(MODALITY.prepare, transform) if full else Noise(),
         encoder,
         networks.build_projection_head(12, num_layers=1, hidden_dim=10, dim=6),
         networks.build_linear_probe(12, {"class": 3}) if full else None,
+        modality=MODALITY,
         targets=TARGETS,
         kernel_l2=1e-3 if full else 0.0,
     )
@@ -75,7 +77,8 @@ def batches() -> dict[str, Any]:
     """The batches of all steps: (step, image, ...)."""
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (STEPS, BATCH, 8, 8, 1)).astype(np.uint8)
-    return {"image": images, "labels": {"class": np.tile([0, 1, 2, 0], (STEPS, 2)).astype("int32")}}
+    labels = np.tile([0, 1, 2, 0], (STEPS, 2)).astype(np.int32)
+    return {"example": {"image": images}, "labels": {"class": labels}}
 
 
 def trained(model: SimCLR, strategy: Any) -> dict[str, np.ndarray]:
@@ -88,13 +91,13 @@ def trained(model: SimCLR, strategy: Any) -> dict[str, np.ndarray]:
     iterator = iter(data)
     for _ in range(STEPS):
         logs = model.train_function(iterator)
-    found = {
+    moved = {
         f"{k} {v.path}": v.numpy() - old
         for k, (v, old) in enumerate(zip(model.variables, start, strict=True))
     }
     if model.average is not None:
-        found |= {f"average {k}": v.numpy() for k, v in enumerate(model.average.averages)}
-    return found | {name: np.asarray(value) for name, value in logs.items()}
+        moved |= {f"average {k}": v.numpy() for k, v in enumerate(model.average.averages)}
+    return moved | {name: np.asarray(value) for name, value in logs.items()}
 
 
 def compare(loss: str, strategy: Any, **compiling: Any) -> None:
@@ -131,8 +134,8 @@ if __name__ == "__main__":
     startup.start_tensorflow(num_devices=count)
     # Half of the time would go into making graphs faster that are run three times.
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    own = devices.resolve("off", "off", "mirrored", count).strategy
-    assert own.num_replicas_in_sync == count
+    strategy = devices.resolve("off", "off", "mirrored", count).strategy
+    assert strategy.num_replicas_in_sync == count
     for name in losses.LOSSES:
-        compare(name, own)
+        compare(name, strategy)
         print(f"{name}: {count} devices equal one", flush=True)

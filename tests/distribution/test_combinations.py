@@ -18,7 +18,10 @@ GUIDE = Path(__file__).parents[2] / "docs" / "machines.md"
 
 @pytest.mark.parametrize(
     "values",
-    [*combinations("none"), *combinations("mirrored")],
+    [
+        pytest.param(values, marks=[] if is_refused(values) else pytest.mark.full)
+        for values in (*combinations("none"), *combinations("mirrored"))
+    ],
     ids=lambda v: "-".join(map(str, v.values())),
 )
 def test_it_trains_two_steps_or_is_refused(values: dict[str, Any], two_replicas: object) -> None:
