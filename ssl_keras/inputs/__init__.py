@@ -1,4 +1,4 @@
-"""What an example is made of: images, vectors."""
+"""Modalities: what an example is made of, images or vectors."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from ssl_keras.inputs.vectors import Vectors
 
 __all__ = ["PRESETS", "Example", "Images", "Modality", "Vectors"]
 
-# The presets of `--augmentation`, of all modalities.
+# The presets of `--augmentation` of all modalities.
 PRESETS = tuple(dict.fromkeys([*Images.presets, *Vectors.presets]))

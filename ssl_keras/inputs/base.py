@@ -1,8 +1,8 @@
 """What an example is made of: the contract between data, views, encoders and export.
 
 An example is a nest of tensors, such as {"image", "bits"} or {"x"}; a batch of examples has one
-more axis in front. A batch of a data set is {"example": ..., "labels": {target: ...}}, and with
-"partner", another nest, where the data give pairs.
+more leading axis. A batch of a data set is {"example": ..., "labels": {target: ...}}, plus
+"partner", a nest like "example", if the data give pairs.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ Example = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Modality(ABC):
-    """One kind of example, and what can be done with it.
+    """One kind of example and its operations.
 
-    An example passes through three forms: *stored* (as the data hold it, of any dtype), *prepared*
-    (floats, on which views work) and the *network input*, one tensor.
+    An example has three forms: *stored* (as in the data, of any dtype), *prepared* (floats, the
+    form that views work on) and *network input* (one tensor).
     """
 
-    # What encoders accept, and messages say: "images", "vectors".
+    # Plural noun, for messages and `Encoder.accepts`: "images", "vectors".
     name: ClassVar[str]
-    # Preset -> operation -> value: what `--views=augment` does.
+    # Preset -> operation of `--views=augment` -> value.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
-    # Whether people can look at an example.
+    # Whether an example can be shown as a picture.
     has_pictures: ClassVar[bool] = False
 
     @property
@@ -41,7 +41,7 @@ class Modality(ABC):
 
     @property
     def main_channels(self) -> int:
-        """How many of the last axis' first entries are the main content; the others are extra."""
+        """Number of leading entries of the last axis that are no extra channels."""
         return self.network_shape[-1]
 
     @property
@@ -51,18 +51,18 @@ class Modality(ABC):
 
     @abstractmethod
     def prepare(self, example: Example) -> Example:
-        """Stored examples -> prepared ones."""
+        """Stored examples -> prepared examples."""
 
     @abstractmethod
     def compose(self, example: Example) -> Any:
-        """Prepared examples -> the network input, float32 (batch, *network_shape)."""
+        """Prepared examples -> network inputs, float32 (batch, *network_shape)."""
 
     def inputs(self, example: Example) -> Any:
-        """Stored examples, un-augmented -> the network input."""
+        """Stored examples -> network inputs, without augmentation."""
         return self.compose(self.prepare(example))
 
     def encoding(self, encoder: Any) -> Callable[..., Any]:
-        """The features of prepared examples: function(example, *, training)."""
+        """function(prepared examples, *, training=False) -> features."""
 
         def encode(example: Example, *, training: bool = False) -> Any:
             return encoder(self.compose(example), training=training)
@@ -72,17 +72,17 @@ class Modality(ABC):
     @property
     @abstractmethod
     def defaults(self) -> Mapping[str, Any]:
-        """Operation of `augment` -> its value where neither preset nor user says anything."""
+        """Operation of `augment` -> its value if neither the preset nor the user sets it."""
 
     def operations(self, preset: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """Every operation of `augment` with its value in force.
 
         Args:
             preset: "auto", or one of `presets`.
-            values: what the user has set.
+            values: the operations that the user has set.
 
         Raises:
-            UserError: a preset or an operation that is not for such examples.
+            UserError: a preset or an operation of another modality.
         """
         if preset != "auto" and preset not in self.presets:
             raise UserError(
@@ -100,9 +100,9 @@ class Modality(ABC):
 
     @abstractmethod
     def transform(self, operations: Mapping[str, Any], compiled: bool) -> Any:
-        """What draws one view: function(prepared examples, draws) -> prepared examples.
+        """The transform that draws one view: function(prepared examples, draws) -> the same form.
 
-        It has `num_draws`, the columns of uniform draws that it consumes, and `describe()`.
+        It has `num_draws`, the number of columns of uniform draws, and `describe()`.
 
         Args:
             operations: see `operations`.
@@ -110,7 +110,7 @@ class Modality(ABC):
         """
 
     def check_extra_channels(self) -> None:
-        """Refuse to mix extra channels where there are none.
+        """Check that there are extra channels, which mixup may mix.
 
         Raises:
             UserError: there are none.
@@ -125,29 +125,29 @@ class Modality(ABC):
         """Mixup of prepared examples.
 
         Args:
-            example: prepared.
-            blend: mixes values (batch, ..., channels) with those of other examples; the channels of
+            example: prepared examples.
+            blend: mixes values (batch, ..., channels) with those of other examples, all channels of
                 a location alike.
-            extra_channels: whether bits and other extra channels are mixed too.
+            extra_channels: whether to mix bits and other extra channels too.
         """
 
     @abstractmethod
     def signatures(self) -> dict[str, list[Any]]:
-        """Suffix of a signature of the export -> `tf.TensorSpec`s of its arguments."""
+        """Suffix of an exported signature -> `tf.TensorSpec`s of its arguments."""
 
     @abstractmethod
     def serve(self, *arguments: Any) -> Any:
-        """The arguments of a signature -> the network input."""
+        """Arguments of a signature -> network inputs."""
 
     @abstractmethod
     def arguments(self, example: Example) -> dict[str, np.ndarray]:
-        """Stored examples as the arguments of the first signature."""
+        """Stored examples -> arguments of the first signature, by name."""
 
     def pictures(self, inputs: np.ndarray) -> np.ndarray:
-        """Network inputs as pictures (count, height, width, 1 or 3) in [0, 1].
+        """Network inputs -> pictures (count, height, width, 1 or 3) in [0, 1].
 
         Raises:
-            TypeError: there are none, see `has_pictures`.
+            TypeError: `has_pictures` is false.
         """
         raise TypeError(f"{self.name} have no pictures")
 

@@ -1,4 +1,4 @@
-"""Images and bits into an encoder without writing the bits into every pixel."""
+"""Encodes images and bits without writing the bits into every pixel."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from ssl_keras.inputs.images import compose_images
 
 
 def encoding(encoder: Any) -> Callable[..., Any]:
-    """The features of composed images as a function of images and bits, without composing them.
+    """The features of images and bits, as a function of both.
 
-    A plane is constant over space, so a first convolution w that pads nothing sees the same of it
-    everywhere: at each location its share is plane * (sum of w over the window). So
+    A bit channel is constant over space. So a first convolution w without padding adds the same
+    term at every location:
 
-        w * compose_images(images, bits) = w_images * images + bits @ (sum over the window of
-        w_bits),
+        w * compose_images(images, bits) = w_images * images + bits @ (sum of w_bits over the
+        window)
 
-    a small matrix product in place of a convolution of as many channels as there are bits. Where
-    the encoder begins with another layer, or branches, images are composed. Both are equal up to
-    rounding.
+    This is a small matrix product instead of a convolution over one channel for each bit. If the
+    encoder begins with another layer, or branches, the images are composed with the bits. Both give
+    the same features up to rounding.
 
     Args:
         encoder: `keras.Model` from composed images (batch, h, w, channels + num_bits).
 
     Returns:
-        function(images, bits=None, *, training=False): images (batch, h, w, channels), float in
-        [0, 1]; bits (batch, num_bits) values, or None.
+        function(images, bits=None, *, training=False) of images (batch, h, w, channels), float in
+        [0, 1], and bits (batch, num_bits) or None.
     """
 
     def composed(images: Any, bits: Any = None, *, training: bool = False) -> Any:
@@ -41,7 +41,7 @@ def encoding(encoder: Any) -> Callable[..., Any]:
     first = encoder.layers[1]
     others = keras.Model(first.output, encoder.output, name="after_bits")
 
-    def apart(images: Any, bits: Any = None, *, training: bool = False) -> Any:
+    def separate(images: Any, bits: Any = None, *, training: bool = False) -> Any:
         if bits is None:
             return composed(images, training=training)
         dtype = first.compute_dtype
@@ -53,15 +53,15 @@ def encoding(encoder: Any) -> Callable[..., Any]:
             strides=first.strides,
             padding="VALID",
         )
-        of_window = tf.reduce_sum(kernel[:, :, channels:], axis=(0, 1))
-        bits_term = tf.matmul(tf.cast(bits, kernel.dtype), of_window)
+        window_sums = tf.reduce_sum(kernel[:, :, channels:], axis=(0, 1))
+        bits_term = tf.matmul(tf.cast(bits, kernel.dtype), window_sums)
         return others(x + tf.cast(bits_term, dtype)[:, None, None, :], training=training)
 
-    return apart
+    return separate
 
 
 def _begins_unpadded(encoder: Any) -> bool:
-    """Whether it is a chain of layers, the first a plain convolution that pads nothing."""
+    """Whether the encoder is a chain of layers that begins with a convolution without padding."""
     layers = getattr(encoder, "layers", [])
     if len(layers) < 2 or not isinstance(layers[0], keras.layers.InputLayer):
         return False

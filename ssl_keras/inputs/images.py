@@ -1,4 +1,4 @@
-"""Images, with random bits and other channels beside the picture."""
+"""Images, with random bits and other extra channels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ssl_keras.errors import UserError
 from ssl_keras.inputs.base import Example, Modality
 from ssl_keras.lazy import tf
 
-# What each preset of views means; `auto` takes the one that the source declares.
+# Preset of `--augmentation` -> operation -> value.
 PRESETS: dict[str, dict[str, Any]] = {
     "digits": {"crop_area_min": 0.5, "flip": False, "color_strength": 0.0},
     "small_rgb": {"crop_area_min": 0.08, "flip": True, "color_strength": 0.5, "grayscale": 0.2},
@@ -25,7 +25,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "none": {"crop_area_min": 1.0},
 }
-# Below this height, a tenth of it is less than the three pixels of the smallest kernel.
+# Below this height a tenth of it is less than the smallest kernel, three pixels.
 BLUR_MINIMUM_HEIGHT = 20
 
 
@@ -36,7 +36,7 @@ def to_float(images: Any) -> Any:
 
 
 def compose_images(images: Any, bits: Any = None, size: tuple[int, int] | None = None) -> Any:
-    """Images, and one channel for each bit, constant over space.
+    """Images with one channel for each bit, constant over space.
 
     Args:
         images: (batch, height, width, channels), uint8 or float in [0, 1].
@@ -60,7 +60,7 @@ def compose_images(images: Any, bits: Any = None, size: tuple[int, int] | None =
 
 
 def nearest_pixels(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Maps (count, height, width) scaled to (height, width): the pixel at each new one's centre."""
+    """Maps (count, height, width) scaled to (height, width) by nearest neighbours."""
     rows, columns = (
         ((np.arange(new) + 0.5) * old / new).astype(np.int64)
         for new, old in zip(size, maps.shape[1:], strict=True)
@@ -69,7 +69,7 @@ def nearest_pixels(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def preset_for(image_shape: tuple[int, int, int]) -> str:
-    """The preset of views for photographs of this shape, or for digits if they are grey."""
+    """The preset of `--augmentation=auto` for images of this shape; grey ones count as digits."""
     height, width, channels = image_shape
     if channels < 3:
         return "digits"
@@ -80,17 +80,17 @@ def preset_for(image_shape: tuple[int, int, int]) -> str:
 class Images(Modality):
     """{"image": uint8 (height, width, channels), "bits": float32 (num_bits,), if any}.
 
-    The first `image_channels` channels are the picture; those after it are *extra channels*: those
-    of the source, such as masks or depth, and then the bits, each a channel that is constant over
-    space. Views change the picture, and move the source's extra channels along; bits stay.
+    The first `image_channels` channels are the picture. The others are *extra channels*: those of
+    the source, such as masks or depth, then one channel for each bit, constant over space. Views
+    change the picture and move the source's extra channels with it; they leave the bits unchanged.
 
     Attributes:
-        image_shape: (height, width, channels), the source's extra channels included.
+        image_shape: (height, width, channels), including the source's extra channels.
         image_channels: channels of the picture, 3 (RGB) or 1 (grey).
-        num_bits: bit channels, appended to the channels of the image.
-        view_size: (height, width) of what the encoder sees: views are cut out of the images at this
-            size, and for evaluation images are scaled to it. None: that of the images.
-        augmentation: the preset of views that suits these images.
+        num_bits: number of bit channels, appended to the channels of the image.
+        view_size: (height, width) of the network input: crops are scaled to it, and so are whole
+            images for evaluation. None: that of the images.
+        augmentation: preset of `--augmentation=auto`.
     """
 
     image_shape: tuple[int, int, int]
@@ -105,7 +105,7 @@ class Images(Modality):
 
     @property
     def source_extra_channels(self) -> int:
-        """Extra channels of the source, bits left out."""
+        """Number of extra channels of the source, without the bits."""
         return self.image_shape[2] - self.image_channels
 
     @property
@@ -149,11 +149,11 @@ class Images(Modality):
         return defaults | ({"extra_channels_move": True} if self.source_extra_channels else {})
 
     def operations(self, preset: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        """See `Modality.operations`. What a preset has but these images cannot undergo is left out.
+        """See `Modality.operations`. Operations of a preset that do not fit the images become 0.
 
         Raises:
-            UserError: see `Modality.operations`; or the user has set an operation that these images
-                cannot undergo.
+            UserError: see `Modality.operations`; or the user has set an operation that does not fit
+                the images.
         """
         operations = super().operations(preset, values)
         height, channels = self.network_shape[0], self.image_channels

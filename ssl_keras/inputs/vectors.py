@@ -1,4 +1,4 @@
-"""Vectors: tables, and features of any origin."""
+"""Vectors: rows of tables, and features of any origin."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 class Vectors(Modality):
     """{"x": (dim,), of any float or integer dtype}.
 
-    They are standardised: (x - mean) / deviation, with the mean and the deviation of the training
-    split, entry by entry, so that noise and mixup treat all entries alike. The export does it too.
+    Each entry is standardised: (x - mean) / deviation, with the mean and the deviation of the
+    training split, so that noise and mixup treat all entries alike. The export does the same.
 
     Attributes:
         mean, deviation: float32 (dim,); deviations are above 0.
@@ -36,8 +36,8 @@ class Vectors(Modality):
 
     @classmethod
     def standardizing(cls, x: np.ndarray) -> Vectors:
-        """The modality of vectors whose training split is `x` (examples, dim); entries that do not
-        vary keep a deviation of 1."""
+        """The modality of vectors with the training split `x` (examples, dim). Constant entries
+        have a deviation of 1."""
         values = np.asarray(x, np.float64)
         mean, deviation = values.mean(axis=0), values.std(axis=0)
         varies = deviation > 1e-6 * np.maximum(np.abs(mean), 1e-30)

@@ -1,4 +1,4 @@
-"""Networks, as parts that a model is put together from: encoders, projection heads, probes.
+"""Networks, the parts of a model: encoders, decoders, projection heads, probes.
 
 `ENCODERS` is the dictionary behind `--encoder`.
 """

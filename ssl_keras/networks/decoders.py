@@ -1,4 +1,4 @@
-"""The decoder of the autoencoder and of the decoder head."""
+"""The decoder of the autoencoder and of the evaluator `decoder`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from ssl_keras.lazy import keras
 from ssl_keras.networks.normalization import build_batch_norm
 
-# Most pixels of the side of the picture that a decoder starts from.
+# Largest side, in pixels, of the feature map that a decoder starts from.
 _SMALLEST = 8
 
 
@@ -17,16 +17,15 @@ def build_decoder(
 ) -> Any:
     """A network from features to network inputs.
 
-    Of vectors: two times [dense 256 without bias, batch norm, ReLU], dense. Of images:
+    For vectors: two times [dense 256 without bias, batch norm, ReLU], dense. For images: a dense
+    layer to a feature map of 64 channels, at most eight pixels high and wide; stages that double
+    its sides, each followed by batch norm and ReLU, until it covers the image; a 3x3 convolution to
+    the channels of the image, cropped to its size. Outputs are not bounded. A stage is
 
-    A dense layer to a small picture of 64 channels, at most eight pixels high and wide; then, as
-    often as it takes, a stage that doubles its sides, batch norm, ReLU; a 3x3 convolution to the
-    channels of the image, cropped to its size. Outputs are not bounded. A stage is
-
-    - a 4x4 transposed convolution of stride 2 with 32, 16, 16, ... channels: cheap enough to be
-      trained for long, as the autoencoder does;
+    - a 4x4 transposed convolution of stride 2 with 32, 16, 16, ... channels: cheap, for the long
+      training of the autoencoder;
     - or, if `smooth`, nearest upsampling and a 3x3 convolution with 64, 32, 16, 16, ... channels:
-      2.5 times slower, without the grain that transposed convolutions have after a short training.
+      2.5 times slower, without the grain of transposed convolutions after a short training.
 
     For 28x28 images: 7x7, then 14x14 and 28x28.
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from ssl_keras import randomness
 
-# Replicas are traced in threads that take turns, also within one forward pass.
+# Each replica is traced in its own thread, and the threads alternate within one forward pass.
 _local = threading.local()
 
 
@@ -26,10 +26,10 @@ def _keys() -> list[Any]:
 
 @contextlib.contextmanager
 def dropout_keys(keys: Any) -> Iterator[None]:
-    """Within it, `KeyedDropout` layers in training mode take their masks from `keys`.
+    """Context in which `KeyedDropout` layers in training mode take their masks from `keys`.
 
     Args:
-        keys: uint32 (batch,), one for each row that passes through the network.
+        keys: uint32 (batch,), one for each row of the network's input.
     """
     _keys().append(keys)
     try:
@@ -40,14 +40,14 @@ def dropout_keys(keys: Any) -> Iterator[None]:
 
 @keras.saving.register_keras_serializable("ssl_keras")
 class KeyedDropout(keras.layers.Layer):
-    """Dropout with a mask that is a hash of (key of the row, number of the layer, element).
+    """Dropout whose mask is a hash of (key of the row, number of the layer, element).
 
     Stateless: the same key gives the same mask on one device or several, whole or in slices, eager
     or compiled. In inference mode, and outside `dropout_keys`, it does nothing.
 
     Args:
         rate: share of the elements that become 0, in [0, 1); the others are scaled by 1/(1-rate).
-        number: tells the layers of a network apart.
+        number: index of the layer in its network.
     """
 
     def __init__(self, rate: float, number: int, **arguments: Any):
@@ -66,8 +66,7 @@ class KeyedDropout(keras.layers.Layer):
 
 
 def with_dropout(network: Any, rate: float) -> Any:
-    """A copy of a Keras model with `KeyedDropout` after every ReLU and other activation layer, and
-    with the weights of the model."""
+    """A copy of a Keras model, weights included, with `KeyedDropout` after every activation."""
     numbers = itertools.count()
     activations = (keras.layers.ReLU, keras.layers.Activation)
 
@@ -77,7 +76,7 @@ def with_dropout(network: Any, rate: float) -> Any:
             outputs = KeyedDropout(rate, next(numbers), dtype=layer.dtype_policy)(outputs)
         return outputs
 
-    state = random.getstate()  # Keras draws a seed for each initializer that it makes again
+    state = random.getstate()  # Keras draws a seed for each initializer of the copy
     copy = keras.models.clone_model(network, call_function=call, clone_function=_same)
     random.setstate(state)
     copy.set_weights(network.get_weights())

@@ -1,4 +1,4 @@
-"""Encoders: network inputs in, feature vectors out."""
+"""Encoders: from network inputs to feature vectors."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ssl_keras.lazy import keras
 from ssl_keras.networks.normalization import build_batch_norm
 from ssl_keras.options import Options, option
 
-# Up to this side, in pixels, ResNets use the stem for small images.
+# Largest side, in pixels, of images for the small stem of ResNets.
 SMALL_IMAGE = 64
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the locations of a feature map lie in the image.
+    """Positions of the locations of a feature map in the image.
 
     The receptive field of location (i, j) has its centre at pixel
     (stride * i + offset[0], stride * j + offset[1]).
 
     Attributes:
-        shape: (height, width), how many locations there are.
+        shape: (height, width) of the feature map.
         stride: distance of neighbours, in pixels.
         offset: (row, column) of the centre of location (0, 0).
     """
@@ -36,7 +36,7 @@ class Grid:
     offset: tuple[int, int]
 
     def centres(self) -> tuple[np.ndarray, np.ndarray]:
-        """The rows and the columns of pixels at which centres lie: (height,), (width,)."""
+        """Pixel rows (height,) and pixel columns (width,) of the centres."""
         rows, columns = (
             self.stride * np.arange(count) + first
             for count, first in zip(self.shape, self.offset, strict=True)
@@ -46,20 +46,21 @@ class Grid:
 
 @dataclass(frozen=True)
 class Encoder(Options):
-    """Base of the encoders: `build` makes the network, an ordinary Keras model.
+    """Base class of encoders.
 
-    A subclass defines `network` with Keras layers. Precision and dropout are set around it.
+    A subclass defines `network` with Keras layers. `build` makes an ordinary Keras model of it, and
+    sets precision and dropout.
     """
 
     required: ClassVar[tuple[str, ...]] = ("network",)
-    # Names of the modalities that it accepts, see `inputs.Modality`.
+    # Names of the modalities that the encoder accepts, see `inputs.Modality`.
     accepts: ClassVar[tuple[str, ...]] = ("images",)
 
     def network(self, x: Any) -> Any:
         """Symbolic features (batch, dim) of the symbolic network input `x`.
 
-        The output of a layer called "block_1", "block_2", ... is the end of a group of layers,
-        which evaluators of locations look at if `grids` says where its locations lie.
+        Layers named "block_1", "block_2", ... end a group of layers. Evaluators of local features
+        read their outputs if `grids` gives the positions of their locations.
 
         Raises:
             UserError: the input is too small for this network.
@@ -74,8 +75,7 @@ class Encoder(Options):
         Args:
             input_shape: see `inputs.Modality.network_shape`.
             dtype: dtype or mixed-precision policy of the layers.
-            dropout_rate: above 0, every activation is followed by `dropout.KeyedDropout` of this
-                rate.
+            dropout_rate: rate of `dropout.KeyedDropout` after every activation; 0 for none.
 
         Raises:
             UserError: see `network`.
@@ -99,7 +99,7 @@ class Encoder(Options):
         return model
 
     def grids(self, input_shape: tuple[int, ...]) -> dict[str, Grid]:
-        """Where the outputs of the groups of layers lie in the image; empty without locations.
+        """Positions of the locations of each group of layers; empty if there are none.
 
         Args:
             input_shape: (height, width, channels), as for `build`.
@@ -110,23 +110,23 @@ class Encoder(Options):
         return {}
 
     def describe(self, input_shape: tuple[int, ...]) -> str:
-        """What was chosen for inputs of this shape, for the banner; may be empty."""
+        """Choices that depend on the input shape, for the banner; may be empty."""
         return ""
 
 
 def relu(x: Any, block: int | None = None) -> Any:
-    """ReLU; that at the end of the k-th group of layers has the name "block_k"."""
+    """ReLU; at the end of the k-th group of layers its name is "block_k"."""
     return keras.layers.ReLU(name=None if block is None else f"block_{block}")(x)
 
 
 @dataclass(frozen=True)
 class WideEncoder(Encoder):
-    """Base of the encoders whose widths can be scaled."""
+    """Base class of encoders whose widths can be scaled."""
 
     width_multiplier: float = option(1.0, above=0, help="factor on every layer's width")
 
     def width(self, channels: int) -> int:
-        """The width of a layer that has `channels` at a multiplier of 1."""
+        """The width of a layer whose width is `channels` at a multiplier of 1."""
         return max(1, round(channels * self.width_multiplier))
 
 
@@ -134,14 +134,14 @@ class WideEncoder(Encoder):
 class MLP(WideEncoder):
     """A multi-layer perceptron for vectors.
 
-    `mlp_layers` times [dense without bias, batch norm, ReLU] of `mlp_width` units; the last are the
-    features.
+    `mlp_layers` times [dense without bias, batch norm, ReLU] of `mlp_width` units; the features are
+    the last output.
     """
 
     accepts: ClassVar[tuple[str, ...]] = ("vectors",)
 
-    mlp_layers: int = option(3, minimum=1, maximum=20, help="layers of the mlp")
-    mlp_width: int = option(256, minimum=1, help="units of each layer of the mlp")
+    mlp_layers: int = option(3, minimum=1, maximum=20, help="number of layers of the mlp")
+    mlp_width: int = option(256, minimum=1, help="width of each layer of the mlp")
 
     def network(self, x: Any) -> Any:
         for _ in range(self.mlp_layers):
@@ -159,9 +159,9 @@ class Convnet(WideEncoder):
     images of one channel, 288 more for each further channel.
 
     Source: google-research/simclr, colabs/intriguing_properties/randbits_mnist.ipynb. Departure:
-    moving averages of batch norm have a momentum of 0.9 where the notebook has Keras' 0.99, with
-    which they lag by hundreds of steps: features in inference mode would be useless after a short
-    training. Training itself does not depend on it.
+    moving averages of batch norm have a momentum of 0.9, not Keras' 0.99 as in the notebook. With
+    0.99 they lag by hundreds of steps, and features in inference mode are useless after a short
+    training. The momentum does not affect training itself.
     """
 
     def network(self, x: Any) -> Any:
@@ -190,13 +190,13 @@ class Convnet(WideEncoder):
 
 @dataclass(frozen=True)
 class ResNet(WideEncoder):
-    """Residual networks as SimCLR trains them: base of resnet18, resnet34 and resnet50.
+    """Residual networks as in SimCLR: base class of resnet18, resnet34 and resnet50.
 
-    Batch norm with epsilon 1e-5 and momentum 0.9, the last gamma of each block starting at 0,
-    projection shortcuts where the shape changes, global average pooling. The stem for large
-    images is 7x7 stride 2 and a 3x3 max-pool stride 2; for small ones 3x3 stride 1 without pool.
-    Strided convolutions are padded alike on both sides; kernels start from a truncated normal of
-    variance 1 / fan-in.
+    Batch norm with epsilon 1e-5 and momentum 0.9; the last gamma of each block is initialised with
+    0; projection shortcuts where the shape changes; global average pooling. The stem for large
+    images is 7x7 stride 2 and a 3x3 max-pool stride 2; for small images 3x3 stride 1 without pool.
+    Strided convolutions are padded equally on both sides; kernels are initialised with a truncated
+    normal of variance 1 / fan-in.
 
     Source: He et al. 2015 (arXiv 1512.03385); google-research/simclr, tf2/resnet.py.
     """
@@ -235,7 +235,7 @@ class ResNet(WideEncoder):
             gamma = "zeros" if last else "ones"
             return build_batch_norm(epsilon=1e-5, gamma_initializer=gamma)(x)
 
-        def block(x: Any, filters: int, stride: int, ends: int | None) -> Any:
+        def block(x: Any, filters: int, stride: int, number: int | None) -> Any:
             width = filters * (4 if self.bottleneck else 1)
             shortcut = x
             if stride > 1 or x.shape[-1] != width:
@@ -247,7 +247,7 @@ class ResNet(WideEncoder):
             else:
                 x = relu(conv_norm(x, filters, 3, stride))
                 x = conv_norm(x, width, 3, 1, last=True)
-            return relu(layers.Add()([x, shortcut]), ends)
+            return relu(layers.Add()([x, shortcut]), number)
 
         if self._stem(x.shape[1:]) == "small":
             x = relu(conv_norm(x, self.width(64), 3, 1))
@@ -257,15 +257,15 @@ class ResNet(WideEncoder):
         for group, num_blocks in enumerate(self.blocks):
             for index in range(num_blocks):
                 stride = 2 if group > 0 and index == 0 else 1
-                ends = group + 1 if index == num_blocks - 1 else None
-                x = block(x, self.width(64 * 2**group), stride, ends)
+                number = group + 1 if index == num_blocks - 1 else None
+                x = block(x, self.width(64 * 2**group), stride, number)
         return layers.GlobalAveragePooling2D()(x)
 
     def grids(self, input_shape: tuple[int, ...]) -> dict[str, Grid]:
         stride, offset, sizes = 1, (0, 0), (input_shape[0], input_shape[1])
         if self._stem(input_shape) == "large":
             sizes = halved(sizes)
-            # "same" pads an even number of rows at its end only, an odd one on both sides.
+            # "same" pads an even number of rows at the end only, an odd number on both sides.
             offset = (2 * (1 - sizes[0] % 2), 2 * (1 - sizes[1] % 2))
             stride, sizes = 4, halved(sizes)
         grids = {}
@@ -304,10 +304,10 @@ class ResNet50(ResNet):
 
 
 def store_model(model: Any) -> str:
-    """Write a Keras model to a temporary .keras file, which a run copies to its directory.
+    """Write a Keras model to a temporary .keras file; a run copies it to its directory.
 
     Returns:
-        Its path, for `KerasFile`.
+        The path, for `KerasFile`.
     """
     path = Path(tempfile.mkdtemp(prefix="ssl_keras-")) / "encoder.keras"
     model.save(path)
@@ -318,8 +318,8 @@ def store_model(model: Any) -> str:
 class KerasFile(Encoder):
     """A Keras model in a file: `--encoder=keras --encoder_file=PATH.keras`.
 
-    Its architecture is taken, and its weights too. Its input must be one example of the data, and
-    its output a feature vector; its batch norm keeps its own momentum.
+    The run starts from its architecture and its weights. Its input is a network input of the data,
+    its output a feature vector. Its batch norm keeps its momentum.
     """
 
     accepts: ClassVar[tuple[str, ...]] = ("images", "vectors")
@@ -345,7 +345,7 @@ class KerasFile(Encoder):
 def block_outputs(encoder: Any) -> Any:
     """A `keras.Model` from images to the outputs of the groups of layers of a built encoder.
 
-    It shares the encoder's layers and gives a list of (batch, height, width, channels), in the
+    It shares the encoder's layers. Its output is a list of (batch, height, width, channels), in the
     order of `Encoder.grids`.
     """
     layers = [layer for layer in encoder.layers if layer.name.startswith("block_")]

@@ -8,8 +8,8 @@ from typing import Any
 from ssl_keras.lazy import keras
 from ssl_keras.networks.normalization import build_batch_norm
 
-# Where a projection head normalises: after every layer (SimCLR v2, the last one without beta),
-# after the hidden layers only (the RandBit experiment), or nowhere.
+# Batch norm of a projection head: after every layer (SimCLR v2, the last without beta), after the
+# hidden layers only (the RandBit experiment), or nowhere.
 BATCH_NORM = ("all", "hidden", "none")
 
 
@@ -24,8 +24,8 @@ def build_projection_head(
 ) -> Any:
     """The network from features to projections.
 
-    `num_layers` dense layers without bias, the hidden ones followed by batch norm and ReLU.
-    With 0 layers the features themselves are the projections.
+    `num_layers` dense layers without bias; batch norm and ReLU follow the hidden layers. With 0
+    layers the projections are the features.
 
     Args:
         input_dim: dimension of the features.
@@ -36,9 +36,9 @@ def build_projection_head(
         dtype: dtype or mixed-precision policy of the layers.
 
     Returns:
-        A `keras.Model` from features (batch, input_dim) to the outputs of all layers, each after
-        its activation: {"projection_1": ..., ...}; see `in_order`. (Not a list: Keras would turn
-        a list of one output into the output itself.)
+        A `keras.Model` from features (batch, input_dim) to the outputs of all layers after their
+        activations: {"projection_1": ..., ...}; see `in_order`. (Not a list: Keras turns a list of
+        one output into the output itself.)
     """
     layers = keras.layers
     features = keras.Input((input_dim,), name="features", dtype="float32")
@@ -57,21 +57,21 @@ def build_projection_head(
 
 
 def in_order(outputs: Mapping[str, Any]) -> list[Any]:
-    """The outputs of a projection head from first layer to last; the last are the projections."""
+    """The outputs of a projection head, first layer first; the last are the projections."""
     return [outputs[name] for name in sorted(outputs, key=lambda name: int(name.split("_")[1]))]
 
 
 def build_backbone(encoder: Any, projection_head: Any, layer: str) -> Any:
-    """The encoder and the layers of the projection head up to one of them, as one network.
+    """The encoder and the projection head up to a layer, as one network.
 
     Args:
         encoder: from network inputs to features.
         projection_head: see `build_projection_head`.
-        layer: the last layer: "features" for none of the head, or "projection_1", ...
+        layer: the last layer: "features" for the encoder alone, or "projection_1", ...
 
     Returns:
-        A `keras.Model` from network inputs to the output of that layer; the variables are those
-        of the parts.
+        A `keras.Model` from network inputs to the output of that layer; it shares the variables of
+        its parts.
     """
     if layer == "features":
         return encoder
@@ -83,12 +83,12 @@ def build_backbone(encoder: Any, projection_head: Any, layer: str) -> Any:
 def build_linear_probe(
     input_dim: int, num_outputs: Mapping[str, int], initializer: Any = "glorot_uniform"
 ) -> Any:
-    """One linear classifier for each declared target of the data set, in float32.
+    """One linear classifier for each target, in float32.
 
     Args:
-        input_dim: dimension of the features it reads.
+        input_dim: dimension of the features.
         num_outputs: target name -> number of classes or bits.
-        initializer: of the kernels; biases are 0.
+        initializer: initializer of the kernels; biases are 0.
 
     Returns:
         A `keras.Model` from features to {target name: logits}.

@@ -9,17 +9,17 @@ from ssl_keras.lazy import keras, tf
 
 
 def build_batch_norm(**arguments: Any) -> Any:
-    """A `keras.layers.BatchNormalization` whose statistics are those of the global batch.
+    """A `keras.layers.BatchNormalization` with the statistics of the global batch.
 
-    Made in the scope of a strategy with several replicas, it averages over all of them at each
-    step. Its moving averages have a momentum of 0.9.
+    Under a strategy with several replicas the layer averages over all replicas at each step. The
+    momentum of its moving averages is 0.9.
 
-    On one device it is a subclass that trains with TensorFlow's fused operation, where Keras 3
-    composes the same of ten others: up to four times as fast, and equal up to rounding.
-    `as_plain_keras` makes Keras' own layers of them.
+    On one device it is a subclass that trains with TensorFlow's fused operation instead of the ten
+    operations of Keras 3: up to four times as fast, and equal up to rounding. `as_plain_keras`
+    replaces it with the layer of Keras.
 
     Args:
-        **arguments: passed to the layer.
+        **arguments: arguments of the layer.
     """
     if tf.distribute.get_strategy().num_replicas_in_sync > 1:
         return keras.layers.BatchNormalization(momentum=0.9, synchronized=True, **arguments)
@@ -28,25 +28,22 @@ def build_batch_norm(**arguments: Any) -> Any:
 
 @functools.cache
 def _fused_layer() -> type:
-    """The class, made when Keras is there."""
+    """The class, defined on first use because Keras is imported lazily."""
 
     class FusedBatchNormalization(keras.layers.BatchNormalization):
         """`keras.layers.BatchNormalization` over the last axis of images or vectors.
 
-        With the statistics of the batch it is `tf.raw_ops.FusedBatchNormV3`; otherwise, and where
-        that cannot do what is asked, it is what Keras does. Sums are of float32, as in Keras.
+        In training it is `tf.raw_ops.FusedBatchNormV3`. In inference, and for arguments that this
+        operation does not support, it is the layer of Keras. Sums are float32, as in Keras.
         """
 
         def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
             rank = len(inputs.shape)
-            can_fuse = (
-                self.trainable and mask is None and rank in (2, 4) and self.axis in (-1, rank - 1)
-            )
-            if not (training and can_fuse):
+            supported = mask is None and rank in (2, 4) and self.axis in (-1, rank - 1)
+            supported = supported and self.compute_dtype != "float64"
+            if not (training and self.trainable and supported):
                 return super().call(inputs, training=training, mask=mask)
             inputs = tf.cast(inputs, self.compute_dtype)
-            if self.compute_dtype == "float64":  # the fused operation has none
-                return super().call(inputs, training=training, mask=mask)
             channels = inputs.shape[-1]
             ones, zeros = tf.ones([channels]), tf.zeros([channels])
             maps = inputs if rank == 4 else tf.reshape(inputs, [-1, 1, 1, channels])
@@ -61,7 +58,7 @@ def _fused_layer() -> type:
                 is_training=True,
                 data_format="NHWC",
             )
-            # The operation's variance is that of a sample; Keras averages that of the batch.
+            # The operation divides by count - 1, Keras by count.
             count = tf.cast(tf.reduce_prod(tf.shape(maps)[:3]), tf.float32)
             variance = outputs.batch_variance * ((count - 1.0) / count)
             averages = (self.moving_mean, outputs.batch_mean), (self.moving_variance, variance)
@@ -74,8 +71,7 @@ def _fused_layer() -> type:
 
 
 def as_plain_keras(network: Any) -> Any:
-    """A copy of a network with Keras' own layers, which needs no other package to be loaded."""
-
+    """A copy of a network that consists of Keras' layers alone and loads without this package."""
     from ssl_keras.networks.dropout import KeyedDropout
 
     fused = _fused_layer()

@@ -12,14 +12,14 @@ from ssl_keras.views.mixup import Mixup
 
 
 class Augmenter(tf.keras.layers.Layer):
-    """Draws two views of each example: a transform on draws that follow from seed and step.
+    """Draws two views of each example; the draws are a function of seed and step.
 
     Args:
-        prepare: stored examples -> prepared ones, see `inputs.Modality`.
+        prepare: stored examples -> prepared examples, see `inputs.Modality`.
         transform: draws one view, see `inputs.Modality.transform`.
         seed: the run's seed.
-        mixup: a `Mixup` that follows the transform, or None.
-        given_pairs: whether the second view is that of the partner that the data give.
+        mixup: the `Mixup` after the transform, or None.
+        given_pairs: whether the second view is a view of "partner", which the data give.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Augmenter(tf.keras.layers.Layer):
         self.built = True
 
     def describe(self) -> str:
-        """What it does, for the banner."""
+        """The operations, for the banner."""
         parts = [part.describe() for part in (self.transform, self.mixup) if part]
         pairs = ["pairs that the data give"] if self.given_pairs else []
         return ", ".join(part for part in [*pairs, *parts] if part)
@@ -44,8 +44,7 @@ class Augmenter(tf.keras.layers.Layer):
     def draws(self, purpose: str, step: Any, global_batch: Any, columns: int) -> Any:
         """Draws for both views of a step: (2, global batch, columns), uniform in [0, 1).
 
-        Every purpose ("views", "mixup", "dropout") has a stream of its own, so that what one of
-        them does never changes the others.
+        The purposes ("views", "mixup", "dropout") have independent draws.
         """
         key = randomness.fold(randomness.key(self.seed, purpose), step)
         return randomness.uniform(key, (2, global_batch, columns))
@@ -61,13 +60,13 @@ class Augmenter(tf.keras.layers.Layer):
         """Both views of a batch, the first views above the second.
 
         Args:
-            batch: {"example": stored examples (batch, ...)}, and "partner" where it is used.
+            batch: {"example": stored examples (batch, ...)}, with "partner" for given pairs.
             step: number of the training step.
             first_row: position of the first example in the global batch.
-            num_replicas: batches of this size in the global batch.
+            num_replicas: number of batches of this size in the global batch.
 
         Returns:
-            (prepared examples (2 batch, ...), keys of the rows' dropout masks, uint32 (2 batch,)).
+            (prepared examples (2 batch, ...), keys of the dropout masks, uint32 (2 batch,)).
         """
         example = batch["example"]
         count = tf.shape(tf.nest.flatten(example)[0])[0]

@@ -19,15 +19,15 @@ from ssl_keras.views.layers import (
 
 
 class Chain:
-    """Stateless layers, one after the other, with the bookkeeping of their draws.
+    """Stateless layers, one after the other; each takes its columns of the draws.
 
     Args:
-        layers: the `StatelessLayer`s, in order; none of them leaves images as they are.
-        channels: how many of the first channels are the picture; the others are extra channels,
+        layers: the `StatelessLayer`s, in order. No layers: the images are unchanged.
+        channels: number of leading channels that form the picture; the others are extra channels,
             whose values no layer changes. None: all.
         extra_channels_move: whether geometric layers move the extra channels too.
-        compiled: whether XLA compiles the chain: one loop over the pixels in place of one for each
-            operation. The values are the same but for rounding.
+        compiled: whether XLA compiles the chain into one loop over the pixels. The values are equal
+            up to rounding.
     """
 
     def __init__(
@@ -45,7 +45,8 @@ class Chain:
             self._apply = tf.function(self._applied, autograph=False, jit_compile=True)
 
     def __call__(self, images: Any, draws: Any) -> Any:
-        """The layers on each image, a function of its row of `draws` (batch, num_draws)."""
+        """Augmented images, each a function of the image and its row of `draws` (batch,
+        num_draws)."""
         return self._apply(images, draws)
 
     def _applied(self, images: Any, draws: Any) -> Any:
@@ -74,11 +75,11 @@ class ImageTransform:
         self.chain, self.num_draws = chain, chain.num_draws
 
     def describe(self) -> str:
-        """What it does, for the banner."""
+        """The operations, for the banner."""
         return ", ".join(layer.describe() for layer in self.chain.layers)
 
     def __call__(self, example: Mapping[str, Any], draws: Any) -> dict[str, Any]:
-        """See `Chain.__call__`; bits stay as they are."""
+        """See `Chain.__call__`; bits are unchanged."""
         return {**example, "image": self.chain(example["image"], draws)}
 
 
@@ -95,23 +96,22 @@ def build_chain(
     extra_channels_move: bool = True,
     compiled: bool = True,
 ) -> Chain:
-    """The SimCLR recipe (Chen et al. 2020, appendix A) with each operation's strength.
+    """The augmentations of SimCLR (Chen et al. 2020, appendix A).
 
     Args:
-        channels: channels of the picture, those after them are extra channels; colour operations
-            need 3.
+        channels: channels of the picture; further channels are extra. Colour operations need 3.
         crop_area_min: smallest share of the area of a crop; 1 crops nothing.
-        flip: whether images may be mirrored.
-        color_strength: s of `ColorJitter`; 0 leaves it out.
-        grayscale, blur: probabilities; 0 leaves the operation out.
+        flip: whether to mirror images at random.
+        color_strength: s of `ColorJitter`; 0 for none.
+        grayscale, blur: probabilities; 0 for none.
         size: (height, width) of the views; None for that of the images.
         extra_channels_move: whether crop and flip move extra channels.
-        compiled: whether XLA may compile the operations. It does so where there are colours to
-            change: crops and flips alone are no faster for it.
+        compiled: whether XLA may compile the operations. It does so with colour jitter only;
+            crops and flips alone are not faster.
 
     Returns:
-        The same chain for the same arguments: XLA takes seconds to compile it, and a run, its
-        baselines and the runs after it in the same process share it.
+        The same chain for the same arguments. A run, its baselines and later runs of the process
+        share it, because XLA takes seconds to compile it.
     """
     layers: list[StatelessLayer] = []
     if crop_area_min < 1 or size is not None:
@@ -124,5 +124,5 @@ def build_chain(
         layers.append(RandomGrayscale(grayscale))
     if blur > 0:
         layers.append(RandomBlur(blur))
-    many = any(isinstance(layer, ColorJitter) for layer in layers)
-    return Chain(layers, channels, extra_channels_move, compiled and many)
+    jitters = any(isinstance(layer, ColorJitter) for layer in layers)
+    return Chain(layers, channels, extra_channels_move, compiled and jitters)

@@ -1,4 +1,4 @@
-"""The operations, as keras-cv layers whose randomness is an input."""
+"""Augmentations of images, as keras-cv layers whose randomness is an input."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class StatelessLayer(keras_cv_layers.VectorizedBaseImageAugmentationLayer):
     """
 
     num_draws = 1
-    # Whether pixels change places, rather than values.
+    # Whether the operation moves pixels; otherwise it changes their values.
     geometric = False
 
     def __init__(self, **arguments: Any):
         super().__init__(dtype="float32", **arguments)
-        self.built = True  # it has no variables; `fit` under a strategy asks
+        self.built = True  # no variables; a strategy requires built layers
 
     def transformations(self, draws: Any) -> Any:
-        """What `augment_images` takes as `transformations`.
+        """The argument `transformations` of `augment_images`.
 
         Args:
             draws: (batch, num_draws), uniform in [0, 1).
@@ -33,11 +33,11 @@ class StatelessLayer(keras_cv_layers.VectorizedBaseImageAugmentationLayer):
         raise NotImplementedError(f"{type(self).__name__} does not use its draws")
 
     def describe(self) -> str:
-        """What it does, for the banner."""
+        """The operation, for the banner."""
         return type(self).__name__
 
     def still(self, bits: Any) -> Any:
-        """Bits that are to stay where they are, at the size of what the layer returns."""
+        """Channels that the layer does not move, scaled to the size of its outputs."""
         return bits
 
     def call(self, images: Any, draws: Any) -> Any:
@@ -49,16 +49,16 @@ class RandomResizedCrop(StatelessLayer):
 
     Area ~ U(area_min, 1) of the image; aspect ratio (width / height, in pixels) log-uniform in
     `aspect`, restricted to the ratios at which a part of that area fits; position uniform. This is
-    the distribution of the usual rejection sampling with the area exactly uniform. Borders need
-    not fall on pixel borders: pixel centres are at half-integers, as in `tf.image.resize`, and
-    samples beyond the outermost centres take the value there.
+    the distribution of the usual rejection sampling, but with an exactly uniform area. Borders may
+    lie between pixels: pixel centres are at half-integers, as in `tf.image.resize`, and samples
+    beyond the outermost centres take the value there.
 
     Source: Szegedy et al. 2015; Chen et al. 2020, appendix A (area 0.08 to 1, aspect 3/4 to 4/3).
     Crop and resize are two small batched matrix products. Where a part is scaled down, the triangle
-    filter is widened by that factor (antialiasing).
+    filter is widened by the same factor (antialiasing).
 
     Args:
-        area_min: smallest share of the area, in (0, 1]; 1 takes the whole image.
+        area_min: smallest share of the area, in (0, 1]; 1 for the whole image.
         aspect: (smallest, largest) ratio of width to height.
         size: (height, width) of the result; None for that of the images.
     """
@@ -76,8 +76,8 @@ class RandomResizedCrop(StatelessLayer):
         self.area_min, self.aspect, self.size = area_min, aspect, size
 
     def describe(self) -> str:
-        what = f"crop to {self.area_min:g} of the area" if self.area_min < 1 else "the whole image"
-        return what if self.size is None else f"{what} at {self.size[0]}x{self.size[1]}"
+        text = f"crop to {self.area_min:g} of the area" if self.area_min < 1 else "the whole image"
+        return text if self.size is None else f"{text} at {self.size[0]}x{self.size[1]}"
 
     def boxes(self, draws: Any, image_aspect: float) -> tuple[Any, Any, Any, Any]:
         """(top, left, height, width) of the parts, each (batch,), relative to the image.
@@ -105,8 +105,8 @@ class RandomResizedCrop(StatelessLayer):
     def still(self, bits: Any) -> Any:
         if self.size is None:
             return bits
-        nothing = tf.zeros([tf.shape(bits)[0]])
-        return self._parts(bits, nothing, nothing, nothing + 1.0, nothing + 1.0)
+        zeros = tf.zeros([tf.shape(bits)[0]])
+        return self._parts(bits, zeros, zeros, zeros + 1.0, zeros + 1.0)
 
     def _parts(self, images: Any, top: Any, left: Any, part_height: Any, part_width: Any) -> Any:
         height, width, channels = images.shape[1:]
@@ -127,9 +127,9 @@ def interpolation_matrix(start: Any, extent: Any, size: int, samples: int) -> An
     Args:
         start, extent: (batch,), the part, relative to the whole axis.
         size: pixels of the axis.
-        samples: how many samples are taken, evenly spaced over the part. Where they lie further
-            apart than pixels, each averages over the pixels around it (a triangle as wide as two
-            distances).
+        samples: number of samples, evenly spaced over the part. If their distance is larger than a
+            pixel, each is a weighted average of the pixels around it (a triangle two distances
+            wide).
 
     Returns:
         (batch, samples, size), each row sums to 1.
@@ -163,16 +163,16 @@ class RandomFlip(StatelessLayer, keras_cv_layers.RandomFlip):
 class ColorJitter(StatelessLayer):
     """Brightness, contrast, saturation and hue in random order, with probability `rate`.
 
-    Each image has an order of its own (all 24 alike) and one factor for each operation; values are
-    clipped to [0, 1] after each. At strength s: brightness, contrast and saturation times
-    U(1 - 0.8 s, 1 + 0.8 s), at least 0; hue plus U(-0.2 s, 0.2 s) turns. Brightness scales values
-    (SimCLR v2's form), contrast their distance to the mean of the channel, saturation and hue are
-    those of HSV.
+    Each image has its own order (all 24 are equally likely) and one factor for each operation;
+    values are clipped to [0, 1] after each. At strength s: brightness, contrast and saturation
+    times U(1 - 0.8 s, 1 + 0.8 s), at least 0; hue plus U(-0.2 s, 0.2 s) turns. Brightness scales
+    values (as in SimCLR v2), contrast scales their distance to the mean of the channel, saturation
+    and hue are those of HSV.
 
-    The first three are one form, clip(g x + (1 - g) w), w being 0, the mean, or the largest channel
-    of the pixel. So an image in any order is three such steps with hue before, between or after
-    them: six steps for all images, of which each does three, and one hue. (A step for each
-    operation and place would be sixteen.) Channels are apart meanwhile.
+    The first three have one form, clip(g x + (1 - g) w), where w is 0, the mean, or the largest
+    channel of the pixel. So every order is three such steps with hue before, between or after them.
+    The layer computes three steps, hue, and three steps; each image uses three of the six. (One
+    step for each operation and place would be sixteen.)
 
     Source: Chen et al. 2020, appendix A; google-research/simclr, tf2/data_util.py. RGB only.
 
@@ -186,8 +186,8 @@ class ColorJitter(StatelessLayer):
     def __init__(self, strength: float, rate: float = 0.8):
         super().__init__()
         self.strength, self.rate = strength, rate
-        # Brightness, contrast, saturation, hue: 0 to 3. An order is the first three in theirs, and
-        # how many of them come before hue.
+        # Brightness, contrast, saturation, hue: 0 to 3. An order is stored as the order of the
+        # first three, and the number of them before hue.
         orders = list(itertools.permutations(range(4)))
         self.steps = [[kind for kind in order if kind < 3] for order in orders]
         self.before_hue = [order.index(3) for order in orders]
@@ -196,9 +196,9 @@ class ColorJitter(StatelessLayer):
         return f"colour jitter of strength {self.strength:g}"
 
     def call(self, images: Any, draws: Any) -> Any:
-        chosen = tf.cast(draws[:, 1] * float(len(self.steps)), tf.int32)
-        kinds = tf.gather(tf.constant(self.steps, tf.int32), chosen)
-        before_hue = tf.gather(tf.constant(self.before_hue, tf.int32), chosen)
+        order = tf.cast(draws[:, 1] * float(len(self.steps)), tf.int32)
+        kinds = tf.gather(tf.constant(self.steps, tf.int32), order)
+        before_hue = tf.gather(tf.constant(self.before_hue, tf.int32), order)
         factors = tf.gather(_factor(draws[:, 2:5], 0.8 * self.strength), kinds, batch_dims=1)
         turns = (2.0 * draws[:, 5] - 1.0) * (0.2 * self.strength)
 
@@ -226,7 +226,7 @@ def _scaled_towards(channels: list[Any], kind: Any, factor: Any) -> list[Any]:
     Args:
         channels: values in [0, 1].
         kind: (batch,); 0: w = 0; 1: the mean of the channel; 2: the largest channel of the pixel,
-            where g is at most what makes the smallest channel 0.
+            with g limited so that the smallest channel stays at least 0.
         factor: g, (batch,).
     """
     kind, factor = kind[:, None, None], factor[:, None, None]
@@ -248,10 +248,10 @@ def _scaled_towards(channels: list[Any], kind: Any, factor: Any) -> list[Any]:
 
 
 def _hue_turned(channels: list[Any], turns: Any) -> list[Any]:
-    """Red, green and blue with the hue of HSV turned; `turns` (batch,), 1 for a whole turn.
+    """Red, green and blue with the hue of HSV shifted by `turns` (batch,); 1 is a whole turn.
 
-    Value and saturation stay: with the largest channel v, the range c, and the hue h in [0, 6),
-    a channel is v - c min(max(min(k, 4 - k), 0), 1), where k = (n + h) mod 6 with n = 5, 3, 1.
+    Value and saturation do not change: with the largest channel v, the range c, and the hue h in
+    [0, 6), a channel is v - c min(max(min(k, 4 - k), 0), 1), k = (n + h) mod 6, n = 5, 3, 1.
     """
     red, green, blue = channels
     largest, smallest = _extremes(channels)
@@ -297,8 +297,8 @@ class RandomGrayscale(StatelessLayer, keras_cv_layers.RandomColorDegeneration):
 class RandomBlur(StatelessLayer):
     """Gaussian blur with probability `rate`, sigma ~ U(0.1, 2) pixels for each image.
 
-    The kernel is `kernel_share` of the image height wide (made odd), separable, with reflected
-    borders. Source: Chen et al. 2020, appendix A.
+    The kernel is separable; its width is `kernel_share` of the image height (made odd); borders are
+    reflected. Source: Chen et al. 2020, appendix A.
     """
 
     num_draws = 2
@@ -313,7 +313,7 @@ class RandomBlur(StatelessLayer):
     def call(self, images: Any, draws: Any) -> Any:
         height, width = images.shape[1], images.shape[2]
         sigma = 0.1 + 1.9 * draws[:, 1]
-        # A blur is a product with a banded matrix on each side, like the crop.
+        # Like the crop, a product with a banded matrix on each side.
         rows = self._blur_matrix(sigma, height, height)
         columns = self._blur_matrix(sigma, width, height)
         blurred = tf.einsum("boh,bhwc->bowc", rows, images)
@@ -325,8 +325,7 @@ class RandomBlur(StatelessLayer):
         offsets = tf.range(-radius, radius + 1, dtype=tf.float32)
         weights = tf.exp(-tf.square(offsets) / (2.0 * tf.square(sigma[:, None])))
         weights /= tf.reduce_sum(weights, axis=1, keepdims=True)
-        positions = tf.range(size)[:, None] + tf.range(-radius, radius + 1)[None, :]
-        positions = tf.abs(positions)
+        positions = tf.abs(tf.range(size)[:, None] + tf.range(-radius, radius + 1)[None, :])
         positions = tf.minimum(positions, 2 * (size - 1) - positions)
         taps = tf.one_hot(positions, size)
         return tf.einsum("bt,otp->bop", weights, taps)

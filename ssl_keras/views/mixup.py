@@ -1,4 +1,4 @@
-"""Mixup noise: views that need no domain knowledge."""
+"""Mixup: views without domain knowledge."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ssl_keras import randomness
 
 
 class Mixup(tf.keras.layers.Layer):
-    """Views by mixing with another example of the batch: noise that needs no domain knowledge.
+    """Views that are mixtures with another example of the batch; no domain knowledge is needed.
 
         linear:     l x + (1 - l) x'
         geometric:  sign(x) |x|^l |x'|^(1 - l)
@@ -25,8 +25,8 @@ class Mixup(tf.keras.layers.Layer):
     Args:
         kind: "linear", "geometric" or "binary".
         alpha: lower end of l, in [0, 1]; the paper's 0.9 by default.
-        mix: what is mixed of an example, see `inputs.Modality.mix`.
-        extra_channels: whether bits and extra channels are mixed as well.
+        mix: see `inputs.Modality.mix`.
+        extra_channels: whether to mix bits and other extra channels too.
     """
 
     num_draws = 3
@@ -43,12 +43,12 @@ class Mixup(tf.keras.layers.Layer):
         self.built = True
 
     def describe(self) -> str:
-        """What it does, for the banner."""
+        """The operation, for the banner."""
         extra = ", extra channels included" if self.extra_channels else ""
         return f"{self.kind} mixup with a share of at least {self.alpha:g}{extra}"
 
     def call(self, example: Mapping[str, Any], draws: Any) -> Mapping[str, Any]:
-        """Mixed examples.
+        """Mixtures of the rows of `example`.
 
         Args:
             example: prepared examples (2 batch, ...), the first views above the second.
@@ -74,5 +74,5 @@ class Mixup(tf.keras.layers.Layer):
         if self.kind == "geometric":
             size = tf.pow(tf.abs(values), weight) * tf.pow(tf.abs(others), 1.0 - weight)
             return tf.where(values < 0, -size, size)
-        kept_rows = randomness.keep_mask(keys, 0, (*values.shape[1:-1], 1), 1.0 - share)
-        return tf.where(kept_rows, values, others)
+        mask = randomness.keep_mask(keys, 0, (*values.shape[1:-1], 1), 1.0 - share)
+        return tf.where(mask, values, others)

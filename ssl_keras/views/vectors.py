@@ -1,4 +1,4 @@
-"""Views of vectors: Gaussian noise, and entries taken from other examples."""
+"""Views of vectors: Gaussian noise, and entries of other examples."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import tensorflow as tf
 class VectorTransform:
     """Draws one view of standardised vectors.
 
-        corruption:  an entry is replaced, with probability `corruption_rate`, by that of another
-                     example of the batch: a draw from the entry's marginal distribution
+        corruption:  with probability `corruption_rate` an entry is replaced by the same entry of
+                     another example of the batch: a draw from the entry's marginal distribution
         noise:       x + noise_deviation * N(0, 1)
 
-    Corruption is SCARF's (Bahri et al. 2022, arXiv 2106.15147, rate 0.6 for one of the views);
-    here it is for both views. With several replicas the other example is from the replica's own
-    part of the batch.
+    Corruption is from SCARF (Bahri et al. 2022, arXiv 2106.15147, rate 0.6). Departure: SCARF
+    corrupts one of the views, this transform both. With several replicas the other example is from
+    the replica's own part of the batch.
 
     Args:
         dim: length of the vectors.
-        noise_deviation: at least 0, in deviations of the training split.
+        noise_deviation: at least 0, in standard deviations of the training split.
         corruption_rate: in [0, 1].
     """
 
@@ -31,7 +31,7 @@ class VectorTransform:
         self.num_draws = dim * (bool(noise_deviation) + 2 * bool(corruption_rate))
 
     def describe(self) -> str:
-        """What it does, for the banner."""
+        """The operations, for the banner."""
         parts = []
         if self.corruption_rate:
             parts.append(f"{self.corruption_rate:g} of the entries from other examples")
@@ -40,7 +40,8 @@ class VectorTransform:
         return ", ".join(parts)
 
     def __call__(self, example: Mapping[str, Any], draws: Any) -> dict[str, Any]:
-        """Views of {"x": (batch, dim)}, a function of the rows of `draws` (batch, num_draws)."""
+        """Views of {"x": (batch, dim)}; each is a function of its row of `draws` (batch,
+        num_draws)."""
         x = example["x"]
         blocks = iter(tf.split(draws, max(1, self.num_draws // self.dim), axis=1))
         if self.corruption_rate:
@@ -50,6 +51,6 @@ class VectorTransform:
             columns = tf.broadcast_to(tf.range(self.dim), tf.shape(rows))
             x = tf.where(corrupted, tf.gather_nd(x, tf.stack([rows, columns], axis=-1)), x)
         if self.noise_deviation:
-            # Draws are multiples of 2^-24 from 0 on; half of one more keeps the inverse finite.
+            # Draws are multiples of 2^-24, including 0; the shift keeps the inverse finite.
             x += self.noise_deviation * tf.math.ndtri(next(blocks) * (1 - 2**-23) + 2**-24)
         return {**example, "x": x}
