@@ -112,7 +112,6 @@ def test_the_event_file_holds_the_training(smoke: tuple[Path, str]) -> None:
     assert {step for step, tag in tags if tag == "train/loss"} == {5, 10, 15, 20}
     assert (20, "evaluation/linear/features/class/accuracy") in tags
     assert (0, "views") in tags
-    assert (0, "views/labels") in tags
 
 
 def test_the_export_works_without_this_package(smoke: tuple[Path, str], tmp_path: Path) -> None:
