@@ -15,15 +15,15 @@ from ssl_keras.run import run_directory
 
 EXAMPLE = "--run=runs/mine --heads=linear,mean_classifier,bits"
 
-# The groups of settings that say which data a SavedModel is evaluated on.
+# The groups of settings for the data that a SavedModel is evaluated on.
 _DATA = ("data", "images", "views")
 
 
 def _data(values: Mapping[str, Any], directory: Path, seed: int) -> configuration.Config | None:
-    """The configuration of the data, if any of its flags is given.
+    """The configuration of a SavedModel's data, or None without flags for it.
 
     Raises:
-        UserError: they are given for a run, whose data are known, or contradict each other.
+        UserError: there are such flags for a run, or they contradict each other.
     """
     keys = {name: key for name, (key, _) in configuration.all_settings().items()}
     data_values = {name: value for name, value in values.items() if keys[name] in _DATA}
@@ -31,7 +31,7 @@ def _data(values: Mapping[str, Any], directory: Path, seed: int) -> configuratio
         return None
     if not run_directory.is_saved_model(directory):
         raise UserError(
-            f"{next(iter(data_values))} is for a SavedModel; the data of a run are those it was "
+            f"{next(iter(data_values))} is for a SavedModel; a run is evaluated on the data it was "
             "trained on: leave it out."
         )
     return configuration.Config.make(**data_values, seed=seed)
@@ -39,9 +39,9 @@ def _data(values: Mapping[str, Any], directory: Path, seed: int) -> configuratio
 
 def _define(arguments: Sequence[str]) -> Any:
     flag_values = flags.define(("evaluation", *_DATA), arguments)
-    flags.define_extra(flag_values, "run", "", "directory of the run or SavedModel; needed")
-    flags.define_extra(flag_values, "seed", 0, "seed of whatever is random in the heads")
-    flags.define_extra(flag_values, "repeats", 1, "times everything is measured, with other seeds")
+    flags.define_extra(flag_values, "run", "", "directory of the run or SavedModel; required")
+    flags.define_extra(flag_values, "seed", 0, "seed of the evaluators")
+    flags.define_extra(flag_values, "repeats", 1, "number of repetitions, with different seeds")
     return flag_values
 
 
@@ -51,7 +51,7 @@ def _prepare(arguments: Sequence[str], flag_values: Any) -> Action:
     run = Path(needed_run(flag_values))
     seed, repeats = (int(flag_values[name].value) for name in ("seed", "repeats"))
     if not evaluators:
-        raise UserError("heads is empty: name at least one head.")
+        raise UserError("heads is empty: name at least one evaluator.")
     if repeats < 1 or seed < 0:
         raise UserError("repeats must be at least 1, and seed at least 0.")
     data = _data({n: v for n, v in values.items() if n not in ("seed", "plugins")}, run, seed)

@@ -15,10 +15,10 @@ EXAMPLE = "--run=runs/mine --output=encoders/mine"
 
 def _define(arguments: Sequence[str]) -> Any:
     flag_values = flags.define((), arguments)
-    flags.define_extra(flag_values, "run", "", "directory of a finished run; needed")
-    flags.define_extra(flag_values, "output", "", "new directory (saved_model in that of the run)")
-    flags.define_switch(flag_values, "overwrite", "replace an export that is there")
-    flags.define_switch(flag_values, "onnx", "write encoder.onnx as well (pip install .[onnx])")
+    flags.define_extra(flag_values, "run", "", "directory of the finished run; required")
+    flags.define_extra(flag_values, "output", "", "new directory (RUN/saved_model)")
+    flags.define_switch(flag_values, "overwrite", "replace an existing export")
+    flags.define_switch(flag_values, "onnx", "also write encoder.onnx (pip install .[onnx])")
     return flag_values
 
 

@@ -17,7 +17,7 @@ EXAMPLE = "--run=runs/mine --label_fraction=0.01 --repeats=3"
 def _define(arguments: Sequence[str]) -> Any:
     flag_values = flags.define((), arguments)
     flags.define_options(flag_values, FinetuningConfig)
-    flags.define_extra(flag_values, "run", "", "directory of the finished run; needed")
+    flags.define_extra(flag_values, "run", "", "directory of the finished run; required")
     return flag_values
 
 

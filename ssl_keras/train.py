@@ -35,7 +35,7 @@ def _prepare(arguments: Sequence[str], flag_values: Any) -> Action:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train, evaluate and export one run; the exit codes are those of `startup.guarded`."""
     return run_program(
-        "train", EXAMPLE, lambda given: flags.define(arguments=given), _prepare, arguments
+        "train", EXAMPLE, lambda line: flags.define(arguments=line), _prepare, arguments
     )
 
 

@@ -1,4 +1,4 @@
-"""What programs that draw share: their command lines, and the pictures they write."""
+"""Command lines and output files of the programs that draw."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ssl_keras.errors import UserError
 
 
 def build_parser(program: str, description: str | None) -> argparse.ArgumentParser:
-    """The parser of `python -m PROGRAM`; its docstring is the help, as it is written."""
+    """The parser of `python -m PROGRAM`; `description` (its docstring) is printed unchanged."""
     return argparse.ArgumentParser(
         prog=f"python -m {program}",
         description=description,
@@ -19,7 +19,7 @@ def build_parser(program: str, description: str | None) -> argparse.ArgumentPars
 
 
 def png_path(text: str) -> Path:
-    """The path of a picture to be written.
+    """The path of a picture to write.
 
     Raises:
         UserError: it does not end in .png, or its folder does not exist.
@@ -31,7 +31,7 @@ def png_path(text: str) -> Path:
 
 
 def save(figure: Any, output: Path, dpi: int = 130) -> None:
-    """Write a figure of matplotlib, close it, and say so."""
+    """Write a matplotlib figure, close it, and print its path."""
     import matplotlib.pyplot as plt
 
     figure.tight_layout()

@@ -1,7 +1,7 @@
 """The command line: absl flags derived from the options of the configuration.
 
-The one place that defines flags. `define` makes them, `parse` reads an argument list into a
-`Config`, `help_text` is what `--help` prints. Importing this module loads no TensorFlow.
+`define` makes the flags, `parse` reads an argument list into a `Config`, `help_text` is the text of
+`--help`. Importing this module loads no TensorFlow.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ OptionsType = TypeVar("OptionsType", bound=Options)
 
 
 class _Parser(absl_flags.ArgumentParser):
-    """Reads one value of a setting. Bounds that differ between parts are checked later."""
+    """Reads one value of a setting. Bounds that differ between parts are checked by `Config`."""
 
     def __init__(self, setting: Setting, check: bool):
         super().__init__()
@@ -47,7 +47,7 @@ class _Parser(absl_flags.ArgumentParser):
 
 
 class _BooleanParser(absl_flags.BooleanParser):
-    """absl's, with an error that is a sentence."""
+    """The parser of absl with a clearer error message."""
 
     def parse(self, argument: Any) -> bool:
         try:
@@ -61,13 +61,13 @@ def define(
 ) -> absl_flags.FlagValues:
     """One flag for every setting, in the groups of the configuration.
 
-    They live in a set of their own, not in `absl.flags.FLAGS`, so that a program (or a test) can
-    parse as often as it likes and libraries' flags do not mix with ours.
+    They are not in `absl.flags.FLAGS`, so that a program (or a test) can parse several times, and
+    the flags of libraries are not accepted.
 
     Args:
         keys: the groups whose settings become flags. Default: all.
-        arguments: the command line; the plug-ins that it names are loaded first, so that their
-            options become flags too.
+        arguments: the command line; its plug-ins are loaded first, so that their options become
+            flags too.
 
     Raises:
         UserError: a plug-in cannot be loaded.
@@ -84,14 +84,14 @@ def define(
             for uses in registry.settings().values():
                 first = next(iter(uses.values()))
                 text = _help(first)
-                # An option without a default of its own tells in its help what leaving it out does.
+                # Without a default, the help text of an option describes its absence.
                 if any(use.default is not None for use in uses.values()):
                     text += f" ({_defaults(uses)})"
                 _define_one(flag_values, title, first, None, text, check=len(uses) == 1)
     if keys is not None and "plugins" not in flag_values:
         define_extra(flag_values, "plugins", "", "modules that add parts, comma-separated")
     flags: list[absl_flags.Flag] = [
-        absl_flags.BooleanFlag("only_check_args", False, "check the flags, say so, and stop"),
+        absl_flags.BooleanFlag("only_check_args", False, "check the flags and stop"),
         absl_flags.Flag(
             absl_flags.IntegerParser(-3, 3),
             absl_flags.ArgumentSerializer(),
@@ -106,7 +106,7 @@ def define(
 
 
 def _named_plugins(arguments: Sequence[str]) -> str:
-    """The value of --plugins on a command line and in its flagfiles; the last one wins."""
+    """The value of --plugins on a command line and in its flagfiles; the last one is used."""
     names = ""
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         flag, equals, value = argument.partition("=")
@@ -123,7 +123,7 @@ def _named_plugins(arguments: Sequence[str]) -> str:
 
 
 def _defaults(uses: Mapping[str, Setting]) -> str:
-    """The defaults of an option that several parts have."""
+    """The defaults of an option in the parts that have it."""
     same = {plain(use.default) for use in uses.values()}
     if len(same) == 1 and len(uses) > 1:
         return f"default {same.pop()}"
@@ -155,7 +155,7 @@ def _define_one(
 
 
 def define_options(flag_values: absl_flags.FlagValues, kind: type[Options]) -> None:
-    """One flag for every option of one program, in a group that its docstring names."""
+    """One flag for every option of a program; the docstring of `kind` is the group's title."""
     for setting in settings(kind).values():
         text = _help(setting)
         _define_one(flag_values, str(kind.__doc__), setting, setting.default, text, check=True)
@@ -164,7 +164,7 @@ def define_options(flag_values: absl_flags.FlagValues, kind: type[Options]) -> N
 def define_extra(
     flag_values: absl_flags.FlagValues, name: str, default: int | str, text: str
 ) -> None:
-    """A flag of one tool, beside the settings of a run."""
+    """A flag of one program that is no setting of a run."""
     parser: absl_flags.ArgumentParser = absl_flags.ArgumentParser()
     if isinstance(default, int):
         parser = absl_flags.IntegerParser()
@@ -173,7 +173,7 @@ def define_extra(
 
 
 def define_switch(flag_values: absl_flags.FlagValues, name: str, text: str) -> None:
-    """A flag of one tool that is true or false, false unless it is given."""
+    """A flag of one program that is true or false; false by default."""
     flag = absl_flags.BooleanFlag(name, False, text)
     flag.parser = _BooleanParser()
     absl_flags.DEFINE_flag(flag, flag_values, module_name="Other")
@@ -193,26 +193,26 @@ def verbose(flag_values: absl_flags.FlagValues) -> bool:
 
 
 def parse(arguments: Sequence[str], flag_values: absl_flags.FlagValues) -> Config:
-    """The configuration that the command line asks for.
+    """The configuration of a command line.
 
     Args:
         arguments: like sys.argv, the program first.
-        flag_values: where `define` has put the flags.
+        flag_values: the flags of `define`.
 
     Raises:
-        UserError: one sentence on what is wrong with the arguments.
+        UserError: the arguments are wrong.
     """
     return Config.make(**values(arguments, flag_values))
 
 
 def values(arguments: Sequence[str], flag_values: absl_flags.FlagValues) -> dict[str, Any]:
-    """The settings that the command line gives, by name; those that it does not give are absent.
+    """The settings on a command line, by name; the others are absent.
 
     Args:
         arguments, flag_values: see `parse`.
 
     Raises:
-        UserError: one sentence on what is wrong with the arguments.
+        UserError: the arguments are wrong.
     """
     _read(arguments, flag_values)
     return _present(flag_values, configuration.all_settings())
@@ -221,15 +221,15 @@ def values(arguments: Sequence[str], flag_values: absl_flags.FlagValues) -> dict
 def options(
     arguments: Sequence[str], flag_values: absl_flags.FlagValues, kind: type[OptionsType]
 ) -> OptionsType:
-    """The options of one program that the command line gives.
+    """The options of a program, from its command line.
 
     Args:
         arguments: see `parse`.
-        flag_values: where `define_options` has put the flags.
+        flag_values: the flags of `define_options`.
         kind: the class of the options.
 
     Raises:
-        UserError: one sentence on what is wrong with the arguments.
+        UserError: the arguments are wrong.
     """
     _read(arguments, flag_values)
     return kind(**_present(flag_values, settings(kind)))
@@ -243,7 +243,7 @@ def _read(arguments: Sequence[str], flag_values: absl_flags.FlagValues) -> None:
         hint = f"did you mean --{guess}? " if guess else ""
         raise UserError(f"Unknown flag --{error.flagname}: {hint}--help lists all flags.") from None
     except absl_flags.Error as error:
-        raise UserError(_one_line(str(error))) from None
+        raise UserError(" ".join(str(error).split())) from None
     if rest:
         raise UserError(f"Unexpected argument {rest[0]!r}: every setting is a --flag=value.")
 
@@ -253,12 +253,8 @@ def _present(flag_values: absl_flags.FlagValues, names: Iterable[str]) -> dict[s
     return {name: f.value for name, f in flags.items() if f.present and f.value is not None}
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
 def help_text(program: str, example: str, flag_values: absl_flags.FlagValues) -> str:
-    """What `--help` prints: every flag with its meaning and default, in groups."""
+    """The text of `--help`: every flag with its meaning and default, in groups."""
     lines = [f"Usage: {program} [--flag=value ...]", f"Example: {example}", ""]
     by_module = flag_values.flags_by_module_dict()
     for title in sorted(by_module, key=lambda title: title == "Other"):
@@ -273,7 +269,7 @@ def help_text(program: str, example: str, flag_values: absl_flags.FlagValues) ->
             )
         lines.append("")
     lines += [
-        "Any command line can be kept in a file of flags, one a line: --flagfile=flags/NAME.flags;",
-        "later flags win.",
+        "A flagfile has one flag a line: --flagfile=flags/NAME.flags; of two values of a flag the",
+        "later one is used.",
     ]
     return "\n".join(lines)

@@ -10,7 +10,7 @@ from ssl_keras import log
 from ssl_keras.cli import flags, startup
 from ssl_keras.errors import UserError
 
-# What runs when the flags are valid.
+# The body of a program, run after its flags have been checked.
 Action = Callable[[], None]
 
 
@@ -27,7 +27,7 @@ def run_program(
         name: "train", ...
         example: flags of an example, for --help.
         define: command line -> the program's flags.
-        prepare: (command line, flags) -> what to do; it checks the flags, without TensorFlow.
+        prepare: (command line, flags) -> the action; it checks the flags, without TensorFlow.
         arguments: the command line, the program first. Default: sys.argv.
 
     Returns:

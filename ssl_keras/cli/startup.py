@@ -26,16 +26,16 @@ _NOISE = re.compile(
 
 @contextmanager
 def _without_noise() -> Iterator[None]:
-    """Hold back what is written to the standard error; pass on what is not known noise."""
+    """Capture the standard error; then write it without the lines that match `_NOISE`."""
     sys.stderr.flush()
-    kept = os.dup(2)
+    original = os.dup(2)
     with tempfile.TemporaryFile() as caught:
         os.dup2(caught.fileno(), 2)
         try:
             yield
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(original, 2)
+            os.close(original)
             caught.seek(0)
             for line in caught.read().decode(errors="replace").splitlines():
                 if not _NOISE.search(line):
@@ -46,14 +46,14 @@ def start_tensorflow(strategy: str = "none", num_devices: int | None = None) -> 
     """Import TensorFlow and Keras and open the devices, see `devices.open_devices`.
 
     Args:
-        strategy: how several devices share the work, see `config.EngineConfig`.
-        num_devices: of this machine; without a GPU the CPU is divided into so many.
+        strategy: see `config.EngineConfig`.
+        num_devices: number of devices of this machine; without a GPU the CPU is divided.
 
     Raises:
-        UserError: the environment does not allow it.
+        UserError: the environment selects another backend or an older Keras.
     """
-    for name, good in (("KERAS_BACKEND", ("tensorflow",)), ("TF_USE_LEGACY_KERAS", ("", "0"))):
-        if os.environ.get(name, good[0]) not in good:
+    for name, valid in (("KERAS_BACKEND", ("tensorflow",)), ("TF_USE_LEGACY_KERAS", ("", "0"))):
+        if os.environ.get(name, valid[0]) not in valid:
             raise UserError(
                 f"The environment variable {name} is {os.environ[name]!r}; this program needs "
                 "Keras 3 on TensorFlow: unset it."
@@ -66,16 +66,16 @@ def start_tensorflow(strategy: str = "none", num_devices: int | None = None) -> 
 
 
 def guarded(program: str, body: Callable[[], None], verbose: Callable[[], bool]) -> int:
-    """Run `body` and turn its end into an exit code.
+    """Run `body` and return its exit code.
 
     Args:
-        program: what error messages start with.
+        program: prefix of error messages.
         body: the program.
-        verbose: whether the traceback of a user's mistake is wanted as well.
+        verbose: whether to print the traceback of a `UserError` too.
 
     Returns:
-        0 done; 2 a mistake that the user can mend, named in one sentence; 130 interrupted. Defects
-        of the program keep their traceback (and Python's exit code, 1).
+        0 for success; 2 for a `UserError`, which is printed as one sentence; 130 if interrupted.
+        Other exceptions pass through (Python's exit code is 1).
     """
     try:
         body()
@@ -85,7 +85,7 @@ def guarded(program: str, body: Callable[[], None], verbose: Callable[[], bool])
         print(f"{program}: {error}", file=sys.stderr)
         return MISTAKE
     except Exception as error:
-        # A mistake found while data is read comes wrapped in an error of TensorFlow's.
+        # TensorFlow wraps a `UserError` that is raised while it reads data.
         wrapped = re.search(r"\bUserError: (.+)", str(error))
         if wrapped is None:
             raise

@@ -1,7 +1,7 @@
-"""The configuration of a run: frozen dataclasses, validated when they are made. No TensorFlow.
+"""The configuration of a run: frozen dataclasses, validated on construction. No TensorFlow.
 
-Every value has one definition: a field here, or a field of an entry of a dictionary (a loss, a
-data set, ...). `flags` derives the command line from the same fields.
+Every setting has one definition: a field of a group here, or of a part (a loss, a data set, ...).
+`cli.flags` derives the command line from the same fields.
 """
 
 from ssl_keras.config.configuration import (

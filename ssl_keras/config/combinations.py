@@ -1,4 +1,4 @@
-"""Settings that are right by themselves and refused together, with the reason."""
+"""Combinations of valid settings that are refused, with the reason."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Refused:
 
     Attributes:
         first, second: (setting, its values).
-        because: why, as the end of a sentence.
-        instead: what to do.
+        because: the reason, as the end of a sentence.
+        instead: the advice, as the end of a sentence.
     """
 
     first: tuple[str, tuple[str, ...]]
@@ -64,14 +64,14 @@ REFUSED = (
 
 
 def check_combinations(values: Mapping[str, Any]) -> None:
-    """Refuse settings that cannot work together.
+    """Check that the settings can be combined.
 
     Args:
-        values: setting -> value; of "heads" the comma-separated list, of "steps_per_execution" the
-            words "2 or more" if that is so.
+        values: setting -> value; "heads" is the comma-separated list, "steps_per_execution" is
+            "2 or more" if it is not 1.
 
     Raises:
-        UserError: they cannot.
+        UserError: a combination of `REFUSED`.
     """
     for refused in REFUSED:
         settings = [_refused_setting(values, *side) for side in (refused.first, refused.second)]

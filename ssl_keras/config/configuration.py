@@ -48,7 +48,7 @@ _GROUPS: dict[str, type] = {
     "run": RunConfig,
 }
 
-# The dictionaries, by the group that names an entry of theirs and the field that does.
+# Group -> (its field that names an entry, the dictionary of entries).
 REGISTRIES: dict[str, tuple[str, Registry]] = {
     "data": ("dataset", DATASETS),
     "training": ("method", METHODS),
@@ -61,8 +61,16 @@ REGISTRIES: dict[str, tuple[str, Registry]] = {
 for _group in _GROUPS.values():
     claim_names(f"group {_group.__doc__!r} of the settings", settings(_group).values())
 
-# Ways of reading the same data, and of reporting.
-_MEANS = ("data_dir", "download", "quiet", "log_json", "profile_steps", "plugins", "encoder_file")
+# Settings without effect on the results: where data and code come from, and what is printed.
+_WITHOUT_EFFECT = (
+    "data_dir",
+    "download",
+    "quiet",
+    "log_json",
+    "profile_steps",
+    "plugins",
+    "encoder_file",
+)
 
 _CHECKPOINTING = ("checkpoint_every", "checkpoint_minutes", "checkpoint_keep")
 
@@ -77,7 +85,7 @@ class Config:
         builder, method, encoder, optimizer: the parts, with their options.
         loss: the contrastive loss with its options, or None if the method has none.
         evaluators: the evaluators, by name.
-        notices: what the user should know of settings that are not used.
+        notices: sentences for the user about settings that are not used.
     """
 
     data: DataConfig
@@ -100,12 +108,12 @@ class Config:
 
     @classmethod
     def make(cls, **values: Any) -> Config:
-        """A configuration from flat values, named like the flags; what is absent is default.
+        """A configuration from flat values, named like the flags; the others are the defaults.
 
-        `encoder` may be a `keras.Model` from one example to a feature vector, in place of a name.
+        `encoder` may be a `keras.Model` from network inputs to features instead of a name.
 
         Raises:
-            UserError: an unknown name (the nearest is given), a bad value, or values that
+            UserError: an unknown name (the message has the nearest), a bad value, or values that
                 contradict each other.
         """
         plugins.load(values.get("plugins", ""))
@@ -148,7 +156,7 @@ class Config:
         return dataclasses.replace(config, notices=tuple(notices))
 
     def _check(self, requested: Mapping[str, Any]) -> list[str]:
-        """Refuse values that contradict each other; returns notices about what is set aside."""
+        """Check values that depend on each other; return notices about those set aside."""
         notices = []
         for name, setting in self._settings().items():
             needs = self._unmet(setting)
@@ -175,19 +183,17 @@ class Config:
                 "measure_images is 1, but geometry is about pairs: give at least 2, or 0 for none."
             )
         if run.quiet and run.log_json:
-            raise UserError("quiet and log_json say what is to be printed: give one of them.")
-        several_steps = (
-            {"steps_per_execution": "2 or more"} if self.engine.steps_per_execution > 1 else {}
-        )
-        check_combinations(
-            {**self.engine.options(), "heads": self.evaluation.heads, **several_steps}
-        )
+            raise UserError("quiet and log_json contradict each other: give one of them.")
+        values = {**self.engine.options(), "heads": self.evaluation.heads}
+        if self.engine.steps_per_execution > 1:
+            values["steps_per_execution"] = "2 or more"
+        check_combinations(values)
         if self.engine.loss_impl == "tiled" and not (self.loss and self.loss.streams):
             streaming = ", ".join(name for name, loss in LOSSES.items() if loss.streams)
+            name = self.objective.loss if self.loss else self.training.method
             raise UserError(
-                f"loss_impl=tiled has no effect on "
-                f"{self.objective.loss if self.loss else self.training.method}: "
-                f"leave it out; only {streaming} go over all pairs in tiles."
+                f"loss_impl=tiled has no effect on {name}: leave it out; only {streaming} go over "
+                "all pairs in tiles."
             )
         return notices
 
@@ -203,7 +209,7 @@ class Config:
         return {n: s for part in self._parts for n, s in settings(type(part)).items()}
 
     def _value(self, name: str) -> Any:
-        """The value in force of a setting; None if it is not set or not in force."""
+        """The value of a setting; None if it is not set, or has no effect."""
         for part in self._parts:
             if name in settings(type(part)):
                 return None if self._unmet(settings(type(part))[name]) else getattr(part, name)
@@ -219,14 +225,13 @@ class Config:
         Evaluators, logging and measuring may differ, and the training may become longer.
 
         Args:
-            other: what `replayable` has returned there.
+            other: `replayable` of the earlier run.
 
         Returns:
             setting -> (value here, value there); None: not set.
         """
         free = set(settings(EvaluationConfig)) | set(EVALUATORS.settings())
-        free |= {"log_every", "measure_images", "measure_every", *_MEANS}
-        free |= set(_CHECKPOINTING)
+        free |= {"log_every", "measure_images", "measure_every", *_WITHOUT_EFFECT, *_CHECKPOINTING}
         here = json.loads(json.dumps(self.replayable()))
         differing = {
             name: (here.get(name), other.get(name))
@@ -241,18 +246,19 @@ class Config:
 
     @property
     def baselines(self) -> list[str]:
-        """The methods that are trained beside the run."""
+        """The methods of the run's baselines."""
         return baselines(self.evaluators)
 
     def baseline(self, method: str) -> Config:
-        """The same run with a baseline's method, and without evaluators.
+        """The configuration of a baseline: the same run with another method, without evaluators.
 
         Raises:
-            UserError: that is the method of the run itself.
+            UserError: it is the method of the run itself.
         """
         if self.training.method == method:
             raise UserError(
-                f"The head {method!r} trains the method of the run itself: leave it out of --heads."
+                f"The evaluator {method!r} trains the method of the run itself: leave it out of "
+                "--heads."
             )
         options = {n for evaluator in self.evaluators.values() for n in evaluator.options()}
         shared = {n: value for n, value in self.replayable().items() if n not in options}
@@ -267,7 +273,7 @@ class Config:
         return Config.make(**{**shared, **differing, "heads": ""})
 
     def with_values(self, **values: Any) -> Config:
-        """The same configuration with other values; None leaves a setting as it is.
+        """The same configuration with other values; values of None are ignored.
 
         Raises:
             UserError: see `make`.
@@ -287,15 +293,15 @@ class Config:
         return values
 
     def replayable(self) -> dict[str, Any]:
-        """`flat` without where the run is written: what a repetition needs."""
-        left_out = ("workdir", "overwrite")
-        return {name: value for name, value in self.flat().items() if name not in left_out}
+        """The settings that repeat the run: `flat` without the directory."""
+        excluded = ("workdir", "overwrite")
+        return {name: value for name, value in self.flat().items() if name not in excluded}
 
     def determining(self) -> dict[str, Any]:
-        """`replayable` without where data comes from, what is printed, and how often the state of
-        the training is kept: what the results depend on."""
-        left_out = (*_MEANS, *_CHECKPOINTING)
-        return {name: value for name, value in self.replayable().items() if name not in left_out}
+        """The settings that the results depend on: `replayable` without paths of data and code,
+        printing and checkpoints."""
+        excluded = (*_WITHOUT_EFFECT, *_CHECKPOINTING)
+        return {name: value for name, value in self.replayable().items() if name not in excluded}
 
     def flagfile_text(self) -> str:
         """`replayable` as a flagfile, one flag a line."""
@@ -313,10 +319,10 @@ class Config:
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def run_name(self) -> str:
-        """The default name of the run's directory: what it is, and its digest."""
+        """The default name of the run's directory: loss, data set, source, seed, digest."""
         parts = [self.objective.loss if self.loss else self.training.method, self.data.dataset]
         if source := self.flat().get("source"):
-            # Of a path its last part; what it stands for is in the digest.
+            # The last part of a path; the digest has the whole.
             parts.append(source.rstrip("/").rsplit("/", 1)[-1][-40:])
         parts += [f"seed{self.run.seed}", self.digest()]
         return re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(parts))
@@ -327,7 +333,7 @@ class Config:
 
 
 def all_settings() -> dict[str, tuple[str, Setting]]:
-    """Every setting: name -> (group, `Setting`). Of options that several parts share, the first."""
+    """Every setting: name -> (group, `Setting`); the first one of options with the same name."""
     result: dict[str, tuple[str, Setting]] = {}
     for key, group in _GROUPS.items():
         result |= {name: (key, setting) for name, setting in settings(group).items()}
@@ -344,9 +350,9 @@ def groups() -> Iterator[tuple[str, str, list[Setting]]]:
 
 
 def _contrastive_options(method: str, values: Mapping[str, Any]) -> list[str]:
-    """The values that only contrastive methods have a use for, and `method` has not.
+    """Names of values that contrastive methods alone use, and `method` does not.
 
-    They are not refused, so that `--method=supervised` can follow the flags of a contrastive run.
+    They are set aside, so that `--method=supervised` can follow the flags of a contrastive run.
     """
     names = dict.fromkeys(["loss", *LOSSES.settings()])
     for other in METHODS.values():
@@ -368,7 +374,7 @@ def make_evaluators(values: Mapping[str, Any]) -> dict[str, Evaluator]:
     """The evaluators of a comma-separated list, with their options.
 
     Args:
-        values: "heads" (default: that of a run), and options of evaluators; others are left alone.
+        values: "heads" (default: that of a run) and options of evaluators; others are ignored.
 
     Raises:
         UserError: an unknown evaluator, an option of one that is not listed, or a bad value.
@@ -388,7 +394,7 @@ def make_evaluators(values: Mapping[str, Any]) -> dict[str, Evaluator]:
     for option, uses in options.items():
         if not set(uses) & set(names):
             raise UserError(
-                f"{option} belongs to the head {next(iter(uses))!r}, which is not among --heads: "
-                "add it, or leave the option out."
+                f"{option} belongs to the evaluator {next(iter(uses))!r}, which is not among "
+                "--heads: add it, or leave the option out."
             )
     return evaluators

@@ -22,7 +22,7 @@ class DataConfig(Options):
 
     dataset: str = option("bit_concat", choices=DATASETS, help="data set")
     max_train_images: int | None = option(
-        None, minimum=2, help="train on no more examples than these, drawn by the seed (all)"
+        None, minimum=2, help="largest number of training examples, drawn by the seed (all)"
     )
     data_dir: str | None = option(
         None, help="folder of prepared TensorFlow Datasets ($TFDS_DATA_DIR, or in the home folder)"
@@ -41,14 +41,14 @@ class ImageConfig(Options):
         None,
         minimum=4,
         maximum=1024,
-        help="side of the views, cut out of images of --image_size (that of the images)",
+        help="side of the views, crops of images of --image_size (that of the images)",
     )
     image_channels: int | None = option(
         None,
         minimum=1,
         maximum=3,
-        help="first channels that are the picture, 1 or 3; the others are extra channels (3 if the "
-        "source has so many)",
+        help="number of leading channels that form the picture, 1 or 3; the others are extra "
+        "channels (3 if the source has 3 or more)",
     )
     resize: str = option(
         "squash", choices=RESIZE, help="scale image files whole, or their largest centred square"
@@ -62,7 +62,7 @@ class ImageConfig(Options):
 class MethodConfig(Options):
     """Method"""
 
-    method: str = option("simclr", choices=METHODS, help="what the encoder learns from")
+    method: str = option("simclr", choices=METHODS, help="training method")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class OptimizationConfig(Options):
     epochs: int = option(
         100, minimum=1, help="passes over the training data", needs=Needs("steps", set_aside=True)
     )
-    steps: int | None = option(None, minimum=1, help="training steps, in place of --epochs")
+    steps: int | None = option(None, minimum=1, help="training steps, instead of --epochs")
     optimizer: str = option("adam", choices=OPTIMIZERS, help="optimizer")
     learning_rate_scaling: str = option(
         "none",
@@ -117,28 +117,29 @@ class EngineConfig(Options):
     mixed_precision: str = option(
         "auto",
         choices=("auto", "off", "float16", "bfloat16"),
-        help="precision of the networks' layers; auto: the best that a GPU supports, off on a CPU",
+        help="precision of the networks' layers; auto: bfloat16 or float16 if the GPU supports it, "
+        "off on a CPU",
     )
     jit: str = option(
         "auto",
         choices=("auto", "off", "on"),
-        help="compile the training step with XLA; auto: on a single GPU, elsewhere only the views "
-        "of colour images; off: nothing",
+        help="compile the training step with XLA; auto: on a single GPU, elsewhere the views of "
+        "colour images alone; off: nothing",
     )
     steps_per_execution: int = option(
-        1, minimum=1, help="training steps in one call of the runtime"
+        1, minimum=1, help="training steps in each call of the runtime"
     )
     micro_batch: int | None = option(
         None,
         minimum=1,
-        help="examples whose activations a device holds at once: the loss of the whole batch in "
-        "the memory of a part (the whole batch)",
+        help="examples whose activations a device holds at once; the loss remains that of the "
+        "whole batch (the whole batch)",
     )
     loss_impl: str = option(
         "auto",
         choices=IMPLEMENTATIONS,
-        help="how softmax losses go over all pairs: whole matrices, or tiles, whose memory grows "
-        "with the batch only; auto: by size",
+        help="how softmax losses go over all pairs: whole matrices, or tiles, whose memory is "
+        "linear in the batch; auto: by size",
     )
     deterministic: bool = option(
         False, help="refuse operations that are not deterministic, on GPUs as well"
@@ -146,14 +147,14 @@ class EngineConfig(Options):
     strategy: str = option(
         "none",
         choices=("none", "mirrored", "multi_worker"),
-        help="devices that share each batch: one, all of this machine, those of several machines "
-        "(TF_CONFIG)",
+        help="devices that share each batch: one, several of this machine, or those of several "
+        "machines (TF_CONFIG)",
     )
     devices: int | None = option(
         None,
         minimum=1,
         maximum=64,
-        help="devices of this machine for --strategy=mirrored (all GPUs); without a GPU the CPU is "
+        help="number of devices for --strategy=mirrored (all GPUs); without a GPU the CPU is "
         "divided",
         needs=Needs("strategy", ("mirrored",)),
     )
@@ -173,24 +174,27 @@ class EvaluationConfig(Options):
 class RunConfig(Options):
     """Run"""
 
-    seed: int = option(0, minimum=0, maximum=2**31 - 1, help="the one seed")
+    seed: int = option(0, minimum=0, maximum=2**31 - 1, help="seed of all random numbers")
     workdir: str | None = option(None, help="directory of the run (runs/NAME-HASH)")
     overwrite: bool = option(False, help="replace a run that --workdir already holds")
     plugins: str = option(
-        "", help="modules that add losses, methods, encoders, data sets or heads, comma-separated"
+        "",
+        help="modules that add losses, methods, encoders, data sets or evaluators, comma-separated",
     )
     checkpoint_every: int | None = option(
         None, minimum=1, help="steps between checkpoints (by --checkpoint_minutes alone)"
     )
-    checkpoint_minutes: float = option(5.0, above=0, help="most minutes between checkpoints")
-    checkpoint_keep: int = option(2, minimum=1, help="how many checkpoints are kept")
+    checkpoint_minutes: float = option(
+        5.0, above=0, help="maximum number of minutes between checkpoints"
+    )
+    checkpoint_keep: int = option(2, minimum=1, help="number of checkpoints to keep")
     quiet: bool = option(False, help="print warnings only, and the run's directory at the end")
     log_json: bool = option(
-        False, help="print the metrics of every log, and the results, as lines of JSON; no more"
+        False, help="print only lines of JSON: the metrics of every log, and the results"
     )
     log_every: int | None = option(None, minimum=1, help="steps between logs (an epoch)")
     measure_images: int = option(
-        128, minimum=0, help="training examples whose geometry is logged; 0: none"
+        128, minimum=0, help="number of training examples whose geometry is logged; 0: none"
     )
     measure_every: int | None = option(
         None,
@@ -202,5 +206,5 @@ class RunConfig(Options):
         None,
         minimum=1,
         maximum=1000,
-        help="profile so many steps for TensorBoard, after ten that warm up (none)",
+        help="number of steps to profile for TensorBoard, after ten steps of warm-up (none)",
     )

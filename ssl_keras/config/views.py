@@ -20,8 +20,8 @@ class ViewsConfig(Options):
 
     views: str = option(
         "augment",
-        help=f"how the views of an example differ, comma-separated: {', '.join(VIEWS)} (pairs that "
-        "the data give)",
+        help=f"how the views of an example are made, comma-separated: {', '.join(VIEWS)} (given: "
+        "pairs that the data give)",
     )
     augmentation: str = option(
         "auto",
@@ -58,14 +58,14 @@ class ViewsConfig(Options):
     noise_deviation: float | None = option(
         None,
         minimum=0,
-        help="deviation of Gaussian noise added to vectors (by preset)",
+        help="standard deviation of Gaussian noise added to vectors (by preset)",
         needs=_AUGMENT,
     )
     corruption_rate: float | None = option(
         None,
         minimum=0,
         maximum=1,
-        help="share of the entries of a vector taken from other examples (by preset)",
+        help="share of the entries of a vector that come from other examples (by preset)",
         needs=_AUGMENT,
     )
     mixup_kind: str = option("linear", choices=MIXUP_KINDS, help="how mixup mixes", needs=_MIXUP)
@@ -77,13 +77,13 @@ class ViewsConfig(Options):
         needs=_MIXUP,
     )
     mixup_extra_channels: bool = option(
-        False, help="mix bits and extra channels as well", needs=_MIXUP
+        False, help="mix bits and other extra channels too", needs=_MIXUP
     )
     dropout_rate: float = option(
         0.1,
         above=0,
         below=1,
-        help="dropout in the encoder for views=dropout",
+        help="dropout rate of the encoder in training",
         needs=Needs("views", ("dropout",)),
     )
 
@@ -98,11 +98,11 @@ class ViewsConfig(Options):
         return [name.strip() for name in self.views.split(",") if name.strip()]
 
     def dropout(self) -> float:
-        """The dropout rate of the encoder in training: 0 unless views differ by dropout."""
+        """The dropout rate of the encoder in training; 0 without dropout among `views`."""
         return self.dropout_rate if "dropout" in self.kinds() else 0.0
 
     def mixup(self) -> dict[str, Any] | None:
-        """The arguments of a modality's `mixup`, or None."""
+        """The arguments of `views.mixup.Mixup` but `mix`, or None without mixup."""
         if "mixup" not in self.kinds():
             return None
         return {
@@ -112,7 +112,7 @@ class ViewsConfig(Options):
         }
 
     def operations(self) -> dict[str, Any]:
-        """The operations of `augment` that were set, by name: for `Modality.operations`."""
+        """The operations of `augment` that the user has set, for `Modality.operations`."""
         return {
             field.name: value
             for field in fields(self)

@@ -1,4 +1,4 @@
-"""What an encoder can learn from: the dictionary behind `--method`."""
+"""Methods: `METHODS` is the dictionary behind `--method`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The autoencoder baseline: the same encoder, views and budget, without any contrast."""
+"""The autoencoder baseline: the same encoder, views and budget, without a contrastive loss."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ class Autoencoder(Learner):
 
         loss = image_error + extra_channels_weight * extra_channels_error
 
-    each the mean squared error over all entries of its channels: values in [0, 1] for the picture,
-    0 and their scale for bits. With `extra_channels_weight` = extra channels / picture channels
-    every channel weighs alike. Of vectors there is one error, of all entries. What is reconstructed
-    is what the encoder saw: the view, augmented if there is an augmentation.
+    Each error is the mean squared error over all entries of its channels: values in [0, 1] for the
+    picture, 0 and their scale for bits. With `extra_channels_weight` = extra channels / picture
+    channels all channels have equal weight. Vectors have no extra channels. The decoder
+    reconstructs the input of the encoder, which is the augmented view.
 
     Args:
         augmenter, encoder: see `Learner`.
         decoder: `keras.Model` from features to network inputs.
         linear_probe: see `Learner`.
-        main_channels: how many of the first channels are the picture; the others are extra.
+        main_channels: number of leading channels that form the picture; the others are extra.
         extra_channels_weight: at least 0.
         **arguments: see `Learner`.
     """
@@ -47,8 +47,8 @@ class Autoencoder(Learner):
 
     @property
     def progress_names(self) -> dict[str, str]:
-        shown = {"loss": "loss", "image_error": "image", "extra_channels_error": "extra"}
-        return shown | super().progress_names
+        names = {"loss": "loss", "image_error": "image", "extra_channels_error": "extra"}
+        return names | super().progress_names
 
     def describe(self, batch_size: int, loss_name: str = "") -> dict[str, str]:
         text = f"autoencoder: mean squared error of the {self.modality.name}"

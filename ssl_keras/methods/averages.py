@@ -1,4 +1,4 @@
-"""Averages over the training: of the weights, and of what is logged."""
+"""Averages over training steps: of the weights, and of the logged values."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import tensorflow as tf
 
 
 class MovingAverage:
-    """Moving averages of all variables of networks, batch-norm statistics included.
+    """Moving averages of all variables of networks, including batch-norm statistics.
 
         average <- d * average + (1 - d) * variable,   d = min(decay, (1 + step) / (10 + step))
 
-    after each step; the rate of the start, as in `tf.train.ExponentialMovingAverage`, lets the
-    average forget the initial weights.
+    after each step. The smaller d of the first steps, as in `tf.train.ExponentialMovingAverage`,
+    lets the average forget the initial weights.
 
     Args:
-        networks: their variables at this moment are the first averages.
+        networks: the networks; their current variables are the initial averages.
         decay: between 0 and 1.
     """
 
     def __init__(self, networks: Sequence[Any], decay: float):
         self.decay = decay
         self.variables = [variable for network in networks for variable in network.variables]
-        # Not variables of Keras, which would make them part of the weights.
+        # TensorFlow variables: Keras' variables would become part of the weights.
         self.averages = [
             tf.Variable(
                 tf.convert_to_tensor(variable),
@@ -37,15 +37,15 @@ class MovingAverage:
         ]
 
     def update(self, step: Any) -> None:
-        """Take in the variables after `step`."""
+        """Update the averages with the variables after `step`."""
         number = tf.cast(step, tf.float32)
         share = 1.0 - tf.minimum(self.decay, (1.0 + number) / (10.0 + number))
         for variable, average in zip(self.variables, self.averages, strict=True):
-            known = tf.convert_to_tensor(average)
-            average.assign(known + share * (tf.convert_to_tensor(variable) - known))
+            old = tf.convert_to_tensor(average)
+            average.assign(old + share * (tf.convert_to_tensor(variable) - old))
 
     def adopt(self) -> None:
-        """Give the networks the averages."""
+        """Set the variables of the networks to the averages."""
         for variable, average in zip(self.variables, self.averages, strict=True):
             variable.assign(average.numpy())
 
@@ -53,8 +53,8 @@ class MovingAverage:
 class GlobalMean(keras.metrics.Mean):
     """A mean over steps of averages over replicas; every replica holds the same value.
 
-    (Keras' variables differ between replicas until they are read, which all workers would have to
-    do together.)
+    (The variables of Keras' metrics differ between replicas until they are read, and all workers
+    would have to read them at the same time.)
     """
 
     def add_variable(
@@ -77,7 +77,7 @@ class GlobalMean(keras.metrics.Mean):
         return variable
 
     def update(self, value: Any) -> None:
-        """Take in the value of this replica."""
+        """Add the value of this replica."""
         context = tf.distribute.get_replica_context()
         if context is not None and context.num_replicas_in_sync > 1:
             value = context.all_reduce("MEAN", value)

@@ -1,4 +1,4 @@
-"""What all methods share: views in, an encoder that learns, an online probe beside it."""
+"""Base class of the methods' models: an encoder trained on views, with an online linear probe."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from ssl_keras.networks.dropout import dropout_keys
 
 @dataclass(frozen=True)
 class Views:
-    """What a method learns from in one step.
+    """The views of one step, and what belongs to them.
 
     Attributes:
         example: prepared examples (2 batch, ...), the first views above the second.
-        keys: of the rows' dropout masks, uint32 (2 batch,).
+        keys: keys of the dropout masks, uint32 (2 batch,).
         labels: target name -> labels of the examples (batch, ...).
         step: number of the step, int64 scalar.
-        seed: a key for what is random in the step, see `randomness`.
+        seed: key of the loss' random numbers in this step, see `randomness`.
         first_row: position of this replica's first example in the global batch.
     """
 
@@ -39,37 +39,37 @@ class Views:
     first_row: Any
 
     def sliced(self, count: int) -> list[tuple[Example, Any]]:
-        """(example, keys) in `count` parts, each of them with both views of its examples."""
+        """(example, keys) in `count` slices, each with both views of its examples."""
         stacked = tf.nest.map_structure(lambda rows: slices(rows, count), (self.example, self.keys))
         return [tf.nest.map_structure(lambda rows, k=k: rows[k], stacked) for k in range(count)]
 
 
 class Learner(keras.Model):
-    """An encoder that learns from views of examples; base of the methods.
+    """An encoder trained on views of examples; base class of the methods' models.
 
         example --augmenter--> view --> encoder --> features --> objective
                                                        |
                                                        +-- stop gradient --> linear_probe
 
-    The parts are injected and usable alone. `call` gives the features of network inputs. Train it
-    with `compile` and `fit` on batches {"example": nest of (batch, ...), "labels": {target: ...},
-    "partner": nest, optional}, see `inputs`.
+    The parts are injected and can be used alone. `call` returns the features of network inputs.
+    Train it with `compile` and `fit` on batches {"example": nest of (batch, ...), "labels":
+    {target: ...}, "partner": nest, optional}, see `inputs`.
 
-    A method defines `parts` that learn beside the encoder, `outputs` that they make of features,
-    and the `objective` of these.
+    A method defines `parts` (networks trained with the encoder), `outputs` (what they compute from
+    features) and `objective` (a function of the outputs).
 
-    Randomness is a function of `seed` and `step`, a variable that counts the training steps and is
-    saved with the weights; the training step itself has no other state.
+    Randomness is a function of `seed` and `step`. The variable `step` counts the training steps and
+    is saved with the weights; the training step has no other random state.
 
     Args:
         augmenter: draws the views, see `views.augmenter.Augmenter`.
         encoder: `keras.Model` from network inputs to features.
         linear_probe: `keras.Model` from features to {target name: logits}, or None.
-        targets: what the probe predicts: name -> `Target`.
+        targets: name -> `Target`, predicted by the probe.
         modality: what an example is made of.
         seed: the run's seed.
         kernel_l2: weight of the sum of squares of all kernels, added to the objective.
-        measures: names of the values of `objective`, the first being "loss".
+        measures: names of the values of `objective`; the first is "loss".
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Learner(keras.Model):
         self.step = self.add_weight(
             shape=(), dtype="int64", initializer="zeros", trainable=False, name="step"
         )
-        # Not one of Keras' variables, so that it is no part of the weights.
+        # A TensorFlow variable: a variable of Keras would become part of the weights.
         self.non_finite_step = tf.Variable(
             -1,
             dtype=tf.int64,
@@ -128,16 +128,16 @@ class Learner(keras.Model):
         """Configure training.
 
         Args:
-            optimizer: for everything that learns but the probe.
-            loss: made by `losses.get`, for methods with a contrastive loss.
-            probe_optimizer: for the linear probe. Default: Adam at 1e-3.
-            total_steps: length of the training, for what is scheduled over it; without it the
-                values of the start are kept.
+            optimizer: optimizer of all networks but the probe.
+            loss: the loss of a contrastive method, made by `losses.get`.
+            probe_optimizer: optimizer of the linear probe. Default: Adam at 1e-3.
+            total_steps: length of the training, for schedules of the loss. Default: they keep their
+                initial values.
+            micro_batch: largest number of examples whose activations are held at once, see
+                `_sliced_gradients`; it must divide the batch of a replica.
             loss_impl: see `losses.base.Loss.parts`.
-            micro_batch: most images whose activations are held at once, see `_sliced_gradients`;
-                it must divide the batch of a replica.
-            ema_decay: of a moving average of the weights, see `MovingAverage`.
-            **arguments: passed to `keras.Model.compile` (jit_compile, steps_per_execution, ...).
+            ema_decay: decay of a moving average of the weights, see `MovingAverage`.
+            **arguments: arguments of `keras.Model.compile` (jit_compile, steps_per_execution, ...).
         """
         super().compile(optimizer=optimizer, **arguments)
         self.contrastive_loss = loss
@@ -151,14 +151,14 @@ class Learner(keras.Model):
             self.probe_optimizer = probe_optimizer or keras.optimizers.Adam(1e-3)
             self.probe_optimizer.build(self.linear_probe.trainable_variables)
 
-    # Projection head, where the method has one; reconstructions of network inputs, where it makes
-    # some: function(inputs) in inference mode.
+    # The projection head, and function(network inputs) -> reconstructions in inference mode; None
+    # if the method has none.
     projection_head: Any = None
     reconstruct: Any = None
 
     @property
     def parts(self) -> list[Any]:
-        """The networks that learn beside the encoder."""
+        """The networks trained with the encoder."""
         return []
 
     @property
@@ -168,41 +168,41 @@ class Learner(keras.Model):
 
     @property
     def progress_names(self) -> dict[str, str]:
-        """Logged value -> the short name by which the progress bar shows it."""
+        """Name of a logged value -> its short name in the progress bar."""
         probes = {f"linear_probe/{name}/accuracy": name for name in self.probed}
         return {"loss": "loss", **probes}
 
     def describe(self, batch_size: int, loss_name: str = "") -> dict[str, str]:
-        """What the encoder learns from, for the banner: label -> value."""
+        """Description of the method for the banner: label -> value."""
         return {"method": type(self).__name__}
 
     def outputs(self, features: Any) -> Any:
-        """What the objective is about, in training mode: features (rows, dim) -> float32 tensors
-        (rows, ...), one or several in a dictionary."""
+        """The arguments of the objective, in training mode: features (rows, dim) -> a float32
+        tensor (rows, ...), or a dictionary of them."""
         raise NotImplementedError(f"{type(self).__name__} does not define its outputs")
 
     def objective(self, outputs: Any, views: Views) -> dict[str, Any]:
-        """What is minimised, and what else is logged.
+        """The loss and the other logged values.
 
         Args:
-            outputs: of both views of all images, see `outputs`.
-            views: where they come from.
+            outputs: the outputs for both views of all examples, see `outputs`.
+            views: the views.
 
         Returns:
-            "loss" and the other `measures`: float32 scalars, this replica's averages, of which the
-            averages over replicas are those of the global batch.
+            "loss" and the other `measures`: float32 scalars, averages over this replica's batch.
+            Their averages over replicas are the values of the global batch.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define its objective")
 
     def progress(self, step: Any) -> Any:
-        """The share of the training that has been done before `step`."""
+        """The completed share of the training at the start of `step`."""
         if self.total_steps is None:
             return 0.0
         return tf.cast(step, tf.float32) / float(self.total_steps)
 
     @property
     def networks(self) -> list[Any]:
-        """What the objective trains: the encoder and the other parts, without the probe."""
+        """The networks that the objective trains: the encoder and `parts`."""
         return [self.encoder, *self.parts]
 
     @property
@@ -235,7 +235,7 @@ class Learner(keras.Model):
         return self.encoder(inputs, training=training)
 
     def representations(self, inputs: Any) -> list[Any]:
-        """Features at every layer that is evaluated, in inference mode; the encoder's first.
+        """The outputs of every evaluated layer, in inference mode; the encoder's first.
 
         Args:
             inputs: network inputs.
@@ -246,7 +246,7 @@ class Learner(keras.Model):
         return [tf.cast(self.encoder(inputs, training=False), tf.float32)]
 
     def train_step(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """One step on one batch: draw both views, update the parts that learn and the probe."""
+        """One step on one batch: draw both views, update the networks and the probe."""
         labels = batch.get("labels", {})
         rows = tf.nest.flatten(batch["example"])[0]
         num_replicas = self.distribute_strategy.num_replicas_in_sync
@@ -274,7 +274,7 @@ class Learner(keras.Model):
         for name, value in {**values, **probe_accuracies}.items():
             self.trackers[name].update(value)
         results = {name: tracker.result() for name, tracker in self.trackers.items()}
-        if self._several_workers:  # Keras joins the values of workers along the first axis
+        if self._several_workers:  # Keras concatenates the values of workers
             results = {name: value[None] for name, value in results.items()}
         return results
 
@@ -298,8 +298,8 @@ class Learner(keras.Model):
         return features, self.outputs(features)
 
     def _scaled(self, values: Mapping[str, Any]) -> Any:
-        """The objective, from which gradients are taken. They are summed over replicas: this
-        division makes them averages."""
+        """The scalar to differentiate. Gradients are summed over replicas; the division makes them
+        averages."""
         return self.optimizer.scale_loss((values["loss"] + self._kernel_penalty()) / self._replicas)
 
     def _gradients(self, views: Views) -> tuple[dict[str, Any], list[Any], Any]:
@@ -313,12 +313,12 @@ class Learner(keras.Model):
     def _sliced_gradients(self, views: Views, count: int) -> tuple[dict[str, Any], list[Any], Any]:
         """`_gradients` of the loss of the whole batch, in the memory of one of `count` slices.
 
-        First the outputs of all slices are computed, and of the loss of all of them the gradient
-        with respect to the outputs; then each slice is computed again and its part of that
-        gradient carried back to the variables. Dropout repeats its masks. Equal to the un-split
-        step but for batch norm, which normalises each slice by itself, and averages its statistics
-        once a slice. Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory
-        Limited Setup" (arXiv 2101.06983).
+        The first pass computes the outputs of all slices, then the gradient of the loss with
+        respect to the outputs. The second pass computes each slice again and backpropagates its
+        part of that gradient to the variables. Dropout repeats its masks. The step equals the
+        un-sliced step except for batch norm, which normalises each slice separately and updates its
+        averages once per slice. Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size
+        under Memory Limited Setup" (arXiv 2101.06983).
         """
         learned = self.learned_variables
         parts = views.sliced(count)
@@ -330,13 +330,13 @@ class Learner(keras.Model):
                 _, outputs = self._forward(example, keys)
             return tape.gradient(outputs, learned, output_gradients=gradients)
 
-        # As functions they are traced once, not for each slice; replicas that exchange statistics
-        # cannot have functions.
+        # A `tf.function` is traced once instead of once per slice; functions do not allow the
+        # exchange of statistics between replicas.
         once = tf.function if self._replicas == 1 else lambda function: function
         forward, backward = once(self._forward), once(backward)
 
-        # One after the other, and none of the first pass kept for the second: otherwise they would
-        # need the memory of the whole.
+        # `after` makes slices run one after the other; together they would need the memory of the
+        # whole batch.
         passes: list[Any] = []
         for example, keys in parts:
             passes.append(forward(after(example, passes[-1][0] if passes else None), keys))
@@ -345,31 +345,31 @@ class Learner(keras.Model):
             tape.watch(outputs)
             values = self.objective(outputs, views)
             scaled = self._scaled(values)
-        # Those of variables are of the penalty alone, here.
-        of_outputs, penalties = tape.gradient(scaled, (outputs, learned))
+        # The gradients of the variables are those of the kernel penalty alone.
+        output_gradients, penalty_gradients = tape.gradient(scaled, (outputs, learned))
         total = [
             tf.zeros(variable.shape, variable.dtype) if gradient is None else gradient
-            for variable, gradient in zip(learned, penalties, strict=True)
+            for variable, gradient in zip(learned, penalty_gradients, strict=True)
         ]
-        with tf.control_dependencies(tf.nest.flatten(of_outputs)):
+        with tf.control_dependencies(tf.nest.flatten(output_gradients)):
             for variable, value in zip(statistics, before, strict=True):
                 variable.assign(value)
-        sliced = tf.nest.map_structure(lambda rows: slices(rows, count), of_outputs)
+        sliced = tf.nest.map_structure(lambda rows: slices(rows, count), output_gradients)
         for k, (example, keys) in enumerate(parts):
-            output_gradients = tf.nest.map_structure(lambda rows, k=k: rows[k], sliced)
-            before_it = total[0] if k else tf.nest.flatten(of_outputs)[0]
-            part = backward(after(example, before_it), keys, output_gradients)
+            slice_gradients = tf.nest.map_structure(lambda rows, k=k: rows[k], sliced)
+            previous = total[0] if k else tf.nest.flatten(output_gradients)[0]
+            part = backward(after(example, previous), keys, slice_gradients)
             total = [sums + gradient for sums, gradient in zip(total, part, strict=True)]
         return values, total, features
 
     def _watch(self, loss: Any, step: Any) -> None:
-        """Remember the first step whose loss is not a finite number on some replica."""
-        wrong = tf.cast(tf.logical_not(tf.math.is_finite(loss)), tf.int64)
+        """Store the first step whose loss is not finite on at least one replica."""
+        non_finite = tf.cast(tf.logical_not(tf.math.is_finite(loss)), tf.int64)
         if self._replicas > 1:
-            wrong = tf.distribute.get_replica_context().all_reduce("SUM", wrong)
-        known = tf.convert_to_tensor(self.non_finite_step)
-        first = tf.logical_and(known < 0, wrong > 0)
-        self.non_finite_step.assign(tf.where(first, tf.cast(step, tf.int64), known))
+            non_finite = tf.distribute.get_replica_context().all_reduce("SUM", non_finite)
+        stored = tf.convert_to_tensor(self.non_finite_step)
+        first = tf.logical_and(stored < 0, non_finite > 0)
+        self.non_finite_step.assign(tf.where(first, tf.cast(step, tf.int64), stored))
 
     def _kernel_penalty(self) -> Any:
         if not self.kernel_l2:
@@ -379,7 +379,7 @@ class Learner(keras.Model):
         return self.kernel_l2 * tf.add_n(squares)
 
     def _train_probe(self, features: Any, labels: Mapping[str, Any]) -> dict[str, Any]:
-        """Update the online probe on the features of both views; its accuracies before that."""
+        """Update the probe on the features of both views; return its accuracies before it."""
         if self.linear_probe is None:
             return {}
         with tf.GradientTape() as tape:
@@ -397,7 +397,7 @@ def target_terms(
     """(losses, accuracies) of classifiers of both views: target name -> float32 scalar.
 
     Args:
-        targets: what is predicted.
+        targets: name -> `Target`.
         logits: target name -> (2 batch, size), the first views above the second.
         labels: target name -> labels of the examples (batch, ...).
     """

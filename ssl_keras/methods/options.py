@@ -1,6 +1,6 @@
-"""What an encoder can learn from: the methods behind `--method`, and their options.
+"""The methods behind `--method`, and their options.
 
-Options and models are in separate files, since `--help` must not need TensorFlow.
+Their models are in other files, because `--help` must not import TensorFlow.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from ssl_keras.options import Needs, Options, option
 
 @dataclass(frozen=True)
 class Parts:
-    """What a method builds its model from.
+    """The parts from which a method builds its model.
 
     Attributes:
         data: the data set.
         augmenter: draws the views.
         encoder: the encoder, with initial weights.
-        build_encoder: makes another one.
+        build_encoder: builds another encoder.
         policy: precision policy of the networks' layers.
-        arguments: the arguments of `learner.Learner` that all methods share.
+        arguments: arguments of `learner.Learner` that all methods have in common.
     """
 
     data: DataSet
@@ -43,8 +43,8 @@ class Parts:
     def build_probe(self) -> Any:
         """An online linear probe of the data's targets; None without targets.
 
-        Methods build it last, so that an encoder and the networks beside it have the same initial
-        weights whatever is probed.
+        Methods build it last, so that the initial weights of the other networks do not depend on
+        the targets.
         """
         sizes = {name: target.size for name, target in self.data.targets.items()}
         return build_linear_probe(self.dim, sizes) if sizes else None
@@ -52,7 +52,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class Method(Options):
-    """Base of the methods."""
+    """Base class of methods."""
 
     required: ClassVar[tuple[str, ...]] = ("build",)
     # Whether it has a projection head and a contrastive loss.
@@ -61,7 +61,7 @@ class Method(Options):
     uses_labels: ClassVar[bool] = False
 
     def check(self, data: DataSet) -> None:
-        """Refuse data that do not fit, before anything is trained.
+        """Check that the data fit the method, before training starts.
 
         Raises:
             UserError: they do not fit.
@@ -86,7 +86,7 @@ class SimCLR(Method):
     contrastive: ClassVar[bool] = True
 
     projection_layers: int = option(
-        2, minimum=0, maximum=10, help="layers of the projection head; 0: none"
+        2, minimum=0, maximum=10, help="number of layers of the projection head; 0: none"
     )
     projection_dim: int = option(64, minimum=1, help="dimension of projections", needs=_HAS_LAYERS)
     projection_hidden_dim: int = option(
@@ -98,7 +98,7 @@ class SimCLR(Method):
     projection_batch_norm: str = option(
         "hidden",
         choices=BATCH_NORM,
-        help="which layers of the projection head have batch norm",
+        help="layers of the projection head with batch norm",
         needs=_HAS_LAYERS,
     )
 
@@ -123,7 +123,7 @@ class SimCLR(Method):
 
 @dataclass(frozen=True)
 class TwoTowers(SimCLR):
-    """SimCLR with an encoder of its own for the second views, see `methods.simclr`."""
+    """SimCLR with a separate encoder for the second views, see `methods.simclr`."""
 
     def build(self, parts: Parts) -> Any:
         from ssl_keras.methods import simclr
@@ -144,12 +144,12 @@ class TwoTowers(SimCLR):
 
 @dataclass(frozen=True)
 class Supervised(Method):
-    """Labels, see `methods.supervised`."""
+    """Cross-entropy with labels, see `methods.supervised`."""
 
     uses_labels: ClassVar[bool] = True
 
     supervised_target: str | None = option(
-        None, help="target that supervised learns (class if there is one, or the first)"
+        None, help="target that supervised learns (class if the data have it, or the first)"
     )
 
     def check(self, data: DataSet) -> None:
@@ -174,7 +174,7 @@ class Supervised(Method):
 
 @dataclass(frozen=True)
 class Autoencoder(Method):
-    """The network input itself, see `methods.autoencoder`."""
+    """Reconstruction of the network input, see `methods.autoencoder`."""
 
     extra_channels_weight: float | None = option(
         None,
@@ -186,15 +186,14 @@ class Autoencoder(Method):
     def build(self, parts: Parts) -> Any:
         from ssl_keras.methods import autoencoder
 
-        data, shape = parts.data, parts.data.input_shape
+        data, shape, weight = parts.data, parts.data.input_shape, self.extra_channels_weight
         main = data.modality.main_channels
         extra = shape[-1] - main
-        if self.extra_channels_weight is not None and not extra:
+        if weight is not None and not extra:
             raise UserError(
                 f"extra_channels_weight has no effect on {data.name}, which has no extra "
                 "channels: leave it out."
             )
-        weight = self.extra_channels_weight
         decoder = build_decoder(parts.dim, shape, parts.policy)
         return autoencoder.Autoencoder(
             parts.augmenter,
@@ -208,15 +207,15 @@ class Autoencoder(Method):
 
 
 def target_name(name: str | None, data: DataSet, learner: str) -> str:
-    """The name of the target that a classifier learns: that which is set, "class", or the first.
+    """The name of the target that a classifier learns: `name`, or "class", or the first.
 
     Args:
-        name: what the user has set, or None.
+        name: the user's choice, or None.
         data: the data set.
-        learner: what needs labels, for messages.
+        learner: the part that needs labels, for messages.
 
     Raises:
-        UserError: there are no labels, or none of this name.
+        UserError: there are no targets, or none of this name.
     """
     if not data.targets:
         raise UserError(f"{learner} needs labels, but {data.name} has none.")

@@ -1,4 +1,4 @@
-"""SimCLR with any loss of `ssl_keras.losses`, and a linear probe for each competing feature."""
+"""SimCLR with any loss of `ssl_keras.losses`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ssl_keras.options import plain
 
 
 class SimCLR(Learner):
-    """Two views of each image, encoded, projected, and compared by a contrastive loss.
+    """Two views of each example, encoded, projected, and compared by a contrastive loss.
 
         features --> projection_head --> projections --> contrastive loss
 
@@ -23,8 +23,7 @@ class SimCLR(Learner):
 
     Args:
         augmenter, encoder: see `Learner`.
-        projection_head: `keras.Model` from features to the outputs of its layers, see
-            `networks.build_projection_head`.
+        projection_head: see `networks.build_projection_head`.
         linear_probe: see `Learner`.
         **arguments: see `Learner`.
     """
@@ -51,13 +50,13 @@ class SimCLR(Learner):
 
     @property
     def projection_dim(self) -> int:
-        """Dimension of what the contrastive loss compares."""
+        """Dimension of the projections."""
         return int(in_order(self.projection_head.output)[-1].shape[-1])
 
     @property
     def progress_names(self) -> dict[str, str]:
-        shown = {"loss": "loss", "alignment": "align", "distribution": "distr"}
-        return shown | {"contrastive_accuracy": "contrastive"} | super().progress_names
+        names = {"loss": "loss", "alignment": "align", "distribution": "distr"}
+        return names | {"contrastive_accuracy": "contrastive"} | super().progress_names
 
     def describe(self, batch_size: int, loss_name: str = "") -> dict[str, str]:
         loss, dim = self.contrastive_loss, self.projection_dim
@@ -72,14 +71,7 @@ class SimCLR(Learner):
         }
 
     def representations(self, inputs: Any) -> list[Any]:
-        """Features at every layer, in inference mode: encoder output, then each head layer.
-
-        Args:
-            inputs: network inputs.
-
-        Returns:
-            float32 tensors (batch, dim).
-        """
+        """See `Learner.representations`: the features, then each layer of the projection head."""
         features = self.encoder(inputs, training=False)
         outputs = in_order(self.projection_head(features, training=False))
         return [tf.cast(value, tf.float32) for value in (features, *outputs)]
@@ -109,13 +101,12 @@ class SimCLR(Learner):
 
 
 class TwoTowers(SimCLR):
-    """SimCLR with an encoder and a projection head of its own for the second views.
+    """SimCLR with a separate encoder and projection head for the second views.
 
         first view  --> encoder         --> projection_head         --> projections_1
         second view --> partner_encoder --> partner_projection_head --> projections_2
 
-    For pairs whose halves are of different kinds. What is evaluated and exported is the encoder of
-    the first views.
+    For pairs of two different kinds. The encoder of the first views is evaluated and exported.
 
     Args:
         partner_encoder, partner_projection_head: see `SimCLR`.

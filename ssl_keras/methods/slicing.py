@@ -1,4 +1,4 @@
-"""A batch in slices that are computed one after the other."""
+"""Slices of a batch, computed one after the other."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import tensorflow as tf
 
 
 def after(example: Any, other: Any) -> Any:
-    """The same nest of rows, which cannot be computed before `other` has been.
+    """The nest `example`, computed only after the tensor `other` (if any).
 
-    XLA ignores control dependencies, so it is a dependency of values.
+    XLA ignores control dependencies, so the values depend on `other`: a zero is added.
     """
     if other is None:
         return example
     first = tf.reshape(other, [-1])[0]
-    nothing = tf.where(tf.math.equal(first, first), 0.0, float("nan"))
-    return tf.nest.map_structure(lambda rows: rows + tf.cast(nothing, rows.dtype), example)
+    zero = tf.where(tf.math.equal(first, first), 0.0, float("nan"))
+    return tf.nest.map_structure(lambda rows: rows + tf.cast(zero, rows.dtype), example)
 
 
 def slices(rows: Any, count: int) -> Any:
-    """(2 batch, ...), the first views above the second -> (count, 2 batch / count, ...), each slice
-    like the whole."""
+    """(2 batch, ...) -> (count, 2 batch / count, ...); in each slice, as in the batch, the first
+    views are above the second."""
     shape = rows.shape[1:]
     parts = tf.reshape(rows, [2, count, -1, *shape])
     order = [1, 0, *range(2, 3 + len(shape))]

@@ -14,15 +14,15 @@ from ssl_keras.methods.learner import Learner, Views, target_terms
 class Supervised(Learner):
     """An encoder trained to predict labels of its views.
 
-        features --> classifier --> cross-entropy, the mean over the learned features
+        features --> classifier --> cross-entropy, the mean over the learned targets
 
-    Each image enters as two views with its labels, as in SimCLR, so that a step sees as many views.
+    Each example enters as two views with its labels, so a step has as many views as in SimCLR.
 
     Args:
         augmenter, encoder: see `Learner`.
-        classifier: `keras.Model` from features to {target name: logits}, for the learned features.
+        classifier: `keras.Model` from features to {target name: logits}, for the learned targets.
         linear_probe: see `Learner`.
-        learned: the features that are learned: name -> `Target`. The probe may have others.
+        learned: the learned targets: name -> `Target`. The probe may predict others.
         **arguments: see `Learner`.
     """
 
