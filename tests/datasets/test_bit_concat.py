@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 
 from ssl_keras import datasets
-from ssl_keras.datasets import DataSet, MemorySplit, compose_images
+from ssl_keras.datasets import DataSet, MemorySplit
 from ssl_keras.datasets.bit_concat import binary_digits
 from ssl_keras.datasets.hashing import random_integers
 from ssl_keras.errors import UserError
+from ssl_keras.inputs.images import compose_images
 
 
 def test_binary_digits_least_significant_first() -> None:
@@ -47,31 +48,36 @@ def test_k_bits_are_a_prefix_of_more(bit_data: DataSet, data_dir: str) -> None:
 
 def test_bits_are_the_bits_and_follow_the_image_channels(bit_data: DataSet) -> None:
     assert bit_data.input_shape == (28, 28, 4)
-    assert bit_data.image_channels == 1
+    assert bit_data.modality.image_channels == 1
     assert bit_data.num_bits == 3
-    for index, example in enumerate(bit_data.test.as_dataset().take(20)):
-        image, labels = example["image"].numpy(), example["labels"]
-        assert image.shape == (28, 28, 4)
-        assert image.dtype == np.float32
+    batch = next(iter(bit_data.test.batches(20)))
+    inputs = bit_data.inputs(batch).numpy()
+    assert inputs.shape == (20, 28, 28, 4)
+    assert inputs.dtype == np.float32
+    assert batch["labels"]["class"].dtype == tf.int32
+    for index, image in enumerate(inputs):
         np.testing.assert_allclose(
-            image[..., 0] * 255, bit_data.test.images[index, ..., 0], atol=1e-3
+            image[..., 0] * 255, bit_data.test.example["image"][index, ..., 0], atol=1e-3
         )
         for bit in range(3):
-            assert np.all(image[..., 1 + bit] == labels["bits"][bit].numpy())
-        assert labels["class"].dtype == tf.int32
+            assert np.all(image[..., 1 + bit] == batch["labels"]["bits"][index, bit].numpy())
 
 
 def test_bits_of_an_image_never_change_over_epochs_or_in_evaluation(bit_data: DataSet) -> None:
     by_image = {
         image.tobytes(): plane.tobytes()
-        for image, plane in zip(bit_data.train.images, bit_data.train.bits, strict=True)
+        for image, plane in zip(
+            bit_data.train.example["image"], bit_data.train.example["bits"], strict=True
+        )
     }
     assert len(by_image) == 4000
     seen = 0
     # Two epochs of training, with the last batch of one in the middle, and the pass of evaluation.
     training = bit_data.train.training_batches(1000, seed=0, num_steps=8, start_step=2)
     for batch in (*training, *bit_data.train.batches(700)):
-        for image, plane in zip(batch["image"].numpy(), batch["bits"].numpy(), strict=True):
+        for image, plane in zip(
+            batch["example"]["image"].numpy(), batch["example"]["bits"].numpy(), strict=True
+        ):
             assert by_image[image.tobytes()] == plane.tobytes()
             seen += 1
     assert seen == 6 * 1000 + 4000
@@ -88,7 +94,7 @@ def test_no_bits_is_the_plain_source(data_dir: str) -> None:
     plain = datasets.load("plain", data_dir=data_dir)
     assert list(without.targets) == ["class"]
     assert without.input_shape == plain.input_shape == (28, 28, 1)
-    np.testing.assert_array_equal(without.train.images, plain.train.images)
+    np.testing.assert_array_equal(without.train.example["image"], plain.train.example["image"])
 
 
 def test_declared_features_and_chance(bit_data: DataSet) -> None:
@@ -108,7 +114,7 @@ def numbered(count: int) -> MemorySplit:
     images = np.arange(count, dtype=np.uint8)[:, None, None, None]
     labels = {"class": np.arange(count, dtype=np.int32)}
     bits = np.arange(count, dtype=np.float32)[:, None]
-    return MemorySplit(images, labels, bits)
+    return MemorySplit({"image": images, "bits": bits}, labels)
 
 
 def order(split: MemorySplit, **arguments: int) -> list[list[int]]:
@@ -140,14 +146,14 @@ def test_batches_are_a_function_of_seed_and_step() -> None:
 def test_columns_of_a_batch_belong_together() -> None:
     for batch in numbered(10).training_batches(5, seed=0, num_steps=2):
         labels = batch["labels"]["class"].numpy()
-        np.testing.assert_array_equal(batch["image"].numpy().ravel(), labels)
-        np.testing.assert_array_equal(batch["bits"].numpy().ravel(), labels)
+        np.testing.assert_array_equal(batch["example"]["image"].numpy().ravel(), labels)
+        np.testing.assert_array_equal(batch["example"]["bits"].numpy().ravel(), labels)
 
 
 def test_batches_in_order_include_the_partial_last_one() -> None:
     sizes, labels = [], []
     for batch in numbered(10).batches(4):
-        sizes.append(len(batch["image"]))
+        sizes.append(len(batch["example"]["image"]))
         labels += batch["labels"]["class"].numpy().tolist()
     assert sizes == [4, 4, 2]
     assert labels == list(range(10))
@@ -172,22 +178,24 @@ def test_fewer_training_images_are_some_of_all_with_their_labels_and_bits(
         ).train
 
     everything = bit_data.train
-    where = {image.tobytes(): row for row, image in enumerate(everything.images)}
+    where = {image.tobytes(): row for row, image in enumerate(everything.example["image"])}
     more, rows = few(90), []
     assert more.num_examples == 90
-    for row, image in enumerate(more.images):
+    for row, image in enumerate(more.example["image"]):
         rows.append(where[image.tobytes()])
         assert more.labels["class"][row] == everything.labels["class"][rows[-1]]
         np.testing.assert_array_equal(more.labels["bits"][row], everything.labels["bits"][rows[-1]])
-        np.testing.assert_array_equal(more.bits[row], everything.bits[rows[-1]])
+        np.testing.assert_array_equal(
+            more.example["bits"][row], everything.example["bits"][rows[-1]]
+        )
     assert len(set(rows)) == 90
-    own = {image.tobytes() for image in few(40).images}
-    assert len(own) == 40
-    assert own < {image.tobytes() for image in more.images}
-    assert own != {image.tobytes() for image in few(40, seed=1).images}
+    fewer = {image.tobytes() for image in few(40).example["image"]}
+    assert len(fewer) == 40
+    assert fewer < {image.tobytes() for image in more.example["image"]}
+    assert fewer != {image.tobytes() for image in few(40, seed=1).example["image"]}
     assert few(10**6).num_examples == everything.num_examples
     loaded = datasets.load("bit_concat", data_dir=data_dir, num_bits=3, max_train_images=40)
-    np.testing.assert_array_equal(loaded.test.images, bit_data.test.images)
+    np.testing.assert_array_equal(loaded.test.example["image"], bit_data.test.example["image"])
 
 
 def test_no_tuner_is_left_waiting_for(bit_data: DataSet) -> None:

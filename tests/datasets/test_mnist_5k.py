@@ -15,26 +15,26 @@ def rows(images: np.ndarray) -> set[bytes]:
 
 def test_splits_are_stratified_and_together_the_whole_source(data_dir: str) -> None:
     source = load_source("mnist_5k", data_dir)
-    assert source.train.images.shape == (4000, 28, 28, 1)
-    assert source.test.images.shape == (1000, 28, 28, 1)
-    assert source.train.images.dtype == np.uint8
+    assert source.train.columns["image"].shape == (4000, 28, 28, 1)
+    assert source.test.columns["image"].shape == (1000, 28, 28, 1)
+    assert source.train.columns["image"].dtype == np.uint8
     np.testing.assert_array_equal(np.bincount(source.train.labels), [400] * 10)
     np.testing.assert_array_equal(np.bincount(source.test.labels), [100] * 10)
     pixels, labels = mnist_data()
     everything = rows(pixels.astype(np.uint8).reshape(-1, 28, 28, 1))
-    assert rows(source.train.images) | rows(source.test.images) == everything
-    assert not rows(source.train.images) & rows(source.test.images)
+    assert rows(source.train.columns["image"]) | rows(source.test.columns["image"]) == everything
+    assert not rows(source.train.columns["image"]) & rows(source.test.columns["image"])
     by_pixels = {
         p.astype(np.uint8).tobytes(): label for p, label in zip(pixels, labels, strict=True)
     }
     for part in (source.train, source.test):
-        for image, label in zip(part.images, part.labels, strict=True):
+        for image, label in zip(part.columns["image"], part.labels, strict=True):
             assert by_pixels[image.tobytes()] == label
 
 
 def test_loading_again_gives_the_same_order(data_dir: str) -> None:
     first, second = load_source("mnist_5k", data_dir), load_source("mnist_5k", data_dir)
-    np.testing.assert_array_equal(first.train.images, second.train.images)
+    np.testing.assert_array_equal(first.train.columns["image"], second.train.columns["image"])
     np.testing.assert_array_equal(first.test.labels, second.test.labels)
 
 

@@ -10,9 +10,11 @@ import pytest
 import tensorflow as tf
 
 from ssl_keras import datasets
+from ssl_keras.config import Config
 from ssl_keras.datasets import load_source
 from ssl_keras.datasets.base import BuildContext
 from ssl_keras.datasets.multi_digit import _Plan
+from ssl_keras.datasets.sources.vectors import load_vectors
 from ssl_keras.errors import UserError
 
 COUNTS = {"num_train_images": 300, "num_test_images": 60}
@@ -22,8 +24,10 @@ def test_pools_of_full_size_sources_stay_out_of_the_graph(data_dir: str) -> None
     data = load(data_dir, num_digits=16, placement="random", image_size=32)
     examples = data.train.examples
     lazy = datasets.DATASETS.get("multi_digit", num_digits=16, placement="random", **COUNTS)
-    made = lazy.make(
-        BuildContext(None, 0, 32, lambda name, size: load_source(name, data_dir, image_size=size))
+    made = lazy.build(
+        BuildContext(
+            0, 32, lambda name, size: load_source(name, data_dir, image_size=size), load_vectors
+        )
     )
     traced = tf.function(made.train.examples.example).get_concrete_function(
         tf.TensorSpec((), tf.int64)
@@ -52,15 +56,17 @@ def test_grid_holds_that_many_real_digits_and_the_presence_vector_says_which(
     data_dir: str, num_digits: int
 ) -> None:
     data = load(data_dir, num_digits=num_digits)
-    assert data.image_shape == (112, 112, 1)
+    assert data.input_shape == (112, 112, 1)
     for name in ("train", "test"):
         digits = getattr(load_source("mnist_5k", data_dir), name)
         known = {
             image[..., 0].tobytes(): label
-            for image, label in zip(digits.images, digits.labels, strict=True)
+            for image, label in zip(digits.columns["image"], digits.labels, strict=True)
         }
         part = getattr(data, name)
-        for image, presence in zip(part.images[:40], part.labels["presence"][:40], strict=True):
+        for image, presence in zip(
+            part.example["image"][:40], part.labels["presence"][:40], strict=True
+        ):
             found = cells(image)
             assert len(found) == num_digits
             classes = {known[np.ascontiguousarray(cell).tobytes()] for cell in found}
@@ -77,7 +83,7 @@ def test_without_repeats_all_classes_differ(data_dir: str) -> None:
 
 
 def test_positions_are_spread_over_the_grid(data_dir: str) -> None:
-    images = load(data_dir, num_digits=1).train.images[..., 0]
+    images = load(data_dir, num_digits=1).train.example["image"][..., 0]
     taken = images.reshape(300, 4, 28, 4, 28).any(axis=(2, 4)).mean(axis=0)
     np.testing.assert_allclose(taken, 1 / 16, atol=0.05)
 
@@ -95,9 +101,9 @@ def test_two_sizes_and_which_label_is_whose(data_dir: str, tmp_path: Path) -> No
     data = load(data_dir, digit_sizes="9,30", digit_source=source, image_size=64)
     assert list(data.targets) == ["small_digit", "large_digit"]
     swapped = load(data_dir, digit_sizes="30,9", digit_source=source, image_size=64)
-    np.testing.assert_array_equal(swapped.train.images, data.train.images)
+    np.testing.assert_array_equal(swapped.train.example["image"], data.train.example["image"])
     whole = 0
-    for index, image in enumerate(data.train.images[..., 0]):
+    for index, image in enumerate(data.train.example["image"][..., 0]):
         small, large = (
             20 * (data.train.labels[name][index] + 1) for name in ("small_digit", "large_digit")
         )
@@ -116,7 +122,7 @@ def test_two_sizes_and_which_label_is_whose(data_dir: str, tmp_path: Path) -> No
 
 def test_random_positions_stay_inside_and_reach_the_borders(data_dir: str) -> None:
     data = load(data_dir, num_digits=1, placement="random", image_size=32, num_train_images=2000)
-    images = data.train.images[..., 0]
+    images = data.train.example["image"][..., 0]
     assert images.shape[1:] == (32, 32)
     sums = images.any(axis=0)
     assert sums[0].any()
@@ -126,12 +132,14 @@ def test_random_positions_stay_inside_and_reach_the_borders(data_dir: str) -> No
 
 def test_determinism_and_seeds(data_dir: str) -> None:
     first, again, other = load(data_dir), load(data_dir), load(data_dir, seed=1)
-    np.testing.assert_array_equal(first.train.images, again.train.images)
-    assert np.any(first.train.images != other.train.images)
+    np.testing.assert_array_equal(first.train.example["image"], again.train.example["image"])
+    assert np.any(first.train.example["image"] != other.train.example["image"])
     single = load(data_dir, num_digits=1)
     longer = load(data_dir, num_digits=1, num_train_images=400)
-    assert len(longer.train.images) == 400
-    np.testing.assert_array_equal(longer.train.images[:300], single.train.images)
+    assert len(longer.train.example["image"]) == 400
+    np.testing.assert_array_equal(
+        longer.train.example["image"][:300], single.train.example["image"]
+    )
 
 
 def test_chance_levels_are_counted(data_dir: str) -> None:
@@ -167,7 +175,7 @@ def test_locations_lie_over_the_digits(data_dir: str, tmp_path: Path) -> None:
     rows = np.array([7, 99])
     found = data.locations(data.train, rows)
     # A digit of class c has the value 20 * (c + 1) everywhere.
-    np.testing.assert_array_equal(20 * found["digit"], data.train.images[rows][..., 0])
+    np.testing.assert_array_equal(20 * found["digit"], data.train.example["image"][rows][..., 0])
     np.testing.assert_array_equal(found["region"], found["digit"] > 0)
     sizes = load(data_dir, digit_sizes="9,30", digit_source=source, image_size=64)
     assert sizes.local_targets["region"].values == ("nothing", "large", "small")
@@ -182,10 +190,9 @@ def test_locations_lie_over_the_digits(data_dir: str, tmp_path: Path) -> None:
         ({"digit_sizes": "20"}, "digit_sizes must be two whole numbers above 0, such as 20,80"),
         ({"digit_sizes": "20,-3"}, "digit_sizes must be two whole numbers above 0"),
         ({"digit_sizes": "20,113"}, "Digits of 113 pixels do not fit on a canvas of 112"),
-        ({"digit_sizes": "20,30", "num_digits": 3}, "num_digits has no effect with digit_sizes"),
         ({"num_digits": 17}, "num_digits must be at least 1 and at most 16"),
         ({"num_digits": 11, "digit_repeats": False}, "without repeats there are only 10 classes"),
-        ({"source": "photos"}, "leave --source out; its digits come from --digit_source"),
+        ({"source": "photos"}, "'multi_digit' has no source: it has num_digits"),
         ({"digit_source": "mnist_6k"}, "Did you mean 'mnist_5k'?"),
     ],
 )
@@ -193,3 +200,14 @@ def test_what_does_not_fit_is_refused(data_dir: str, options: dict[str, Any], me
     with pytest.raises(UserError) as caught:
         load(data_dir, **options)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "option", [{"num_digits": 3}, {"placement": "random"}, {"digit_repeats": False}], ids=str
+)
+def test_what_has_no_effect_with_two_sizes_is_refused(option: dict[str, Any]) -> None:
+    (name,) = option
+    message = f"{name} has no effect with digit_sizes=20,30: it needs"
+    with pytest.raises(UserError, match=message) as caught:
+        Config.make(dataset="multi_digit", digit_sizes="20,30", **option)
+    assert str(caught.value).endswith("leave one of the two out.")

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from ssl_keras import datasets
+from ssl_keras.config import Config
 from ssl_keras.datasets import MemorySplit, load_source
 from ssl_keras.datasets.base import Source
 from ssl_keras.datasets.digits import DigitPool, digit_pool
@@ -51,6 +52,7 @@ def test_drawing_puts_copies_where_they_belong() -> None:
     np.testing.assert_array_equal(overlapping, [[1, 2, 2], [3, 4, 4]])
 
 
+@pytest.mark.full
 def test_at_224_pixels_the_digit_is_drawn_unscaled_nine_times(data_dir: str) -> None:
     data = load(data_dir, image_size=224, overlay_content="digits")
     digits = load_source("mnist_5k", data_dir)
@@ -180,30 +182,42 @@ def test_lazy_composition_equals_composition_in_memory(
         ),
         ({"overlay_copies": 10}, "overlay_copies must be at least 1 and at most 9"),
         ({"blend": "mix"}, "Unknown blend 'mix'. Did you mean 'max'?"),
-        ({"blend_alpha": 0.3}, "blend_alpha has no effect with blend=max"),
-        (
-            {"overlay_content": "background", "blend": "add"},
-            "blend has no effect with overlay_content=background",
-        ),
-        (
-            {"overlay_content": "digits", "blend": "add"},
-            "blend has no effect with overlay_content=digits",
-        ),
         (
             {"source": "photos", "resize": "crop"},
             "resize=crop has no effect on the source 'photos'",
         ),
         ({"image_size": 1000}, "crops of the embedded photographs go up to 256 pixels"),
-        (
-            {"overlay_content": "background", "num_unique_digits": 2},
-            "num_unique_digits has no effect with overlay_content=background",
-        ),
     ],
 )
 def test_what_does_not_fit_is_refused(data_dir: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as caught:
         load(data_dir, **options)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"blend_alpha": 0.3}, "blend_alpha has no effect with blend=max: it needs blend=alpha"),
+        (
+            {"overlay_content": "background", "blend": "add"},
+            "blend has no effect with overlay_content=background: it needs overlay_content=both",
+        ),
+        (
+            {"overlay_content": "digits", "blend": "add"},
+            "blend has no effect with overlay_content=digits: it needs overlay_content=both",
+        ),
+        (
+            {"overlay_content": "background", "num_unique_digits": 2},
+            "num_unique_digits has no effect with overlay_content=background: it needs "
+            "overlay_content=both or digits",
+        ),
+    ],
+)
+def test_what_has_no_effect_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Config.make(dataset="overlay", **options)
+    assert str(caught.value) == f"{message}; leave one of the two out."
 
 
 def test_digits_must_be_labelled() -> None:

@@ -11,13 +11,13 @@ from ssl_keras.datasets.sources import photos
 
 def test_crops_are_real_colour_images_with_balanced_labels() -> None:
     source = load_source("photos", image_size=24)
-    assert source.train.images.shape == (4000, 24, 24, 3)
-    assert source.test.images.shape == (1000, 24, 24, 3)
+    assert source.train.columns["image"].shape == (4000, 24, 24, 3)
+    assert source.test.columns["image"].shape == (1000, 24, 24, 3)
     assert source.num_classes == 10
     assert source.class_names[0] == "china"
     np.testing.assert_array_equal(np.bincount(source.train.labels), [400] * 10)
     means = [
-        source.train.images[source.train.labels == label].mean(axis=(0, 1, 2))
+        source.train.columns["image"][source.train.labels == label].mean(axis=(0, 1, 2))
         for label in range(10)
     ]
     assert len({tuple(mean.round()) for mean in means}) == 10
@@ -41,5 +41,5 @@ def test_regions_of_the_splits_are_disjoint(shape: tuple[int, int], seed: int) -
 def test_the_seed_chooses_the_crops() -> None:
     first, again = load_source("photos", seed=3), load_source("photos", seed=3)
     other = load_source("photos", seed=4)
-    np.testing.assert_array_equal(first.train.images, again.train.images)
-    assert np.any(first.train.images != other.train.images)
+    np.testing.assert_array_equal(first.train.columns["image"], again.train.columns["image"])
+    assert np.any(first.train.columns["image"] != other.train.columns["image"])

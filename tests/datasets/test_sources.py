@@ -42,11 +42,11 @@ class TinyColors(tfds.core.GeneratorBasedBuilder):
 def test_a_prepared_tfds_data_set_is_read(tmp_path: Path) -> None:
     TinyColors(data_dir=str(tmp_path)).download_and_prepare()
     source = load_source("tiny_colors", str(tmp_path))
-    assert source.train.images.shape == (8, 8, 8, 3)
-    assert source.test.images.shape == (4, 8, 8, 3)
+    assert source.train.columns["image"].shape == (8, 8, 8, 3)
+    assert source.test.columns["image"].shape == (4, 8, 8, 3)
     assert source.class_names == ("red", "blue")
     assert source.augmentation == "small_rgb"
-    for image, label in zip(source.train.images, source.train.labels, strict=True):
+    for image, label in zip(source.train.columns["image"], source.train.labels, strict=True):
         assert image[0, 0, label * 2] >= 100
         assert image[0, 0, 2 - label * 2] == 0
 
@@ -142,13 +142,13 @@ def test_large_data_sets_are_read_by_record_and_give_the_same(
     for name in ("train", "test"):
         one = next(iter(getattr(kept, name).batches(100)))
         other = next(iter(getattr(streamed, name).batches(100)))
-        np.testing.assert_array_equal(one["image"], other["image"])
-        np.testing.assert_array_equal(one["bits"], other["bits"])
+        np.testing.assert_array_equal(one["example"]["image"], other["example"]["image"])
+        np.testing.assert_array_equal(one["example"]["bits"], other["example"]["bits"])
         np.testing.assert_array_equal(one["labels"]["class"], other["labels"]["class"])
     shuffled = list(streamed.train.training_batches(3, seed=0, num_steps=5, start_step=2))
     again = list(kept.train.training_batches(3, seed=0, num_steps=5, start_step=2))
     for one, other in zip(shuffled, again, strict=True):
-        np.testing.assert_array_equal(one["image"], other["image"])
+        np.testing.assert_array_equal(one["example"]["image"], other["example"]["image"])
 
 
 class TinyTrainOnly(TinyColors):

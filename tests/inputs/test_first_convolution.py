@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 
 from ssl_keras import networks
-from ssl_keras.datasets import compose_images
+from ssl_keras.inputs import first_convolution
 from ssl_keras.inputs.first_convolution import encoding
-from ssl_keras.methods import bits as first_convolution
+from ssl_keras.inputs.images import compose_images
 from ssl_keras.networks.dropout import dropout_keys
 
 
