@@ -48,7 +48,7 @@ def follow(config: Config, engine: Engine) -> dict[str, Any]:
     print(f"Worker {index} of {number}: follows worker 0, which writes the results.", flush=True)
     with together(engine):
         with Interruption():
-            first_step = start(engine, setup.model, config, 0)
+            first_step = start(engine, setup.model, setup.config, 0)
             guard = NonFiniteGuard(setup.model.non_finite_step, lambda _: "See worker 0.")
             train_setup(setup, [guard], first_step)
         # What follows waits inside TensorFlow, where Python does not hear of signals.
