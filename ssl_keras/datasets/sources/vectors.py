@@ -66,6 +66,12 @@ def _load_npz(name: str, file: Path, seed: int) -> Source:
         return {"x": x, **_partner(file, f"partner{suffix}", arrays, x)}, labels
 
     if {"x_train", "x_test"} <= set(arrays):
+        partners = [key for key in ("partner_train", "partner_test") if key in arrays]
+        if len(partners) == 1:
+            raise UserError(
+                f"{file} holds {partners[0]} alone: partner_train and partner_test are needed, "
+                "or neither of them."
+            )
         return _source(name, part("_train"), part("_test"))
     if "x" not in arrays:
         raise UserError(
@@ -111,12 +117,15 @@ def _partner(file: Path, key: str, arrays: dict[str, np.ndarray], x: np.ndarray)
 def _load_csv(name: str, file: Path, seed: int) -> Source:
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
-            rows = list(csv.reader(lines))
+            reader = csv.reader(lines)
+            numbered = [(reader.line_num, row) for row in reader if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file} of the source {name!r} cannot be read: {error}.") from error
-    if len(rows) < 3:
-        raise UserError(f"{file} has {len(rows)} lines; a header and at least two rows are needed.")
-    header, *rows = [row for row in rows if row]
+    if len(numbered) < 3:
+        raise UserError(
+            f"{file} has {len(numbered)} lines; a header and at least two rows are needed."
+        )
+    (_, header), *rows = numbered
     label = next(
         (k for k, title in enumerate(header) if title.strip().lower() in LABEL_COLUMNS), None
     )
@@ -124,10 +133,10 @@ def _load_csv(name: str, file: Path, seed: int) -> Source:
     if not values.shape[1]:
         raise UserError(f"{file} has no column of numbers.")
     texts = []
-    for line, row in enumerate(rows):
+    for k, (line, row) in enumerate(rows):
         if len(row) != len(header):
             raise UserError(
-                f"Line {line + 2} of {file} has {len(row)} entries, the header {len(header)}: "
+                f"Line {line} of {file} has {len(row)} entries, the header {len(header)}: "
                 "correct that line."
             )
         numbers = list(row)
@@ -135,11 +144,11 @@ def _load_csv(name: str, file: Path, seed: int) -> Source:
             texts.append(numbers.pop(label))
         for column, text in enumerate(numbers):
             try:
-                values[line, column] = float(text)
+                values[k, column] = float(text)
             except ValueError:
-                titles = [title for k, title in enumerate(header) if k != label]
+                titles = [title for index, title in enumerate(header) if index != label]
                 raise UserError(
-                    f"Line {line + 2} of {file} has {text!r} in {titles[column]!r}: "
+                    f"Line {line} of {file} has {text!r} in {titles[column]!r}: "
                     "only numbers are read, and the class from a column "
                     f"{' or '.join(LABEL_COLUMNS)}."
                 ) from None
