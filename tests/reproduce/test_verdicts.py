@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from ssl_keras.reproduce.studies import SECTIONS, STUDIES
 from ssl_keras.reproduce.verdicts import Verdict
 from ssl_keras.reproduce.verdicts.base import every, exceeds, falls, margin, rises
 from tests.reproduce.worlds import JUDGED, Values, as_claimed, pretended, sides
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
 # The studies that judge a claim; one tells what it has found.
 CLAIMED = [name for name in JUDGED if STUDIES[name].claim]
@@ -40,6 +43,34 @@ def test_verdicts_tell_a_world_as_claimed_from_one_in_which_nothing_matters(name
     for value in (0.5, 0.0):
         constant = judged(name, lambda *_, v=value: v)
         assert constant.word in ("not reproduced", "cannot be told"), constant
+
+
+# The verdicts that follow from the committed tables: the word, and the answer to each part.
+RECORDED = {
+    "losses": ("cannot be told", "undecided undecided"),
+    "lambda_temperature": ("partly reproduced", "yes no"),
+    "randbit": ("partly reproduced", "yes yes yes no"),
+    "randbit_fashion": ("reproduced", "yes"),
+    "randbit_factors": ("partly reproduced", "yes yes undecided no yes"),
+    "overlay": ("not reproduced", "undecided no undecided"),
+    "overlay_causes": ("told, not judged", ""),
+    "multi_digit": ("reproduced", "yes yes"),
+    "local_features": ("partly reproduced", "yes no"),
+    "views": ("reproduced", "yes yes"),
+    "temperature": ("partly reproduced", "yes undecided yes yes"),
+    "grids": ("cannot be told", "undecided undecided undecided"),
+}
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_verdict_of_the_committed_table(name: str) -> None:
+    measured = Measured.recorded(name, "laptop", RESULTS)
+    assert measured is not None
+    assert measured.verdict is not None
+    word, answers = RECORDED[name]
+    words = {True: "yes", False: "no", None: "undecided"}
+    assert measured.verdict.word == word
+    assert [words[part.holds] for part in measured.verdict.findings] == answers.split()
 
 
 # What can be wrong with a world as claimed: the parts of the claim that are not found then, and
