@@ -3,7 +3,7 @@
     config = Config.make(loss="uniform_prior", num_bits=3)
     results = run.train_and_evaluate(config)
 
-The names below are imported when they are used: `devices` and `run_directory` need no TensorFlow.
+The names below are imported on first use: `devices` and `run_directory` need no TensorFlow.
 """
 
 from __future__ import annotations

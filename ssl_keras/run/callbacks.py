@@ -1,9 +1,4 @@
-"""Listeners of a training run: progress, TensorBoard, the guard against non-finite losses.
-
-A listener implements any of `on_start(first_step, total_steps)`, `on_steps(step)` after each call
-of the runtime, `on_log(step, values)` when the metrics have been read, `on_done(step)` when all
-listeners have handled a step, and `on_end()`. Its `state` is what another process needs to resume.
-"""
+"""Listeners of the training loop: progress, TensorBoard, checkpoints, the guard against NaN."""
 
 from __future__ import annotations
 
@@ -22,13 +17,13 @@ from ssl_keras.run import environment
 
 
 class Listener:
-    """Does nothing at every event; the listeners below override what they need."""
+    """Base class of listeners: every event does nothing."""
 
     def on_start(self, first_step: int, total_steps: int) -> None:
-        """Training starts; `first_step` steps of `total_steps` have been done."""
+        """Training starts after `first_step` of `total_steps` steps."""
 
     def on_steps(self, step: int) -> None:
-        """`step` steps have been done."""
+        """`step` steps are done; after each call of the runtime."""
 
     def on_log(self, step: int, values: Mapping[str, float]) -> None:
         """`values` are the means of the metrics over the steps since the last log."""
@@ -40,24 +35,24 @@ class Listener:
         """All listeners have handled `step` and its log."""
 
     def on_end(self) -> None:
-        """Training is over, whether it was completed or not."""
+        """Training has ended, completed or not."""
 
     def state(self) -> dict[str, Any]:
-        """What another process needs to resume, as JSON."""
+        """The state that another process needs to resume, as JSON."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Resume from what `state` has returned; called before `on_start`."""
+        """Resume from a `state` of an earlier process; called before `on_start`."""
 
 
 class Progress(Listener):
-    """A progress bar with rate, time left and the numbers that matter.
+    """A progress bar with rate, time left and some metrics.
 
-    Where the output is not a terminal, a line at each tenth of the training instead.
+    If the output is not a terminal, a line at each tenth of the training instead.
 
     Args:
-        batch_size: images in a step.
-        shown: metric name -> the short name it is shown by.
+        batch_size: examples in a step.
+        shown: metric name -> its short name.
     """
 
     def __init__(self, batch_size: int, shown: Mapping[str, str]):
@@ -80,16 +75,15 @@ class Progress(Listener):
     def on_log(self, step: int, values: Mapping[str, float]) -> None:
         numbers = {name: f"{values[key]:.3f}" for key, name in self.shown.items() if key in values}
         elapsed = max(time.perf_counter() - self.start, 1e-9)
-        images = (step - self.first) * self.batch_size / elapsed
+        rate = (step - self.first) * self.batch_size / elapsed
         if self.bar is not None:
-            self.bar.set_postfix({"images/s": f"{images:.0f}", **numbers}, refresh=False)
+            self.bar.set_postfix({"images/s": f"{rate:.0f}", **numbers}, refresh=False)
         elif step / self.total >= self.next_line:
             self.next_line = math.floor(10 * step / self.total + 1) / 10
             left = elapsed / max(step - self.first, 1) * (self.total - step)
             text = "  ".join(f"{name} {value}" for name, value in numbers.items())
             print(
-                f"  step {step:>6}/{self.total}  {images:6.0f} images/s  "
-                f"{left:4.0f} s left  {text}",
+                f"  step {step:>6}/{self.total}  {rate:6.0f} images/s  {left:4.0f} s left  {text}",
                 flush=True,
             )
 
@@ -115,22 +109,21 @@ class JsonLines(Listener):
         now = time.perf_counter()
         rate = (step - self.last[0]) * self.batch_size / max(now - self.last[1], 1e-9)
         self.last = (step, now)
-        # JSON has no number that is not finite.
-        known = {name: v if math.isfinite(v) else None for name, v in values.items()}
-        line = json.dumps({"step": step, "images_per_second": round(rate, 1), **known})
+        finite = {name: v if math.isfinite(v) else None for name, v in values.items()}
+        line = json.dumps({"step": step, "images_per_second": round(rate, 1), **finite})
         print(line, flush=True)
 
 
 class TensorBoardScalars(Listener):
-    """Writes the metrics and what is scheduled as scalars; x is the optimizer step.
+    """Writes metrics, schedules and chance levels as scalars; x is the optimizer step.
 
     Args:
-        directory: where the event file goes.
+        directory: directory of the event file.
         schedules: name -> function from the step to a value, such as the learning rate.
         chance_levels: name -> function from the step to the chance level.
-        batch_size: images in a step.
-        resumed_at: the step after which training resumes: what an earlier process has written for
-            later steps does not count. None: from the beginning.
+        batch_size: examples in a step.
+        resumed_at: the step after which training resumes; records of later steps, written by an
+            earlier process, are removed. None: a new training.
     """
 
     def __init__(
@@ -142,7 +135,7 @@ class TensorBoardScalars(Listener):
         resumed_at: int | None = None,
     ):
         if resumed_at is not None:
-            _forget_after(directory, resumed_at)
+            _remove_after(directory, resumed_at)
         self.writer = tf.summary.create_file_writer(str(directory))
         self.schedules, self.chance_levels = dict(schedules or {}), dict(chance_levels or {})
         self.batch_size = batch_size
@@ -179,7 +172,7 @@ class TensorBoardScalars(Listener):
             tf.summary.image(tag, picture[None])
 
     def summary(self, content: bytes, step: int) -> None:
-        """Write a summary that a plugin of TensorBoard has made."""
+        """Write a summary of a plugin of TensorBoard."""
         with self.writer.as_default(step=step):
             tf.summary.experimental.write_raw_pb(content)
 
@@ -194,8 +187,7 @@ class TensorBoardScalars(Listener):
             tf.summary.histogram(tag, values)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """Write `values` under their own names, as one summary: one by one they take ten times
-        as long."""
+        """Write scalars by name, as one summary: one by one they take ten times as long."""
         from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
         parts = [scalar_pb(name, value) for name, value in values.items()]
@@ -209,15 +201,13 @@ class TensorBoardScalars(Listener):
 
 
 class Profiler(Listener):
-    """Profiles some steps with TensorFlow's profiler, for TensorBoard's plugin and others.
-
-    The first steps, in which TensorFlow compiles and allocates, are left out as far as there are
-    others.
+    """Profiles some steps with TensorFlow's profiler, for TensorBoard.
 
     Args:
-        directory: where `plugins/profile/` goes.
-        steps: how many steps.
-        warmup: steps before them.
+        directory: parent of `plugins/profile/`.
+        steps: number of steps to profile.
+        warmup: number of steps before them, in which TensorFlow compiles and allocates; fewer in a
+            short training.
     """
 
     def __init__(self, directory: Path, steps: int, warmup: int = 10):
@@ -243,8 +233,8 @@ class Profiler(Listener):
             self.running = False
 
 
-def _forget_after(directory: Path, step: int) -> None:
-    """Leave out of event files what is later than `step`, and a last record that was cut off."""
+def _remove_after(directory: Path, step: int) -> None:
+    """Remove records of steps after `step` from event files, and a truncated last record."""
     for path in sorted(directory.glob("events.out.tfevents.*")):
         temporary = path.with_name(f".{path.name}.tmp")
         with tf.io.TFRecordWriter(str(temporary)) as writer:
@@ -263,17 +253,17 @@ class NonFiniteGuard(Listener):
 
     Args:
         first_step: a variable with the first step whose loss was not finite, or -1.
-        report: from that step to the end of the message.
+        report: function from that step to the end of the message.
     """
 
     def __init__(self, first_step: Any, report: Callable[[int], str]):
         self.first_step, self.report = first_step, report
 
     def check(self) -> None:
-        """Stop if there was such a step.
+        """Stop if the loss was not finite.
 
         Raises:
-            UserError: there was.
+            UserError: it was not.
         """
         step = int(self.first_step.numpy())
         if step >= 0:
@@ -303,13 +293,13 @@ class History(Listener):
 
 
 class Saver(Listener):
-    """Keeps the state of the training from time to time, and at its end.
+    """Saves the state of the training periodically, at its end, and before an interruption.
 
     Args:
-        save: keeps the state after a step.
-        every: most steps between checkpoints, or None.
-        minutes: most minutes between checkpoints.
-        stop: whether the user has asked to stop; then the state is kept and training ends.
+        save: saves the state after a step.
+        every: maximum number of steps between checkpoints, or None.
+        minutes: maximum number of minutes between checkpoints.
+        stop: whether the user has requested to stop; then the state is saved and training ends.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The states of a training on disk: written whole, checked when read, the newest good one wins."""
+"""Checkpoints of a training: written atomically, checked when read; the newest good one is used."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def weights_digest(variables: Sequence[Any]) -> str:
 
 
 class Checkpoints:
-    """Checkpoints `step-N` in a directory, and beside each `step-N.json`.
+    """Checkpoints `step-N` in a directory, each with a file `step-N.json`.
 
-    A checkpoint holds variables by group. The file beside it is written last: it holds the digest
-    of their values, their names and shapes, and whatever else the training must remember. A
-    checkpoint without it, or with other values than it says, does not count.
+    A checkpoint holds variables by group. The file is written last; it holds the digest of their
+    values, their names and shapes, and the other state of the training. A checkpoint without its
+    file, or with another digest, is ignored.
 
     Args:
-        directory: is created when it is needed.
-        groups: name -> variables (of Keras or TensorFlow) in an order that is always the same.
-        keep: how many checkpoints are kept.
+        directory: is created on demand.
+        groups: name -> variables (of Keras or TensorFlow), always in the same order.
+        keep: number of checkpoints to keep.
     """
 
     def __init__(self, directory: Path, groups: Mapping[str, Sequence[Any]], keep: int = 2):
@@ -52,7 +52,7 @@ class Checkpoints:
         return [variable for variables in self.groups.values() for variable in variables]
 
     def steps(self) -> list[int]:
-        """The steps of the checkpoints that were written to their end, in ascending order."""
+        """The steps of the complete checkpoints, in ascending order."""
         numbers = [path.stem.removeprefix("step-") for path in self.directory.glob("step-*.json")]
         return sorted(int(number) for number in numbers if number.isdigit())
 
@@ -60,11 +60,11 @@ class Checkpoints:
         """Write a checkpoint, then remove those beyond `keep`.
 
         Args:
-            step: how many steps have been done.
-            state: what else is to be remembered, as JSON.
+            step: number of completed steps.
+            state: the other state of the training, as JSON.
 
         Raises:
-            UserError: it cannot be written; what was written before stays.
+            UserError: it cannot be written; earlier checkpoints remain.
         """
         prefix = self.directory / f"step-{step}"
         record = {
@@ -86,24 +86,25 @@ class Checkpoints:
         except (OSError, tf.errors.OpError) as error:
             temporary.unlink(missing_ok=True)
             reason = " ".join((getattr(error, "strerror", None) or str(error)).split())[:200]
-            last = self.steps()
-            kept = f"the last good one is that of step {last[-1]}" if last else "there is none yet"
+            steps = self.steps()
+            last = (
+                f"the last good one is that of step {steps[-1]}" if steps else "there is none yet"
+            )
             raise UserError(
                 f"The checkpoint of step {step} cannot be written to {self.directory} ({reason}): "
-                f"free space there, and run the same command again; {kept}."
+                f"free space there, and run the same command again; {last}."
             ) from error
         for old in self.steps()[: -self.keep]:
             self._remove(old)
 
     def restore(self) -> tuple[int, dict[str, Any], list[str]] | None:
-        """Give the variables the values of the newest good checkpoint.
+        """Set the variables to the values of the newest good checkpoint.
 
         Returns:
-            (step, state, notices about newer ones that are damaged), or None without checkpoints.
+            (step, state, notices about newer, damaged checkpoints), or None without checkpoints.
 
         Raises:
-            UserError: there are checkpoints, but none of them is good, or they are of other
-                variables.
+            UserError: all checkpoints are damaged, or they have other variables.
         """
         notices: list[str] = []
         for step in reversed(self.steps()):
@@ -119,7 +120,7 @@ class Checkpoints:
                 self.checkpoint.read(prefix).assert_consumed()
                 good = weights_digest(self.variables) == record["sha256"]
             except (tf.errors.OpError, AssertionError, ValueError, IndexError, OSError):
-                good = False  # TensorFlow has an error of its own for every kind of damage
+                good = False  # TensorFlow raises many kinds of errors for damaged files
             if good:
                 return record["step"], record["state"], notices
             notices.append(f"the checkpoint of step {step} is damaged")
@@ -137,7 +138,7 @@ class Checkpoints:
         }
 
     def _check(self, shapes: Mapping[str, Sequence[Sequence[Any]]]) -> None:
-        """Refuse a checkpoint of other variables, naming the first one that differs."""
+        """Check that a checkpoint has these variables; the error names the first difference."""
         for group, expected in self._shapes().items():
             there = shapes.get(group, [])
             for (name, shape), other in zip(expected, there, strict=False):

@@ -1,4 +1,4 @@
-"""What a training runs on: precision, compilation, and the devices that share each batch."""
+"""The engine of a training: precision, compilation, and the devices that share each batch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ssl_keras.lazy import keras, tf
 
 POLICIES = {"off": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
 
-# Compute capabilities from which a GPU calculates in these types at full speed.
+# The lowest compute capabilities with full speed in these types.
 _BFLOAT16_SINCE, _FLOAT16_SINCE = (8, 0), (7, 0)
 
 _EXAMPLE = (
@@ -26,15 +26,15 @@ _EXAMPLE = (
 
 @dataclass(frozen=True)
 class Engine:
-    """What a training runs on.
+    """Precision, compilation and devices of a training.
 
     Attributes:
         precision: "off" (float32), "float16" or "bfloat16", of the networks' layers.
         jit: whether the training step is compiled with XLA.
         kind: "none", "mirrored" or "multi_worker".
         strategy: the `tf.distribute.Strategy`, or None.
-        replicas: how many devices share each batch.
-        offer: what this machine could do besides, for the banner.
+        replicas: number of devices that share each batch.
+        offer: an unused capability of this machine, for the banner.
     """
 
     precision: str = "off"
@@ -51,15 +51,15 @@ class Engine:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process writes what there is to write."""
+        """Whether this process evaluates and writes the results."""
         return self.kind != "multi_worker" or worker()[1] == 0
 
     def scope(self) -> Any:
-        """The scope in which variables are made."""
+        """The context in which to create variables."""
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
 
     def described(self) -> dict[str, Any]:
-        """What the last digits of the results depend on, as JSON."""
+        """The properties that the last digits of the results depend on, as JSON."""
         return {"precision": self.precision, "jit": self.jit, "replicas": self.replicas}
 
 
@@ -69,10 +69,10 @@ def resolve(
     kind: str = "none",
     devices: int | None = None,
 ) -> Engine:
-    """What the settings of `config.EngineConfig` mean on this machine.
+    """The engine for the settings of `config.EngineConfig` on this machine.
 
     Raises:
-        UserError: there are not the devices that they ask for, or others that they do not.
+        UserError: the devices are missing, or `keras.distribution` is in use.
     """
     if keras.distribution.distribution() is not None:
         raise UserError(
@@ -91,7 +91,7 @@ def resolve(
         precision = best_precision(capabilities, several=kind != "none", jit=jit == "on")
         if not gpus and _processor_has_bfloat16():
             offer = "this processor also has bfloat16: --mixed_precision=bfloat16"
-    # Loss scaling, which float16 needs, cannot be compiled; nor can the exchange between devices.
+    # XLA cannot compile the loss scaling of float16, nor the exchange between devices.
     compiled = jit == "on" or (
         jit == "auto" and bool(gpus) and kind == "none" and precision != "float16"
     )
@@ -99,12 +99,12 @@ def resolve(
 
 
 def best_precision(capabilities: Sequence[tuple[int, int]], several: bool, jit: bool) -> str:
-    """The precision that "auto" stands for.
+    """The precision of "auto".
 
     Args:
         capabilities: compute capabilities of the GPUs.
         several: whether several devices share a batch, which excludes float16.
-        jit: whether the step is to be compiled, which excludes float16.
+        jit: whether the step must be compiled, which excludes float16.
     """
     if not capabilities:
         return "off"
@@ -114,8 +114,9 @@ def best_precision(capabilities: Sequence[tuple[int, int]], several: bool, jit: 
 
 
 def open_devices(kind: str = "none", devices: int | None = None) -> None:
-    """Open TensorFlow's devices, which happens once in a process: GPU memory grows as it is needed,
-    and without a GPU the CPU is divided into `devices`.
+    """Open TensorFlow's devices; possible once in a process.
+
+    GPU memory grows on demand. Without a GPU the CPU is divided into `devices`.
 
     Raises:
         UserError: TF_CONFIG does not describe the workers.
@@ -129,13 +130,13 @@ def open_devices(kind: str = "none", devices: int | None = None) -> None:
             [tf.config.LogicalDeviceConfiguration()] * devices,
         )
     if kind == "multi_worker":
-        _strategy(kind, devices)  # must come before anything else
+        _strategy(kind, devices)  # must precede any other operation
     tf.constant(0)
 
 
 @functools.cache
 def _strategy(kind: str, devices: int | None) -> Any:
-    """One strategy for all uses: a process can group its collectives only once."""
+    """The strategy, created once: a process can form its collective group only once."""
     if kind == "none":
         return None
     if kind == "multi_worker":
@@ -145,7 +146,7 @@ def _strategy(kind: str, devices: int | None) -> Any:
         except (RuntimeError, ValueError, tf.errors.OpError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(
-                f"The workers of TF_CONFIG cannot find each other ({reason}): look at its "
+                f"The workers of TF_CONFIG cannot find each other ({reason}): check its "
                 "addresses and ports."
             ) from error
     available = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
@@ -164,15 +165,15 @@ def _strategy(kind: str, devices: int | None) -> Any:
 
 
 def worker() -> tuple[int, int]:
-    """(number of workers, number of this one) from the environment variable TF_CONFIG.
+    """(number of workers, index of this worker) from the environment variable TF_CONFIG.
 
     Raises:
-        UserError: it is missing, or describes no workers.
+        UserError: it is missing, or does not describe workers.
     """
     text = os.environ.get("TF_CONFIG", "")
     try:
-        described = json.loads(text)
-        workers, task = described["cluster"]["worker"], described["task"]
+        settings = json.loads(text)
+        workers, task = settings["cluster"]["worker"], settings["task"]
         kind, index = task["type"], int(task["index"])
     except (ValueError, KeyError, TypeError):
         state = f"is {text[:120]!r}" if text else "is not set"
@@ -181,10 +182,10 @@ def worker() -> tuple[int, int]:
             f"must be like {_EXAMPLE}, with the same cluster and another index on each machine; "
             "python -m ssl_keras.launch sets it for several workers on one machine."
         ) from None
-    if kind != "worker" or set(described["cluster"]) != {"worker"}:
+    if kind != "worker" or set(settings["cluster"]) != {"worker"}:
         raise UserError(
             f"TF_CONFIG describes a task of type {kind!r} in a cluster of "
-            f"{', '.join(described['cluster'])}: only workers are supported (no parameter servers, "
+            f"{', '.join(settings['cluster'])}: only workers are supported (no parameter servers, "
             "no chief, no evaluator; worker 0 is the chief)."
         )
     if not 0 <= index < len(workers):
@@ -196,7 +197,7 @@ def worker() -> tuple[int, int]:
 
 
 def check_alone() -> None:
-    """Refuse to train alone where TF_CONFIG describes several tasks: each would do the same.
+    """Check that TF_CONFIG does not describe several tasks: each would train the same model alone.
 
     Raises:
         UserError: it does.

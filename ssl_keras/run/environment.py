@@ -1,4 +1,4 @@
-"""What a run ran on: versions of packages, commit, hardware."""
+"""The environment of a run: versions of packages, commit, hardware."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from ssl_keras.lazy import tf
 
 
 def versions() -> dict[str, str]:
-    """Versions of this package, of Python and of what it stands on, and the commit."""
+    """Versions of this package, of Python and of the main dependencies, and the commit."""
     packages = ("tensorflow", "keras", "keras-cv", "tensorflow-datasets", "numpy")
-    result = {"ssl_keras": __version__, "python": platform.python_version()}
-    result |= {name: importlib.metadata.version(name) for name in packages}
-    result["commit"] = commit()
-    return result
+    return {
+        "ssl_keras": __version__,
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in packages},
+        "commit": commit(),
+    }
 
 
 def hardware() -> dict[str, Any]:
@@ -47,20 +49,17 @@ def hardware() -> dict[str, Any]:
 
 
 def memory() -> dict[str, float]:
-    """Memory in use in GiB: of this process, and of the first GPU if there is one."""
-    result = {}
-    result["memory_gib"] = psutil.Process().memory_info().rss / 2**30
+    """Memory in use by this process, and on the first GPU (if any), in GiB."""
+    used = {"memory_gib": psutil.Process().memory_info().rss}
     if tf.config.list_physical_devices("GPU"):
-        result["gpu_memory_gib"] = (
-            tf.config.experimental.get_memory_info("GPU:0")["current"] / 2**30
-        )
-    return result
+        used["gpu_memory_gib"] = tf.config.experimental.get_memory_info("GPU:0")["current"]
+    return {name: size / 2**30 for name, size in used.items()}
 
 
 @functools.cache
 def commit() -> str:
-    """The commit of this package, with "+changes" if files differ from it; or "unknown" where the
-    package does not lie in its own repository."""
+    """The commit of this package, with "+changes" if files differ from it; "unknown" if the package
+    is not in its repository."""
     root = Path(__file__).resolve().parent.parent
 
     def git(*arguments: str) -> str:

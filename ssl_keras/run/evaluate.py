@@ -36,23 +36,24 @@ def evaluate_run(
     repeats: int = 1,
     config: Config | None = None,
 ) -> dict[str, Any]:
-    """Evaluate a finished run, or a SavedModel, with other evaluators; print the tables, keep all.
+    """Evaluate a finished run or a SavedModel with other evaluators; print tables, write a record.
 
     Args:
-        directory: of the run, or of the SavedModel. For a run, baselines that it has not trained
-            yet are trained.
+        directory: directory of the run or of the SavedModel. Missing baselines of a run are
+            trained.
         evaluators: the evaluators, by name.
-        seed: chooses whatever is random in them; repetition r has seed + r.
-        repeats: how often everything is measured; values are then means, with their standard
+        seed: seed of the evaluators; repetition r has seed + r.
+        repeats: number of repetitions. With more than one, values are means, with standard
             deviations as "NAME_sd".
-        config: the data of a SavedModel that does not lie in the directory of its run.
+        config: configuration of the data for a SavedModel outside the directory of its run.
 
     Returns:
-        What is written to `evaluations/` in the run's directory, or beside the SavedModel to
-        `NAME-evaluations/`; pictures lie beside it.
+        The record. It is written to `evaluations/` in the run's directory, or to
+        `NAME-evaluations/` beside the SavedModel, with the pictures.
 
     Raises:
-        UserError: it is neither, its data is not what it was trained on, or a head does not fit.
+        UserError: it is neither, the data differ from those it was trained on, or an evaluator does
+            not fit.
     """
     start = time.perf_counter()
     directory = Path(directory)
@@ -93,7 +94,7 @@ def evaluate_run(
 def _run_features(
     workdir: Path, evaluators: Mapping[str, Evaluator], seed: int
 ) -> tuple[FrozenEncoder, dict[str, EncoderFeatures], str]:
-    """The encoder, the features of all encoders, and the digest of its weights before them."""
+    """(encoder, features of all encoders, digest of its weights before they were computed)."""
     config, results = run_directory.read(workdir)
     data = load_data(config)
     check_evaluators(evaluators, config, data)
@@ -107,20 +108,20 @@ def _run_features(
         tables.CONTROL: untrained,
         **baseline_features(setup, evaluators, workdir, build_engine(config, alone=True)),
     }
-    return FrozenEncoder.of(setup), encoders, before
+    return FrozenEncoder.from_setup(setup), encoders, before
 
 
 def _saved_model_features(
     directory: Path, evaluators: Mapping[str, Evaluator], config: Config | None
 ) -> tuple[FrozenEncoder, dict[str, EncoderFeatures], str]:
-    """As `_run_features`, of a SavedModel."""
+    """`_run_features` for a SavedModel."""
     frozen = load_saved_model(directory, config)
     before = weights_digest(frozen.variables)
     for name, evaluator in evaluators.items():
         evaluator.check(frozen.data.train.num_examples)
         if evaluator.num_local_images:
             raise UserError(
-                f"The head {name} looks into the blocks of the encoder, which a SavedModel does "
+                f"The evaluator {name} reads the blocks of the encoder, which a SavedModel does "
                 "not show: leave it out of --heads, or give the directory of the run."
             )
     return frozen, {"": encoder_features(frozen, evaluators)}, before

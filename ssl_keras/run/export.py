@@ -1,4 +1,4 @@
-"""The export of a finished run, compared in a process that knows nothing of this package."""
+"""Exports the encoder of a finished run, and compares it in a process without this package."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ssl_keras.run.saved_models import (
 )
 from ssl_keras.run.setup import TrainingSetup, in_float32
 
-# What a user without this package would do.
+# The program of a user without this package.
 _LOAD = """
 import sys
 import numpy as np
@@ -45,15 +45,15 @@ def export_run(
 
     Args:
         workdir: directory of the run.
-        directory: where to.
-        overwrite: whether an export that is there is replaced.
+        directory: directory of the export.
+        overwrite: whether to replace an existing export.
         onnx: whether to write the encoder as ONNX too.
 
     Returns:
         The largest absolute difference of features, relative to the largest magnitude.
 
     Raises:
-        UserError: it is not a finished run, or something else is in the way.
+        UserError: it is not a finished run, or `directory` holds something else.
         RuntimeError: the export gives other features.
     """
     if onnx:
@@ -80,17 +80,17 @@ def export_run(
     if onnx:
         export_onnx(load_encoder(directory), directory / ONNX)
     log.info(f"Exported: {directory} (in a fresh process: relative difference {difference:.1g})")
-    log.info(f"What it is, and how to call it: {directory / CARD}")
+    log.info(f"Description and signatures: {directory / CARD}")
     return difference
 
 
 def export_setup(setup: TrainingSetup, directory: Path, results: Mapping[str, Any]) -> float:
-    """Export a trained setup in float32, with a card, and compare with the features of the model.
+    """Export a trained setup in float32, with a card, and compare its features with the model's.
 
     Args:
-        setup: after its training.
-        directory: is replaced as a whole.
-        results: what results.json holds.
+        setup: the setup after training.
+        directory: is replaced atomically.
+        results: contents of results.json.
 
     Returns:
         The largest relative difference, see `compare_export`.

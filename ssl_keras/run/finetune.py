@@ -24,6 +24,7 @@ from ssl_keras.methods.supervised import Supervised
 from ssl_keras.run import environment, loop, run_directory, tables
 from ssl_keras.run.callbacks import NonFiniteGuard, Progress
 from ssl_keras.run.measure import averaged, protocols
+from ssl_keras.run.record import timed
 from ssl_keras.run.restore import load_weights, recorded_engine
 from ssl_keras.run.saved_models import compare_export, export_classifier
 from ssl_keras.run.setup import (
@@ -34,41 +35,42 @@ from ssl_keras.run.setup import (
     build_views,
 )
 
-# Deviation of the initial weights of the classifier. Source: google-research/simclr, tf2/model.py
-# (LinearLayer).
+# Standard deviation of the classifier's initial weights. Source: google-research/simclr,
+# tf2/model.py (LinearLayer).
 _INITIAL_DEVIATION = 0.01
-# Images on which the SavedModel is compared with the model.
-_COMPARED_IMAGES = 16
-# Times that a training reports its progress.
+# Number of examples on which the SavedModel is compared with the model.
+_COMPARED_EXAMPLES = 16
+# Number of logs of a training.
 _LOGS = 5
-# The starts, and what is said of training from them.
-_DOING = {"pretrained": "Fine-tuning the run", "scratch": "Training from scratch"}
+# Start of the training -> its description.
+_DESCRIPTIONS = {"pretrained": "Fine-tuning the run", "scratch": "Training from scratch"}
 
 
 def finetune_run(workdir: Path | str, options: FinetuningConfig) -> dict[str, Any]:
-    """Fine-tune a finished run on a fraction of the labels; print the table, keep the numbers.
+    """Fine-tune a finished run on a fraction of the labels; print a table, write a record.
 
-    The whole network is trained: the encoder, the layers of the projection head up to the chosen
-    one, and a new linear classifier with small random weights, by Adam with cosine decay. Each
-    labelled image enters as two views, those of the run; batch norm is in training mode. The
-    control is the same in everything but the start: the weights of the run before its training.
-    Both are also evaluated as they are, frozen, by `Linear` on the same labelled images. The test
-    images are used once for each number, after training, and nothing is chosen by them.
+    The whole network is trained by Adam with cosine decay: the encoder, the projection head up to
+    the layer `finetune_from`, and a new linear classifier with small random weights. Each labelled
+    example enters as two views, made like those of the run; batch norm is in training mode. The
+    control differs in its initial weights alone: those of the run before its training. `Linear`
+    also evaluates both starts, frozen, on the same labelled examples. The test examples are used
+    once for each number, after training; nothing is selected on them.
 
     After Chen et al. 2020 (SimCLR), appendix B.5, and Chen et al. 2020 (SimCLR v2) for layers of
-    the projection head. Departures: Adam for Nesterov momentum; two views of each image for one;
-    all operations of the run's views, not only crops and mirroring; another length.
+    the projection head. Departures: Adam instead of Nesterov momentum; two views of each example
+    instead of one; all operations of the run's views, not only crops and mirroring; another length.
 
     Args:
         workdir: directory of the run. Only its folder `finetuned` is written to.
-        options: the settings. Repetition r has seed + r; values are then means, with their standard
-            deviations as "NAME_sd".
+        options: the settings. Repetition r has seed + r. With more than one, values are means, with
+            standard deviations as "NAME_sd".
 
     Returns:
-        What is written to `finetuned/` in the run's directory: under "results",
-        "pretrained/finetuned/TARGET/MEASURE", and the same with "scratch" for the control and with
-        "linear" for linear evaluation; under "gain" the difference, of each repetition, which is
-        surer than the parts. The model of the first repetition lies beside it.
+        The record, which is written to `finetuned/` in the run's directory. Its "results" are
+        "START/PROTOCOL/TARGET/MEASURE" with the starts "pretrained" and "scratch" (the control) and
+        the protocols "finetuned" and "linear". The start "gain" is their difference within each
+        repetition, which varies less than its terms. The model of the first repetition is written
+        beside the record.
 
     Raises:
         UserError: it is not a finished run, or the settings do not fit its data.
@@ -87,7 +89,8 @@ def finetune_run(workdir: Path | str, options: FinetuningConfig) -> dict[str, An
     seeds = [options.seed + repeat for repeat in range(options.repeats)]
     rows = [labelled_rows(labels, options.label_fraction, seed) for seed in seeds]
     trial = _Trial(setup, options, target, len(rows[0]))
-    backbone = _backbone_of(setup, options.finetune_from)
+    model = setup.model
+    backbone = networks.build_backbone(model.encoder, model.projection_head, options.finetune_from)
     scratch = backbone.get_weights()
     load_weights(setup, workdir, results)
     starts = {"pretrained": backbone.get_weights(), "scratch": scratch}
@@ -97,19 +100,18 @@ def finetune_run(workdir: Path | str, options: FinetuningConfig) -> dict[str, An
         log.info(f"Note: {notice}.")
 
     repetitions: list[dict[str, float]] = []
-    seconds: dict[str, float] = dict.fromkeys(starts, 0.0)
+    seconds: dict[str, float] = {}
     difference = 0.0
-    for seed, chosen in zip(seeds, rows, strict=True):
-        # Nothing below knows of other training images than the labelled ones.
+    for seed, labelled in zip(seeds, rows, strict=True):
+        # The data with the labelled training examples alone.
         subset = dataclasses.replace(
-            data, train=data.probing.subset(chosen), probing_split=None, targets={name: target}
+            data, train=data.probing.subset(labelled), probing_split=None, targets={name: target}
         )
         values: dict[str, float] = {}
         for title, weights in starts.items():
-            log.info(f"{_DOING[title]}, seed {seed}: {trial.total_steps} steps")
-            before = time.perf_counter()
-            learner, measures = trial.run(subset, weights, seed)
-            seconds[title] += time.perf_counter() - before
+            log.info(f"{_DESCRIPTIONS[title]}, seed {seed}: {trial.total_steps} steps")
+            with timed(seconds, title):
+                learner, measures = trial.run(subset, weights, seed)
             values |= {f"{title}/{key}": value for key, value in measures.items()}
             if title == "pretrained" and seed == options.seed:
                 with run_directory.whole_directory(path.with_suffix("")) as directory:
@@ -122,7 +124,7 @@ def finetune_run(workdir: Path | str, options: FinetuningConfig) -> dict[str, An
         "seeds": seeds,
         "settings": options.options(),
         "labelled": {
-            "images": trial.num_images,
+            "images": trial.num_labelled,
             "of": data.train.num_examples,
             "per_class": _per_class(target, labels[rows[0]]),
         },
@@ -146,16 +148,16 @@ def finetune_run(workdir: Path | str, options: FinetuningConfig) -> dict[str, An
 
 
 class _Trial:
-    """One fine-tuning, for any start, labelled images and seed.
+    """Fine-tuning with given settings, for any start, labelled examples and seed.
 
     Args:
-        setup: the run; its model is left as it is.
+        setup: the run; its model is not changed.
         options: the settings.
-        target: what is learned.
-        num_images: how many images have labels.
+        target: the learned target.
+        num_labelled: number of examples with labels.
 
     Raises:
-        UserError: there are fewer than two of them.
+        UserError: fewer than two examples have labels.
     """
 
     def __init__(
@@ -163,26 +165,27 @@ class _Trial:
         setup: TrainingSetup,
         options: FinetuningConfig,
         target: Target,
-        num_images: int,
+        num_labelled: int,
     ):
-        if num_images < 2:
+        if num_labelled < 2:
             raise UserError(
-                f"label_fraction is {options.label_fraction:g}, which leaves {num_images} of "
-                f"{setup.data.train.num_examples} images: choose a larger --label_fraction."
+                f"label_fraction is {options.label_fraction:g}, which leaves {num_labelled} of "
+                f"{setup.data.train.num_examples} {setup.data.modality.name}: choose a larger "
+                "--label_fraction."
             )
         self.setup, self.options, self.target = setup, options, target
-        self.num_images = num_images
+        self.num_labelled = num_labelled
         self.engine = build_engine(setup.config, alone=True)
-        self.batch_size = min(options.batch_size, num_images)
-        self.total_steps = options.total_steps(num_images, self.batch_size)
+        self.batch_size = min(options.batch_size, num_labelled)
+        self.total_steps = options.total_steps(num_labelled, self.batch_size)
 
     def banner(self) -> dict[str, str]:
-        """What is about to happen: label -> value."""
+        """Description of the fine-tuning: label -> value."""
         data, options = self.setup.data, self.options
-        epochs = self.total_steps / (self.num_images // self.batch_size)
+        epochs, kind = self.total_steps / (self.num_labelled // self.batch_size), data.modality.name
         return {
-            "data set": f"{data.name}: {self.num_images} labelled of {data.train.num_examples} "
-            f"training images, {data.test.num_examples} test images",
+            "data set": f"{data.name}: {self.num_labelled} labelled of {data.train.num_examples} "
+            f"training {kind}, {data.test.num_examples} test {kind}",
             "learns": tables.describe_targets({self.target.name: self.target}),
             "layers": f"all up to {options.finetune_from}, and a linear classifier",
             "training": f"{self.total_steps} steps, batch {self.batch_size}, {epochs:.4g} epochs",
@@ -191,43 +194,42 @@ class _Trial:
         }
 
     def notices(self) -> list[str]:
-        """What the user should know."""
-        config, notices = self.setup.config, []
+        """Sentences for the user."""
+        kind, notices = self.setup.data.modality.name, []
         if self.batch_size < self.options.batch_size:
             notices.append(
-                f"batch_size is {self.options.batch_size}, but only {self.num_images} images have "
-                "labels: each batch has them all"
+                f"batch_size is {self.options.batch_size}, but only {self.num_labelled} {kind} "
+                "have labels: each batch has them all"
             )
-        if user := _label_user(config):
+        if part := _label_user(self.setup.config):
             notices.append(
-                f"{user} has seen the labels of all training images: what it gains over the "
-                "control is not due to the labelled images alone"
+                f"{part} has seen the labels of all training {kind}: its gain over the control is "
+                f"not due to the labelled {kind} alone"
             )
         return notices
 
     def run(self, data: DataSet, weights: Any, seed: int) -> tuple[Supervised, dict[str, float]]:
-        """Evaluate a start, train it and evaluate what has become of it.
+        """Evaluate a start, train it, and evaluate the trained model.
 
         Args:
-            data: its training split are the labelled images.
-            weights: of the backbone.
-            seed: chooses classifier, order and views.
+            data: data whose training split is the labelled examples.
+            weights: initial weights of the backbone.
+            seed: seed of classifier, order and views.
 
         Returns:
-            The trained model; and "linear/TARGET/MEASURE" and "finetuned/TARGET/MEASURE" -> value
-            on the test images, "finetuned/TARGET/labelled_accuracy" on the labelled ones.
+            (trained model, measures): "linear/TARGET/MEASURE" and "finetuned/TARGET/MEASURE" ->
+            value on the test examples; "finetuned/TARGET/labelled_MEASURE" on the labelled ones.
         """
         name = self.target.name
         learner = self._learner(data, weights, seed)
-
-        def outputs(images: Any) -> list[Any]:
-            return [backbone(images, training=False)]
-
-        def logits(images: Any) -> list[Any]:
-            return [learner.classifier(backbone(images, training=False))[name]]
-
-        # Measured in float32, whatever it is trained in.
+        # Evaluation is in float32, whatever the precision of the training.
         backbone = self._backbone("float32", weights)
+
+        def outputs(inputs: Any) -> list[Any]:
+            return [backbone(inputs, training=False)]
+
+        def logits(inputs: Any) -> list[Any]:
+            return [learner.classifier(backbone(inputs, training=False))[name]]
 
         frozen = extract(outputs, data, ["frozen"])["frozen"]
         values = {f"linear/{key}": float(v) for key, v in Linear().evaluate(frozen, seed)}
@@ -245,12 +247,12 @@ class _Trial:
         )
         backbone.set_weights(learner.encoder.get_weights())
         predictions = extract(logits, data, ["logits"])["logits"]
-        for key, labels, of in (
-            ("{}", predictions.test_labels, predictions.test),
-            ("labelled_{}", predictions.train_labels, predictions.train),
+        for prefix, labels, scores in (
+            ("", predictions.test_labels, predictions.test),
+            ("labelled_", predictions.train_labels, predictions.train),
         ):
-            for measure, value in measured(self.target, labels[name], of, seed).items():
-                values[f"finetuned/{name}/{key.format(measure)}"] = value
+            for measure, value in measured(self.target, labels[name], scores, seed).items():
+                values[f"finetuned/{name}/{prefix}{measure}"] = value
         return learner, values
 
     def _learner(self, data: DataSet, weights: Any, seed: int) -> Supervised:
@@ -286,7 +288,7 @@ class _Trial:
         return learner
 
     def _backbone(self, policy: str, weights: Any) -> Any:
-        """A new network with these weights: encoder, and evaluator up to the chosen layer."""
+        """A new backbone with these weights: the encoder, and the projection head up to a layer."""
         config = self.setup.config
         encoder, head = build_encoder(config, self.setup.data, policy), None
         if self.options.finetune_from != "features":
@@ -302,19 +304,13 @@ class _Trial:
         name = self.target.name
         network = self._backbone("float32", learner.encoder.get_weights())
         export_classifier(network, learner.classifier, name, directory)
-        images = data.inputs(next(iter(data.test.batches(_COMPARED_IMAGES))))
-        expected = learner.classifier(network(images, training=False))[name]
-        return compare_export(directory, images, expected, output="logits")
-
-
-def _backbone_of(setup: TrainingSetup, layer: str) -> Any:
-    """The part of a run's own model that is fine-tuned."""
-    model = setup.model
-    return networks.build_backbone(model.encoder, model.projection_head, layer)
+        inputs = data.inputs(next(iter(data.test.batches(_COMPARED_EXAMPLES))))
+        expected = learner.classifier(network(inputs, training=False))[name]
+        return compare_export(directory, inputs, expected, output="logits")
 
 
 def _label_user(config: Config) -> str:
-    """What of the run has used labels, or nothing."""
+    """The setting by which the run has used labels, or nothing."""
     if config.method.uses_labels:
         return f"method={config.training.method}"
     uses_labels = config.loss is not None and "positive_target" in config.loss.options()
@@ -322,7 +318,7 @@ def _label_user(config: Config) -> str:
 
 
 def _gains(values: dict[str, float]) -> dict[str, float]:
-    """How much better the run is than the control, in every measure that has an interval."""
+    """The run minus the control, for every measure with an interval."""
     measures = [
         key.removeprefix("scratch/")
         for key in values
@@ -332,12 +328,12 @@ def _gains(values: dict[str, float]) -> dict[str, float]:
 
 
 def _per_class(target: Target, labels: np.ndarray) -> list[int] | None:
-    """How many of these labels are of each class; None for vectors."""
+    """The number of labels of each class; None for vectors."""
     return None if target.is_vector else np.bincount(labels, minlength=target.size).tolist()
 
 
 def _closing(record: dict[str, Any], target: Target, path: Path) -> str:
-    """The table, and where everything is."""
+    """The table, the paths and the time."""
     labelled, settings = record["labelled"], record["settings"]
     return "\n".join(
         [

@@ -1,4 +1,4 @@
-"""What is measured while a run trains: the geometry of some training images, and collapse."""
+"""Measures during training: the geometry of some training examples, and signs of collapse."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ from ssl_keras.run.callbacks import Listener, TensorBoardScalars
 from ssl_keras.run.messages import advice
 from ssl_keras.run.setup import TrainingSetup
 
-# What is shown as a distribution.
+# The measures that are shown as distributions.
 HISTOGRAMS = (
     "similarities/positives",
     "similarities/negatives",
     "norms/features",
     "norms/projections",
 )
-# Projections whose pairs are closer than this on average count as one point: at a uniformity of
-# -0.05 their mean squared distance is about 0.025.
+# Above this uniformity all projections count as one point; their mean squared distance is then
+# about 0.025.
 COLLAPSED_UNIFORMITY = -0.05
 COLLAPSED_RANK = 1.1
-# The share of the way from the loss of equal projections to that of well spread ones with equal
-# views, within which the loss counts as that of equal projections.
+# The loss counts as that of equal projections within this share of its distance to the loss of
+# random points with equal views.
 AT_CHANCE = 0.02
 
 
 def build_measure(setup: TrainingSetup, num_images: int) -> Callable[[int], dict[str, Any]]:
     """A function from the step to the measures of features and projections.
 
-    The images are some training images, the same at each call, un-augmented and in two views that
-    are the same at each call too, all in inference mode: what changes from call to call is the
-    network alone, and measuring changes nothing in the training.
+    Each call measures the same training examples, un-augmented and in the same two views, in
+    inference mode. So only the network changes between calls, and measuring does not affect the
+    training.
 
     Args:
-        setup: what `build` has made.
-        num_images: how many images, at least 2.
+        setup: the training setup.
+        num_images: number of examples, at least 2.
 
     Returns:
-        step -> {"features/NAME" and, of contrastive methods, "projections/NAME": scalar}, with the
-        names of `evaluation.geometry.describe`, and the arrays of `HISTOGRAMS`: similarities of
-        projections, or of features without them, and lengths of both.
+        step -> {"features/NAME" and, for contrastive methods, "projections/NAME": scalar}, with the
+        names of `evaluators.geometry.describe`, and the arrays of `HISTOGRAMS`: similarities of
+        projections (of features without a projection head) and norms of both.
     """
     data, model, config = setup.data, setup.model, setup.config
     num_images = min(num_images, data.train.num_examples)
@@ -92,14 +92,14 @@ def build_measure(setup: TrainingSetup, num_images: int) -> Callable[[int], dict
 
 
 class GeometryLog(Listener):
-    """Measures while training, writes scalars and histograms, and warns of a collapse, once.
+    """Measures geometry during training, writes scalars and histograms, and warns of a collapse.
 
     Args:
-        measure: what `build_measure` returns.
-        board: where scalars go.
-        every: least steps between measurements; they are made when metrics are logged.
-        diagnose: (step, training values, measures) -> a warning, or None.
-        advice: what the user may change if numbers are not finite.
+        measure: see `build_measure`.
+        board: the writer of scalars.
+        every: minimum number of steps between measurements, which are made at logs.
+        diagnose: (step, training values, measures) -> a warning, or None; the first one is shown.
+        advice: the advice if numbers are not finite.
     """
 
     def __init__(
@@ -148,11 +148,11 @@ class GeometryLog(Listener):
 
 
 def diagnosis(setup: TrainingSetup) -> Callable[..., str | None]:
-    """The `diagnose` of `GeometryLog` for a run: recognises a collapse and names the likely cause.
+    """The `diagnose` of `GeometryLog` for a run: detects a collapse and names the likely cause.
 
     The projections have collapsed if their uniformity is above -0.05 (all point the same way) or
-    their effective rank below 1.1. The loss may also be that of equal projections while they are
-    not: then nothing has been learnt that lowers it. Both count after a tenth of the training.
+    their effective rank is below 1.1. If they have not, the loss may still be that of equal
+    projections: training has not lowered it. Both are checked after a tenth of the training.
     """
     config = setup.config
     if config.loss is None:
@@ -175,35 +175,28 @@ def diagnosis(setup: TrainingSetup) -> Callable[..., str | None]:
             signs.append(f"uniformity {uniformity:.3f}")
         if rank < COLLAPSED_RANK:
             signs.append(f"effective rank {rank:.2f} of {dim}")
-        what = "the projections have collapsed" if signs else "nothing lowers the loss"
+        finding = "the projections have collapsed" if signs else "nothing lowers the loss"
         current = contrastive_loss.at(step / setup.total_steps)
         chance = current.collapse_value(batch, dim)
-        # A loss without a distribution term is at its best where all projections are equal.
+        # A loss without a distribution term is lowest where all projections are equal.
         if abs(chance - values["loss"]) <= max(AT_CHANCE * _room(current), 1e-3):
             signs.append(f"loss {values['loss']:.4g}, that of equal projections")
         if not signs:
             return None
-        return f"{what} at step {step} ({', '.join(signs)}). {_cause()}"
+        return f"{finding} at step {step} ({', '.join(signs)}). {_cause()}"
 
-    @functools.cache  # without a schedule it is one loss for the whole training
+    @functools.cache  # without a schedule the loss is the same for the whole training
     def _room(loss: Loss) -> float:
-        """How much lower than with equal projections the loss of random points is, whose views
-        are equal."""
+        """The loss of equal projections minus that of random points with equal views."""
         count = min(batch, 512)
         points = np.random.default_rng(0).normal(size=(count, dim)).astype(np.float32)
         return loss.collapse_value(count, dim) - float(loss(points, points, seed=0))
 
     def _cause() -> str:
-        weight_name = next(
-            (
-                n
-                for n in ("distribution_weight", "uniformity_weight")
-                if hasattr(contrastive_loss, n)
-            ),
-            None,
-        )
+        weights = ("distribution_weight", "uniformity_weight")
+        weight_name = next((name for name in weights if hasattr(contrastive_loss, name)), None)
         if weight_name and not float(contrastive_loss.at(0.5).weights[1]):
-            return f"The likely cause: {weight_name} is 0, so nothing keeps images apart."
+            return f"The likely cause: {weight_name} is 0, so nothing keeps examples apart."
         usual = type(config.optimizer)().learning_rate
         if setup.peak_learning_rate > 10 * usual:
             return (

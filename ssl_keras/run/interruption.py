@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a question that is asked between steps."""
+"""Ctrl-C and SIGTERM as a request to stop between steps."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 
 class Interruption:
-    """While it is entered, the first Ctrl-C or SIGTERM sets `asked`; the second one interrupts.
+    """Context in which the first Ctrl-C or SIGTERM sets `requested`, and the second interrupts.
 
     Outside the main thread, where signals cannot be caught, it does nothing.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._ask)
+                self._before[number] = signal.signal(number, self._request)
         return self
 
     def __exit__(
@@ -33,7 +33,7 @@ class Interruption:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
             raise KeyboardInterrupt
-        self.asked = True
+        self.requested = True

@@ -1,7 +1,7 @@
-"""The training loop: the compiled step of a Keras model, driven step by step.
+"""The training loop: runs the compiled training step of a Keras model.
 
-`model.fit` works too. This loop exists because it counts in steps, not epochs, can start at any
-step, and reads the metrics only when they are logged, so that the device never waits for Python.
+`model.fit` works too. This loop counts steps instead of epochs, can start at any step, and reads
+the metrics only at logs, so that the device never waits for Python.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def train_setup(
     """Train a setup from `first_step` to the end.
 
     Returns:
-        The share of the time that was spent waiting for input, see `train`.
+        The share of time spent waiting for input, see `train`.
     """
     config = setup.config
     return train(
@@ -37,7 +37,7 @@ def train_setup(
 
 
 def batches(setup: TrainingSetup, first_step: int) -> Any:
-    """The batches of the steps from `first_step` on; each device gets its share of every batch."""
+    """The batches from step `first_step`; each device gets its share of every batch."""
     config, engine = setup.config, setup.engine
     split, size, seed = setup.data.train, config.optimization.batch_size, config.run.seed
 
@@ -57,14 +57,14 @@ def batches(setup: TrainingSetup, first_step: int) -> Any:
     def worker_shares(context: Any) -> Any:
         count = engine.replicas // context.num_input_pipelines
         first = count * context.input_pipeline_id
-        # Without an end: workers would have to agree at every step whether it is reached.
+        # Endless: for a finite range workers would have to agree at every step that it goes on.
         return shares(range(first, first + count), None)
 
     return engine.strategy.distribute_datasets_from_function(worker_shares)
 
 
 class TimedIterator:
-    """Batches, and the seconds that were spent waiting for them."""
+    """Batches, and the seconds spent waiting for them."""
 
     def __init__(self, batches: Any):
         self.iterator = iter(batches)
@@ -96,20 +96,20 @@ def train(
         model: a compiled `keras.Model` with its own `train_step`.
         batches: `tf.data.Dataset` with one batch for each of those steps.
         total_steps: the step to stop at.
-        first_step: steps done before; the metrics of the model are those since the last log.
+        first_step: number of steps done before; the model has the metrics since the last log.
         steps_per_execution: the value that the model was compiled with.
         log_every: steps between logs; the last step is always logged.
         listeners: called at every event, in order.
 
     Returns:
-        The share of the time that was spent waiting for input, the first step (which compiles)
-        left out; None where several steps run in one call, and for a single step.
+        The share of time spent waiting for input, without the first step (which compiles); None if
+        several steps run in one call, and for a single step.
     """
     model.make_train_function()
-    # With one step a call, batches are fetched here, so that the wait for them can be measured.
-    timed = TimedIterator(batches) if steps_per_execution == 1 else None
-    iterator = iter(batches) if timed is None else timed
-    # Logs are at multiples of `log_every`, wherever training has started.
+    # With one step per call, batches are fetched here and the wait is measured.
+    timer = TimedIterator(batches) if steps_per_execution == 1 else None
+    iterator = iter(batches) if timer is None else timer
+    # Logs are at multiples of `log_every`, whatever the first step.
     step, next_log = first_step, (first_step // log_every + 1) * log_every
     start, share = 0.0, None
     if first_step == 0:
@@ -119,8 +119,8 @@ def train(
     try:
         while step < total_steps:
             logs = model.train_function(iterator)
-            if timed is not None and step == first_step:
-                start, timed.seconds = time.perf_counter(), 0.0
+            if timer is not None and step == first_step:
+                start, timer.seconds = time.perf_counter(), 0.0
             step = min(step + steps_per_execution, total_steps)
             for listener in listeners:
                 listener.on_steps(step)
@@ -128,8 +128,8 @@ def train(
                 values = {name: float(np.mean(value)) for name, value in logs.items()}
                 model.reset_metrics()
                 next_log = (step // log_every + 1) * log_every
-                if timed is not None and step > first_step + 1:
-                    share = timed.seconds / (time.perf_counter() - start)
+                if timer is not None and step > first_step + 1:
+                    share = timer.seconds / (time.perf_counter() - start)
                 for listener in listeners:
                     if share is not None:
                         listener.on_input_wait(share)

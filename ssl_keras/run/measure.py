@@ -1,4 +1,4 @@
-"""What evaluators say of frozen encoders: features by layer, controls, values and pictures."""
+"""Evaluation of frozen encoders: features by layer, controls, values and pictures."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from ssl_keras.run import tables
 from ssl_keras.run.restore import FrozenEncoder
 from ssl_keras.run.setup import TrainingSetup, in_float32
 
-# Most training images of the control with shuffled labels.
+# Maximum number of training examples of the control with shuffled labels.
 SHUFFLED_EXAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class EncoderFeatures:
-    """What the evaluators measure of one encoder.
+    """Features of one encoder, for the evaluators.
 
     Attributes:
         layers: name of the layer -> features.
-        values: what is known of it without evaluators: "name/layer/measure" -> value.
-        local: name of the block -> features of its locations, if a head wants them.
+        values: values from other sources than evaluators: "name/layer/measure" -> value.
+        local: name of the block -> features of its locations, if an evaluator needs them.
     """
 
     layers: Mapping[str, FrozenFeatures]
@@ -43,7 +43,7 @@ class EncoderFeatures:
     local: Mapping[str, FrozenLocations] = dataclasses.field(default_factory=dict)
 
     def layers_for(self, evaluator: Evaluator) -> Mapping[str, FrozenFeatures]:
-        """What a head measures."""
+        """The features that an evaluator reads."""
         return self.local if evaluator.num_local_images else self.layers
 
 
@@ -53,13 +53,12 @@ def encoder_features(
     num_layers: int | None = None,
     pixels: bool = False,
 ) -> EncoderFeatures:
-    """The features of an encoder at its first layers, with those of views and locations where an
-    evaluator needs them.
+    """The features of an encoder at its layers, of views and locations as the evaluators need.
 
     Args:
         frozen: the encoder.
         evaluators: the evaluators, by name.
-        num_layers: how many layers. Default: all.
+        num_layers: number of layers, the first ones. Default: all.
         pixels: whether to add the pixels at the locations, a control.
     """
     features = extract(
@@ -88,14 +87,14 @@ def encoder_features(
 def trained_features(
     setup: TrainingSetup, evaluators: Mapping[str, Evaluator], seed: int, pixels: bool = True
 ) -> EncoderFeatures:
-    """The features of a trained model, with what its own parts say on frozen features.
+    """The features of a trained model, and the values of its probe and its decoder.
 
-    These are the online probe, which has learnt from augmented views during the training, and
-    the reconstructions of an autoencoder. `pixels`: see `encoder_features`.
+    The online probe was trained on augmented views; the decoder is that of an autoencoder.
+    `pixels`: see `encoder_features`.
     """
     setup = in_float32(setup)
     model, data = setup.model, setup.data
-    layers = encoder_features(FrozenEncoder.of(setup), evaluators, pixels=pixels)
+    layers = encoder_features(FrozenEncoder.from_setup(setup), evaluators, pixels=pixels)
     features = layers.layers["features"]
     values: dict[str, float] = {}
     if model.linear_probe is not None:
@@ -113,8 +112,8 @@ def trained_features(
 def untrained_features(
     setup: TrainingSetup, evaluators: Mapping[str, Evaluator]
 ) -> EncoderFeatures:
-    """The features of the encoder of a setup that has not been trained: the control."""
-    return encoder_features(FrozenEncoder.of(in_float32(setup)), evaluators, num_layers=1)
+    """The features of the untrained encoder of a setup, the control."""
+    return encoder_features(FrozenEncoder.from_setup(in_float32(setup)), evaluators, num_layers=1)
 
 
 def measure(
@@ -124,31 +123,31 @@ def measure(
 
     Args:
         evaluators: the evaluators, by name.
-        seed: chooses whatever is random in them.
-        encoders: "" is the model that was trained; others are controls and baselines, by name.
+        seed: seed of the evaluators.
+        encoders: name -> features; "" is the trained model, others are controls and baselines.
 
     Returns:
-        "head/layer/measure" -> value; the same below the names of the other encoders, as in
-        "untrained/head/layer/measure"; and "shuffled_labels/head/layer/measure", of the model
-        at its first layer with shuffled classes of training examples: accuracy above chance there
-        is a leak.
+        "evaluator/layer/measure" -> value for the trained model; "NAME/evaluator/layer/measure" for
+        other encoders, such as "untrained"; and "shuffled_labels/evaluator/layer/measure" for the
+        trained model's first layer with shuffled classes of training examples, where accuracy above
+        chance reveals a leak.
     """
     frozen = encoders[""].layers
     first = next(iter(frozen), None)
     learning = {name: evaluator for name, evaluator in evaluators.items() if evaluator.needs_labels}
-    compared = [(name, encoder, evaluators) for name, encoder in encoders.items()]
+    subjects = [(name, encoder, evaluators) for name, encoder in encoders.items()]
     if first is not None and learning:
         count = max(SHUFFLED_EXAMPLES, *(evaluator.least_train for evaluator in learning.values()))
         shuffled = EncoderFeatures({first: with_shuffled_labels(frozen[first], count, seed)})
-        compared.append((tables.SHUFFLED, shuffled, learning))
+        subjects.append((tables.SHUFFLED, shuffled, learning))
     values: dict[str, float] = {}
-    for encoder_name, encoder, chosen in compared:
+    for encoder_name, encoder, used in subjects:
         prefix = encoder_name and f"{encoder_name}/"
         values |= {f"{prefix}{name}": value for name, value in encoder.values.items()}
         values |= {
             f"{prefix}{name}/{layer}/{key}": float(value)
             for layer in (*encoder.layers, *encoder.local)
-            for name, evaluator in chosen.items()
+            for name, evaluator in used.items()
             if (features := encoder.layers_for(evaluator).get(layer))
             and (features.targets or not evaluator.needs_labels)
             for key, value in evaluator.evaluate(features, seed)
@@ -159,7 +158,7 @@ def measure(
 def draw(
     evaluators: Mapping[str, Evaluator], seed: int, encoders: Mapping[str, EncoderFeatures]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """("head/name", picture) of encoders that `measure` has measured before."""
+    """("evaluator/name", picture) for encoders that `measure` has measured before."""
     titles = {"": "", tables.CONTROL: "untrained "}
     for name, evaluator in evaluators.items():
         shown = {
@@ -174,8 +173,8 @@ def draw(
 def with_shuffled_labels(frozen: FrozenFeatures, count: int, seed: int) -> FrozenFeatures:
     """The features of `count` training examples with shuffled classes, and all test features.
 
-    Vectors of labels are left out: where features form few clusters, as with a few bits, one
-    decision is right or wrong for a whole cluster, and one shuffle does not show chance.
+    Targets that are vectors are left out: if features form few clusters, as with a few bits, one
+    decision is right or wrong for a whole cluster, and one shuffle does not give chance level.
     """
     generator = np.random.default_rng([seed, 1])
     rows = generator.permutation(len(frozen.train))[:count]
@@ -206,7 +205,7 @@ def protocols(evaluators: Mapping[str, Evaluator]) -> dict[str, str]:
 def write_pictures(
     directory: Path, drawn: Iterator[tuple[str, np.ndarray]]
 ) -> dict[str, np.ndarray]:
-    """Write pictures as PNG; returns them by name."""
+    """Write pictures as PNG; return them by name."""
     by_name = dict(drawn)
     for name, picture in by_name.items():
         directory.mkdir(exist_ok=True)
@@ -215,9 +214,8 @@ def write_pictures(
 
 
 def averaged(repetitions: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The means of repeated measurements; of more than one also the standard deviations, as
-    "NAME_sd"."""
-    columns = {name: [each[name] for each in repetitions] for name in repetitions[0]}
+    """The means over repetitions; with more than one, the standard deviations too, as "NAME_sd"."""
+    columns = {name: [values[name] for values in repetitions] for name in repetitions[0]}
     values = {name: float(np.mean(column)) for name, column in columns.items()}
     if len(repetitions) > 1:
         values |= {f"{name}_sd": float(np.std(c, ddof=1)) for name, c in columns.items()}

@@ -1,4 +1,4 @@
-"""What a run says about itself: the banner before training, the closing after it."""
+"""Texts of a run: the banner before training, the closing after it, advice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ssl_keras.evaluators import Evaluator
 from ssl_keras.run import environment, tables
 from ssl_keras.run.setup import TrainingSetup
 
-# The measures of geometry that the closing shows; results.json has them all.
+# The measures of geometry in the closing; results.json has all.
 _MEASURES = {
     "alignment": "alignment (0: views equal)",
     "uniformity": "uniformity (lower: spread)",
@@ -36,17 +36,16 @@ _BITS = {"bits/recovered": "bits recovered", "bits/information": "information, i
 
 
 def outcome(config: Config, workdir: Path, results: Mapping[str, Any]) -> None:
-    """Print what `quiet` and `log_json` leave of the closing: the directory, or the results."""
+    """Print the closing of `quiet` (the directory) and of `log_json` (the results)."""
     if config.run.quiet:
         print(workdir, flush=True)
     elif config.run.log_json:
-        # JSON has no number that is not finite.
         values = {n: v if math.isfinite(v) else None for n, v in results["results"].items()}
         print(json.dumps({"workdir": str(workdir), "results": values}), flush=True)
 
 
 def advice(setup: TrainingSetup) -> str:
-    """What to change when the loss is not finite, given what can be changed."""
+    """The settings to change if the loss is not finite."""
     config = setup.config
     changes = ["lower --learning_rate"]
     if config.loss is not None and "temperature" in config.loss.options():
@@ -57,7 +56,7 @@ def advice(setup: TrainingSetup) -> str:
 
 
 def banner(setup: TrainingSetup) -> dict[str, str]:
-    """What is about to happen: label -> value."""
+    """Description of a run before its training: label -> value."""
     config, data, model = setup.config, setup.data, setup.model
     hardware, versions = environment.hardware(), environment.versions()
     optimization = config.optimization
@@ -87,28 +86,29 @@ def banner(setup: TrainingSetup) -> dict[str, str]:
 
 
 def _sharing(setup: TrainingSetup) -> str:
-    """How several devices share each batch, if they do."""
+    """The share of each device, if there are several."""
     engine = setup.engine
     if engine.kind == "none":
         return ""
     share = setup.config.optimization.batch_size // engine.replicas
-    return f"; {engine.kind}: {engine.replicas} devices with {share} images each"
+    kind = setup.data.modality.name
+    return f"; {engine.kind}: {engine.replicas} devices with {share} {kind} each"
 
 
 def _precision(setup: TrainingSetup) -> str:
-    """In what the layers calculate, and how."""
+    """Precision, compilation and micro-batches."""
     engine, micro_batch = setup.engine, setup.config.engine.micro_batch
     parts = [engine.policy + (f" ({engine.offer})" if engine.offer else "")]
     parts.append(f"XLA {'on' if engine.jit else 'off'}")
     if micro_batch is not None:
-        parts.append(f"in parts of {micro_batch} images")
+        parts.append(f"in parts of {micro_batch} {setup.data.modality.name}")
     if setup.config.engine.deterministic:
         parts.append("deterministic operations only")
     return "; ".join(parts)
 
 
 def _decay(setup: TrainingSetup) -> dict[str, str]:
-    """What weight decay, and with LARS adaptation, leave alone, if there is any."""
+    """The variables that weight decay (and the trust ratio of LARS) excludes, if there is decay."""
     decay = setup.config.optimizer.weight_decay
     if not decay:
         return {}
@@ -117,17 +117,14 @@ def _decay(setup: TrainingSetup) -> dict[str, str]:
         for variable in setup.model.learned_variables
         if len(variable.shape) <= 1
     )
-    left_out = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    what = (
-        "decay and trust ratio leave"
-        if setup.config.optimization.optimizer == "lars"
-        else "it leaves"
-    )
-    return {"weight decay": f"{decay:g} of the kernels; {what} out {left_out or 'nothing'}"}
+    excluded = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
+    is_lars = setup.config.optimization.optimizer == "lars"
+    subject = "decay and trust ratio leave" if is_lars else "it leaves"
+    return {"weight decay": f"{decay:g} of the kernels; {subject} out {excluded}"}
 
 
 def resume_command(workdir: Path) -> str:
-    """How to resume a run that was interrupted."""
+    """The command that resumes an interrupted run."""
     command = f"{_program('python')} -m ssl_keras.train --flagfile={workdir / 'flags.txt'}"
     return f"the same command resumes it, or: {command} --workdir={workdir}"
 
@@ -140,7 +137,7 @@ def _views(setup: TrainingSetup) -> str:
     parts = [setup.model.augmenter.describe()]
     if rate := setup.config.views.dropout():
         parts.append(f"dropout of {rate:g} in the encoder")
-    return ", ".join(part for part in parts if part) or "both are the image itself"
+    return ", ".join(part for part in parts if part) or "both are the example itself"
 
 
 def evaluation_tables(
@@ -149,51 +146,48 @@ def evaluation_tables(
     layers: Sequence[str],
     values: Mapping[str, float],
 ) -> list[str]:
-    """What the evaluators have found, as tables, an empty line after each.
+    """The tables of an evaluation, as lines; an empty line follows each table.
 
     Args:
         data: the data set.
         evaluators: the evaluators, by name.
-        layers: the layers that were evaluated.
-        values: see `evaluating.measure`.
+        layers: the evaluated layers.
+        values: see `measure.measure`.
     """
-    others = baselines(evaluators)
+    others, kind = baselines(evaluators), data.modality.name
     rows = [*evaluators, tables.ONLINE]
     accuracies = tables.accuracy_table(values, data.targets, rows, layers, others)
     lines: list[str] = []
     if accuracies:
         title = (
-            f"Test accuracy on {data.test.num_examples} images, frozen features (untrained: the "
+            f"Test accuracy on {data.test.num_examples} {kind}, frozen features (untrained: the "
             "same encoder before training)"
         )
         lines += [title, accuracies, ""]
-    viewed = (
-        min(evaluators["geometry"].num_views, data.test.num_examples)
-        if "geometry" in evaluators
-        else 0
-    )
+    geometry = evaluators.get("geometry")
+    viewed = min(geometry.num_views, data.test.num_examples) if geometry else 0
     tolerances = {f"tolerance/{name}": f"tolerance ({name})" for name in data.targets}
     precisions = {f"{name}/precision": name for name in data.targets}
     for evaluator, title, measures in (
-        ("bits", f"How many of the {data.num_bits} bits the features hold (test images)", _BITS),
-        ("retrieval", "Share of the nearest training images with the same label", precisions),
-        ("decoder", "Reconstruction of test images from frozen features", _RECONSTRUCTION),
-        ("reconstruction", "Reconstruction of test images by the autoencoder", _RECONSTRUCTION),
+        ("bits", f"How many of the {data.num_bits} bits the features hold (test {kind})", _BITS),
+        ("retrieval", f"Share of the nearest training {kind} with the same label", precisions),
+        ("decoder", f"Reconstruction of test {kind} from frozen features", _RECONSTRUCTION),
+        ("reconstruction", f"Reconstruction of test {kind} by the autoencoder", _RECONSTRUCTION),
         (
             "geometry",
-            f"Geometry of {viewed} test images on the unit sphere (mean norm: before)",
+            f"Geometry of {viewed} test {kind} on the unit sphere (mean norm: before)",
             _MEASURES | tolerances,
         ),
     ):
         if table := tables.measures_table(values, evaluator, measures, layers, others):
             lines += [title, table, ""]
     if table := tables.local_table(values, data.local_targets, others):
-        lines += ["What is at a location, linear probe (test images)", table, ""]
+        lines += ["Local targets at each location, linear probe (test images)", table, ""]
     return lines
 
 
 def closing(setup: TrainingSetup, workdir: Path, results: Mapping[str, Any]) -> str:
-    """The table and the next commands to try."""
+    """The tables after a run, and commands to try next."""
     config = setup.config
     lines = evaluation_tables(
         setup.data, config.evaluators, setup.model.layer_names, results["results"]
@@ -225,7 +219,7 @@ def closing(setup: TrainingSetup, workdir: Path, results: Mapping[str, Any]) -> 
 
 
 def _program(name: str) -> str:
-    """How to call a program of this environment from where the user is."""
+    """The command that calls a program of this environment from the working directory."""
     folder = Path(sys.executable).parent
     if str(folder) in os.environ.get("PATH", "").split(os.pathsep):
         return name

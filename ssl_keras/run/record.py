@@ -1,8 +1,11 @@
-"""The record of a run: what results.json holds."""
+"""The record of a run, the contents of results.json."""
 
 from __future__ import annotations
 
 import dataclasses
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,29 +14,37 @@ from ssl_keras.run import environment, run_directory
 from ssl_keras.run.setup import TrainingSetup
 
 
+@contextmanager
+def timed(times: dict[str, Any], name: str) -> Iterator[None]:
+    """Add the seconds spent in the context to `times[name]`."""
+    start = time.perf_counter()
+    yield
+    times[name] = times.get(name, 0.0) + time.perf_counter() - start
+
+
 @dataclass
 class RunRecord:
-    """Everything that a run has measured, and what it was made with.
+    """Everything that a run has measured, and its settings.
 
     Attributes:
         setup: the banner: label -> value.
-        config: the settings in force that determine the run.
-        requested: those that were asked for.
+        config: the settings in force that determine the results.
+        requested: the same settings as requested, before values that follow from the data.
         data: name, version, notices, sizes and targets of the data.
-        engine: what the last digits depend on.
-        steps, seed: of the training.
+        engine: see `devices.Engine.described`.
+        steps, seed: length and seed of the training.
         times: seconds of each part; "resumed_at" lists steps.
-        paths: where things lie.
+        paths: directories of the run and the data.
         training: the last logged metrics.
         history: the metrics of every log.
         geometry_history: the measures of geometry.
         warning: the warning of a collapse, or None.
         weights_sha256: digest of the weights at the end of the training.
         results: "evaluator/layer/measure" -> value, see `measure.measure`.
-        protocol: what each evaluator does, in words.
-        saved_model_relative_difference: of features, between the export and the model.
-        finished: whether the run has come to its end.
-        versions, hardware: of what it ran on.
+        protocol: description of each evaluator.
+        saved_model_relative_difference: difference of features between the export and the model.
+        finished: whether the run is complete.
+        versions, hardware: see `environment`.
     """
 
     setup: dict[str, str]
@@ -59,7 +70,7 @@ class RunRecord:
 
     @classmethod
     def begin(cls, setup: TrainingSetup, workdir: Path, banner: dict[str, str]) -> RunRecord:
-        """The record of a run that is about to train."""
+        """The record of a run, without measurements."""
         config, data = setup.config, setup.data
         targets = {name: dataclasses.asdict(target) for name, target in data.targets.items()}
         return cls(
@@ -82,9 +93,9 @@ class RunRecord:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """What results.json holds."""
+        """The contents of results.json."""
         return dataclasses.asdict(self)
 
     def write(self, workdir: Path) -> None:
-        """Write results.json, all of it or nothing."""
+        """Write results.json atomically."""
         run_directory.write_json(workdir / "results.json", self.as_json())

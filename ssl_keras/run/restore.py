@@ -1,4 +1,4 @@
-"""A finished run, or an exported encoder, as it was at its end."""
+"""Restores finished runs and exported encoders."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from ssl_keras.run.setup import (
 
 @dataclass(frozen=True)
 class FrozenEncoder:
-    """A frozen encoder, as evaluators need it.
+    """A frozen encoder, for evaluation.
 
     Attributes:
-        data: the data that it is evaluated on.
+        data: the data to evaluate it on.
         layers: names of the layers.
         representations: network inputs -> one tensor (batch, dim) for each layer, in inference
             mode.
         augmenter: draws views.
-        variables: everything that evaluation must not change.
-        encoder: the encoder as a `keras.Model` with named blocks, or None if it cannot be had.
-        grids: name of the block -> where its locations lie.
+        variables: variables that evaluation must not change.
+        encoder: the encoder as a `keras.Model` with named blocks, or None for a SavedModel.
+        grids: name of the block -> positions of its locations.
     """
 
     data: DataSet
@@ -49,8 +49,8 @@ class FrozenEncoder:
     grids: Mapping[str, Grid] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, setup: TrainingSetup) -> FrozenEncoder:
-        """The encoder of an setup, as it is now."""
+    def from_setup(cls, setup: TrainingSetup) -> FrozenEncoder:
+        """The encoder of a setup, with its current weights."""
         model = setup.model
         return cls(
             setup.data,
@@ -67,8 +67,8 @@ def restore_run(workdir: Path | str) -> TrainingSetup:
     """The setup of a finished run: its data, and its model with the final weights.
 
     Raises:
-        UserError: it is not a finished run, its data is gone, or its weights are not those that
-            its results were measured on.
+        UserError: it is not a finished run, its data cannot be loaded, or its results were measured
+            on other weights.
     """
     workdir = Path(workdir)
     config, results = run_directory.read(workdir)
@@ -78,25 +78,30 @@ def restore_run(workdir: Path | str) -> TrainingSetup:
 def restored(
     config: Config, results: Mapping[str, Any], workdir: Path, data: DataSet | None = None
 ) -> TrainingSetup:
-    """`restore_run` of a run whose directory has been read, on data that may be loaded already."""
+    """`restore_run` for a configuration and results that were read from `workdir`.
+
+    Args:
+        config, results: see `run_directory.read`.
+        workdir: directory of the run.
+        data: its data set, if it is already loaded.
+    """
     setup = build(config, data, recorded_engine(results))
     load_weights(setup, workdir, results)
     return in_float32(setup)
 
 
 def recorded_engine(results: Mapping[str, Any]) -> Engine:
-    """One device of this machine, with the precision of a finished run: what its checkpoint
-    fits."""
+    """An engine that fits the checkpoint of a finished run: its precision, on one device."""
     return Engine(precision=results.get("engine", {}).get("precision", "off"))
 
 
 def load_weights(setup: TrainingSetup, workdir: Path, results: Mapping[str, Any]) -> None:
-    """Give a newly built setup the final weights of its run.
+    """Load the final weights of a run into a newly built setup.
 
     Args:
-        setup: made with `recorded_engine`.
+        setup: built with `recorded_engine`.
         workdir: directory of the run.
-        results: of the run.
+        results: results of the run.
 
     Raises:
         UserError: see `restore_run`.
@@ -113,19 +118,18 @@ def load_weights(setup: TrainingSetup, workdir: Path, results: Mapping[str, Any]
 
 
 def load_saved_model(directory: Path, config: Config | None = None) -> FrozenEncoder:
-    """A SavedModel as an encoder to be evaluated.
+    """A SavedModel as a frozen encoder.
 
     Its signature `representations`, or `serving_default`, takes network inputs, such as float32
     images (batch, height, width, channels) in [0, 1], and returns features (batch, dim) by name.
 
     Args:
-        directory: of the SavedModel.
-        config: says which data it is evaluated on. Default: those of the run in whose directory it
-            lies.
+        directory: directory of the SavedModel.
+        config: configuration of the data. Default: that of the run whose directory contains it.
 
     Raises:
-        UserError: it cannot be read, has no such signature, takes other images than the data
-            gives, or lies in no run and there is no configuration.
+        UserError: it cannot be read, has no such signature, takes other inputs than those of the
+            data, or is in no run's directory and `config` is None.
     """
     if config is None:
         if not run_directory.is_run(directory.parent):

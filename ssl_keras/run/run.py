@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,27 +40,27 @@ from ssl_keras.run.measure import (
     untrained_features,
     write_pictures,
 )
-from ssl_keras.run.record import RunRecord
+from ssl_keras.run.record import RunRecord, timed
 from ssl_keras.run.restore import restored
 from ssl_keras.run.setup import TrainingSetup, build, build_engine, slow_batch_norm
 
 
 def train_and_evaluate(config: Config) -> dict[str, Any]:
-    """The whole run: train, evaluate, export, write the run directory, print the table.
+    """The whole run: train, evaluate, export, write the run directory, print the tables.
 
     Returns:
-        What results.json holds; nothing in a process that follows another, see `workers`.
+        The contents of results.json; {} in workers other than the chief, see `workers`.
 
     Raises:
-        UserError: something that the user can mend. Before training starts nothing is written;
-            after, what there is stays.
+        UserError: the run cannot start, and nothing is written; or it stops, and what is written
+            remains.
     """
     with log.warnings_only(config.run.quiet or config.run.log_json):
         return _train_and_evaluate(config)
 
 
 def _train_and_evaluate(config: Config) -> dict[str, Any]:
-    # ---- Devices: worker 0 leads, others follow.
+    # ---- Devices: worker 0 continues here, the others follow it.
     engine = build_engine(config)
     if not engine.is_chief:
         return workers.follow(config, engine)
@@ -75,7 +74,7 @@ def _train_and_evaluate(config: Config) -> dict[str, Any]:
             with timed(run.record.times, "baselines"):
                 baselines = baseline_features(run.setup, evaluators, run.workdir, engine)
 
-            # ---- Evaluation of frozen features, beside those of controls and baselines.
+            # ---- Evaluation of frozen features: of the model, the control and the baselines.
             with timed(run.record.times, "evaluation"):
                 log.info("Evaluating frozen features")
                 encoders = {
@@ -93,15 +92,15 @@ def _train_and_evaluate(config: Config) -> dict[str, Any]:
             tensorboard.write_test_embedding(run.workdir / "tensorboard", encoders[""].layers)
         run.record.protocol = protocols(evaluators)
 
-        # ---- Export, results.json, the last words.
+        # ---- Export, results.json, closing.
         results = finish(run)
         log.info("\n" + messages.closing(run.setup, run.workdir, results))
         messages.outcome(config, run.workdir, results)
         workers.dismiss(engine)
         return results
     except KeyboardInterrupt as interruption:
-        how = messages.resume_command(run.workdir)
-        raise Interrupted(f"{str(interruption) or ' after the training'}; {how}") from None
+        moment = str(interruption) or " after the training"
+        raise Interrupted(f"{moment}; {messages.resume_command(run.workdir)}") from None
     finally:
         run.claimed.release()
 
@@ -111,12 +110,12 @@ class TrainedRun:
     """A run after its training.
 
     Attributes:
-        setup: what was trained.
+        setup: the trained setup.
         workdir: the directory of the run.
-        record: what results.json will hold.
-        board: TensorBoard's scalars and pictures of the run.
-        started: when this process began with it, by `time.perf_counter`.
-        claimed: keeps other processes out of the directory.
+        record: the record, without evaluation.
+        board: writer of TensorBoard's scalars and pictures.
+        started: start of the run in this process, by `time.perf_counter`.
+        claimed: the directory, locked for this process.
         untrained: the features before training, if there is something to evaluate.
     """
 
@@ -135,19 +134,18 @@ def train_run(
     brief: bool = False,
     engine: Engine | None = None,
 ) -> TrainedRun:
-    """Train, and keep the weights in the run's directory.
+    """Train, and save the weights in the run's directory.
 
     Args:
         config: the configuration.
-        data: its data set, if it is loaded already.
-        brief: whether to leave out the banner, and lines of JSON.
-        engine: what it is to run on. Default: what the configuration asks for.
+        data: its data set, if it is already loaded.
+        brief: whether to omit the banner and lines of JSON.
+        engine: the engine. Default: that of the configuration.
 
     Raises:
-        UserError: something that the user can mend. Before training starts nothing is written;
-            after, what there is stays.
+        UserError: see `train_and_evaluate`.
     """
-    # ---- Data, networks, and a directory that no other process has.
+    # ---- Data, networks, and a directory locked for this process.
     times: dict[str, Any] = {}
     started = time.perf_counter()
     run_directory.check_place(config)
@@ -191,7 +189,7 @@ def _train_in(
     if restored_state is not None:
         _check_engine(setup, state)
     workers.start(setup.engine, model, config, first_step)
-    # Whatever could be refused has been: from here on what was there may go.
+    # All checks have passed: from here on earlier results may be removed.
     claimed.begin()
     for notice in notices:
         log.warning(f"Note: {notice}, so training resumes from the one before.")
@@ -232,20 +230,20 @@ def _train_in(
             save,
             config.run.checkpoint_every,
             config.run.checkpoint_minutes,
-            lambda: interruption.asked,
+            lambda: interruption.requested,
         )
         training_started = time.perf_counter()
         log.info(f"Training: {setup.total_steps - first_step} steps")
-        # The saver comes last: it keeps what all listeners know after the step.
+        # The saver comes last: it saves the states of the others after the step.
         listeners = [guard, *with_state.values(), board, _progress(setup, brief), saver]
         if config.run.profile_steps is not None and not brief:
             listeners.append(Profiler(workdir / "tensorboard", config.run.profile_steps))
         try:
-            with workers.together(setup.engine):
+            with workers.lost_workers_as_errors(setup.engine):
                 wait = train_setup(setup, listeners, first_step)
         except Interrupted as stopped:
-            how = "" if brief else f"; {messages.resume_command(workdir)}"
-            raise Interrupted(f"{stopped}{how}") from None
+            advice = "" if brief else f"; {messages.resume_command(workdir)}"
+            raise Interrupted(f"{stopped}{advice}") from None
     model.adopt_average()
 
     # ---- The record of the training.
@@ -261,18 +259,18 @@ def _train_in(
 
 
 def finish(run: TrainedRun) -> dict[str, Any]:
-    """Write results.json, export the encoder, write it again with the outcome; leave the directory.
+    """Export the encoder, write results.json, release the directory.
 
     Returns:
-        What results.json holds.
+        The contents of results.json.
 
     Raises:
-        RuntimeError: the weights are not those at the end of the training, or the SavedModel gives
-            other features.
+        RuntimeError: the weights have changed since the end of the training, or the SavedModel
+            gives other features.
     """
     record, workdir = run.record, run.workdir
     run.board.on_end()
-    # What was measured is safe before the export, which may fail, begins.
+    # The measurements are safe if the export fails.
     record.write(workdir)
     with timed(record.times, "export"):
         record.saved_model_relative_difference = export_setup(
@@ -290,10 +288,10 @@ def finish(run: TrainedRun) -> dict[str, Any]:
 def baseline_features(
     setup: TrainingSetup, evaluators: Mapping[str, Evaluator], workdir: Path, engine: Engine
 ) -> dict[str, EncoderFeatures]:
-    """Method -> features of each baseline among the evaluators, trained where it is not yet.
+    """Method -> features, for each baseline among the evaluators.
 
-    Each is a run of its own in `baselines/METHOD` of the run's directory; `engine` is what it is
-    trained on.
+    A baseline is a separate run in `baselines/METHOD` of the run's directory; a missing one is
+    trained on `engine`.
     """
     features = {}
     others = {name: e for name, e in evaluators.items() if not isinstance(e, Baseline)}
@@ -310,14 +308,6 @@ def baseline_features(
     return features
 
 
-@contextmanager
-def timed(times: dict[str, Any], name: str) -> Iterator[None]:
-    """Note the seconds within it."""
-    start = time.perf_counter()
-    yield
-    times[name] = time.perf_counter() - start
-
-
 def _network_notices(setup: TrainingSetup) -> list[str]:
     momentum = slow_batch_norm(setup.model.encoder)
     if momentum is None:
@@ -329,10 +319,10 @@ def _network_notices(setup: TrainingSetup) -> list[str]:
 
 
 def _check_engine(setup: TrainingSetup, state: Mapping[str, Any]) -> None:
-    """Refuse to resume on other hardware where that changes what the settings mean.
+    """Check that the engine of a resumed run is that of its checkpoint.
 
     Raises:
-        UserError: it does.
+        UserError: this machine has another precision, compilation or number of devices.
     """
     here = setup.engine.described()
     there = state.get("engine", here)
@@ -348,7 +338,7 @@ def _check_engine(setup: TrainingSetup, state: Mapping[str, Any]) -> None:
 def _non_finite_report(
     setup: TrainingSetup, workdir: Path, checkpoints: Checkpoints
 ) -> Callable[[int], str]:
-    """From a step whose loss was not finite to what the user should know; writes its batch."""
+    """Function from a step with a non-finite loss to the message; it also lists the batch."""
     config, train = setup.config, setup.data.train
 
     def report(step: int) -> str:
@@ -358,7 +348,7 @@ def _non_finite_report(
         steps = checkpoints.steps()
         last = f"that of step {steps[-1]}" if steps else "there is none"
         return (
-            f"The last good checkpoint: {last}. The images of the batch are listed in {path}. "
+            f"The last good checkpoint: {last}. The examples of the batch are listed in {path}. "
             f"{messages.advice(setup)}"
         )
 
@@ -366,7 +356,7 @@ def _non_finite_report(
 
 
 def _progress(setup: TrainingSetup, brief: bool) -> Listener:
-    """The listener that shows progress, as the settings ask for it."""
+    """The listener that shows progress, by the settings."""
     settings, batch = setup.config.run, setup.config.optimization.batch_size
     if settings.quiet or (settings.log_json and brief):
         return Listener()

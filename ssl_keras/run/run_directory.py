@@ -1,4 +1,4 @@
-"""The directory of a run: claimed without harming another, written whole or not at all."""
+"""The directory of a run: locked for one process, written atomically."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ssl_keras.config import Config
 from ssl_keras.errors import UserError
 from ssl_keras.options import plain
 
-# The first line of flags.txt: a directory without it is not a run, and is never touched.
+# The first line of flags.txt: a directory without it is not a run, and is never changed.
 MARK = "# A run of ssl_keras; repeat it with: python -m ssl_keras.train --flagfile=THIS_FILE"
-# Version of what a run directory holds, in config.json; another one is refused.
+# Version of the contents of a run directory, in config.json; other versions are refused.
 FORMAT = 2
 
-# Everything that a run writes into its directory; only these are ever removed.
+# Everything that a run writes into its directory; nothing else is ever removed.
 NAMES = (
     "flags.txt",
     "config.json",
@@ -39,16 +39,13 @@ NAMES = (
     "non_finite.json",
     "initial_encoder.keras",
 )
-
-
 _LOCK = ".lock"
-
-# What is made after the training, and again when the training is resumed.
+# Written after the training; removed when the training is resumed.
 _OUTCOMES = ("results.json", "saved_model", "pictures", "non_finite.json")
 
 
 def is_run(directory: Path) -> bool:
-    """Whether this program has made `directory`."""
+    """Whether `directory` is that of a run."""
     flags = directory / "flags.txt"
     try:
         return flags.is_file() and flags.read_text().startswith(MARK)
@@ -58,14 +55,14 @@ def is_run(directory: Path) -> bool:
 
 @dataclass
 class ClaimedDirectory:
-    """A run directory that is ours as long as this object lives.
+    """A run directory that is locked for this process.
 
     Attributes:
         workdir: the directory.
-        resumes: whether it holds the beginning of this run.
-        lock: the open file whose lock keeps other processes out.
-        config: of the run, with every value in force.
-        requested: the configuration that was asked for.
+        resumes: whether it holds the start of this run.
+        lock: the open lock file.
+        config: the configuration, with every value in force.
+        requested: the configuration as requested.
     """
 
     workdir: Path
@@ -75,7 +72,7 @@ class ClaimedDirectory:
     requested: Config
 
     def begin(self) -> None:
-        """Remove what will be made again, and write what determines the run.
+        """Remove earlier outcomes, and write the settings.
 
         Raises:
             UserError: it cannot be written.
@@ -99,15 +96,15 @@ class ClaimedDirectory:
             raise _unwritable(config, error) from error
 
     def release(self) -> None:
-        """Let other processes take the directory."""
+        """Unlock the directory."""
         self.lock.close()
 
 
 def check_place(config: Config) -> None:
-    """Refuse an explicit --workdir that is a file, or holds other things than a run.
+    """Check that an explicit --workdir can be the directory of a run.
 
     Raises:
-        UserError: it does.
+        UserError: it is a file, or holds something else.
     """
     if config.run.workdir is None:
         return
@@ -124,23 +121,22 @@ def check_place(config: Config) -> None:
 
 
 def check(config: Config) -> None:
-    """Refuse an explicit --workdir that holds something else, or a run that would be lost.
+    """Check that the run can use an explicit --workdir without the loss of another run.
 
-    The same run, unfinished, or finished and now to become longer, is no loss: it is resumed.
+    The same run, unfinished, or finished and now longer, is resumed.
 
     Args:
-        config: with every value in force, see `setup.build`.
+        config: the configuration, with every value in force, see `setup.build`.
 
     Raises:
-        UserError: it is a file, holds other things than a run, or another run without
-            --overwrite.
+        UserError: see `check_place`; or it holds another run, and --overwrite is not set.
     """
     check_place(config)
     workdir = Path(config.run.workdir or "")
     if config.run.workdir is None or not is_run(workdir) or config.run.overwrite:
         return
-    ended = finished(workdir)
-    state = "a finished" if ended else "an unfinished"
+    is_finished = finished(workdir)
+    state = "a finished" if is_finished else "an unfinished"
     before = _configuration(workdir)
     differing = {} if before is None else config.differences(before)
     if before is not None and differing:
@@ -151,10 +147,11 @@ def check(config: Config) -> None:
             f"{others}: to resume it give the same flags, or choose another --workdir, or pass "
             "--overwrite to replace it."
         )
-    if before is None or (ended and not _longer(config, before)):
+    if before is None or (is_finished and not _longer(config, before)):
         raise UserError(
             f"workdir is {workdir}, which holds {state} run: choose another directory, or pass "
-            "--overwrite to replace it; python -m ssl_keras.evaluate measures it with other heads."
+            "--overwrite to replace it; python -m ssl_keras.evaluate measures it with other "
+            "evaluators."
         )
 
 
@@ -162,7 +159,7 @@ def _configuration(workdir: Path, requested: bool = False) -> dict[str, Any] | N
     """The settings in config.json, in force or `requested`; None if it cannot be read.
 
     Raises:
-        UserError: it is of another format.
+        UserError: it has another format.
     """
     try:
         settings = json.loads((workdir / "config.json").read_text())
@@ -170,15 +167,14 @@ def _configuration(workdir: Path, requested: bool = False) -> dict[str, Any] | N
         return None
     if not isinstance(settings, dict):
         return None
-    asked = settings.get("requested")
-    return asked if requested else _check_format(workdir, settings)
+    return settings.get("requested") if requested else _check_format(workdir, settings)
 
 
 def _check_format(workdir: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings in force.
+    """The settings in force, from the contents of config.json.
 
     Raises:
-        UserError: it is another one.
+        UserError: they have another format.
     """
     number = settings.pop("format", 1)
     settings.pop("requested", None)
@@ -191,7 +187,7 @@ def _check_format(workdir: Path, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def finished(workdir: Path) -> bool:
-    """Whether a run has come to its end: a run that was stopped while it was exported has not."""
+    """Whether a run is complete, its export included."""
     path = workdir / "results.json"
     try:
         return json.loads(path.read_text())["finished"] is True
@@ -206,18 +202,18 @@ def _longer(config: Config, before: Mapping[str, Any]) -> bool:
 
 
 def claim(config: Config, requested: Config | None = None) -> ClaimedDirectory:
-    """Make the directory of the run, or take the one that holds its beginning.
+    """Create and lock the directory of the run, or lock the one that holds its start.
 
-    Without --workdir it is `runs/NAME`, or the first of NAME-2, NAME-3, ... that nobody has
-    taken or that holds an unfinished run of the same command: two equal commands at the same time
-    get one each.
+    Without --workdir it is the first of `runs/NAME`, NAME-2, NAME-3, ... that is new, or that holds
+    an unfinished run of the same settings and is not locked. So two equal commands at the same time
+    have two directories.
 
     Args:
-        config: with every value in force, see `setup.build`.
-        requested: the configuration that was asked for. Default: the same.
+        config: the configuration, with every value in force, see `setup.build`.
+        requested: the configuration as requested. Default: the same.
 
     Raises:
-        UserError: as `check`, or the directory cannot be written.
+        UserError: see `check`; or the directory cannot be written.
     """
     check(config)
     try:
@@ -262,7 +258,7 @@ def _first_free(base: Path, config: Config) -> tuple[Path, Any]:
 
 
 def _locked(workdir: Path) -> Any:
-    """The open lock file of a directory, or None if another process has it."""
+    """The open lock file of a directory, or None if another process has locked it."""
     file = (workdir / _LOCK).open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -273,7 +269,7 @@ def _locked(workdir: Path) -> Any:
 
 
 def _clear(workdir: Path, names: Collection[str]) -> None:
-    # The mark goes last: an interrupted clearing leaves a directory that is still known as a run.
+    # The mark goes last: after an interrupted removal the directory still counts as a run.
     for name in sorted(names, key=lambda name: name == "flags.txt"):
         path = workdir / name
         if path.is_dir() and not path.is_symlink():
@@ -286,13 +282,13 @@ def resumable(directory: Path, config: Config) -> bool:
     """Whether `directory` holds an unfinished run that this configuration resumes."""
     if not is_run(directory) or finished(directory):
         return False
-    asked = [_configuration(directory), _configuration(directory, requested=True)]
-    return any(before is not None and not config.differences(before) for before in asked)
+    earlier = [_configuration(directory), _configuration(directory, requested=True)]
+    return any(before is not None and not config.differences(before) for before in earlier)
 
 
 def holds(directory: Path, config: Config) -> bool:
-    """Whether `directory` is a finished run of exactly this configuration, on such data as it has
-    today."""
+    """Whether `directory` is a finished run of exactly this configuration, on the current version
+    of its data."""
     try:
         _, results = read(directory)
     except UserError:
@@ -309,18 +305,18 @@ def is_saved_model(directory: Path) -> bool:
 
 
 def evaluation_path(directory: Path, settings: Any) -> Path:
-    """Where in `directory` an evaluation with these settings is kept; the same settings have the
-    same place."""
-    return _kept_path(directory, "-".join(settings["heads"]), settings)
+    """The path of the record of an evaluation, a function of its settings."""
+    return _record_path(directory, "-".join(settings["heads"]), settings)
 
 
 def finetuned_path(workdir: Path, settings: Any) -> Path:
-    """Where a fine-tuning with these settings is kept; the same settings have the same place."""
+    """The path of the record of a fine-tuning, a function of its settings."""
     names = ("target", "label_fraction", "finetune_from")
-    return _kept_path(workdir / "finetuned", "-".join(plain(settings[n]) for n in names), settings)
+    name = "-".join(plain(settings[n]) for n in names)
+    return _record_path(workdir / "finetuned", name, settings)
 
 
-def _kept_path(directory: Path, name: str, settings: Any) -> Path:
+def _record_path(directory: Path, name: str, settings: Any) -> Path:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
     directory.mkdir(exist_ok=True)
     return directory / f"{name}-{digest}.json"
@@ -328,7 +324,7 @@ def _kept_path(directory: Path, name: str, settings: Any) -> Path:
 
 @contextmanager
 def whole_directory(path: Path) -> Iterator[Path]:
-    """A place to fill, which becomes the directory `path` in the end, or nothing does."""
+    """A temporary directory that replaces `path` when the context ends without an error."""
     temporary = path.with_name(f".{path.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
@@ -341,18 +337,17 @@ def whole_directory(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write all of it or nothing."""
+    """Write JSON atomically."""
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(json.dumps(value, indent=2) + "\n")
     os.replace(temporary, path)
 
 
 def read(workdir: Path) -> tuple[Config, dict[str, Any]]:
-    """Configuration and results of a finished run.
+    """(configuration, results) of a finished run.
 
     Raises:
-        UserError: it is not the directory of a run, the run is not finished, or a file of it is
-            damaged.
+        UserError: it is not the directory of a run, the run is not finished, or a file is damaged.
     """
     if not workdir.is_dir():
         raise UserError(f"The run {workdir} does not exist: give the directory of a finished run.")

@@ -1,4 +1,4 @@
-"""TrainedRun networks as SavedModels that plain TensorFlow can load."""
+"""Exports trained networks as SavedModels that TensorFlow loads without this package."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ssl_keras.networks import (
     in_order,
 )
 
-# Beside the SavedModel, in its directory: what it is, and the networks as Keras keeps them.
+# Files in the directory of the SavedModel: its description, and the networks in Keras' format.
 CARD, ENCODER, HEAD = "card.json", "encoder.keras", "projection_head.keras"
 ONNX = "encoder.onnx"
 
@@ -36,26 +36,27 @@ def export_encoder(
 ) -> None:
     """Write encoder and projection head to `directory`, for inference in float32.
 
-    Signatures, with any batch size, from examples as people have them (`Modality.signatures`): from
-    images (batch, height, width, channels) as float32 in [0, 1] and, if the data have bits, from
-    bits (batch, num_bits) as float32; from vectors x (batch, dim) as float32:
+    Signatures on examples (`Modality.signatures`), with any batch size: images (batch, height,
+    width, channels), float32 in [0, 1], and, if the data have bits, bits (batch, num_bits),
+    float32; or vectors x (batch, dim), float32:
 
         serving_default, features    -> {"features"}
-        projections                  -> {"projection_1", ...}, if there is a head
+        projections                  -> {"projection_1", ...}, if there is a projection head
 
-    for images the same as `features_uint8` and `projections_uint8` from uint8 images, and
+    `features_uint8` and `projections_uint8` are the same on uint8 images. On network inputs, with
+    bits as channels:
 
         representations              -> {"features", "projection_1", ...}
 
-    from network inputs, bits as channels. No augmentation, batch norm in inference mode; the
-    variables stay trainable. Beside them lie both networks as `.keras` files, and the card.
+    There is no augmentation, and batch norm is in inference mode; the variables stay trainable. The
+    directory also holds both networks as `.keras` files, and the card.
 
     Args:
         modality: what an example is made of.
         encoder: float32 `keras.Model`.
         projection_head: float32 `keras.Model`, or None.
         directory: is created.
-        card: what the networks are, as JSON.
+        card: description of the networks, as JSON.
     """
     head = projection_head or build_projection_head(
         encoder.output_shape[-1], num_layers=0, hidden_dim=1, dim=1
@@ -63,13 +64,13 @@ def export_encoder(
     names = ["features", *(name for name in head.output if name != "projection_0")]
     whole = [tf.TensorSpec((None, *encoder.input_shape[1:]), tf.float32, name="inputs")]
 
-    @tf.function(input_signature=whole, autograph=False)  # one graph, which all signatures call
+    @tf.function(input_signature=whole, autograph=False)  # one graph for all signatures
     def representations(inputs: Any) -> dict[str, Any]:
         features = encoder(inputs, training=False)
         outputs = [features, *in_order(head(features, training=False))]
         return dict(zip(names, outputs, strict=False))
 
-    def chosen(layers: Sequence[str]) -> Callable[..., dict[str, Any]]:
+    def endpoint(layers: Sequence[str]) -> Callable[..., dict[str, Any]]:
         def serve(*arguments: Any) -> dict[str, Any]:
             outputs = representations(modality.serve(*arguments))
             return {name: outputs[name] for name in layers}
@@ -80,8 +81,8 @@ def export_encoder(
     signatures = modality.signatures()
     for name, layers in (("features", names[:1]), ("projections", names[1:])):
         for suffix, specs in signatures.items() if layers else ():
-            endpoints[f"{name}{suffix}"] = (chosen(layers), specs)
-    endpoints["serving_default"] = (chosen(names[:1]), next(iter(signatures.values())))
+            endpoints[f"{name}{suffix}"] = (endpoint(layers), specs)
+    endpoints["serving_default"] = (endpoint(names[:1]), next(iter(signatures.values())))
     endpoints["representations"] = (representations, whole)
     _write(directory, [encoder, head], endpoints)
     as_plain_keras(encoder).save(directory / ENCODER)
@@ -102,13 +103,13 @@ def load_encoder(directory: Path | str, layer: str = "features") -> Any:
     """An exported encoder as a `keras.Model` that can be trained.
 
     Args:
-        directory: of a run, or of its SavedModel.
-        layer: the last layer that is wanted: "features" for the encoder, or "projection_1", ... for
-            the layers of the projection head on top of it.
+        directory: directory of a run, or of its SavedModel.
+        layer: the output: "features" for the encoder alone, or "projection_1", ... with the layers
+            of the projection head.
 
     Returns:
-        A model from composed float32 images (batch, height, width, channels + num_bits) in [0, 1]
-        to (batch, dim). Pass `training=` when you call it.
+        A model from network inputs, such as float32 images (batch, height, width, channels +
+        num_bits) in [0, 1], to (batch, dim). Pass `training=` when you call it.
 
     Raises:
         UserError: there is no export, or it has no such layer.
@@ -135,10 +136,10 @@ def load_encoder(directory: Path | str, layer: str = "features") -> Any:
 
 
 def check_onnx() -> None:
-    """Refuse to write ONNX where the packages for it are missing.
+    """Check that the packages for ONNX are installed.
 
     Raises:
-        UserError: they are.
+        UserError: one is missing.
     """
     if any(importlib.util.find_spec(name) is None for name in ("tf2onnx", "onnx")):
         raise UserError(
@@ -151,16 +152,16 @@ def export_onnx(encoder: Any, path: Path) -> None:
     """Write an encoder as ONNX, with Keras' own exporter.
 
     Args:
-        encoder: float32 `keras.Model` from composed images (batch, height, width, channels +
-            num_bits) in [0, 1] to features; input and output keep those shapes.
-        path: of the file.
+        encoder: float32 `keras.Model` from network inputs to features; the ONNX model has the same
+            input and output.
+        path: path of the file.
 
     Raises:
         UserError: see `check_onnx`.
     """
     check_onnx()
     encoder(np.zeros((1, *encoder.input_shape[1:]), np.float32), training=False)
-    with warnings.catch_warnings():  # Keras asks NumPy for what it no longer has
+    with warnings.catch_warnings():  # Keras uses a deprecated name of NumPy
         warnings.simplefilter("ignore", FutureWarning)
         encoder.export(str(path), format="onnx", verbose=False)
 
@@ -168,10 +169,10 @@ def export_onnx(encoder: Any, path: Path) -> None:
 def export_classifier(network: Any, classifier: Any, target: str, directory: Path) -> None:
     """Write a network and its classifier to `directory`, for inference in float32.
 
-    One signature, `serving_default`, from images as in `export_encoder` -> {"logits"}.
+    One signature: `serving_default`, network inputs -> {"logits"}.
 
     Args:
-        network: float32 `keras.Model` from composed images.
+        network: float32 `keras.Model` from network inputs.
         classifier: float32 `keras.Model` from its output to {target name: logits}.
         target: the name of the target.
         directory: is created.
@@ -199,13 +200,13 @@ def _write(
 
 
 def compare_export(directory: Path, inputs: Any, expected: Any, output: str = "features") -> float:
-    """Load a SavedModel and compare what it gives.
+    """Load a SavedModel and compare its output with that of the exported model.
 
     Args:
-        directory: what `export_encoder` or `export_classifier` wrote.
+        directory: directory written by `export_encoder` or `export_classifier`.
         inputs: network inputs.
-        expected: features (batch, dim) of the model that was exported, or its logits.
-        output: the name of what is compared.
+        expected: features (batch, dim) of the exported model, or its logits.
+        output: name of the output.
 
     Returns:
         The largest absolute difference, relative to the largest expected magnitude.

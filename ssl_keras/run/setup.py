@@ -1,4 +1,4 @@
-"""From configuration to a compiled model with its data: the training setup."""
+"""The training setup: from a configuration to a compiled model with its data."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ssl_keras.run.devices import Engine
 from ssl_keras.views.augmenter import Augmenter
 from ssl_keras.views.mixup import Mixup
 
-# Batch norm whose moving averages are slower than this lags after a short training.
+# Above this momentum the moving averages of batch norm lag after a short training.
 _SLOW_MOMENTUM = 0.95
-# Measurements of geometry in a run, unless --measure_every says otherwise.
+# Default number of measurements of geometry in a run.
 MEASUREMENTS = 25
 
 
@@ -32,13 +32,13 @@ class TrainingSetup:
 
     Attributes:
         config: the configuration, with every value in force.
-        requested: the configuration that was asked for.
+        requested: the configuration as requested.
         data: the data set.
         model: compiled, with initial weights.
         steps_per_epoch, total_steps: the length of the training.
-        peak_learning_rate: after the rule for the batch size.
+        peak_learning_rate: peak learning rate, scaled by the rule for the batch size.
         schedule: step -> learning rate.
-        engine: what it runs on.
+        engine: precision, compilation and devices.
     """
 
     config: Config
@@ -53,7 +53,7 @@ class TrainingSetup:
 
     @property
     def schedules(self) -> dict[str, Callable[[int], Any]]:
-        """What changes over the training: name -> function from the step to a value."""
+        """Name of a scheduled value -> function from the step to the value."""
         loss, total = self.config.loss, self.total_steps
 
         def scheduled(name: str) -> Callable[[int], Any]:
@@ -64,9 +64,9 @@ class TrainingSetup:
 
     @property
     def chance_levels(self) -> dict[str, Callable[[int], float]]:
-        """Chance level of each logged metric: name -> function from the step to a value.
+        """Name of a logged metric -> function from the step to its chance level.
 
-        That of the loss is its value for equal projections, which may be scheduled.
+        The chance level of the loss is its value for equal projections.
         """
         loss, batch = self.config.loss, self.config.optimization.batch_size
 
@@ -85,12 +85,12 @@ class TrainingSetup:
 def build(
     config: Config, data: DataSet | None = None, engine: Engine | None = None
 ) -> TrainingSetup:
-    """Load the data, make the networks and compile the model.
+    """Load the data, build the networks and compile the model.
 
     Args:
         config: the configuration.
-        data: the data set, if it is loaded already.
-        engine: what it is to run on. Default: what the configuration asks for.
+        data: the data set, if it is already loaded.
+        engine: the engine. Default: that of the configuration.
 
     Raises:
         UserError: the configuration does not fit the data, or the devices.
@@ -166,8 +166,8 @@ def build(
 def _in_force(
     config: Config, operations: Mapping[str, Any], steps_per_epoch: int, total_steps: int
 ) -> Config:
-    """The configuration with the values that follow from the data: what a repetition needs even if
-    defaults change."""
+    """The configuration with the values that follow from the data, so that a repetition does not
+    depend on defaults."""
     values: dict[str, Any] = {"log_every": config.run.log_every or steps_per_epoch}
     if config.run.measure_images and config.run.measure_every is None:
         values["measure_every"] = max(1, total_steps // MEASUREMENTS)
@@ -177,26 +177,29 @@ def _in_force(
 
 
 def build_engine(config: Config, alone: bool = False) -> Engine:
-    """What the configuration asks to run on, on this machine.
+    """The engine of the configuration on this machine.
 
     Args:
         config: the configuration.
-        alone: whether to leave several devices out.
+        alone: whether to use one device, whatever the configuration.
 
     Raises:
-        UserError: there are not the devices that it asks for.
+        UserError: see `devices.resolve`.
     """
     settings = config.engine
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
-        # The layers of keras-cv ask for it when they are made; ours never draw from it.
+        # The layers of keras-cv require it on construction; ours never draw from it.
         tf.random.set_global_generator(tf.random.Generator.from_seed(config.run.seed))
-    sharing = ("none", None) if alone else (settings.strategy, settings.devices)
-    return devices.resolve(settings.mixed_precision, settings.jit, *sharing)
+    if alone:
+        return devices.resolve(settings.mixed_precision, settings.jit)
+    return devices.resolve(
+        settings.mixed_precision, settings.jit, settings.strategy, settings.devices
+    )
 
 
 def in_float32(setup: TrainingSetup) -> TrainingSetup:
-    """The setup as it is evaluated and exported: in float32, on one device."""
+    """The setup for evaluation and export: in float32, on one device."""
     if setup.engine.policy == "float32" and setup.engine.strategy is None:
         return setup
     twin = build(setup.config, setup.data, Engine())
@@ -205,7 +208,7 @@ def in_float32(setup: TrainingSetup) -> TrainingSetup:
 
 
 def _check_batch(config: Config, engine: Engine) -> None:
-    """Refuse a batch that cannot be divided among devices, or into parts."""
+    """Check that the batch can be divided among devices and into micro-batches."""
     batch, micro_batch = config.optimization.batch_size, config.engine.micro_batch
     if batch % engine.replicas:
         raise UserError(
@@ -223,23 +226,22 @@ def _check_batch(config: Config, engine: Engine) -> None:
 
 
 def check_evaluators(evaluators: Mapping[str, Evaluator], config: Config, data: DataSet) -> None:
-    """Refuse evaluators that do not fit a run, before anything is trained.
+    """Check that evaluators fit a run, before training starts.
 
     Raises:
-        UserError: they do not fit.
+        UserError: one does not fit.
     """
     for name, evaluator in evaluators.items():
         evaluator.check(data.train.num_examples)
         if evaluator.needs_pictures and not data.modality.has_pictures:
             raise UserError(
-                f"The head {name} needs images, but the examples of {data.name} are "
+                f"The evaluator {name} needs images, but the examples of {data.name} are "
                 f"{data.modality.name}: leave it out of --heads."
             )
         if evaluator.num_local_images and not config.encoder.grids(data.input_shape):
             raise UserError(
-                f"The head {name} looks at locations of the image, but the encoder "
-                f"{config.network.encoder} does not say where its locations lie: leave it out of "
-                "--heads."
+                f"The evaluator {name} reads locations of the image, but the encoder "
+                f"{config.network.encoder} has no locations: leave it out of --heads."
             )
     for name in baselines(evaluators):
         config.baseline(name).method.check(data)
@@ -249,7 +251,7 @@ def load_data(config: Config) -> DataSet:
     """The data set of the configuration.
 
     Raises:
-        UserError: it cannot be had.
+        UserError: see `datasets.load`.
     """
     data = config.data
     return datasets.load(
@@ -266,16 +268,16 @@ def load_data(config: Config) -> DataSet:
 def build_views(
     config: Config, data: DataSet, seed: int | None = None
 ) -> tuple[Augmenter, dict[str, Any]]:
-    """What draws the views of the configuration, and the operations of `augment` in force.
+    """(the augmenter of the configuration, the operations of `augment` in force).
 
     Args:
         config: the configuration.
         data: its data set.
-        seed: chooses the draws. Default: that of the run.
+        seed: seed of the draws. Default: that of the run.
 
     Raises:
-        UserError: an operation that these examples cannot undergo; or pairs, which the data do not
-            give.
+        UserError: an operation that does not fit the examples; or given pairs of data without
+            pairs.
     """
     views, modality = config.views, data.modality
     given_pairs = "given" in views.kinds()
@@ -299,7 +301,7 @@ def build_encoder(config: Config, data: DataSet, policy: str) -> Any:
     """The encoder of the configuration, with a precision policy.
 
     Raises:
-        UserError: it does not accept such examples.
+        UserError: it does not accept the examples of the data.
     """
     encoder, modality = config.encoder, data.modality
     if modality.name not in encoder.accepts:
@@ -313,7 +315,7 @@ def build_encoder(config: Config, data: DataSet, policy: str) -> Any:
 
 
 def slow_batch_norm(encoder: Any) -> float | None:
-    """The largest momentum of an encoder's batch norm if it is too slow for a short training."""
+    """The largest momentum of an encoder's batch norm, if it is too large for a short training."""
     momenta = [
         layer.momentum
         for layer in encoder._flatten_layers()
@@ -325,8 +327,7 @@ def slow_batch_norm(encoder: Any) -> float | None:
 def _build_model(config: Config, data: DataSet, engine: Engine, augmenter: Augmenter) -> Any:
     """The model of the configuration's method, with an online probe of the data's targets.
 
-    Encoder, then the networks of the method, then the probe are initialised, in this order: the
-    encoder of a seed is the same for all methods.
+    The encoder is initialised first, so a seed gives the same encoder to all methods.
     """
     arguments = {
         "modality": data.modality,

@@ -1,4 +1,4 @@
-"""What a run prints: the banner before it, the table after it."""
+"""Tables for the terminal: the banner, accuracies and other measures."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from ssl_keras.datasets.base import LocalTarget, Target
 
-# What stands before the names of the controls: the encoder before training, and labels that say
-# nothing.
+# Prefixes of the controls: the encoder before training, and shuffled labels.
 CONTROL = "untrained"
 SHUFFLED = "shuffled_labels"
-# The linear classifier that learns beside the encoder, from its augmented views.
+# The linear probe that is trained with the encoder, on augmented views.
 ONLINE = "online_probe"
 
 
@@ -21,7 +20,7 @@ def banner(lines: Mapping[str, str]) -> str:
 
 
 def describe_targets(targets: Mapping[str, Target]) -> str:
-    """The declared features with their chance levels, in one line."""
+    """The targets with their chance levels, in one line."""
     parts = []
     for name, target in targets.items():
         if target.kind == "class":
@@ -41,19 +40,18 @@ def accuracy_table(
     layers: Sequence[str],
     baselines: Sequence[str] = (),
 ) -> str:
-    """Test accuracy for every declared target and evaluator, at every layer, against chance.
+    """Test accuracy for every target and evaluator, at every layer, with chance level.
 
     Args:
-        values: "head/layer/target/measure" -> value, and the same under "untrained/" and
-            "shuffled_labels/".
-        targets: the declared targets.
+        values: see `measure.measure`.
+        targets: name -> `Target`.
         evaluators: the evaluators, in order.
-        layers: the layers, in order; controls and baselines have the first one only.
-        baselines: the methods that were trained beside the run.
+        layers: the layers, in order; controls and baselines have only the first.
+        baselines: the methods of the baselines.
 
     Returns:
-        The table, or nothing if there is no accuracy. After the sign ± stands half the width of the
-        95% interval.
+        The table, or "" without accuracies. The number after ± is half the width of the 95%
+        interval.
     """
     header = ["target", "head", "chance", "shuffled", "untrained", *layers, *baselines]
     rows = [header]
@@ -72,14 +70,14 @@ def accuracy_table(
 def _columns(
     evaluator: str, measure: str, layers: Sequence[str], baselines: Sequence[str]
 ) -> list[str]:
-    """Keys of a measure: of the untrained encoder, at every layer, and of the baselines."""
+    """Keys of a measure: untrained encoder, every layer, baselines."""
     keys = [f"{CONTROL}/{evaluator}/{layers[0]}/{measure}"]
     keys += [f"{evaluator}/{layer}/{measure}" for layer in layers]
     return keys + [f"{baseline}/{evaluator}/{layers[0]}/{measure}" for baseline in baselines]
 
 
 def _accuracies(target: Target) -> dict[str, tuple[str, float]]:
-    """What accuracy means for a target: measure -> (label, chance)."""
+    """The accuracies of a target: measure -> (label, chance level)."""
     if not target.is_vector:
         return {"accuracy": (target.name, target.chance)}
     return {
@@ -89,15 +87,15 @@ def _accuracies(target: Target) -> dict[str, tuple[str, float]]:
 
 
 def finetuning_table(values: Mapping[str, float], target: Target) -> str:
-    """Test accuracy after fine-tuning, and of linear evaluation before it, against chance.
+    """Test accuracy of fine-tuning and of linear evaluation before it, with chance level.
 
     Args:
-        values: "START/PROTOCOL/target/measure" -> value, with the starts and protocols below.
-        target: what was learned.
+        values: "START/PROTOCOL/target/measure" -> value, see `finetune.finetune_run`.
+        target: the learned target.
 
     Returns:
-        The table. After the sign ± stands half the width of the 95% interval; of repetitions, also
-        the standard deviations.
+        The table. The number after ± is half the width of the 95% interval. With repetitions there
+        are columns of standard deviations.
     """
     starts = {"pretrained": "the run", "scratch": "before training", "gain": "gain"}
     protocols = {"linear": "linear, frozen", "finetuned": "fine-tuned"}
@@ -117,7 +115,7 @@ def finetuning_table(values: Mapping[str, float], target: Target) -> str:
 
 
 def with_interval(values: Mapping[str, float], key: str) -> str:
-    """A value as text, with half the width of its 95% interval if it has one; or nothing."""
+    """A value as text, with half the width of its 95% interval (if any); "" without a value."""
     if key not in values:
         return ""
     low, high = values.get(f"{key}_low"), values.get(f"{key}_high")
@@ -133,16 +131,16 @@ def measures_table(
     layers: Sequence[str],
     baselines: Sequence[str] = (),
 ) -> str:
-    """Measures that are no accuracies, at every layer.
+    """Other measures of an evaluator, at every layer.
 
     Args:
-        values: as in `accuracy_table`.
-        evaluator: the head that made them.
-        measures: name of the measure -> its label, in order; those without a value are left out.
-        layers, baselines: as in `accuracy_table`.
+        values: see `measure.measure`.
+        evaluator: name of the evaluator.
+        measures: name of the measure -> its label, in order; those without values are omitted.
+        layers, baselines: see `accuracy_table`.
 
     Returns:
-        The table, or nothing if there is no value.
+        The table, or "" without values.
     """
     rows = [["", "untrained", *layers, *baselines]]
     for measure, label in measures.items():
@@ -157,15 +155,15 @@ def local_table(
     local_targets: Mapping[str, LocalTarget],
     baselines: Sequence[str] = (),
 ) -> str:
-    """What the head `local_features` says of every block, against pixels and chance.
+    """The accuracies of the evaluator `local_features` at every block, with pixels and chance.
 
     Args:
-        values: as in `accuracy_table`.
-        local_targets: the local features of the data.
-        baselines: as in `accuracy_table`.
+        values: see `measure.measure`.
+        local_targets: name -> `LocalTarget`.
+        baselines: see `accuracy_table`.
 
     Returns:
-        The table, or nothing if there is no value.
+        The table, or "" without values.
     """
     evaluator = "local_features"
     blocks = [key.split("/")[1] for key in values if key.startswith(f"{evaluator}/block_")]
@@ -196,7 +194,7 @@ def local_table(
 
 
 def aligned(rows: Sequence[Sequence[str]], left: int) -> str:
-    """Rows as lines, a rule below the first; the first `left` columns are aligned to the left."""
+    """Rows as aligned lines, with a rule below the first; `left` columns are left-aligned."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for index, row in enumerate(rows):

@@ -1,5 +1,4 @@
-"""TensorBoard as a panel: what belongs together on one chart, a card, settings beside results, and
-an embedding that can be walked through."""
+"""TensorBoard's panel: grouped charts, a card, settings with results, and an embedding."""
 
 from __future__ import annotations
 
@@ -17,21 +16,21 @@ from ssl_keras.run.callbacks import TensorBoardScalars
 from ssl_keras.run.setup import TrainingSetup
 from ssl_keras.run.view_picture import draw_views
 
-# How many images the picture of the views shows.
+# Number of images in the picture of the views.
 _SHOWN_VIEWS = 10
-# The embedding: most points, and most pixels of the side of a thumbnail.
+# Maximum number of points of the embedding, and of pixels of the side of a thumbnail.
 MAX_POINTS, MAX_PIXELS = 1000, 32
-# The settings that runs differ in most often.
+# The settings that differ between runs most often.
 _SHOWN_FIRST = ("loss", "temperature", "distribution_weight", "num_bits", "dataset", "seed")
-# Labels with more entries than this are shown as one column of digits.
+# Labels with more entries than this have no column for each entry.
 _COLUMNS = 12
 
 
 def charts(targets: Mapping[str, Target], contrastive: bool) -> dict[str, dict[str, list[str]]]:
-    """What is drawn together: category -> chart -> regular expressions of tags.
+    """Category -> chart -> regular expressions of its tags.
 
     Args:
-        targets: the declared targets.
+        targets: name -> `Target`.
         contrastive: whether there is a contrastive loss.
     """
     objective = {"loss": ["train/loss", "train_chance/loss"]}
@@ -86,12 +85,12 @@ def layout(categories: Mapping[str, Mapping[str, Sequence[str]]]) -> bytes:
 
 
 def hyperparameters(settings: Mapping[str, Any], metrics: Sequence[str], name: str) -> list[bytes]:
-    """The summaries behind TensorBoard's tab "HParams": settings of a run, and results.
+    """The summaries of TensorBoard's tab "HParams": settings and results of a run.
 
     Args:
         settings: flag -> value.
         metrics: tags of the results.
-        name: of the run.
+        name: name of the run.
     """
     from tensorboard.plugins.hparams import api, summary
 
@@ -115,15 +114,15 @@ def _described(name: str, value: Any) -> Any:
 
     kinds = {bool: "DATA_TYPE_BOOL", str: "DATA_TYPE_STRING"}
     kind = getattr(api_pb2, kinds.get(type(value), "DATA_TYPE_FLOAT64"))
-    # TensorBoard shows a few at once: first those that are said to differ between runs.
+    # TensorBoard shows settings with `differs` first.
     return api_pb2.HParamInfo(name=name, type=kind, differs=name in _SHOWN_FIRST)
 
 
 def card(command: str, lines: Mapping[str, str]) -> str:
-    """What a run is, as Markdown.
+    """The description of a run, as Markdown.
 
     Args:
-        command: that repeats it.
+        command: the command that repeats it.
         lines: label -> value.
     """
     cells = {label: value.replace("|", "&#124;") for label, value in lines.items()}
@@ -137,10 +136,10 @@ def write_embedding(
     labels: Mapping[str, np.ndarray],
     images: np.ndarray | None,
 ) -> None:
-    """Files for TensorBoard's Embedding Projector, in the directory of the event file.
+    """Write files for TensorBoard's Embedding Projector.
 
     Args:
-        directory: where the event file is.
+        directory: directory of the event file.
         embeddings: name -> (points, dim).
         labels: target name -> (points,) or (points, size).
         images: (points, height, width, 1 or 3) in [0, 1], the thumbnails; or None.
@@ -155,7 +154,7 @@ def write_embedding(
     if columns:
         rows = zip(*columns.values(), strict=True)
         lines = ["\t".join(row) for row in rows]
-        if len(columns) > 1:  # a single column has no header, says the Projector
+        if len(columns) > 1:  # the Projector expects no header for a single column
             lines.insert(0, "\t".join(columns))
         (folder / "labels.tsv").write_text("\n".join(lines) + "\n")
     if images is not None:
@@ -187,7 +186,7 @@ def _sheet(images: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
 
 
 def _columns(labels: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
-    """A column of text for each label: vectors also entry by entry, if they are short."""
+    """A column of texts for each target; short vectors also have a column for each entry."""
     columns: dict[str, list[str]] = {}
     for name, values in labels.items():
         if values.ndim == 1:
@@ -204,14 +203,14 @@ def _columns(labels: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
 def write_panel(
     setup: TrainingSetup, board: TensorBoardScalars, workdir: Path, banner: Mapping[str, str]
 ) -> None:
-    """The card of the run and the arrangement of its charts."""
+    """Write the card of the run and the layout of its charts."""
     command = f"python -m ssl_keras.train --flagfile={workdir / 'flags.txt'}"
     board.text("run", card(command, banner), step=0)
     board.summary(layout(charts(setup.data.targets, setup.config.loss is not None)), step=0)
 
 
 def write_views(setup: TrainingSetup, board: TensorBoardScalars, workdir: Path) -> None:
-    """The picture of some images and their views, for TensorBoard and as a PNG."""
+    """Write the picture of some images and their views, to TensorBoard and as PNG."""
     if setup.data.modality.has_pictures:
         picture = draw_views(setup, num_images=_SHOWN_VIEWS, num_pairs=1)
         board.image("views", picture, step=0)
@@ -221,7 +220,7 @@ def write_views(setup: TrainingSetup, board: TensorBoardScalars, workdir: Path) 
 def write_results(
     setup: TrainingSetup, board: TensorBoardScalars, workdir: Path, values: Mapping[str, float]
 ) -> None:
-    """What was measured: of each baseline under the same names, as its own run."""
+    """Write the results; those of each baseline under the same names, as a separate run."""
     step, names = setup.total_steps, setup.config.baselines
     prefixes = tuple(f"{name}/" for name in names)
     run_values = {f"evaluation/{n}": v for n, v in values.items() if not n.startswith(prefixes)}
@@ -238,7 +237,7 @@ def write_results(
 
 
 def write_test_embedding(directory: Path, layers: Mapping[str, FrozenFeatures]) -> None:
-    """Some test examples in the space of the features and of the last layer."""
+    """Write the embedding of some test examples: their features, and the last layer."""
     features = layers["features"]
     if features.inputs is None:
         return

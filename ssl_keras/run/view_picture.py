@@ -1,4 +1,4 @@
-"""The picture of the data as a training sees them: examples, their views, bits and labels."""
+"""Pictures of training images: their views, bits and labels."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ssl_keras.run.setup import TrainingSetup
 def draw_views(
     setup: TrainingSetup, num_images: int, num_pairs: int, source: np.ndarray | None = None
 ) -> np.ndarray:
-    """Training images of the first batch, one a column, above pairs of views of each.
+    """Training images of the first batch, one in each column, above pairs of their views.
 
     Bits and other extra channels are stripes below each image, the least significant bit first.
 
     Args:
-        setup: its examples must be images.
-        num_images: how many, at most all.
-        num_pairs: how many steps' views of each.
+        setup: a setup whose examples are images.
+        num_images: number of images, at most all.
+        num_pairs: number of pairs of views of each image, one for each step.
         source: network inputs to show above the images, if they differ from them.
 
     Returns:
@@ -42,7 +42,7 @@ def draw_views(
 
 
 def _labels(setup: TrainingSetup, labels: Any, row: int) -> list[str]:
-    """The labels of one example that are classes, or say which classes are there."""
+    """The labels of one example for the targets of classes and presence, as texts."""
     texts = []
     for name, target in setup.data.targets.items():
         label = labels[name][row].numpy()

@@ -1,4 +1,4 @@
-"""Several processes that train one model: worker 0, the chief, leads and writes; others follow."""
+"""Several processes that train one model: worker 0, the chief, evaluates and writes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ssl_keras.run.interruption import Interruption
 from ssl_keras.run.loop import train_setup
 from ssl_keras.run.setup import build
 
-# What an exchange between workers fails with when one of them is gone.
+# Errors of an exchange between workers when one of them has stopped.
 _LOST = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -32,13 +32,13 @@ _LOST = (
 
 
 def follow(config: Config, engine: Engine) -> dict[str, Any]:
-    """Train along with the chief, which evaluates and writes.
+    """Train together with the chief, which evaluates and writes.
 
-    Ctrl-C and SIGTERM are left to the chief, which keeps the state and stops; a second one ends
+    Only the chief reacts to Ctrl-C and SIGTERM: it saves the state and stops. A second signal ends
     this process.
 
     Returns:
-        Nothing: an empty dictionary.
+        {}.
 
     Raises:
         UserError: the configuration is not that of the chief, or the chief has stopped.
@@ -46,42 +46,41 @@ def follow(config: Config, engine: Engine) -> dict[str, Any]:
     number, index = devices.worker()
     setup = build(config, engine=engine)
     print(f"Worker {index} of {number}: follows worker 0, which writes the results.", flush=True)
-    with together(engine):
+    with lost_workers_as_errors(engine):
         with Interruption():
             first_step = start(engine, setup.model, setup.config, 0)
             guard = NonFiniteGuard(setup.model.non_finite_step, lambda _: "See worker 0.")
             train_setup(setup, [guard], first_step)
-        # What follows waits inside TensorFlow, where Python does not hear of signals.
-        for number_of_signal in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number_of_signal, signal.SIG_DFL)
-        _meet(engine)
+        # The barrier waits inside TensorFlow, where Python does not handle signals.
+        for signal_number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signal_number, signal.SIG_DFL)
+        _barrier(engine)
     print(f"Worker {index} of {number}: done.", flush=True)
     return {}
 
 
 def start(engine: Engine, model: Any, config: Config, first_step: int) -> int:
-    """Begin together: every worker has the chief's variables and its first step.
+    """Give all workers the variables and the first step of the chief.
 
     Args:
-        engine: what the model runs on.
-        model: compiled.
-        config: the configuration, which all workers must have in common.
-        first_step: the chief's; that of others does not count.
+        engine: the engine of the model.
+        model: the compiled model.
+        config: the configuration, which must be the same for all workers.
+        first_step: the chief's first step; that of other workers is ignored.
 
     Returns:
         The chief's first step.
 
     Raises:
-        UserError: another configuration than the chief's.
+        UserError: the configuration is not that of the chief.
     """
     if engine.kind != "multi_worker":
         return first_step
-    own_digest = int(config.digest(), 16)
-    with together(engine):
-        digest, first_step = _from_chief(engine, [tf.constant([own_digest, first_step], tf.int64)])[
-            0
-        ]
-        if digest != own_digest:
+    digest = int(config.digest(), 16)
+    with lost_workers_as_errors(engine):
+        message = tf.constant([digest, first_step], tf.int64)
+        chief_digest, first_step = _from_chief(engine, [message])[0]
+        if digest != chief_digest:
             raise UserError(
                 "The flags of this worker are not those of worker 0: give all workers the same "
                 "command."
@@ -93,23 +92,22 @@ def start(engine: Engine, model: Any, config: Config, first_step: int) -> int:
 
 
 def dismiss(engine: Engine) -> None:
-    """Let the others go, when the chief has written everything; that one of them is lost by then
-    does not matter."""
+    """End the other workers after the chief has written everything."""
     if engine.kind == "multi_worker":
         try:
-            _meet(engine)
+            _barrier(engine)
         except _LOST:
             print("Note: another worker has stopped before the end.", file=sys.stderr, flush=True)
 
 
-def _meet(engine: Engine) -> None:
+def _barrier(engine: Engine) -> None:
     """Return when all workers have called this."""
     _from_chief(engine, [tf.zeros([1], tf.int64)])
 
 
 @contextmanager
-def together(engine: Engine) -> Iterator[None]:
-    """Within it, the loss of a worker is a sentence.
+def lost_workers_as_errors(engine: Engine) -> Iterator[None]:
+    """Context in which the loss of a worker raises a `UserError`.
 
     Raises:
         UserError: another worker has stopped.
@@ -132,11 +130,11 @@ def _from_chief(engine: Engine, values: Sequence[Any]) -> list[Any]:
 
     def exchange() -> Any:
         context = tf.distribute.get_replica_context()
-        # As whole numbers: their sum with zeros is exact, whatever the bits stand for.
+        # As integers: their sum with zeros is exact for any type of values.
         parts = [tf.bitcast(tf.convert_to_tensor(value), tf.int32) for value in values]
         bits = tf.concat([tf.reshape(part, [-1]) for part in parts], axis=0)
-        leads = context.replica_id_in_sync_group == 0
-        return context.all_reduce("SUM", tf.where(leads, bits, tf.zeros_like(bits)))
+        is_chief = context.replica_id_in_sync_group == 0
+        return context.all_reduce("SUM", tf.where(is_chief, bits, tf.zeros_like(bits)))
 
     run = tf.autograph.experimental.do_not_convert(lambda: engine.strategy.run(exchange))
     bits = engine.strategy.experimental_local_results(tf.function(run)())[0].numpy()

@@ -216,7 +216,7 @@ def test_whole_runs(
     assert "local_features-clusters.png" in drawn
     local = {key for key in values if "local_features" in key}
     assert "local_features-digit_by_position.png" in drawn
-    table = output[output.index("What is at a location, linear probe") :]
+    table = output[output.index("Local targets at each location, linear probe") :]
     assert "untrained" in table
     region, num_regions = {"overlay": ("digit", 2), "multi_digit": ("small", 3)}[name]
     for block in (1, 2, 3):

@@ -216,7 +216,7 @@ def test_a_warning_is_told_at_once_and_at_the_end(
 ) -> None:
     values = {"loss": "hypersphere_prior", "distribution_weight": 0}
     results = run(tmp_path / "run", steps=40, log_every=10, heads="", **values)
-    assert "distribution_weight is 0, so nothing keeps images apart" in results["warning"]
+    assert "distribution_weight is 0, so nothing keeps examples apart" in results["warning"]
     told = capfd.readouterr()
     # At once, and again in the end.
     assert f"Warning: {results['warning']}" in told.err
@@ -280,7 +280,7 @@ HEALTHY = {"projections/uniformity": -2.0, "projections/effective_rank": 20.0}
             {"loss": "align_uniform", "uniformity_weight": 0},
             0.0,
             {},
-            "uniformity_weight is 0, so nothing keeps images apart",
+            "uniformity_weight is 0, so nothing keeps examples apart",
         ),
         (
             {"loss": "nt_xent", "learning_rate": 0.1},
