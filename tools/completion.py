@@ -60,8 +60,8 @@ def words(program: str) -> list[str]:
             found += [f"--{name}", f"--no{name}"]
             continue
         found.append(f"--{name}=")
-        field = getattr(getattr(flag, "parser", None), "field", None)
-        choices = (field.metadata["choices"] or ()) if field is not None else ()
+        setting = getattr(getattr(flag, "parser", None), "setting", None)
+        choices = (setting.choices or ()) if setting is not None else ()
         found += [f"--{name}={choice}" for choice in choices]
     return [*found, "--flagfile=", "--help"]
 

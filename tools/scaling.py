@@ -259,7 +259,7 @@ def tables(found: Mapping[str, Any]) -> str:
         for p in points
         if p not in fitted
     ]
-    lines += ["", f"Left out: median error {100 * statistics.median(errors):.0f}%, largest "
+    lines += ["", f"Points left out: median error {100 * statistics.median(errors):.0f}%, largest "
               f"{100 * max(errors):.0f}%."]  # fmt: skip
     for workload in WORKLOADS:
         lines += ["", *_cluster_table(workload, Cluster())]

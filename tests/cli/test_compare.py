@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ssl_keras import compare
 from ssl_keras.config import Config
 from ssl_keras.errors import UserError
 from ssl_keras.run import train_and_evaluate
-from tools import compare
 
 
 @pytest.fixture(scope="module")

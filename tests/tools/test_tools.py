@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_keras.datasets import load_source
 from ssl_keras import show_views
+from ssl_keras.datasets import load_source
 from tools import prepare_tfds
 
 
@@ -58,9 +58,12 @@ def test_prepared_data_set_is_read_back(tmp_path: Path, capfd: pytest.CaptureFix
     written = load_source("my_data", str(tmp_path))
     original = load_source(f"npz:{tmp_path}/mine.npz")
     for ours, theirs in ((written.train, original.train), (written.test, original.test)):
-        pairs = {(i.tobytes(), int(n)) for i, n in zip(ours.columns["image"], ours.labels, strict=True)}
+        pairs = {
+            (i.tobytes(), int(n)) for i, n in zip(ours.columns["image"], ours.labels, strict=True)
+        }
         expected = {
-            (i.tobytes(), int(n)) for i, n in zip(theirs.columns["image"], theirs.labels, strict=True)
+            (i.tobytes(), int(n))
+            for i, n in zip(theirs.columns["image"], theirs.labels, strict=True)
         }
         assert pairs == expected
 
