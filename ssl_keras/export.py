@@ -17,8 +17,8 @@ def _define(arguments: Sequence[str]) -> Any:
     flag_values = flags.define((), arguments)
     flags.define_extra(flag_values, "run", "", "directory of the finished run; required")
     flags.define_extra(flag_values, "output", "", "new directory (RUN/saved_model)")
-    flags.define_switch(flag_values, "overwrite", "replace an existing export")
-    flags.define_switch(flag_values, "onnx", "also write encoder.onnx (pip install .[onnx])")
+    flags.define_extra(flag_values, "overwrite", False, "replace an existing export")
+    flags.define_extra(flag_values, "onnx", False, "also write encoder.onnx (pip install .[onnx])")
     return flag_values
 
 

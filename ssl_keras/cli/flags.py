@@ -162,20 +162,16 @@ def define_options(flag_values: absl_flags.FlagValues, kind: type[Options]) -> N
 
 
 def define_extra(
-    flag_values: absl_flags.FlagValues, name: str, default: int | str, text: str
+    flag_values: absl_flags.FlagValues, name: str, default: bool | int | str, text: str
 ) -> None:
-    """A flag of one program that is no setting of a run."""
-    parser: absl_flags.ArgumentParser = absl_flags.ArgumentParser()
-    if isinstance(default, int):
-        parser = absl_flags.IntegerParser()
-    flag = absl_flags.Flag(parser, absl_flags.ArgumentSerializer(), name, default, text)
-    absl_flags.DEFINE_flag(flag, flag_values, module_name="Other")
-
-
-def define_switch(flag_values: absl_flags.FlagValues, name: str, text: str) -> None:
-    """A flag of one program that is true or false; false by default."""
-    flag = absl_flags.BooleanFlag(name, False, text)
-    flag.parser = _BooleanParser()
+    """A flag of one program that is no setting of a run; its type is that of the default."""
+    if isinstance(default, bool):
+        flag: absl_flags.Flag = absl_flags.BooleanFlag(name, default, text)
+        flag.parser = _BooleanParser()
+    else:
+        is_number = isinstance(default, int)
+        parser = absl_flags.IntegerParser() if is_number else absl_flags.ArgumentParser()
+        flag = absl_flags.Flag(parser, absl_flags.ArgumentSerializer(), name, default, text)
     absl_flags.DEFINE_flag(flag, flag_values, module_name="Other")
 
 

@@ -249,12 +249,11 @@ class Learner(keras.Model):
         """One step on one batch: draw both views, update the networks and the probe."""
         labels = batch.get("labels", {})
         rows = tf.nest.flatten(batch["example"])[0]
-        num_replicas = self.distribute_strategy.num_replicas_in_sync
         row = first_row(tf.shape(rows)[0])
         step = tf.convert_to_tensor(self.step)
 
         drawn, keys = self.augmenter.two_views(
-            batch, step, first_row=row, num_replicas=num_replicas
+            batch, step, first_row=row, num_replicas=self._replicas
         )
         seed = randomness.fold(randomness.key(self.seed, "loss"), step)
         views = Views(drawn, keys, labels, step, seed, row)

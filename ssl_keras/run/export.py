@@ -23,6 +23,7 @@ from ssl_keras.run.saved_models import (
     export_encoder,
     export_onnx,
     load_encoder,
+    relative_difference,
 )
 from ssl_keras.run.setup import TrainingSetup, in_float32
 
@@ -50,7 +51,7 @@ def export_run(
         onnx: whether to write the encoder as ONNX too.
 
     Returns:
-        The largest absolute difference of features, relative to the largest magnitude.
+        The relative difference of features, see `compare_export`.
 
     Raises:
         UserError: it is not a finished run, or `directory` holds something else.
@@ -116,5 +117,4 @@ def _in_a_fresh_process(setup: TrainingSetup, directory: Path) -> float:
         process = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if process.returncode:
             raise RuntimeError(f"a fresh process cannot read the export: {process.stderr[-500:]}")
-        features = np.load(received)
-    return float(np.abs(features - expected).max() / max(np.abs(expected).max(), 1e-12))
+        return relative_difference(np.load(received), expected)

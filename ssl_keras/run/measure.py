@@ -61,20 +61,20 @@ def encoder_features(
         num_layers: number of layers, the first ones. Default: all.
         pixels: whether to add the pixels at the locations, a control.
     """
+
+    def largest(attribute: str) -> int:
+        return max((getattr(evaluator, attribute) for evaluator in evaluators.values()), default=0)
+
     features = extract(
         frozen.representations,
         frozen.data,
         frozen.layers[:num_layers],
         augmenter=frozen.augmenter,
-        num_views=max((evaluator.num_views for evaluator in evaluators.values()), default=0),
-        num_train_views=max(
-            (evaluator.num_train_views for evaluator in evaluators.values()), default=0
-        ),
+        num_views=largest("num_views"),
+        num_train_views=largest("num_train_views"),
     )
     local: dict[str, FrozenLocations] = {}
-    if num_images := max(
-        (evaluator.num_local_images for evaluator in evaluators.values()), default=0
-    ):
+    if num_images := largest("num_local_images"):
         blocks = block_outputs(frozen.encoder)
         local = extract_local(
             lambda images: blocks(images, training=False), frozen.data, frozen.grids, num_images

@@ -199,6 +199,11 @@ def _write(
     archive.write_out(str(directory), verbose=False)
 
 
+def relative_difference(actual: np.ndarray, expected: np.ndarray) -> float:
+    """The largest absolute difference, relative to the largest expected magnitude."""
+    return float(np.abs(actual - expected).max() / max(np.abs(expected).max(), 1e-12))
+
+
 def compare_export(directory: Path, inputs: Any, expected: Any, output: str = "features") -> float:
     """Load a SavedModel and compare its output with that of the exported model.
 
@@ -209,7 +214,7 @@ def compare_export(directory: Path, inputs: Any, expected: Any, output: str = "f
         output: name of the output.
 
     Returns:
-        The largest absolute difference, relative to the largest expected magnitude.
+        The `relative_difference`.
 
     Raises:
         RuntimeError: the difference is above 1e-5.
@@ -220,9 +225,7 @@ def compare_export(directory: Path, inputs: Any, expected: Any, output: str = "f
     expected = np.asarray(expected)
     if not np.isfinite(expected).all():
         raise RuntimeError(f"the {output} of the model are not finite numbers")
-    difference = float(
-        np.abs(features.numpy() - expected).max() / max(np.abs(expected).max(), 1e-12)
-    )
+    difference = relative_difference(features.numpy(), expected)
     if not difference <= 1e-5:
         raise RuntimeError(
             f"The SavedModel in {directory} gives other {output} than the model (relative "
