@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from ssl_keras import datasets
-from ssl_keras.datasets import DataSet, MemorySplit
+from ssl_keras.datasets import DataSet, MemorySplit, load_source
 from ssl_keras.datasets.bit_concat import binary_digits
 from ssl_keras.datasets.hashing import random_integers
 from ssl_keras.errors import UserError
 from ssl_keras.inputs.images import compose_images
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _sources_are_read_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets, "load_source", functools.cache(load_source))
+        yield
 
 
 def test_binary_digits_least_significant_first() -> None:

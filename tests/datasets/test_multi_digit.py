@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,13 @@ from ssl_keras.datasets.sources.vectors import load_vectors
 from ssl_keras.errors import UserError
 
 COUNTS = {"num_train_images": 300, "num_test_images": 60}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _sources_are_read_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets, "load_source", functools.cache(load_source))
+        yield
 
 
 def test_pools_of_full_size_sources_stay_out_of_the_graph(data_dir: str) -> None:
@@ -51,7 +60,10 @@ def cells(image: np.ndarray) -> list[np.ndarray]:
     return [part for part in parts if part.any()]
 
 
-@pytest.mark.parametrize("num_digits", [1, 2, 6])
+@pytest.mark.parametrize(
+    "num_digits",
+    [2, pytest.param(1, marks=pytest.mark.full), pytest.param(6, marks=pytest.mark.full)],
+)
 def test_grid_holds_that_many_real_digits_and_the_presence_vector_says_which(
     data_dir: str, num_digits: int
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,13 @@ from ssl_keras.datasets.digits import DigitPool, digit_pool
 from ssl_keras.datasets.examples import ArrayExamples
 from ssl_keras.datasets.overlay import CELL_ORDER, blend, corners, draw, locator
 from ssl_keras.errors import UserError
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _sources_are_read_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets, "load_source", functools.cache(load_source))
+        yield
 
 
 def load(data_dir: str, **options: Any) -> datasets.DataSet:
@@ -142,6 +151,7 @@ def test_no_digit_is_in_both_splits(data_dir: str) -> None:
     assert not shared
 
 
+@pytest.mark.full
 def test_digits_do_not_depend_on_the_background(data_dir: str) -> None:
     data = load(data_dir)
     labels = data.train.labels

@@ -38,6 +38,7 @@ def test_regions_of_the_splits_are_disjoint(shape: tuple[int, int], seed: int) -
     assert len(set(train)) > 350
 
 
+@pytest.mark.full
 def test_the_seed_chooses_the_crops() -> None:
     first, again = load_source("photos", seed=3), load_source("photos", seed=3)
     other = load_source("photos", seed=4)
