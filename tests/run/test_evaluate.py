@@ -90,6 +90,7 @@ def test_other_heads_are_kept_beside_and_repeats_give_a_spread(
     np.testing.assert_allclose(record["results"][f"{name}_sd"], np.std(single, ddof=1))
 
 
+@pytest.mark.full
 def test_the_saved_model_of_a_run_gives_its_numbers_again(copied: Path, story: Story) -> None:
     workdir, results = copied, story.results
     heads = make_evaluators({"heads": "linear,knn"})

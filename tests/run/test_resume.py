@@ -64,7 +64,7 @@ class Stop:
         pass
 
     @property
-    def asked(self) -> bool:
+    def requested(self) -> bool:
         self.calls += 1
         return self.calls >= self.after
 

@@ -131,6 +131,7 @@ def test_without_bits_there_is_one_input(tmp_path: Path, data_dir: str) -> None:
     )
 
 
+@pytest.mark.full
 def test_a_run_is_exported_again(finished: Path, tmp_path: Path, capfd: Any) -> None:
     target = tmp_path / "encoder"
     assert main(["export", f"--run={finished}", f"--output={target}"]) == 0
