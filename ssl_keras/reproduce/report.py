@@ -107,9 +107,9 @@ def results_page(measured: Mapping[str, Measured], scale: str, output: Path) -> 
         "ssl_keras.reproduce report` from the directories of the runs, or from the tables that "
         "were made from them earlier: each number is the mean over the seeds, ± their "
         "standard deviation where there are several, and each verdict is computed from the "
-        "numbers, by rules in `tools/reproduce/verdicts`: a difference counts if it exceeds twice "
-        "its standard error over seeds and a point, or, of one seed, three points; values agree "
-        "within three points. Other borders are told where they decide. *Linear* and "
+        "numbers, by `ssl_keras/reproduce/verdicts`: a difference counts if it exceeds its margin, "
+        "twice its standard error over seeds and at least 0.01, or, of one seed, 0.03; values "
+        "agree within 0.03. Each answer shows the margins and borders that decide. *Linear* and "
         "*knn* are measured on test images with frozen features, *untrained* is the same encoder "
         "before training ([how](evaluation.md)). Each figure lies beside its table as SVG too.",
         "",

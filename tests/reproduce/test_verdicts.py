@@ -14,12 +14,12 @@ import pytest
 from ssl_keras.reproduce.measured import Measured
 from ssl_keras.reproduce.studies import SECTIONS, STUDIES
 from ssl_keras.reproduce.verdicts import Verdict
-from ssl_keras.reproduce.verdicts.base import every, exceeds, falls, margin, rises
+from ssl_keras.reproduce.verdicts.claims import every, falls, is_above, margin, rises
 from tests.reproduce.worlds import JUDGED, Values, as_claimed, pretended, sides
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
-# The studies that judge a claim; one tells what it has found.
+# The studies that judge a claim; one only reports.
 CLAIMED = [name for name in JUDGED if STUDIES[name].claim]
 
 
@@ -39,26 +39,26 @@ def test_verdicts_tell_a_world_as_claimed_from_one_in_which_nothing_matters(name
     else:
         assert claimed.word == "reproduced", claimed
         assert text[0] == "**Reproduced.**"
-        assert all(line.startswith(("- Yes: ", "- Beside it: ")) for line in text[2:])
+        assert all(line.startswith(("- Yes: ", "- Note: ")) for line in text[2:])
     for value in (0.5, 0.0):
         constant = judged(name, lambda *_, v=value: v)
-        assert constant.word in ("not reproduced", "cannot be told"), constant
+        assert constant.word in ("not reproduced", "undecided"), constant
 
 
 # The verdicts that follow from the committed tables: the word, and the answer to each part.
 RECORDED = {
-    "losses": ("cannot be told", "undecided undecided"),
+    "losses": ("undecided", "undecided undecided"),
     "lambda_temperature": ("partly reproduced", "yes no"),
     "randbit": ("partly reproduced", "yes yes yes no"),
     "randbit_fashion": ("reproduced", "yes"),
     "randbit_factors": ("partly reproduced", "yes yes undecided no yes"),
     "overlay": ("not reproduced", "undecided no undecided"),
-    "overlay_causes": ("told, not judged", ""),
+    "overlay_causes": ("reported, not judged", ""),
     "multi_digit": ("reproduced", "yes yes"),
     "local_features": ("partly reproduced", "yes no"),
     "views": ("reproduced", "yes yes"),
     "temperature": ("partly reproduced", "yes undecided yes yes"),
-    "grids": ("cannot be told", "undecided undecided undecided"),
+    "grids": ("undecided", "undecided undecided undecided"),
 }
 
 
@@ -70,10 +70,10 @@ def test_verdict_of_the_committed_table(name: str) -> None:
     word, answers = RECORDED[name]
     words = {True: "yes", False: "no", None: "undecided"}
     assert measured.verdict.word == word
-    assert [words[part.holds] for part in measured.verdict.findings] == answers.split()
+    assert [words[part.holds] for part in measured.verdict.answers] == answers.split()
 
 
-# What can be wrong with a world as claimed: the parts of the claim that are not found then, and
+# What can be wrong with a world as claimed: the parts of the claim that do not hold then, and
 # (column, settings) -> what is measured instead, if so.
 Spoil = Callable[[str, dict[str, Any]], float | None]
 SPOILED: dict[str, list[tuple[set[int], Spoil]]] = {
@@ -279,18 +279,18 @@ def other_loss(cell: dict[str, Any]) -> bool:
 )
 def test_no_part_of_a_claim_can_fail_unseen(name: str, parts: set[int], spoil: Spoil) -> None:
     def value(column: str, cell: dict[str, Any]) -> float:
-        found = spoil(column, cell)
-        return as_claimed(name, column, cell) if found is None else found
+        spoilt = spoil(column, cell)
+        return as_claimed(name, column, cell) if spoilt is None else spoilt
 
     verdict = judged(name, value)
-    missing = {index for index, found in enumerate(verdict.findings) if not found.holds}
+    missing = {index for index, answer in enumerate(verdict.answers) if not answer.holds}
     assert missing == parts, verdict
 
 
 def test_every_part_of_a_claim_is_spoilt() -> None:
     for name in CLAIMED:
-        parts = range(len(judged(name, partial(as_claimed, name)).findings))
-        assert set().union(*(spoilt for spoilt, _ in SPOILED[name])) == set(parts), name
+        parts = range(len(judged(name, partial(as_claimed, name)).answers))
+        assert set().union(*(spoiled for spoiled, _ in SPOILED[name])) == set(parts), name
 
 
 def test_differences_count_by_their_standard_error() -> None:
@@ -300,7 +300,7 @@ def test_differences_count_by_their_standard_error() -> None:
     assert margin({"seeds": 3, "accuracy_sd": 0.001}) == 0.01
     assert margin({"seeds": 1}) == 0.03
     # Multiples of 0.001 whose difference is a hair above 0.03 as numbers of the machine.
-    assert not exceeds(0.514 - 0.484, 0.03)
+    assert not is_above(0.514 - 0.484, 0.03)
     assert falls([0.9, 0.93, 0.5], 0.02)
     assert not falls([0.9, 0.94, 0.5], 0.02)
     assert falls([0.9, 0.89], 0.02) is False  # three points would have been seen
@@ -314,13 +314,13 @@ def test_differences_count_by_their_standard_error() -> None:
 
 def test_of_noise_alone_a_difference_counts_seldom() -> None:
     generator = np.random.default_rng(0)
-    found = 0
+    counted = 0
     for _ in range(400):
         values = 0.5 + 0.05 * generator.standard_normal((2, 3))
-        rows = [{"seeds": 3, "accuracy_sd": float(own.std(ddof=1))} for own in values]
-        found += exceeds(float(values[0].mean() - values[1].mean()), margin(*rows))
+        rows = [{"seeds": 3, "accuracy_sd": float(row.std(ddof=1))} for row in values]
+        counted += is_above(float(values[0].mean() - values[1].mean()), margin(*rows))
     # One-sided, by Student's distribution with four degrees of freedom: 5.8%.
-    assert 0.03 <= found / 400 <= 0.09
+    assert 0.03 <= counted / 400 <= 0.09
 
 
 def test_every_judged_experiment_has_its_claim_and_its_place() -> None:
@@ -331,7 +331,7 @@ def test_every_judged_experiment_has_its_claim_and_its_place() -> None:
         assert STUDIES[name].differs
 
 
-def test_what_is_only_told_is_not_judged() -> None:
+def test_what_is_only_reported_is_not_judged() -> None:
     verdict = judged("overlay_causes", partial(as_claimed, "overlay_causes"))
-    assert verdict.word == "told, not judged"
-    assert "no crops 0.870 → 0.540" in verdict.beside
+    assert verdict.word == "reported, not judged"
+    assert "variant no crops: 0.870 → 0.540" in verdict.note

@@ -11,7 +11,7 @@ import numpy as np
 from ssl_keras.cli import flags
 from ssl_keras.config import Config, groups
 from ssl_keras.reproduce.sweep import Run
-from ssl_keras.reproduce.verdicts import Judge
+from ssl_keras.reproduce.verdicts import Claims
 
 SCALES = ("smoke", "laptop", "full")
 
@@ -32,7 +32,7 @@ class Study:
         pictures: files of a run's directory that are shown too, of the first seed of each cell.
         claim: what a paper says about it, with its source; none for a question of our own.
         differs: what on the laptop is not as in that paper.
-        verdict: rows -> what they say about the claim.
+        verdict: the claim as data; called with the rows it gives the verdict.
     """
 
     question: str
@@ -45,7 +45,7 @@ class Study:
     published_on: str = ""
     claim: str = ""
     differs: str = ""
-    verdict: Judge | None = None
+    verdict: Claims | None = None
 
     def cells(self, scale: str) -> dict[str, dict[str, Any]]:
         """Label of a cell -> settings; a run is made for each cell and seed. A smoke test is the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ssl_keras.reproduce import figures, verdicts
+from ssl_keras.reproduce import figures
 from ssl_keras.reproduce.studies.base import (
     ACCURACY,
     FASHION_MNIST,
@@ -13,6 +13,7 @@ from ssl_keras.reproduce.studies.base import (
     UNTRAINED,
     Study,
 )
+from ssl_keras.reproduce.verdicts import papers
 
 LOSSES = (
     "nt_xent",
@@ -93,7 +94,7 @@ STUDIES = {
         "CIFAR-10 and ImageNet, ResNets and hundreds of epochs; the views are mixed with other "
         "images too (mixup, alpha 0.7), without which little is learnt here. The values of the "
         "paper are not among our sources.",
-        verdict=verdicts.losses,
+        verdict=papers.losses,
     ),
     "lambda_temperature": Study(
         question="Are the temperature and the weight of the distribution term inversely related? "
@@ -113,6 +114,6 @@ STUDIES = {
         "which can be read in two ways that exclude each other. For the first speaks that the "
         "gradient of the log-sum-exp carries weight / temperature; we came to it after the second "
         "had failed.",
-        verdict=verdicts.lambda_temperature,
+        verdict=papers.lambda_temperature,
     ),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ssl_keras.reproduce import figures, verdicts
+from ssl_keras.reproduce import figures
 from ssl_keras.reproduce.studies.base import (
     ACCURACY,
     FASHION_MNIST,
@@ -15,6 +15,7 @@ from ssl_keras.reproduce.studies.base import (
     size,
 )
 from ssl_keras.reproduce.studies.generalized import LOSSES
+from ssl_keras.reproduce.verdicts import papers
 
 BITS = (0, 5, 10, 15, 20)
 # Accuracy of the online probe on the test images of MNIST, stored in the authors' notebook
@@ -99,7 +100,7 @@ STUDIES = {
         "helps a little (Chen, Luo and Li 2021; numbers of their notebook randbits_mnist.ipynb).",
         differs="4,000 digits, seen 150 times in as many steps, in place of 60,000 seen ten times; "
         "1,000 test digits, so that two standard errors of an accuracy of 0.9 are 2 points.",
-        verdict=verdicts.randbit,
+        verdict=papers.randbit,
     ),
     "randbit_fashion": Study(
         question="The same protocol on all 60,000 images of Fashion-MNIST, temperature 0.05.",
@@ -114,7 +115,7 @@ STUDIES = {
         claim="Bits suppress the class of something else than digits too, with as many images as "
         "the authors had (a question of our own).",
         differs="Fashion-MNIST in place of MNIST; one temperature.",
-        verdict=verdicts.randbit_fashion,
+        verdict=papers.randbit_fashion,
     ),
     "randbit_factors": Study(
         question="What helps against a few easy bits: batch size, width, another loss, another "
@@ -136,6 +137,6 @@ STUDIES = {
         "with the same learning rate. With bits, the loss of the autoencoder weighs each plane of "
         "bits a tenth as much as a channel of the image; where it weighs them alike, it keeps the "
         "bits and loses the class ([baselines](features.md#baselines)).",
-        verdict=verdicts.randbit_factors,
+        verdict=papers.randbit_factors,
     ),
 }

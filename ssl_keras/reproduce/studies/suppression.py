@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ssl_keras.reproduce import figures, verdicts
+from ssl_keras.reproduce import figures
 from ssl_keras.reproduce.studies.base import (
     ACCURACY,
     FASHION_MNIST,
@@ -16,6 +16,7 @@ from ssl_keras.reproduce.studies.base import (
     flagfile_settings,
     size,
 )
+from ssl_keras.reproduce.verdicts import papers
 
 UNIQUE = (2, 100, 4000)
 SIZES = {"laptop": (8, 14, 28, 44), "full": (30, 40, 60, 80)}
@@ -147,7 +148,7 @@ STUDIES = {
         "4,000 training images, 20 epochs, a small convnet; flowers and ImageNet at 224 pixels "
         "with digits of 28 there. Whatever the number of "
         "different digits in training, probes are fitted on images with 4,000 of them.",
-        verdict=verdicts.overlay,
+        verdict=papers.overlay,
     ),
     "overlay_causes": Study(
         question="What decides whether digits win over photographs?",
@@ -160,7 +161,7 @@ STUDIES = {
         "changes of colour, both kinds of crops without flips; the one large digit has 26 of 48 "
         "pixels, crops to half of the area and no flips; ResNet-18 has a quarter of its channels "
         "and the stem for large images; long is four times as long.",
-        verdict=verdicts.overlay_causes,
+        verdict=papers.overlay_causes,
     ),
     "multi_digit": Study(
         question="Does a digit survive beside a larger one, and each of several equal ones?",
@@ -176,7 +177,7 @@ STUDIES = {
         differs="Canvases of 56 pixels with a digit of 20 in place of 112 with 20; the rival "
         "begins smaller than the digit. 4,000 images, 40 epochs, a small convnet. The supervised "
         "encoder learns the labels of the digit alone.",
-        verdict=verdicts.multi_digit,
+        verdict=papers.multi_digit,
     ),
     "local_features": Study(
         question="What do single locations of each block tell of what lies there?",
@@ -200,7 +201,7 @@ STUDIES = {
         "location, from the features at that location alone, with the raw pixels of the same "
         "field of view as control. In the pictures: test images, and clusters of the locations of "
         "all of them, for pixels and each block of the encoders.",
-        verdict=verdicts.local_features,
+        verdict=papers.local_features,
     ),
     "views": Study(
         question="Which views learn the digit, and which resist ten easy bits?",
@@ -214,10 +215,10 @@ STUDIES = {
         panels=2,
         claim="Views that need no knowledge of images, mixup noise (Verma et al. 2021) and dropout "
         "(Gao et al. 2021), learn features too. Whether they resist easy bits is a question of "
-        "our own, told beside it.",
+        "our own, reported in a note.",
         differs="4,000 digits, 20 epochs. Gao et al. have sentences; that dropout makes views of "
         "images is our transfer. Mixup has an alpha of 0.7, Verma et al. 0.9. The control, equal "
         "views, are both the image itself: what is learnt then comes from spreading out alone.",
-        verdict=verdicts.views,
+        verdict=papers.views,
     ),
 }

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ssl_keras.reproduce import figures, verdicts
+from ssl_keras.reproduce import figures
 from ssl_keras.reproduce.studies.base import (
     ACCURACY,
     UNTRAINED,
     Study,
 )
+from ssl_keras.reproduce.verdicts import papers
 
 TEMPERATURES = (0.07, 0.3, 0.7, 1.0)
 # Wang and Liu 2021, CIFAR-10: accuracy, uniformity (theirs has the other sign), tolerance.
@@ -97,7 +98,7 @@ STUDIES = {
         "temperature, and one that treats all negatives alike is neither uniform nor accurate "
         "(Wang and Liu 2021).",
         differs="4,000 digits, 20 epochs, a small convnet.",
-        verdict=verdicts.temperature,
+        verdict=papers.temperature,
     ),
     "grids": Study(
         question="What do tau_plus, beta, and the weights of alignment and uniformity do? "
@@ -123,6 +124,6 @@ STUDIES = {
         "theirs has a temperature of 0.07",
         differs="4,000 digits, 20 epochs, a small convnet. hard_negative comes with a tau_plus of "
         "0.1, so that with a beta of 0 it is debiased.",
-        verdict=verdicts.grids,
+        verdict=papers.grids,
     ),
 }
