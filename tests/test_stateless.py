@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from ssl_keras.config import Config
 from ssl_keras.run import build
-from ssl_keras.run.looping import batches
+from ssl_keras.run.loop import batches
 
 PACKAGE = Path(__file__).parent.parent / "ssl_keras"
 DRAWS = re.compile(r"Random|Normal(?!iz)|Uniform|Multinomial|Shuffle|Rng|Poisson|Gamma|Sampl")
@@ -69,8 +69,8 @@ def test_the_search_finds_them() -> None:
     shuffled = tf.data.Dataset.range(3).shuffle(3)
     assert stateful_draws(graph_of(shuffled)) == {"ShuffleDatasetV3"}
     noisy = tf.function(lambda: tf.map_fn(lambda x: x + tf.random.normal([]), tf.zeros(3)))
-    found = stateful_draws(noisy.get_concrete_function().graph.as_graph_def())
-    assert found == {"RandomStandardNormal"}
+    draws = stateful_draws(noisy.get_concrete_function().graph.as_graph_def())
+    assert draws == {"RandomStandardNormal"}
 
 
 def calls(tree: ast.AST) -> Iterator[str]:
@@ -86,10 +86,10 @@ def test_the_source_calls_no_generator_with_a_state() -> None:
         r"|tf\.random\.experimental\.(?!stateless_|index_shuffle)\w+"
         r"|keras\.random\.\w+)$"
     )
-    found = {
+    stateful = {
         f"{path.name}: {call}"
         for path in PACKAGE.rglob("*.py")
         for call in calls(ast.parse(path.read_text()))
         if wrong.match(call)
     }
-    assert found == set()
+    assert stateful == set()

@@ -45,21 +45,20 @@ def test_supervision_learns_its_feature(bit_data: DataSet) -> None:
     assert float(built.model.trackers["supervised/class/accuracy"].result()) > 0.3
     bits = trained(bit_data, method="supervised", supervised_target="bits", learning_rate=0.01)
     assert float(bits.model.trackers["supervised/bits/accuracy"].result()) > 0.85
-    assert bits.layers == ["features"]
+    assert bits.model.layer_names == ["features"]
 
 
 def test_the_supervised_loss_is_the_cross_entropy_of_both_views(bit_data: DataSet) -> None:
     model = build(Config.make(**SMALL, method="supervised"), bit_data).model
     batch = next(iter(bit_data.train.training_batches(8, seed=0, num_steps=1)))
-    views, bits, _ = model.augmenter.two_views(batch["image"], 0, batch["bits"])
-    from ssl_keras.datasets import compose_images
-
-    logits = model.classifier(model.encoder(compose_images(views, bits), training=True))["class"]
+    views, _ = model.augmenter.two_views(batch, 0)
+    inputs = model.modality.compose(views)
+    logits = model.classifier(model.encoder(inputs, training=True))["class"]
     shares = tf.nn.softmax(logits).numpy()
     labels = np.concatenate([batch["labels"]["class"]] * 2)
     expected = -np.mean(np.log(shares[np.arange(16), labels]))
-    found = model.train_step(batch)["loss"]
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    loss = model.train_step(batch)["loss"]
+    np.testing.assert_allclose(loss, expected, rtol=1e-4)
 
 
 def test_the_autoencoder_learns_to_reconstruct(bit_data: DataSet) -> None:
@@ -100,7 +99,7 @@ def test_without_bits_there_is_no_error_of_extra_channels(data_dir: str) -> None
     model = build(config).model
     assert "extra_channels_error" not in model.trackers
     with pytest.raises(
-        UserError, match=r"extra_channels_weight has no effect on .*, which has no bits"
+        UserError, match=r"extra_channels_weight has no effect on .*, which has no extra channels"
     ):
         build(
             Config.make(
@@ -139,13 +138,13 @@ def test_a_whole_run(
     results = train_and_evaluate(config)
     output = capfd.readouterr().out
     assert f"Note: method={method} has no contrastive loss and no projection head" in output
-    assert "loss, temperature left aside" in output
+    assert "loss, temperature set aside" in output
     assert results["setup"]["method"].startswith(method)
     assert {key.split("/")[1] for key in results["results"] if key.startswith("knn")} == {
         "features"
     }
     assert all("projections" not in key for key in results["geometry_history"][-1])
-    assert restore_run(tmp_path / "run").layers == ["features"]
+    assert restore_run(tmp_path / "run").model.layer_names == ["features"]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +152,7 @@ def test_a_whole_run(
     [
         (
             {"method": "supervised", "supervised_target": "digit"},
-            "supervised_target is 'digit', but .* has class, bits",
+            "method=supervised is to learn 'digit', but .* has class, bits",
         ),
         ({"method": "superwised"}, "Did you mean 'supervised'"),
         (

@@ -11,22 +11,28 @@ import tensorflow as tf
 
 from ssl_keras import losses, networks
 from ssl_keras.datasets import Target
+from ssl_keras.inputs import Images
 from ssl_keras.methods.autoencoder import Autoencoder
 from ssl_keras.methods.learner import Learner
 from ssl_keras.methods.simclr import SimCLR
 from ssl_keras.methods.supervised import Supervised
 from ssl_keras.networks.dropout import KeyedDropout
-from ssl_keras.views import Mixup, build_augmenter
+from ssl_keras.views.augmenter import Augmenter
+from ssl_keras.views.mixup import Mixup
 
 TARGETS = {"class": Target("class", "class", 3, 1 / 3, 1 / 3)}
+MODALITY = Images((8, 8, 1), 1, num_bits=2)
+IMAGES = Images((8, 8, 1), 1, num_bits=2)
 COUNT = 12
 
 
 def batch(seed: int = 0) -> dict[str, Any]:
     generator = np.random.default_rng(seed)
     return {
-        "image": tf.constant(generator.integers(0, 256, (COUNT, 8, 8, 1)), tf.uint8),
-        "bits": tf.constant(generator.integers(0, 2, (COUNT, 2)), tf.float32),
+        "example": {
+            "image": tf.constant(generator.integers(0, 256, (COUNT, 8, 8, 1)), tf.uint8),
+            "bits": tf.constant(generator.integers(0, 2, (COUNT, 2)), tf.float32),
+        },
         "labels": {"class": tf.constant(generator.integers(0, 3, COUNT), tf.int32)},
     }
 
@@ -40,11 +46,11 @@ def make(kind: str, batch_norm: bool = False, **compiling: Any) -> Learner:
         x = keras.layers.BatchNormalization(momentum=0.5)(x)
     x = KeyedDropout(0.3, number=1)(keras.layers.Flatten()(x))
     encoder = keras.Model(images, keras.layers.Dense(10)(x))
-    augmenter = build_augmenter(
-        channels=1, crop_area_min=0.5, flip=True, color_strength=0, grayscale=0, blur=0,
-        mixup=Mixup("linear", 0.8),
-    )  # fmt: skip
-    common: dict[str, Any] = {"features": TARGETS, "kernel_l2": 0.01}
+    transform = MODALITY.transform(MODALITY.operations("digits", {"flip": True}), True)
+    augmenter = Augmenter(
+        MODALITY.prepare, transform, mixup=Mixup("linear", 0.8, MODALITY.mix, extra_channels=True)
+    )
+    common: dict[str, Any] = {"modality": MODALITY, "targets": TARGETS, "kernel_l2": 0.01}
     probe = networks.build_linear_probe(10, {"class": 3})
     model: Learner
     if kind == "supervised":
@@ -58,7 +64,7 @@ def make(kind: str, batch_norm: bool = False, **compiling: Any) -> Learner:
             encoder,
             decoder,
             probe,
-            image_channels=1,
+            main_channels=1,
             extra_channels_weight=0.5,
             **common,
         )
@@ -79,8 +85,8 @@ def trained(model: Learner, steps: int = 3) -> dict[str, np.ndarray]:
         tf.nest.map_structure(lambda *parts: tf.stack(parts), *(batch(s) for s in range(steps)))
     )
     history = model.fit(data, verbose=0).history
-    found = {f"{k} {v.path}": v.numpy() for k, v in enumerate(model.variables)}
-    return found | {name: np.asarray(value) for name, value in history.items()}
+    weights = {f"{k} {v.path}": v.numpy() for k, v in enumerate(model.variables)}
+    return weights | {name: np.asarray(value) for name, value in history.items()}
 
 
 def compare(whole: dict[str, np.ndarray], parts: dict[str, np.ndarray]) -> None:
@@ -141,13 +147,13 @@ def test_moving_averages_follow_their_definition_and_replace_the_weights() -> No
         expected = [
             decay * old + (1 - decay) * v.numpy() for old, v in zip(expected, tracked, strict=True)
         ]
-    found = [average.numpy() for average in model.average.averages]
-    for value, own in zip(found, expected, strict=True):
-        np.testing.assert_allclose(value, own, rtol=1e-5, atol=1e-6)
+    averages = [average.numpy() for average in model.average.averages]
+    for value, average in zip(averages, expected, strict=True):
+        np.testing.assert_allclose(value, average, rtol=1e-5, atol=1e-6)
     assert any("moving_mean" in variable.path for variable in tracked)
     probe = model.linear_probe.get_weights()
     model.adopt_average()
-    for variable, value in zip(tracked, found, strict=True):
+    for variable, value in zip(tracked, averages, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
     for before, after in zip(probe, model.linear_probe.get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)

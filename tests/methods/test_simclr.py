@@ -11,22 +11,41 @@ import tensorflow as tf
 
 from ssl_keras import losses, networks
 from ssl_keras.datasets import Target
-from ssl_keras.inputs.first_convolution import encoding
+from ssl_keras.inputs import Images
 from ssl_keras.methods.simclr import SimCLR
-from ssl_keras.views import build_augmenter
+from ssl_keras.views.augmenter import Augmenter
 
 TARGETS = {
     "class": Target("class", "class", 3, 1 / 3, 1 / 3),
     "bits": Target("bits", "bits", 2, 0.5, 0.25),
 }
 
+MODALITY = Images((16, 16, 1), 1, num_bits=2)
+
+
+def build_augmenter(preset: str = "digits", **values: Any) -> Augmenter:
+    operations = MODALITY.operations(preset, values)
+    return Augmenter(MODALITY.prepare, MODALITY.transform(operations, True))
+
+
+IMAGES = Images((16, 16, 1), 1, num_bits=2)
+
+
+def augmenter(crop_area_min: float = 0.5, flip: bool = False) -> Augmenter:
+    chain = build_chain(
+        channels=1, crop_area_min=crop_area_min, flip=flip, color_strength=0, grayscale=0, blur=0
+    )
+    return Augmenter(IMAGES.prepare, ImageTransform(chain))
+
 
 def batch(count: int = 8, seed: int = 0) -> dict[str, Any]:
     generator = np.random.default_rng(seed)
     bits = generator.integers(0, 2, (count, 2))
     return {
-        "image": tf.constant(generator.integers(0, 256, (count, 16, 16, 1)), tf.uint8),
-        "bits": tf.constant(bits, tf.float32),
+        "example": {
+            "image": tf.constant(generator.integers(0, 256, (count, 16, 16, 1)), tf.uint8),
+            "bits": tf.constant(bits, tf.float32),
+        },
         "labels": {
             "class": tf.constant(generator.integers(0, 3, count), tf.int32),
             "bits": tf.constant(bits, tf.int32),
@@ -40,12 +59,12 @@ def build(
     keras.utils.set_random_seed(0)
     encoder = networks.ENCODERS.get("convnet", width_multiplier=0.25).build((16, 16, 3))
     model = SimCLR(
-        build_augmenter(
-            channels=1, crop_area_min=0.5, flip=True, color_strength=0, grayscale=0, blur=0
-        ),
+        build_augmenter(flip=True),
         encoder,
         networks.build_projection_head(32, num_layers=2, hidden_dim=16, dim=8),
         networks.build_linear_probe(32, {n: f.size for n, f in TARGETS.items()}) if probe else None,
+        modality=MODALITY,
+        modality=IMAGES,
         targets=TARGETS,
         kernel_l2=kernel_l2,
     )
@@ -100,10 +119,8 @@ def test_labels_never_reach_the_encoder() -> None:
 def test_reported_values_are_those_of_the_loss() -> None:
     model = build("nt_xent")
     data = batch()
-    views, bits, _ = model.augmenter.two_views(data["image"], tf.constant(0), data["bits"])
-    from ssl_keras.datasets import compose_images
-
-    inputs = compose_images(views, bits)
+    views, _ = model.augmenter.two_views(data, tf.constant(0))
+    inputs = MODALITY.compose(views)
     twin = build("nt_xent")
     projections = networks.in_order(
         twin.projection_head(twin.encoder(inputs, training=True), training=True)
@@ -128,7 +145,7 @@ def test_bits_are_the_same_in_both_views_and_not_augmented() -> None:
             return inner(images, training=training)
 
     data = batch()
-    object.__setattr__(model, "encode", encoding(Spy()))
+    model.encode = MODALITY.encoding(Spy())
     model.train_step(data)
     (inputs,) = seen
     assert inputs.shape == (16, 16, 16, 3)
@@ -136,7 +153,8 @@ def test_bits_are_the_same_in_both_views_and_not_augmented() -> None:
         for bit in range(2):
             plane = view[..., 1 + bit]
             np.testing.assert_array_equal(
-                plane, np.broadcast_to(data["bits"].numpy()[:, bit, None, None], plane.shape)
+                plane,
+                np.broadcast_to(data["example"]["bits"].numpy()[:, bit, None, None], plane.shape),
             )
     assert np.abs(inputs[:8, ..., 0] - inputs[8:, ..., 0]).max() > 0.01
 
@@ -156,11 +174,9 @@ def test_same_seed_same_weights_other_steps_other_views() -> None:
 
 @pytest.mark.parametrize("loss", ["uniform_prior", "hypersphere_prior", "gaussian_prior"])
 def test_directions_and_samples_are_fresh_at_each_step(loss: str) -> None:
-    # FrozenEncoder weights, no augmentation, one batch: only the draws of the loss can differ.
+    # Frozen weights, no augmentation, one batch: only the draws of the loss can differ.
     model = build(loss)
-    model.augmenter = build_augmenter(
-        channels=1, crop_area_min=1.0, flip=False, color_strength=0, grayscale=0, blur=0
-    )
+    model.augmenter = build_augmenter("none")
     model.optimizer.learning_rate = 0.0
 
     def distribution(step: int) -> float:
@@ -208,12 +224,12 @@ def test_fit_works_as_with_any_keras_model() -> None:
 def test_mixed_precision_trains_with_a_float32_loss(policy: str) -> None:
     keras.utils.set_random_seed(0)
     model = SimCLR(
-        build_augmenter(
-            channels=1, crop_area_min=0.5, flip=False, color_strength=0, grayscale=0, blur=0
-        ),
+        build_augmenter(),
         networks.ENCODERS.get("convnet", width_multiplier=0.25).build((16, 16, 3), policy),
         networks.build_projection_head(32, num_layers=2, hidden_dim=16, dim=8, dtype=policy),
         networks.build_linear_probe(32, {n: f.size for n, f in TARGETS.items()}),
+        modality=MODALITY,
+        modality=IMAGES,
         targets=TARGETS,
         dtype=keras.DTypePolicy(policy),
     )

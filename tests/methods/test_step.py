@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ssl_keras.config import Config
 from ssl_keras.run import build
-from ssl_keras.run.looping import batches
+from ssl_keras.run.loop import batches
 
 
 @pytest.mark.parametrize("loss", ["uniform_prior", "nt_xent", "supcon"])
