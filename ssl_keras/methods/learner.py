@@ -346,6 +346,11 @@ class Learner(keras.Model):
             scaled = self._scaled(values)
         # The gradients of the variables are those of the kernel penalty alone.
         output_gradients, penalty_gradients = tape.gradient(scaled, (outputs, learned))
+        output_gradients = tf.nest.map_structure(
+            lambda gradient, rows: tf.zeros_like(rows) if gradient is None else gradient,
+            output_gradients,
+            outputs,
+        )
         total = [
             tf.zeros(variable.shape, variable.dtype) if gradient is None else gradient
             for variable, gradient in zip(learned, penalty_gradients, strict=True)

@@ -28,16 +28,6 @@ def build_augmenter(preset: str = "digits", **values: Any) -> Augmenter:
     return Augmenter(MODALITY.prepare, MODALITY.transform(operations, True))
 
 
-IMAGES = Images((16, 16, 1), 1, num_bits=2)
-
-
-def augmenter(crop_area_min: float = 0.5, flip: bool = False) -> Augmenter:
-    chain = build_chain(
-        channels=1, crop_area_min=crop_area_min, flip=flip, color_strength=0, grayscale=0, blur=0
-    )
-    return Augmenter(IMAGES.prepare, ImageTransform(chain))
-
-
 def batch(count: int = 8, seed: int = 0) -> dict[str, Any]:
     generator = np.random.default_rng(seed)
     bits = generator.integers(0, 2, (count, 2))
@@ -64,7 +54,6 @@ def build(
         networks.build_projection_head(32, num_layers=2, hidden_dim=16, dim=8),
         networks.build_linear_probe(32, {n: f.size for n, f in TARGETS.items()}) if probe else None,
         modality=MODALITY,
-        modality=IMAGES,
         targets=TARGETS,
         kernel_l2=kernel_l2,
     )
@@ -229,7 +218,6 @@ def test_mixed_precision_trains_with_a_float32_loss(policy: str) -> None:
         networks.build_projection_head(32, num_layers=2, hidden_dim=16, dim=8, dtype=policy),
         networks.build_linear_probe(32, {n: f.size for n, f in TARGETS.items()}),
         modality=MODALITY,
-        modality=IMAGES,
         targets=TARGETS,
         dtype=keras.DTypePolicy(policy),
     )

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_keras.views import Augmenter, Chain, Mixup, build_augmenter
+from ssl_keras.inputs.images import Images, to_float
 from ssl_keras.views import layers as aug
+from ssl_keras.views.augmenter import Augmenter
+from ssl_keras.views.images import Chain, ImageTransform, build_chain
+from ssl_keras.views.mixup import Mixup
 
 
 def draws(count: int, columns: int, seed: int = 0) -> tf.Tensor:
@@ -31,6 +34,34 @@ FULL = {
     "grayscale": 0.2,
     "blur": 0.5,
 }
+
+
+def images_only(chain: Chain, seed: int = 0, mixup: Mixup | None = None) -> Augmenter:
+    """The augmenter of examples {"image": ...}."""
+    return Augmenter(
+        lambda example: {**example, "image": to_float(example["image"])},
+        ImageTransform(chain),
+        seed,
+        mixup,
+    )
+
+
+def build_augmenter(seed: int = 0, mixup: Mixup | None = None, **operations: Any) -> Augmenter:
+    return images_only(build_chain(**operations), seed, mixup)
+
+
+def two_views(augmenter: Augmenter, images: Any, step: Any, **position: Any) -> Any:
+    """Both views of images, (2 batch, height, width, channels)."""
+    return augmenter.two_views({"example": {"image": images}}, step, **position)[0]["image"]
+
+
+def mixup(kind: str, alpha: float, extra_channels: bool = False, channels: int = 1) -> Mixup:
+    """Mixup of images whose first `channels` channels are the picture."""
+    return Mixup(kind, alpha, Images((16, 16, channels), channels).mix, extra_channels)
+
+
+def mixed_images(layer: Mixup, images: Any, random: Any) -> Any:
+    return layer({"image": images}, random)["image"]
 
 
 class TestRandomResizedCrop:
@@ -228,21 +259,21 @@ def test_constant_images_stay_constant_under_crop_and_blur() -> None:
 def test_views_are_a_function_of_seed_step_view_and_position() -> None:
     images = tf.repeat(photos(1), 4, axis=0)
     augmenter = build_augmenter(**FULL, seed=1)
-    first = augmenter.two_views(images, tf.constant(5))[0].numpy()
-    np.testing.assert_array_equal(first, augmenter.two_views(images, tf.constant(5))[0])
+    first = two_views(augmenter, images, tf.constant(5)).numpy()
+    np.testing.assert_array_equal(first, two_views(augmenter, images, tf.constant(5)))
     # The same image eight times: two views of four positions, all different.
     assert len(np.unique(first.reshape(8, -1), axis=0)) == 8
-    assert np.abs(first - augmenter.two_views(images, tf.constant(6))[0]).max() > 0
+    assert np.abs(first - two_views(augmenter, images, tf.constant(6))).max() > 0
     other = build_augmenter(**FULL, seed=2)
-    assert np.abs(first - other.two_views(images, tf.constant(5))[0]).max() > 0
+    assert np.abs(first - two_views(other, images, tf.constant(5))).max() > 0
 
 
 def test_replicas_draw_the_views_of_the_global_batch() -> None:
     images = photos(8)
     augmenter = build_augmenter(**FULL)
-    whole = augmenter.two_views(images, tf.constant(3))[0].numpy()
+    whole = two_views(augmenter, images, tf.constant(3)).numpy()
     parts = [
-        augmenter.two_views(images[row : row + 4], tf.constant(3), first_row=row, num_replicas=2)[0]
+        two_views(augmenter, images[row : row + 4], tf.constant(3), first_row=row, num_replicas=2)
         for row in (0, 4)
     ]
     first = np.concatenate([part[:4] for part in parts])
@@ -253,33 +284,38 @@ def test_replicas_draw_the_views_of_the_global_batch() -> None:
 def test_the_whole_recipe_compiles_under_xla_and_equals_eager() -> None:
     images = photos(6, 20)
     augmenter = build_augmenter(**FULL, compiled=False)
-    eager = augmenter.two_views(images, tf.constant(3))[0].numpy()
-    graph = tf.function(augmenter.two_views)(images, tf.constant(3))[0].numpy()
-    compiled = tf.function(augmenter.two_views, jit_compile=True)(images, tf.constant(3))[0].numpy()
+    eager = two_views(augmenter, images, tf.constant(3)).numpy()
+    graph = tf.function(two_views)(augmenter, images, tf.constant(3)).numpy()
+    compiled = tf.function(two_views, jit_compile=True)(augmenter, images, tf.constant(3)).numpy()
     np.testing.assert_allclose(graph, eager, atol=1e-5)
     np.testing.assert_allclose(compiled, eager, atol=1e-3)
 
 
 def test_uint8_images_are_read_as_zero_to_one() -> None:
     images = tf.constant([[[[0], [255]], [[51], [102]]]], tf.uint8)
-    views, _, _ = Augmenter(Chain()).two_views(images, tf.constant(0))
+    augmenter = Augmenter(Images((2, 2, 1), 1).prepare, ImageTransform(Chain()))
+    views = two_views(augmenter, images, tf.constant(0))
     np.testing.assert_allclose(views[0, :, :, 0], [[0, 1], [0.2, 0.4]], atol=1e-6)
 
 
 def test_runs_of_the_same_recipe_share_what_is_compiled() -> None:
     first, second = build_augmenter(**FULL, seed=1), build_augmenter(**FULL, seed=2)
     other = build_augmenter(**{**FULL, "blur": 0.25}, seed=1)
-    assert first.chain is second.chain
-    assert first.chain is not other.chain
-    assert other.chain.layers[-1].describe() != first.chain.layers[-1].describe()
+    assert first.transform.chain is second.transform.chain
+    assert first.transform.chain is not other.transform.chain
+    assert (
+        other.transform.chain.layers[-1].describe() != first.transform.chain.layers[-1].describe()
+    )
 
 
 def test_recipe_leaves_out_what_is_off() -> None:
     digits = build_augmenter(
         channels=1, crop_area_min=0.5, flip=False, color_strength=0, grayscale=0, blur=0
     )
-    assert [type(layer).__name__ for layer in digits.chain.layers] == ["RandomResizedCrop"]
-    names = [type(layer).__name__ for layer in build_augmenter(**FULL).chain.layers]
+    assert [type(layer).__name__ for layer in digits.transform.chain.layers] == [
+        "RandomResizedCrop"
+    ]
+    names = [type(layer).__name__ for layer in build_augmenter(**FULL).transform.chain.layers]
     assert names == [
         "RandomResizedCrop",
         "RandomFlip",
@@ -308,14 +344,14 @@ class TestViewsSmallerThanImages:
     def test_views_have_the_size_and_the_same_boxes(self) -> None:
         images = photos(4, size=32)
         small = build_augmenter(**{**FULL, "blur": 0.0, "color_strength": 0.0}, size=(8, 8))
-        views, _, _ = small.two_views(images, tf.constant(0))
+        views = two_views(small, images, tf.constant(0))
         assert views.shape == (8, 8, 8, 3)
         large = build_augmenter(**{**FULL, "blur": 0.0, "color_strength": 0.0})
-        scaled = tf.image.resize(large.two_views(images, tf.constant(0))[0], (8, 8), antialias=True)
+        scaled = tf.image.resize(two_views(large, images, tf.constant(0)), (8, 8), antialias=True)
         assert float(tf.reduce_mean(tf.abs(scaled - views))) < 0.05
 
 
-class TestExtraPlanes:
+class TestExtraChannels:
     def two(self, extra_channels_move: bool, size: tuple[int, int] | None = None) -> tuple:
         picture = photos(6)
         # The extra channels are copies of a channel, so that a move can be recognised.
@@ -323,10 +359,10 @@ class TestExtraPlanes:
         augmenter = build_augmenter(
             **{**FULL, "blur": 0.0}, extra_channels_move=extra_channels_move, size=size
         )
-        views, _, _ = augmenter.two_views(images, tf.constant(0))
+        views = two_views(augmenter, images, tf.constant(0))
         without = build_augmenter(**{**FULL, "blur": 0.0}, size=size)
         np.testing.assert_allclose(
-            views[..., :3], without.two_views(picture, tf.constant(0))[0], atol=1e-6
+            views[..., :3], two_views(without, picture, tf.constant(0)), atol=1e-6
         )
         return picture, views.numpy()
 
@@ -334,27 +370,29 @@ class TestExtraPlanes:
         picture, views = self.two(extra_channels_move=True)
         np.testing.assert_allclose(views[..., 4], 0.7, atol=1e-5)
         whole = build_augmenter(**{**FULL, "blur": 0.0})
-        crop, flip = whole.chain.layers[:2]
-        random = draws(6, whole.chain.num_draws)
+        crop, flip = whole.transform.chain.layers[:2]
+        random = draws(6, whole.transform.chain.num_draws)
         images = tf.concat([picture, picture[..., :1]], axis=-1)
         moved = flip(crop(picture, random[:, :4]), random[:, 4:5])
         # The chain is compiled, and its parts are not: they differ by rounding.
-        np.testing.assert_allclose(whole(images, random)[..., 3], moved[..., 0], atol=3e-6)
+        np.testing.assert_allclose(
+            whole.transform.chain(images, random)[..., 3], moved[..., 0], atol=3e-6
+        )
 
     def test_compiled_or_not_the_values_are_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
         picture = photos(16)
         compiled, plain = (build_augmenter(**FULL, compiled=on) for on in (True, False))
-        random = draws(16, plain.chain.num_draws)
+        random = draws(16, plain.transform.chain.num_draws)
         calls = []
-        layers = plain.chain.layers
+        layers = plain.transform.chain.layers
         for layer in layers:
             noted = lambda *given, call=layer.call: calls.append(1) or call(*given)  # noqa: E731
             monkeypatch.setattr(layer, "call", noted)
-        expected = plain(picture, random)
+        expected = plain.transform.chain(picture, random)
         assert len(calls) == len(layers)  # not compiled: every call runs Python
-        plain(picture, random)
+        plain.transform.chain(picture, random)
         assert len(calls) == 2 * len(layers)
-        np.testing.assert_allclose(compiled(picture, random), expected, atol=1e-5)
+        np.testing.assert_allclose(compiled.transform.chain(picture, random), expected, atol=1e-5)
         assert tf.reduce_max(expected) > 0.99  # some are clipped
 
     def test_they_stay_when_asked(self) -> None:
@@ -371,8 +409,8 @@ class TestExtraPlanes:
     @pytest.mark.parametrize("bits", [False, True])
     def test_mixup_mixes_them_only_when_asked(self, kind: str, bits: bool) -> None:
         images = tf.concat([photos(8), photos(8, seed=1)[..., :2]], axis=-1)
-        mixed, _ = Mixup(kind, 0.2, bits, channels=3)(images, draws(8, 3))
-        everything, _ = Mixup(kind, 0.2)(images, draws(8, 3))
+        mixed = mixed_images(mixup(kind, 0.2, bits, channels=3), images, draws(8, 3))
+        everything = mixed_images(mixup(kind, 0.2, channels=5), images, draws(8, 3))
         np.testing.assert_array_equal(mixed[..., :3], everything[..., :3])
         kept = everything if bits else images
         np.testing.assert_array_equal(mixed[..., 3:], kept[..., 3:])
@@ -383,8 +421,7 @@ class TestMixup:
         batch = 6
         images = tf.reshape(tf.range(2.0 * batch), (-1, 1, 1, 1)) * tf.ones((1, 2, 2, 1))
         random = draws(2 * batch, 3)
-        mixed, bits = Mixup("linear", 0.5)(images, random)
-        assert bits is None
+        mixed = mixed_images(mixup("linear", 0.5), images, random)
         for row in range(2 * batch):
             share = 0.5 + 0.5 * float(random[row, 1])
             partner = (float(mixed[row, 0, 0, 0]) - share * row) / (1 - share)
@@ -398,7 +435,9 @@ class TestMixup:
         images = tf.tile(tf.eye(batch), (2, 1))[:, None, None, :]
         partners, shares = [], []
         for seed in range(40):
-            mixed, _ = Mixup("linear", 0.9)(images, draws(2 * batch, 3, seed))
+            mixed = mixed_images(
+                mixup("linear", 0.9, channels=batch), images, draws(2 * batch, 3, seed)
+            )
             mixed = mixed.numpy()[:, 0, 0, :]
             own = np.arange(2 * batch) % batch
             shares.append(mixed[np.arange(2 * batch), own])
@@ -414,16 +453,16 @@ class TestMixup:
     def test_geometric_mean(self) -> None:
         images = tf.reshape(tf.constant([0.25, 0.81, 0.5, 0.5]), (4, 1, 1, 1))
         random = tf.constant([[0.0, 0.0, 0.0]] * 4)
-        mixed, _ = Mixup("geometric", 0.5)(images, random)
+        mixed = mixed_images(mixup("geometric", 0.5), images, random)
         expected = [0.25**0.5 * 0.81**0.5] * 2 + [0.5] * 2
         np.testing.assert_allclose(mixed[:, 0, 0, 0], expected, rtol=1e-5)
-        black, _ = Mixup("geometric", 0.5)(tf.zeros((4, 1, 1, 1)), random)
+        black = mixed_images(mixup("geometric", 0.5), tf.zeros((4, 1, 1, 1)), random)
         np.testing.assert_array_equal(black, 0.0)
 
     def test_binary_takes_whole_pixels_with_the_drawn_share(self) -> None:
         images = tf.reshape(tf.range(8.0), (8, 1, 1, 1)) * tf.ones((1, 40, 40, 3))
         random = draws(8, 3)
-        mixed, _ = Mixup("binary", 0.6)(images, random)
+        mixed = mixed_images(mixup("binary", 0.6, channels=3), images, random)
         mixed = mixed.numpy()
         np.testing.assert_array_equal(mixed[..., 0], mixed[..., 2])
         for row in range(8):
@@ -434,8 +473,10 @@ class TestMixup:
     @pytest.mark.parametrize("mixes", [False, True])
     def test_bits_are_mixed_only_when_asked(self, mixes: bool) -> None:
         images, bits = photos(8), tf.eye(8)
-        augmenter = Augmenter(Chain(), mixup=Mixup("linear", 0.5, bits=mixes))
-        views, after, _ = augmenter.two_views(images, tf.constant(0), bits)
+        layer = mixup("linear", 0.5, extra_channels=mixes, channels=3)
+        batch = {"example": {"image": images, "bits": bits}}
+        both, _ = images_only(Chain(), mixup=layer).two_views(batch, tf.constant(0))
+        views, after = both["image"], both["bits"]
         assert np.abs(views[:8] - images).max() > 0.01
         unchanged = np.array_equal(after, np.concatenate([bits, bits]))
         assert unchanged != mixes
@@ -443,16 +484,16 @@ class TestMixup:
 
     def test_views_have_their_own_partners(self) -> None:
         images = tf.eye(16)[:, None, None, :]
-        augmenter = Augmenter(Chain(), mixup=Mixup("linear", 0.5))
-        views = augmenter.two_views(images, tf.constant(3))[0].numpy()[:, 0, 0, :]
+        augmenter = images_only(Chain(), mixup=mixup("linear", 0.5, channels=16))
+        views = two_views(augmenter, images, tf.constant(3)).numpy()[:, 0, 0, :]
         views[np.arange(32), np.arange(32) % 16] = 0
         partners = views.argmax(axis=1)
         assert np.mean(partners[:16] == partners[16:]) < 0.5
 
     @pytest.mark.parametrize("kind", ["linear", "binary"])
     def test_compiled_equals_eager(self, kind: str) -> None:
-        augmenter = build_augmenter(**FULL, mixup=Mixup(kind, 0.6))
-        eager = augmenter.two_views(photos(8), tf.constant(3))[0].numpy()
-        compiled = tf.function(augmenter.two_views, jit_compile=True)(photos(8), tf.constant(3))
-        np.testing.assert_allclose(eager, compiled[0], atol=2e-3)
+        augmenter = build_augmenter(**FULL, mixup=mixup(kind, 0.6, channels=3))
+        eager = two_views(augmenter, photos(8), tf.constant(3)).numpy()
+        compiled = tf.function(two_views, jit_compile=True)(augmenter, photos(8), tf.constant(3))
+        np.testing.assert_allclose(eager, compiled, atol=2e-3)
         assert f"{kind} mixup with a share of at least 0.6" in augmenter.describe()
