@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from ssl_keras import randomness
+from ssl_keras.errors import UserError
 
 # Each replica is traced in its own thread, and the threads alternate within one forward pass.
 _local = threading.local()
@@ -66,22 +67,43 @@ class KeyedDropout(keras.layers.Layer):
 
 
 def with_dropout(network: Any, rate: float) -> Any:
-    """A copy of a Keras model, weights included, with `KeyedDropout` after every activation."""
+    """A copy of a functional Keras model, weights included, with `KeyedDropout` after every
+    activation, also of models inside it.
+
+    Activations are the layers ReLU and Activation.
+
+    Raises:
+        UserError: it has no such layer.
+    """
     numbers = itertools.count()
     activations = (keras.layers.ReLU, keras.layers.Activation)
 
+    def dropout(layer: Any) -> Any:
+        return KeyedDropout(rate, next(numbers), dtype=layer.dtype_policy)
+
     def call(layer: Any, *arguments: Any, **options: Any) -> Any:
         outputs = layer(*arguments, **options)
-        if isinstance(layer, activations):
-            outputs = KeyedDropout(rate, next(numbers), dtype=layer.dtype_policy)(outputs)
-        return outputs
+        return dropout(layer)(outputs) if isinstance(layer, activations) else outputs
+
+    def copied(layer: Any) -> Any:
+        if isinstance(layer, type(network)):
+            return keras.models.clone_model(layer, call_function=call, clone_function=copied)
+        if isinstance(layer, keras.Sequential):
+            sequence = keras.Sequential(name=layer.name)
+            for inner in layer.layers:
+                sequence.add(copied(inner))
+                if isinstance(inner, activations):
+                    sequence.add(dropout(inner))
+            return sequence
+        return layer.__class__.from_config(layer.get_config())
 
     state = random.getstate()  # Keras draws a seed for each initializer of the copy
-    copy = keras.models.clone_model(network, call_function=call, clone_function=_same)
+    copy = copied(network)
     random.setstate(state)
+    if next(numbers) == 0:
+        raise UserError(
+            "views=dropout drops outputs of the layers ReLU and Activation, but this encoder has "
+            "none: choose other --views, or another encoder."
+        )
     copy.set_weights(network.get_weights())
     return copy
-
-
-def _same(layer: Any) -> Any:
-    return layer.__class__.from_config(layer.get_config())

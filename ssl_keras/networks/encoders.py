@@ -85,9 +85,10 @@ class Encoder(Options):
         try:
             inputs = keras.Input(input_shape, name="inputs", dtype="float32")
             model = keras.Model(inputs, self.network(inputs), name="encoder")
-            if len(model.output_shape) != 2:
+            shape = model.output_shape
+            if not isinstance(shape, tuple) or len(shape) != 2:
                 raise UserError(
-                    f"This encoder gives outputs of the shape {model.output_shape}; features "
+                    f"This encoder gives outputs of the shape {shape}; features "
                     "(batch, dim) are needed: end it with a pooling or a flattening layer."
                 )
             if dropout_rate > 0:
@@ -325,21 +326,33 @@ class KerasFile(Encoder):
     accepts: ClassVar[tuple[str, ...]] = ("images", "vectors")
 
     encoder_file: str = option(
-        "", help=".keras file of the encoder", convert=lambda path: str(Path(path).resolve())
+        "",
+        help=".keras file of the encoder",
+        convert=lambda path: path and str(Path(path).resolve()),
     )
 
     def network(self, x: Any) -> Any:
+        if not self.encoder_file:
+            raise UserError("encoder=keras reads an encoder from a file: give --encoder_file.")
         try:
             model = keras.models.load_model(self.encoder_file, compile=False)
         except (OSError, ValueError, TypeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"encoder_file {self.encoder_file} cannot be read: {reason}") from error
-        if tuple(model.input_shape[1:]) != tuple(x.shape[1:]):
+        shape = getattr(model, "input_shape", None)  # None of a Sequential that is not built
+        if not isinstance(shape, tuple) or not _fits(x.shape, shape):
             raise UserError(
-                f"The encoder in {self.encoder_file} takes inputs of the shape "
-                f"{model.input_shape[1:]}, but the data give {tuple(x.shape[1:])}."
+                f"The encoder in {self.encoder_file} takes inputs of the shape {shape}, but the "
+                f"data give {tuple(x.shape)}."
             )
         return model(x)
+
+
+def _fits(shape: tuple[int | None, ...], expected: tuple[int | None, ...]) -> bool:
+    """Whether a shape is the expected one, where None is any length."""
+    return len(shape) == len(expected) and all(
+        length in (None, side) for side, length in zip(shape, expected, strict=True)
+    )
 
 
 def block_outputs(encoder: Any) -> Any:
