@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,6 @@ _WITHOUT_EFFECT = (
     "log_json",
     "profile_steps",
     "plugins",
-    "encoder_file",
 )
 
 _CHECKPOINTING = ("checkpoint_every", "checkpoint_minutes", "checkpoint_keep")
@@ -232,7 +232,8 @@ class Config:
         """
         free = set(settings(EvaluationConfig)) | set(EVALUATORS.settings())
         free |= {"log_every", "measure_images", "measure_every", *_WITHOUT_EFFECT, *_CHECKPOINTING}
-        here = json.loads(json.dumps(self.replayable()))
+        here = _with_contents(json.loads(json.dumps(self.replayable())))
+        other = _with_contents(other)
         differing = {
             name: (here.get(name), other.get(name))
             for name in {**here, **other}
@@ -299,9 +300,10 @@ class Config:
 
     def determining(self) -> dict[str, Any]:
         """The settings that the results depend on: `replayable` without paths of data and code,
-        printing and checkpoints."""
+        printing and checkpoints; for the file of an encoder, its contents."""
         excluded = (*_WITHOUT_EFFECT, *_CHECKPOINTING)
-        return {name: value for name, value in self.replayable().items() if name not in excluded}
+        values = _with_contents(self.replayable())
+        return {name: value for name, value in values.items() if name not in excluded}
 
     def flagfile_text(self) -> str:
         """`replayable` as a flagfile, one flag a line."""
@@ -398,3 +400,24 @@ def make_evaluators(values: Mapping[str, Any]) -> dict[str, Evaluator]:
                 "--heads: add it, or leave the option out."
             )
     return evaluators
+
+
+def _with_contents(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with a digest of the encoder's file in place of its path."""
+    if not values.get("encoder_file"):
+        return dict(values)
+    return {**values, "encoder_file": _contents(Path(values["encoder_file"]))}
+
+
+def _contents(path: Path) -> str:
+    """Eight hexadecimal digits of the architecture and the weights in a .keras file.
+
+    The date in the file does not count. A file that cannot be read counts by its path.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = sorted(set(archive.namelist()) - {"metadata.json"})
+            data = b"".join(name.encode() + archive.read(name) for name in names)
+    except (OSError, zipfile.BadZipFile):
+        data = str(path).encode()
+    return hashlib.sha256(data).hexdigest()[:8]

@@ -93,6 +93,8 @@ class FrozenLocations(FrozenFeatures):
 class Evaluator(Options):
     """A way to measure frozen features. Its fields are its options."""
 
+    required: ClassVar[tuple[str, ...]] = ("evaluate",)
+
     # False if there is something to measure without labels.
     needs_labels: ClassVar[bool] = True
     # Whether it needs examples that people can look at, see `inputs.Modality`.

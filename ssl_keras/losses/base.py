@@ -88,6 +88,8 @@ class Loss(Options):
     returned values is the loss of the global batch: negatives and priors span all replicas.
     """
 
+    required: ClassVar[tuple[str, ...]] = ("terms", "collapse_value")
+
     # Whether the loss can be computed in tiles. `terms` then takes `implementation`, see `parts`.
     streams: ClassVar[bool] = False
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,6 +81,20 @@ def test_digest_follows_what_determines_the_run() -> None:
     assert Config.make(num_bits=1).digest() != config.digest()
     assert Config.make(data_dir="/tmp/d", download=True).digest() == config.digest()
     assert Config.make(source="a/b:1.*").run_name().replace(".", "").replace("-", "").isidentifier()
+
+
+def test_the_file_of_an_encoder_counts_by_its_contents(tmp_path: Path) -> None:
+    configs = []
+    for name, weights, date in (("a", b"1", b"1"), ("b", b"1", b"2"), ("c", b"2", b"1")):
+        with zipfile.ZipFile(tmp_path / f"{name}.keras", "w") as archive:
+            archive.writestr("model.weights.h5", weights)
+            archive.writestr("metadata.json", date)
+        file = str(tmp_path / f"{name}.keras")
+        configs.append(Config.make(encoder="keras", encoder_file=file))
+    first, same, other = configs
+    assert same.digest() == first.digest() != other.digest()
+    assert same.differences(first.replayable()) == {}
+    assert list(other.differences(first.replayable())) == ["encoder_file"]
 
 
 def test_flagfile_text_replays_the_configuration() -> None:
