@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -123,30 +124,25 @@ def agrees(values: Numbers, least: float, against: Numbers, border: float) -> bo
     return all(is_above(gain, least) for gain in gained) or None
 
 
-def exceeds(values: Numbers, least: float, against: Numbers, _border: float = 0) -> bool | None:
-    """Whether each value exceeds what it is compared with by more than the margin: yes or no."""
-    return all(is_above(difference, least) for difference in np.subtract(values, against))
-
-
-def may_exceed(values: Numbers, least: float, against: Numbers, _border: float = 0) -> bool | None:
-    """The same, but undecided in place of no."""
-    return exceeds(values, least, against) or None
-
-
-def improves(values: Numbers, least: float, against: Numbers, border: float) -> bool | None:
-    """Whether one value exceeds another, by less than the border; undecided within the margin."""
-    (difference,) = np.subtract(values, against)
-    return 0 < difference < border if is_above(abs(difference), least) else None
-
-
-def stays(values: Numbers, _least: float, _against: Numbers, border: float) -> bool | None:
+def stays(values: Numbers, _least: float, _against: Numbers, border: float) -> bool:
     """Whether no value is larger than the border: yes or no."""
     return max(values) <= border
 
 
-def halves(values: Numbers, _least: float, against: Numbers, _border: float) -> bool | None:
-    """Whether each value is less than half of what it is compared with: yes or no."""
-    return all(value < other / 2 for value, other in zip(values, against, strict=True))
+def exceeds(values: Numbers, least: float, against: Numbers, *_: Any) -> bool:
+    """Whether each value exceeds what it is compared with by more than the margin: yes or no."""
+    return all(is_above(difference, least) for difference in np.subtract(values, against))
+
+
+def improves(values: Numbers, least: float, against: Numbers, *_: Any) -> bool | None:
+    """Whether one value is larger than another; undecided within the margin."""
+    difference = values[0] - against[0]
+    return difference > 0 if is_above(abs(difference), least) else None
+
+
+def halves(values: Numbers, _least: float, against: Numbers, *_: Any) -> bool:
+    """Whether one value is less than half of another: yes or no."""
+    return values[0] < against[0] / 2
 
 
 def selected(rows: Rows, where: Where) -> Rows:
@@ -168,111 +164,108 @@ def _texts(settings: Iterable[str], row: Mapping[str, Any]) -> str:
     return ", ".join(f"{setting} {_text(row[setting])}" for setting in settings)
 
 
+def _all_rows(groups: Mapping[str, Rows]) -> set[int]:
+    return {id(row) for rows in groups.values() for row in rows}
+
+
 @dataclass(frozen=True)
 class Check:
     """Whether a predicate holds for values of a column, in each of their groups.
 
     Attributes:
-        column: its name; of several, those that a row has.
+        column: its name.
         predicate: one of this module.
-        derived: (rows in order, column) -> values, for what follows from a column.
+        derived: (rows in order, column) -> values, for what follows from the column.
         where: of which rows.
         over: the setting that they are ordered by; rows without it are left out.
         by: settings; each combination of their values is a group, judged by itself.
         take: the one number of a group that counts; none where all do.
-        against: what they are compared with, group by group: a number, or the attributes above
-            that differ there.
+        against: what they are compared with, group by group: the attributes above that differ
+            there; zero if none do.
         border: see the predicate.
-        least: the margin, or rows of a group -> margin; none if the spread over seeds sets it.
+        least: the margin; none if the spread over seeds sets it.
         pooled: the rows whose spread that is; none for those of the group.
-        spread: the column whose spread that is; "" for that of the values.
     """
 
-    column: str | tuple[str, ...]
+    column: str
     predicate: Callable[[Numbers, float, Numbers, float], bool | None] = falls
     derived: Callable[[Rows, str], Numbers] | None = None
     where: Where = field(default_factory=dict)
     over: str = ""
     by: tuple[str, ...] = ()
     take: Callable[[Numbers], float] | None = None
-    against: Mapping[str, Any] | float = 0.0
-    border: float = math.inf
-    least: float | Callable[[Rows], float] | None = None
+    against: Mapping[str, Any] = field(default_factory=dict)
+    border: float = AGREE
+    least: float | None = None
     pooled: Where | None = None
-    spread: str = ""
 
     def __call__(self, rows: Rows) -> Result:
         """The answer, and what was measured; yes and nothing if no row is meant."""
         groups, answers, margins = self.groups(rows), [], []
-        pieces = [self.describe(rows)] if groups else []
-        if isinstance(self.against, Mapping):
-            other = replace(self, **self.against)
-            others = {group: other.counted(own) for group, own in other.groups(rows).items()}
-            if {"column", "derived", "where"} & set(self.against) and groups:
-                pieces.append(other.describe(rows))
-        else:
-            others = {group: [self.against] for group in groups}
-        for group, own in groups.items():
-            margins.append(self._margin(rows, own))
-            values = self.counted(own)
-            answers.append(self.predicate(values, margins[-1], others[group], self.border))
+        if not groups:
+            return True, []
+        pieces, other = [self.describe(rows)], replace(self, **self.against)
+        others = other.groups(rows)
+        if "column" in self.against or not _all_rows(others) <= _all_rows(groups):
+            text, settings = other.describe(rows), self.settings(rows)
+            pieces.append(text.replace(settings, "") if settings else text)
+        for group, members in groups.items():
+            against = other.counted(others[group]) if self.against else [0.0]
+            compared = members if self.pooled is None else selected(rows, self.pooled)
+            pooled = margin(*compared, column=self.column)
+            margins.append(pooled if self.least is None else self.least)
+            answers.append(self.predicate(self.counted(members), margins[-1], against, self.border))
         if self.predicate not in (stays, halves) and any(margins):
             ends = dict.fromkeys(f"{end:.3f}" for end in (min(margins), max(margins)))
             pieces.append(f"Margin {' to '.join(ends)}")
-        border = self.border if self.border < math.inf else self.against
-        pieces += [f"Border {border:g}"] if isinstance(border, float) and border and groups else []
+        if self.predicate in (stays, agrees):
+            pieces.append(f"Border {self.border:g}")
         return every(*answers), pieces
-
-    def _margin(self, rows: Rows, own: Rows) -> float:
-        if self.least is not None:
-            return self.least(own) if callable(self.least) else self.least
-        compared = own if self.pooled is None else selected(rows, self.pooled)
-        return margin(*compared, column=self.spread or str(self.column))
 
     def groups(self, rows: Rows) -> dict[str, Rows]:
         """The rows of each group, by its settings as text."""
         rows = selected(rows, self.where)
         if self.over:
-            rows = sorted((row for row in rows if self.over in row), key=lambda row: row[self.over])
+            rows = sorted(selected(rows, {self.over: tuple}), key=itemgetter(self.over))
         groups: dict[str, list[Mapping[str, Any]]] = {}
         for row in rows:
             groups.setdefault(_texts(self.by, row), []).append(row)
         return dict(groups)
 
-    def values(self, rows: Rows) -> list[float]:
+    def values(self, rows: Rows) -> Numbers:
         """The values of a group. Raises KeyError if a row lacks the column."""
-        if isinstance(self.column, tuple):
-            return [row[name] for row in rows for name in self.column if name in row]
         if self.derived:
-            return list(self.derived(rows, self.column))
+            return self.derived(rows, self.column)
         return [row[self.column] for row in rows]
 
-    def counted(self, rows: Rows) -> list[float]:
+    def counted(self, rows: Rows) -> Numbers:
         """The values of a group, or the one number."""
         return [self.take(self.values(rows))] if self.take else self.values(rows)
 
+    def settings(self, rows: Rows) -> str:
+        """Of which rows, and over which setting, in words."""
+        chosen = [row for group in self.groups(rows).values() for row in group]
+        names = [name for name in self.where if name not in (*self.by, self.over)]
+        single = [name for name in names if len({row[name] for row in chosen}) == 1]
+        text = f" with {_texts(single, chosen[0])}" if single else ""
+        labels = dict.fromkeys(_text(row[self.over]) for row in chosen) if self.over else ()
+        return text + (f" over {self.over} {', '.join(labels)}" if labels else "")
+
     def describe(self, rows: Rows) -> str:
         """The values in words, with their settings."""
-        groups = self.groups(rows)
-        name = str(self.column) if isinstance(self.column, str) else ", ".join(self.column)
+        groups, name = self.groups(rows), f"`{self.column}`"
         if self.derived:
-            name = f"{self.derived.__name__.replace('_', ' ')} of {name}"
-        chosen = [row for own in groups.values() for row in own]
-        settings = [s for s in self.where if s not in (*self.by, self.over)]
-        single = [s for s in settings if len({row[s] for row in chosen}) == 1]
-        name += f" with {_texts(single, chosen[0])}" if single else ""
-        if self.over:
-            name += f" over {self.over} "
-            name += ", ".join(dict.fromkeys(_text(row[self.over]) for row in chosen))
+            name = f"{self.derived.__name__.replace('_', ' ').capitalize()} of {name}"
+        name += self.settings(rows)
         if len(groups) > MANY:
-            ends = {group: self.counted(own)[-1] for group, own in groups.items()}
+            ends = {group: self.counted(members)[-1] for group, members in groups.items()}
             low, high = min(ends, key=ends.__getitem__), max(ends, key=ends.__getitem__)
             return f"{name}: {ends[low]:.3f} ({low}) to {ends[high]:.3f} ({high})"
         series = []
-        for group, own in groups.items():
-            numbers = [f"{value:.3f}" for value in self.values(own)]
-            shown = numbers if len(set(numbers)) > 1 else numbers[:1]
-            series.append(f"{group}: {' → '.join(shown)}".removeprefix(": "))
+        for group, members in groups.items():
+            numbers = [f"{value:.3f}" for value in self.values(members)]
+            joint = ", " if self.over and isinstance(members[0][self.over], str) else " → "
+            series.append(f"{group}: {joint.join(numbers)}".removeprefix(": "))
         return f"{name}: {'; '.join(series)}"
 
 
@@ -283,24 +276,27 @@ def together(rows: Rows, *checks: Judge) -> Result:
     return every(*(answer for answer, _ in results)) if pieces else None, pieces
 
 
-def contrary(*checks: Judge) -> Judge:
-    """That this does not hold together."""
+@dataclass(frozen=True)
+class Not:
+    """That checks do not hold together."""
 
-    def judge(rows: Rows) -> Result:
-        answer, pieces = together(rows, *checks)
+    checks: Sequence[Judge]
+
+    def __call__(self, rows: Rows) -> Result:
+        answer, pieces = together(rows, *self.checks)
         return None if answer is None else not answer, pieces
 
-    return judge
 
+@dataclass(frozen=True)
+class Provided:
+    """A check, undecided unless the condition holds, without which there is nothing to judge."""
 
-def provided(condition: Judge, check: Judge) -> Judge:
-    """The check, undecided unless the condition holds: there is nothing to judge then."""
+    condition: Judge
+    check: Judge
 
-    def judge(rows: Rows) -> Result:
-        answer, pieces = check(rows)
-        return answer if condition(rows)[0] else None, pieces
-
-    return judge
+    def __call__(self, rows: Rows) -> Result:
+        answer, pieces = self.check(rows)
+        return answer if self.condition(rows)[0] else None, pieces
 
 
 @dataclass(frozen=True)

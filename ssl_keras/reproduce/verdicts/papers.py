@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
@@ -13,26 +15,24 @@ from ssl_keras.reproduce.verdicts.claims import (
     POINT,
     Check,
     Claims,
+    Not,
     Numbers,
+    Provided,
     Result,
     Rows,
     agrees,
-    contrary,
     exceeds,
     falls,
     halves,
     improves,
     is_above,
     margin,
-    may_exceed,
-    provided,
     rises,
     stays,
 )
 
 CHANCE = 0.1  # of ten classes
 HALF, SLIGHTLY = 0.5, 0.1
-# Numbers that count; and of the values of a setting, the last one alone.
 first, last, final = itemgetter(0), itemgetter(-1), itemgetter(slice(-1, None))
 
 
@@ -40,12 +40,29 @@ def spread(values: Numbers) -> float:
     return float(np.ptp(values))
 
 
+def may_exceed(values: Numbers, least: float, against: Numbers, *_: Any) -> bool | None:
+    """Yes or undecided."""
+    return exceeds(values, least, against) or None
+
+
+def improves_slightly(values: Numbers, least: float, against: Numbers, *_: Any) -> bool | None:
+    return improves(values, least, against) and values[0] - against[0] < SLIGHTLY
+
+
 # Derived columns: (rows in order, column) -> values.
 
 
+def _untrained(row: Mapping[str, Any], column: str) -> float:
+    names = f"untrained_{column}", column.replace("simclr", "untrained")
+    return float(row[next((x for x in names if x != column and x in row), "untrained")])
+
+
 def gain_over_untrained(rows: Rows, column: str) -> Numbers:
-    untrained = column.replace("simclr", "untrained") if "simclr" in column else "untrained"
-    return [row[column] - row[untrained] for row in rows]
+    return [row[column] - _untrained(row, column) for row in rows]
+
+
+def drop_from_untrained(rows: Rows, column: str) -> Numbers:
+    return [_untrained(row, column) - row[column] for row in rows]
 
 
 def distance_to_published(rows: Rows, column: str) -> Numbers:
@@ -74,27 +91,26 @@ def worth_of_the_highest_weight(rows: Rows, column: str) -> Numbers:
 def largest_difference(rows: Rows, column: str) -> Numbers:
     """Between losses, at the same batch size."""
     cells = Check(column, by=("batch_size",))
-    return [max(spread(cells.values(own)) for own in cells.groups(rows).values())]
+    return [max(spread(cells.values(cell)) for cell in cells.groups(rows).values())]
+
+
+# The generalized losses. No head at all is only reported.
 
 
 def _agree(depths: Any) -> Check:
-    """That losses agree, at each batch size, under a projection head of this depth."""
-    where = {"projection_layers": depths}
-    return Check("accuracy", agrees, None, where, "loss", ("batch_size",),
-                 against={"column": "untrained"}, border=AGREE, pooled=where)  # fmt: skip
+    depth, untrained = {"projection_layers": depths}, {"column": "untrained"}
+    by = ("batch_size",)
+    return Check("accuracy", agrees, None, depth, "loss", by, None, untrained, pooled=depth)
 
 
+_shallow = _agree(lambda depths: [depth for depth in depths if depth][:1])
+_by_depth = Check("accuracy", derived=largest_difference, by=("projection_layers",))
 losses = Claims(
     {
-        "under a deep head the losses agree": [_agree(final)],
-        "under a shallow one they differ": [
-            contrary(_agree(lambda depths: [depth for depth in depths if depth][:1]))
-        ],
+        "under a deep head the losses agree, within half of what they gain": [_agree(final)],
+        "under a shallow one they differ": [Not([_shallow])],
     },
-    notes=[  # no head at all is only reported
-        Check("accuracy", derived=largest_difference, by=("projection_layers",)),
-        Check("accuracy", by=("cell",)),
-    ],
+    notes=[_by_depth, Check("accuracy", by=("cell",))],
 )
 
 
@@ -102,9 +118,9 @@ def _best_weights(rows: Rows) -> Result:
     """Whether the weights that are as good as the best one lie apart at the lowest and the highest
     temperature, and lower at the highest. A function: no predicate compares ranges of settings."""
     pieces, ranges = [], []
-    for group, own in Check("", over="temperature", by=("temperature",)).groups(rows).items():
-        accuracy = {row["distribution_weight"]: row["accuracy"] for row in own}
-        best, least = max(accuracy, key=accuracy.__getitem__), margin(*own)
+    for group, cells in Check("", over="temperature", by=("temperature",)).groups(rows).items():
+        accuracy = {row["distribution_weight"]: row["accuracy"] for row in cells}
+        best, least = max(accuracy, key=accuracy.__getitem__), margin(*cells)
         good = [w for w, value in accuracy.items() if not is_above(accuracy[best] - value, least)]
         ranges.append((min(good), max(good)))
         edge = ", at the edge" if best in (min(accuracy), max(accuracy)) else ""
@@ -116,128 +132,99 @@ def _best_weights(rows: Rows) -> Result:
 
 # Two readings that exclude each other, so that the claim is reproduced in part at best: one about
 # effects (a high weight is worth the more the higher the temperature), one about best values.
+_worth = Check("accuracy", rises, worth_of_the_highest_weight, over="temperature")
 lambda_temperature = Claims(
     {
-        "one reading: raising the temperature acts as lowering the weight": [
-            Check("accuracy", rises, worth_of_the_highest_weight, over="temperature")
-        ],
+        "one reading: raising the temperature acts as lowering the weight": [_worth],
         "the other reading: the higher the temperature, the lower the best weight": [_best_weights],
     }
 )
 
+# Random bits. They make the class hard to read without training too, so that training must have
+# lowered its accuracy; and at most half of what was above chance may be left.
 _MOST = {"num_bits": final}
-_SOME = {"num_bits": lambda bits: bits[-2:-1]}  # something is left to lose
 _ENDS = {"num_bits": lambda bits: (bits[0], bits[-1])}
-_MIDDLE = {"num_bits": lambda bits: [count for count in bits[:-1] if count][:2]}
-_BITS = {"num_bits": lambda bits: [count for count in bits if count]}
-_CLEAR = {"online_published": lambda values: [x for x in values if x > CHANCE + AGREE]}
+_FEW = {"num_bits": lambda bits: [count for count in bits[:-1] if count][:2]}
+_PUBLISHED = {
+    "num_bits": lambda bits: [count for count in bits if count],
+    "online_published": lambda values: [value for value in values if value > CHANCE + AGREE],
+}
+
+
+def _left(column: str, *by: str, **where: Any) -> Check:
+    return Check(column, stays, share_kept, _ENDS | where, "num_bits", by, last, border=HALF)
+
+
+def _trained_away(column: str) -> Check:
+    return Check(column, exceeds, drop_from_untrained, _MOST, by=("cell",))
+
+
+_plain = Check("online", stays, distance_to_published, {"num_bits": 0}, "temperature")
+_bits = Check("online", falls, over="num_bits", by=("temperature",), pooled={})
+_heat = Check("online", falls, None, _FEW, "temperature", ("num_bits",), pooled={})
+_beside_bits = Check("online", stays, distance_to_published, _PUBLISHED, by=("cell",))
+randbit = Claims(
+    {
+        "without bits the digit is read as well as published": [_plain],
+        "bits suppress it": [_bits, _left("online", "temperature"), _trained_away("linear")],
+        "a lower temperature helps": [_heat],
+        "with bits, too, it is read as well as published": [_beside_bits],
+    }
+)
+_decline = Check("online", falls, over="num_bits")
+randbit_fashion = Claims(
+    {"bits suppress the class": [_decline, _left("online"), _trained_away("knn")]}
+)
+
+# What is varied is compared at the number of bits before the last: something is left to lose.
+_SOME = {"num_bits": lambda bits: bits[-2:-1]}
 _USUAL = {"loss": "nt_xent", "batch_size": 250, "width_multiplier": 1}
 
 
-def _trained_away(column: str, untrained: str) -> Check:
-    """That training has lowered the accuracy where there are most bits: bits in the input make the
-    class hard to read without any training too."""
-    return Check(untrained, exceeds, None, _MOST, by=("cell",), against={"column": column},
-                 spread=column)  # fmt: skip
+def _varied(predicate: Any, setting: str, derived: Any = None, take: Any = last) -> Check:
+    """The accuracy over one setting, the others being as usual, against the usual value."""
+    where = _SOME | {name: value for name, value in _USUAL.items() if name != setting}
+    against = {"where": _SOME | _USUAL, "take": first}
+    return Check("accuracy", predicate, derived, where, setting, (), take, against, pooled=_SOME)
 
 
-def _half_lost(column: str, *by: str, where: Any = _ENDS) -> Check:
-    """That at most half of what was above chance is left with most bits."""
-    return Check(column, stays, share_kept, where, "num_bits", by, last, border=HALF)
-
-
-def _half_kept(column: str) -> Check:
-    return Check(column, exceeds, share_kept, _ENDS | _USUAL, "num_bits", (), last, HALF, least=0.0)
-
-
-def _varied(predicate: Any, setting: str, take: Any, against: Any, **more: Any) -> Check:
-    """The accuracy over one setting, the others being as usual."""
-    where = {name: value for name, value in _USUAL.items() if name != setting}
-    where |= _SOME | more.pop("where", {})
-    if "where" in against:
-        against = against | {"where": where | against["where"]}
-    return Check("accuracy", predicate, where=where, over=setting, take=take, against=against,
-                 pooled=_SOME, **more)  # fmt: skip
-
-
-randbit = Claims(
+_loss = _varied(exceeds, "loss", take=max)
+_batch = replace(_varied(improves_slightly, "batch_size"), against={"take": first})
+_width = _varied(exceeds, "width_multiplier")
+_gain = _varied(may_exceed, "width_multiplier", gain_over_untrained)  # wider ones begin higher too
+_suffers = _left("accuracy", **_USUAL)
+_every = [_left("accuracy", *_USUAL), _trained_away("accuracy")]
+_baselines = [Not([_left(encoder, **_USUAL)]) for encoder in ("supervised", "autoencoder")]
+randbit_factors = Claims(
     {
-        "without bits the digit is read as well as published": [
-            Check("online", stays, distance_to_published, {"num_bits": 0}, "temperature",
-                  border=AGREE)
-        ],
-        "bits suppress it": [
-            Check("online", falls, over="num_bits", by=("temperature",), pooled={}),
-            _half_lost("online", "temperature"),
-            _trained_away("linear", "untrained"),
-        ],
-        "a lower temperature helps": [
-            Check("online", falls, None, _MIDDLE, "temperature", ("num_bits",), pooled={})
-        ],
-        "with bits, too, it is read as well as published": [
-            Check("online", stays, distance_to_published, _BITS | _CLEAR, by=("cell",),
-                  border=AGREE)
-        ],
-    }
-)  # fmt: skip
-randbit_fashion = Claims(
-    {
-        "bits suppress the class": [
-            Check("online", falls, over="num_bits"),
-            _half_lost("online"),
-            _trained_away("knn", "untrained_knn"),
-        ]
+        "many bits suppress the class under every loss, batch size and width": _every,
+        "other losses do not help": [Provided(_suffers, Not([_loss]))],
+        "larger batches, with as many images in fewer steps, help by less than 0.1": [_batch],
+        "wider encoders do not help": [Provided(_suffers, Not([_width, _gain]))],
+        "a supervised encoder and an autoencoder suffer much less": [_suffers, *_baselines],
     }
 )
 
-_suffers = _half_lost("accuracy", where=_ENDS | _USUAL)
-_others = {"loss": lambda names: [name for name in names if name != _USUAL["loss"]]}
-_usual_loss = {"where": {"loss": _USUAL["loss"]}, "take": first}
-_wider = ("width_multiplier", last, {"where": {"width_multiplier": 1}, "take": first})
-randbit_factors = Claims(
-    {
-        "most bits suppress the class under every loss, batch size and width": [
-            _half_lost("accuracy", *_USUAL),
-            _trained_away("accuracy", "untrained"),
-        ],
-        "other losses do not help": [
-            provided(_suffers, contrary(_varied(exceeds, "loss", max, _usual_loss, where=_others)))
-        ],
-        "larger batches, with as many images in fewer steps, help slightly": [
-            _varied(improves, "batch_size", last, {"take": first}, border=SLIGHTLY)
-        ],
-        "wider encoders do not help": [  # unless they read more before training too
-            provided(_suffers, contrary(
-                _varied(exceeds, *_wider),
-                _varied(may_exceed, *_wider, derived=gain_over_untrained),
-            ))
-        ],
-        "a supervised encoder and an autoencoder suffer much less": [
-            _suffers, _half_kept("supervised"), _half_kept("autoencoder")
-        ],
-    }
-)  # fmt: skip
+# Objects as rivals.
 
 
-def _photographs(predicate: Any, column: str, **more: Any) -> Check:
-    return Check(column, predicate, over="num_unique_digits", **more)
+def _unique(column: str, predicate: Any = falls, *by: str, take: Any = None) -> Check:
+    return Check(column, predicate, None, {}, "num_unique_digits", by, take)
 
 
-_less = _photographs(falls, "simclr_class")
+_less, _more = _unique("simclr_class"), _unique("simclr_digit", rises)
+_learnt = Check("simclr_digit", exceeds, gain_over_untrained, {}, _more.over, take=last, least=0.0)
+_unchanged = _unique("supervised_class", stays, take=spread)
 overlay = Claims(
     {
         "the more different digits, the less SimCLR learns of the photograph": [_less],
-        "and the more of the digit": [
-            _photographs(rises, "simclr_digit"),
-            _photographs(exceeds, "simclr_digit", take=last, against={"column": "untrained_digit"},
-                         least=0.0),
-        ],
+        "and the more of the digit": [_more, _learnt],
         "a supervised encoder's accuracy for the photograph does not change, as SimCLR's does": [
-            provided(_less, _photographs(stays, "supervised_class", take=spread, border=AGREE))
+            Provided(_less, _unchanged)
         ],
     },
-    notes=[_photographs(falls, "autoencoder_class")],
-)  # fmt: skip
+    notes=[_unique("autoencoder_class")],
+)
 
 
 def _with_variants(rows: Rows) -> Rows:
@@ -245,10 +232,8 @@ def _with_variants(rows: Rows) -> Rows:
 
 
 # Reported without being judged: of many settings one shows anything by chance.
-overlay_causes = Claims(
-    notes=[_photographs(falls, f"simclr_{what}", by=("variant",)) for what in ("class", "digit")],
-    prepare=_with_variants,
-)
+_of_either = [_unique(column, falls, "variant") for column in ("simclr_class", "simclr_digit")]
+overlay_causes = Claims(notes=_of_either, prepare=_with_variants)
 
 
 def _with_rivals(rows: Rows) -> Rows:
@@ -258,59 +243,76 @@ def _with_rivals(rows: Rows) -> Rows:
     return [*pairs, *(row for row in rows if "digit_sizes" not in row)]
 
 
-_PAIRS = {"larger": ("digit", "rival")}
+def _rival(predicate: Any, derived: Any = None, take: Any = None, **more: Any) -> Check:
+    return Check("simclr_digit", predicate, derived, {}, "rival", (), take, **more)
+
+
+def _larger(who: str) -> Check:
+    pairs = {"larger": ("digit", "rival")}
+    where = {"larger": who}
+    return Check(f"simclr_{who}", exceeds, gain_over_untrained, where, "rival", pooled=pairs)
+
+
+_smaller = [
+    _rival(falls),
+    _rival(falls, gain_over_untrained),
+    _rival(exceeds, gain_over_untrained, first),
+    _rival(halves, share_of_supervised, last, against={"take": first}),
+]
+_presence = [f"{who}_presence" for who in ("simclr", "untrained", "supervised", "chance")]
 multi_digit = Claims(
     {
         "the larger its rival, the less is learnt of a digit, and less than half of the share of "
-        "what a supervised encoder reads above chance is left": [
-            Check("simclr_digit", exceeds, over="rival", take=first,
-                  against={"column": "untrained_digit"}),
-            Check("simclr_digit", falls, gain_over_untrained, over="rival"),
-            Check("simclr_digit", falls, over="rival"),
-            Check("simclr_digit", halves, share_of_supervised, over="rival", take=last,
-                  against={"take": first}),
-        ],
-        "the larger of the two is learnt": [
-            Check(f"simclr_{who}", exceeds, None, {"larger": who}, "rival",
-                  against={"column": f"untrained_{who}"}, pooled=_PAIRS)
-            for who in ("digit", "rival")
-        ],
+        "what a supervised encoder reads above chance is left": _smaller,
+        "the larger of the two is learnt": [_larger("digit"), _larger("rival")],
     },
-    notes=[
-        Check(f"{who}_presence", over="num_digits")
-        for who in ("simclr", "untrained", "supervised", "chance")
-    ],
+    notes=[Check(column, over="num_digits") for column in _presence],
     prepare=_with_rivals,
-)  # fmt: skip
+)
+
+# Local features, and views.
 
 
-def _blocks(*encoders: str) -> tuple[str, ...]:
-    return tuple(f"{encoder}_{block}" for encoder in encoders for block in (1, 2, 3))
+def _blocks(row: Mapping[str, Any], name: str) -> list[str]:
+    return [f"{name}_{block}" for block in (1, 2, 3) if f"{name}_{block}" in row]
 
 
-def _best_block_margin(rows: Rows) -> float:
-    (row,) = rows
-    return margin(row, column=max(set(_blocks("trained")) & set(row), key=row.__getitem__))
+def _with_best_blocks(rows: Rows) -> Rows:
+    """With the best block before and after training, and the best field of pixels."""
+    return [
+        row
+        | {
+            f"best_of_{name}{suffix}": row[best + suffix]
+            for name in ("trained", "untrained", "pixels")
+            for best in [max(_blocks(row, name), key=row.__getitem__)]
+            for suffix in ("", "_sd")
+            if best + suffix in row
+        }
+        for row in map(dict, rows)
+    ]
 
 
+def _local(dataset: str) -> list[Check]:
+    controls = [{"column": f"best_of_{control}"} for control in ("untrained", "pixels")]
+    where = {"dataset": dataset}
+    return [Check("best_of_trained", exceeds, None, where, against=other) for other in controls]
+
+
+_TELLS = "the best block of the trained encoder tells which digit lies at a location, better than"
+_TELLS += " any field of pixels and any block before training"
 local_features = Claims(
     {
-        f"{images}: the best block of the trained encoder tells which digit lies at a location, "
-        "better than any field of pixels and any block before training": [
-            Check(_blocks("trained"), exceeds, None, {"dataset": dataset}, take=max,
-                  against={"column": _blocks("untrained", "pixels")}, least=_best_block_margin)
-        ]
-        for images, dataset in (("four digits", "multi_digit"), ("digits over images", "overlay"))
-    }
-)  # fmt: skip
+        f"four digits: {_TELLS}": _local("multi_digit"),
+        f"digits over images: {_TELLS}": _local("overlay"),
+    },
+    prepare=_with_best_blocks,
+)
 
 
 def _learns(cell: str, equal: str = "equal-0-bits") -> list[Check]:
-    return [
-        Check("accuracy", exceeds, None, {"cell": cell}, against=against,
-              pooled={"cell": (cell, equal)})
-        for against in ({"where": {"cell": equal}}, {"column": "untrained"})
-    ]  # fmt: skip
+    more: dict[str, Any] = {"where": {"cell": cell}, "pooled": {"cell": (cell, equal)}}
+    controls = {"where": {"cell": equal}}, {"column": "untrained"}
+    return [Check("accuracy", exceeds, against=control, **more) for control in controls]
 
 
 views = Claims(
@@ -321,49 +323,48 @@ views = Claims(
     notes=[Check(column, where=_MOST, by=("cell",)) for column in ("accuracy", "untrained")],
 )
 
+# The neighbouring papers.
+_NT_XENT, _HARD, _SIMPLE = ({"loss": x} for x in ("nt_xent", "hard_contrastive", "simple"))
+_AT_ENDS = {"take": lambda values: max(values[0], values[-1])}
 
-def _plain(column: str, predicate: Any, **more: Any) -> Check:
-    return Check(column, predicate, None, {"loss": "nt_xent"}, "temperature", **more)
+
+def _heated(column: str, predicate: Any, take: Any = None, against: Any = None) -> Check:
+    return Check(column, predicate, None, _NT_XENT, "temperature", (), take, against or {})
 
 
-_simple = {"where": {"loss": "simple"}, "over": "", "take": None}
+_between = _heated("accuracy", improves, lambda values: max(values[1:-1]), _AT_ENDS)
+_varies = {"where": _NT_XENT}
+_flat = Check("uniformity", halves, None, _HARD, "temperature", take=spread, against=_varies)
+_highest = {"where": _NT_XENT, "over": "temperature", "take": max}
+_uneven = Check("uniformity", exceeds, None, _SIMPLE, against=_highest, least=0.0)
+_worse = _heated("accuracy", exceeds, min, {"where": _SIMPLE, "over": "", "take": None})
 temperature = Claims(
     {
         "the higher the temperature, the less uniform (a higher value) and the more tolerant": [
-            _plain("uniformity", rises), _plain("tolerance", rises)
+            _heated("uniformity", rises),
+            _heated("tolerance", rises),
         ],
-        "accuracy is best in between": [
-            _plain("accuracy", improves, take=lambda values: max(values[1:-1]),
-                   against={"take": lambda values: max(values[0], values[-1])})
-        ],
-        "a loss of hard negatives stays uniform, varying by less than half as much": [
-            Check("uniformity", halves, None, {"loss": "hard_contrastive"}, "temperature",
-                  take=spread, against={"where": {"loss": "nt_xent"}})
-        ],
-        "one that treats all negatives alike is neither uniform nor as accurate": [
-            Check("uniformity", exceeds, None, {"loss": "simple"}, least=0.0,
-                  against={"where": {"loss": "nt_xent"}, "over": "temperature", "take": max}),
-            _plain("accuracy", exceeds, take=min, against=_simple),
-        ],
+        "accuracy is best in between": [_between],
+        "a loss of hard negatives stays uniform, varying by less than half as much": [_flat],
+        "one that treats all negatives alike is neither uniform nor as accurate": [_uneven, _worse],
     },
-    notes=[Check(name, where={"loss": "simple"}) for name in ("tolerance", "tolerance_published")],
-)  # fmt: skip
+    notes=[Check(name, where=_SIMPLE) for name in ("tolerance", "tolerance_published")],
+)
 
 
-def _corrected(loss: str, setting: str) -> list[Check]:
-    return [Check("accuracy", improves, None, {"loss": loss}, setting, (),
-                  lambda values: max(values[1:]), {"take": first}, pooled={})]  # fmt: skip
+def _corrected(loss: str, setting: str) -> Check:
+    best, none = (lambda values: max(values[1:])), {"take": first}
+    return Check("accuracy", improves, None, {"loss": loss}, setting, (), best, none, pooled={})
 
 
-_nt_xent = {"where": {"loss": "debiased", "tau_plus": 0}}
-_weighted = {"loss": "align_uniform", "alignment_weight": 3, "t": 3}
+_WEIGHTED = {"loss": "align_uniform", "alignment_weight": 3, "t": 3}
+_equal = {"where": {"loss": "debiased", "tau_plus": 0}}
+_weighted = Check("accuracy", improves, None, _WEIGHTED, against=_equal, pooled={})
 grids = Claims(
     {
-        "correcting for negatives of the same class helps": _corrected("debiased", "tau_plus"),
-        "weighing hard negatives helps": _corrected("hard_negative", "beta"),
-        "align_uniform with weight 3 and t = 3 is better than NT-Xent": [
-            Check("accuracy", improves, None, _weighted, against=_nt_xent, pooled={})
-        ],
+        "correcting for negatives of the same class helps": [_corrected("debiased", "tau_plus")],
+        "weighing hard negatives helps": [_corrected("hard_negative", "beta")],
+        "align_uniform with weight 3 and t = 3 is better than NT-Xent": [_weighted],
     },
     notes=[Check("accuracy", where={"loss": "align_uniform"}, by=("cell",))],
 )
