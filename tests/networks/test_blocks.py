@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_keras.networks import ENCODERS, Grid, block_outputs
+from ssl_keras.networks import ENCODERS, Encoder, Grid, block_outputs
+from ssl_keras.networks.dropout import KeyedDropout
 
 
 def receptive_field(blocks: Any, block: int, location: tuple[int, int]) -> np.ndarray:
@@ -87,7 +88,15 @@ def test_average_pool_in_place_of_max_pool_gives_the_exact_centre_of_the_large_s
         assert (pixels.min() + pixels.max()) / 2 == centres.centres()[axis][location]
 
 
-@pytest.mark.parametrize("name", sorted(ENCODERS))
+LOCATED = sorted(name for name, entry in ENCODERS.items() if entry.grids is not Encoder.grids)
+
+
+def test_encoders_without_locations_have_no_grids() -> None:
+    assert sorted(set(ENCODERS) - set(LOCATED)) == ["keras", "mlp"]
+    assert ENCODERS.get("mlp").grids((30,)) == ENCODERS.get("keras").grids((28, 28, 1)) == {}
+
+
+@pytest.mark.parametrize("name", LOCATED)
 @pytest.mark.parametrize("shape", [(48, 48, 3), (65, 70, 1), (33, 128, 2)])
 def test_grids_have_the_shape_of_the_blocks_and_lie_inside(
     name: str, shape: tuple[int, int, int]
@@ -110,7 +119,7 @@ def test_centres() -> None:
 
 
 @pytest.mark.parametrize("dropout_rate", [0.0, 0.5])
-def test_blocks_end_after_activation_and_dropout_and_share_the_weights(dropout_rate: float) -> None:
+def test_blocks_end_after_activation_and_share_the_weights(dropout_rate: float) -> None:
     encoder = ENCODERS.get("convnet", width_multiplier=0.25).build(
         (28, 28, 1), "float32", dropout_rate
     )
@@ -119,6 +128,8 @@ def test_blocks_end_after_activation_and_dropout_and_share_the_weights(dropout_r
     first = blocks(images, training=False)[0]
     x = encoder.layers[2](encoder.layers[1](images), training=False)
     np.testing.assert_allclose(first, tf.nn.relu(x), atol=1e-6)
-    kind = "KeyedDropout" if dropout_rate else "ReLU"
-    assert type(encoder.get_layer("block_1")).__name__ == kind
+    assert type(encoder.get_layer("block_1")).__name__ == "ReLU"
+    # Four activations: three blocks, and the dense layer.
+    count = sum(isinstance(layer, KeyedDropout) for layer in encoder.layers)
+    assert count == (4 if dropout_rate else 0)
     assert {id(v) for v in blocks.variables} <= {id(v) for v in encoder.variables}
