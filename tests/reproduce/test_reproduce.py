@@ -61,6 +61,7 @@ def test_table_and_figure_follow_from_the_results(name: str, tmp_path: Path) -> 
     drawn = (tmp_path / f"{name}.svg").read_bytes()
     write(measured, tmp_path)
     assert b"</svg>" in drawn
+    assert b"Not drawn" not in drawn
     assert (tmp_path / f"{name}.svg").read_bytes() == drawn
     # A measure that one cell lacks is left out; one that none has is a mistake.
     gone = key.format(target=features[0])
@@ -81,7 +82,7 @@ def test_a_measure_that_is_missing_leaves_the_report_standing(name: str, tmp_pat
         result["results"] = {n: v for n, v in result["results"].items() if n != key}
     measured = Measured.of(name, "laptop", 1, results)
     text = write_report({name: measured}, "laptop", tmp_path).read_text()
-    assert "**Told, not judged.**" in text
+    assert "**Reported, not judged.**" in text
     assert "some run has not measured 'accuracy'" in text
     assert (tmp_path / f"{name}.png").exists()
 
