@@ -273,10 +273,6 @@ multi_digit = Claims(
 # Local features, and views.
 
 
-def _blocks(row: Mapping[str, Any], name: str) -> list[str]:
-    return [f"{name}_{block}" for block in (1, 2, 3) if f"{name}_{block}" in row]
-
-
 def _with_best_blocks(rows: Rows) -> Rows:
     """With the best block before and after training, and the best field of pixels."""
     return [
@@ -284,7 +280,8 @@ def _with_best_blocks(rows: Rows) -> Rows:
         | {
             f"best_of_{name}{suffix}": row[best + suffix]
             for name in ("trained", "untrained", "pixels")
-            for best in [max(_blocks(row, name), key=row.__getitem__)]
+            for blocks in [[block for block in "123" if f"trained_{block}" in row]]
+            for best in [max((f"{name}_{block}" for block in blocks), key=row.__getitem__)]
             for suffix in ("", "_sd")
             if best + suffix in row
         }
