@@ -36,18 +36,25 @@ def graph_of(dataset: Any) -> Any:
     return tf.compat.v1.GraphDef.FromString(content.numpy())
 
 
+SETTINGS: list[dict[str, Any]] = [
+    {"loss": "uniform_prior", "views": "augment,mixup,dropout", "mixup_kind": "binary"},
+    {"loss": "gaussian_prior", "micro_batch": 4, "ema_decay": 0.9},
+    {"dataset": "table", "noise_deviation": 0.1, "corruption_rate": 0.3},
+    {"dataset": "overlay", "color_strength": 0.8, "grayscale": 0.2, "blur": 0.5},
+    {"loss": "nt_xent", "dataset": "multi_digit", "image_size": 40, "num_train_images": 64},
+    {"method": "supervised"},
+    {"method": "autoencoder"},
+    {"method": "two_towers"},
+]
+
+
 @pytest.mark.parametrize(
     "settings",
     [
-        {"loss": "uniform_prior", "views": "augment,mixup,dropout", "mixup_kind": "binary"},
-        {"loss": "gaussian_prior", "micro_batch": 4, "ema_decay": 0.9},
-        {"dataset": "overlay", "color_strength": 0.8, "grayscale": 0.2, "blur": 0.5},
-        {"loss": "nt_xent", "dataset": "multi_digit", "image_size": 40, "num_train_images": 64},
-        {"method": "supervised"},
-        {"method": "autoencoder"},
+        pytest.param(settings, marks=pytest.mark.full if number > 2 else (), id=str(settings))
+        for number, settings in enumerate(SETTINGS)
     ],
-    ids=str,
-)  # fmt: skip
+)
 def test_a_training_step_and_its_data_draw_from_no_state(
     settings: dict[str, Any], data_dir: str
 ) -> None:

@@ -61,6 +61,7 @@ def test_the_supervised_loss_is_the_cross_entropy_of_both_views(bit_data: DataSe
     np.testing.assert_allclose(loss, expected, rtol=1e-4)
 
 
+@pytest.mark.full
 def test_the_autoencoder_learns_to_reconstruct(bit_data: DataSet) -> None:
     settings = {"method": "autoencoder", "steps": 200, "learning_rate": 0.01, "views": ""}
     untrained = build(Config.make(**{**SMALL, **settings}), bit_data)
@@ -118,6 +119,7 @@ def test_decoders_give_images_of_any_size(shape: tuple[int, int, int], smooth: b
     assert decoder(np.zeros((2, 8), np.float32)).shape == (2, *shape)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("method", "precision"), [("supervised", "bfloat16"), ("autoencoder", "off")]
 )

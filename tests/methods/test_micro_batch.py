@@ -95,9 +95,16 @@ def compare(whole: dict[str, np.ndarray], parts: dict[str, np.ndarray]) -> None:
             np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("micro_batch", [1, 4])
+@pytest.mark.parametrize("micro_batch", [pytest.param(1, marks=pytest.mark.full), 4])
 @pytest.mark.parametrize(
-    "kind", ["nt_xent", "uniform_prior", "supcon", "triplet", "supervised", "autoencoder"]
+    "kind",
+    [
+        "nt_xent",
+        *(
+            pytest.param(kind, marks=pytest.mark.full)
+            for kind in ("uniform_prior", "supcon", "triplet", "supervised", "autoencoder")
+        ),
+    ],
 )
 def test_parts_give_the_step_of_the_whole_batch(kind: str, micro_batch: int) -> None:
     whole = trained(make(kind))
@@ -105,6 +112,7 @@ def test_parts_give_the_step_of_the_whole_batch(kind: str, micro_batch: int) -> 
     compare(whole, parts)
 
 
+@pytest.mark.full
 def test_parts_can_be_compiled_by_xla() -> None:
     whole = trained(make("nt_xent", jit_compile=True))
     parts = trained(make("nt_xent", micro_batch=3, jit_compile=True))

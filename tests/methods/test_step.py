@@ -12,7 +12,14 @@ from ssl_keras.run import build
 from ssl_keras.run.loop import batches
 
 
-@pytest.mark.parametrize("loss", ["uniform_prior", "nt_xent", "supcon"])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "uniform_prior",
+        pytest.param("nt_xent", marks=pytest.mark.full),
+        pytest.param("supcon", marks=pytest.mark.full),
+    ],
+)
 def test_the_step_is_traced_once_and_stays_on_the_device(
     loss: str, data_dir: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
