@@ -37,7 +37,7 @@ def test_convnet_has_the_published_number_of_parameters(channels: int, parameter
     ("name", "trainable", "dim"),
     [
         ("resnet18", 11_176_512, 512),
-        ("resnet34", 21_284_672, 512),
+        pytest.param("resnet34", 21_284_672, 512, marks=pytest.mark.full),
         ("resnet50", 23_508_032, 2048),
     ],
 )
@@ -161,14 +161,16 @@ def test_mixed_precision_keeps_float32_weights(policy: str) -> None:
     assert encoder(tf.ones((2, 28, 28, 1)), training=False).dtype == policy.removeprefix("mixed_")
 
 
-@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "dtype", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.full)]
+)
 @pytest.mark.parametrize("shape", [(6, 5, 4, 3), (8, 3)])
 @pytest.mark.parametrize("mode", ["graph", "xla"])
 def test_fused_batch_norm_is_that_of_keras(shape: tuple[int, ...], dtype: str, mode: str) -> None:
     generator = np.random.default_rng(0)
     inputs = tf.constant(generator.normal(2.0, 3.0, shape), tf.float32)
     weights = tf.constant(generator.normal(size=shape), tf.float32)
-    found = []
+    results = []
     for layer in (
         build_batch_norm(epsilon=1e-4, dtype=dtype),
         keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-4, dtype=dtype),
@@ -187,10 +189,10 @@ def test_fused_batch_norm_is_that_of_keras(shape: tuple[int, ...], dtype: str, m
 
         values = [tf.cast(value, tf.float32).numpy() for value in step()]
         values += [variable.numpy() for variable in layer.non_trainable_variables]
-        found.append([*values, tf.cast(layer(inputs, training=False), tf.float32).numpy()])
-    assert len(found[0]) == 7
+        results.append([*values, tf.cast(layer(inputs, training=False), tf.float32).numpy()])
+    assert len(results[0]) == 7
     tolerance = 2e-5 if dtype == "float32" else 5e-2
-    for value, expected in zip(*found, strict=True):
+    for value, expected in zip(*results, strict=True):
         size = np.abs(expected).max()
         np.testing.assert_allclose(value, expected, rtol=tolerance, atol=tolerance * size)
 
