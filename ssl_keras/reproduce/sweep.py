@@ -1,4 +1,4 @@
-"""Many runs: those that are not done yet are run, several at a time."""
+"""Many runs: those that are missing are made, several at a time."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ class Run:
     """One run of a sweep.
 
     Attributes:
-        name: of its directory; it may lie in a folder, as in "losses/first".
-        settings: settings that differ from the defaults, see `Config.make`.
+        name: name of its directory, perhaps in a folder: "losses/first".
+        settings: those that differ from the defaults, see `Config.make`.
     """
 
     name: str
     settings: Mapping[str, Any]
 
     def config(self, directory: Path) -> Config:
-        """Its configuration, written to a directory of its own below `directory`."""
+        """Its configuration, with its own directory below `directory`."""
         return Config.make(**self.settings, workdir=str(directory / self.name))
 
     def results(self, directory: Path) -> dict[str, Any] | None:
-        """What it has measured, or None if it is not done with exactly these settings."""
+        """Its results; None if there is no finished run of exactly these settings."""
         workdir = directory / self.name
         if not run_directory.holds(workdir, self.config(directory)):
             return None
         return run_directory.read(workdir)[1]
 
     def arguments(self, directory: Path) -> list[str]:
-        """The flags that make it; they go to a file beside the directory."""
+        """The command line that makes it; its flags are written to a file beside the directory."""
         workdir = directory / self.name
         flagfile = directory / f"{self.name}.flags"
         flagfile.parent.mkdir(parents=True, exist_ok=True)
@@ -61,83 +61,101 @@ class Run:
         ]
 
     def log(self, directory: Path) -> Path:
-        """What it prints; the file is removed when it is done."""
+        """The file of its output; it is removed if the run succeeds."""
         return directory / f"{self.name}.log"
 
     def environment(self) -> tuple[Any, ...]:
-        """What a process keeps from its first run on: runs that differ in it cannot share one."""
+        """Settings that a process cannot change: runs that differ in them cannot share one."""
         engine = Config.make(**self.settings).engine
         return engine.strategy, engine.devices, engine.deterministic
 
 
 class Worker:
-    """A process that makes one run after the other on its own cores, see `worker`.
+    """A share of the processor cores, and a process that makes one run after the other on it.
+
+    The process is `ssl_keras.reproduce.worker`. It is replaced if it has died, and before a run
+    with another environment.
 
     Args:
-        cores: the processor cores it may use.
-        environment: of its runs, see `Run.environment`.
+        cores: the processor cores; empty: any.
     """
 
     command: ClassVar[list[str]] = [sys.executable, "-m", "ssl_keras.reproduce.worker"]
 
-    def __init__(self, cores: set[int], environment: tuple[Any, ...]):
-        self.cores, self.environment = cores, environment
-        self.run: Run | None = None
+    def __init__(self, cores: set[int]):
+        self.cores = cores
+        self.run: Run | None = None  # the run in progress
+        self._environment: tuple[Any, ...] = ()
+        self._process: subprocess.Popen[str] | None = None
 
+    def begin(self, run: Run, directory: Path) -> None:
+        """Start a run."""
+        environment = run.environment()
+        process = self._process
+        if process is None or process.poll() is not None or environment != self._environment:
+            self.terminate()
+            self.wait()
+            process = self._start()
+        self.run, self._process, self._environment = run, process, environment
+        run.log(directory).touch()
+        task = {"arguments": run.arguments(directory), "log": str(run.log(directory))}
+        assert process.stdin is not None
+        # A process that has died takes no task: `exit_code` will say so.
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(task) + "\n")
+            process.stdin.flush()
+
+    def exit_code(self) -> int | None:
+        """The exit code of the run, or None while it is in progress."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], 0)[0]:
+            return None
+        answer = self._process.stdout.readline().strip()
+        # Without an answer the process has died during the run.
+        return int(answer) if answer else (self._process.wait() or -1)
+
+    def terminate(self) -> None:
+        """Ask the process to end; a run in progress stops after its step."""
+        if self._process is not None:
+            self._process.terminate()
+
+    def wait(self) -> None:
+        """Wait until the process has ended."""
+        if self._process is not None:
+            self._process.wait()
+
+    def _start(self) -> subprocess.Popen[str]:
         def prepare() -> None:
-            if cores:
-                os.sched_setaffinity(0, cores)
+            if self.cores:
+                os.sched_setaffinity(0, self.cores)
             if sys.platform == "linux":  # it ends with the sweep, even if that is killed
                 ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
-        self.process = subprocess.Popen(
+        return subprocess.Popen(
             self.command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": str(max(len(cores), 1))},
+            env={**os.environ, "OMP_NUM_THREADS": str(max(len(self.cores), 1))},
             start_new_session=True,  # Ctrl-C is for the sweep, which then ends its workers
             preexec_fn=prepare,
         )
 
-    def begin(self, run: Run, directory: Path) -> None:
-        """Make a run."""
-        assert self.process.stdin is not None
-        self.run = run
-        task = {"arguments": run.arguments(directory), "log": str(run.log(directory))}
-        run.log(directory).touch()
-        # A worker that has died takes no task: `ended` will tell.
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(json.dumps(task) + "\n")
-            self.process.stdin.flush()
-
-    def ended(self) -> int | None:
-        """The exit code of its run, or None as long as it is going on."""
-        assert self.process.stdout is not None
-        if not select.select([self.process.stdout], [], [], 0)[0]:
-            return None
-        answer = self.process.stdout.readline()
-        # Without an answer the process has died in the middle of the run.
-        return int(answer) if answer.strip() else (self.process.wait() or -1)
-
-    def dismiss(self) -> None:
-        """End the process, and with it a run in progress."""
-        self.process.terminate()
-        self.process.wait()
-
 
 def finish(runs: Sequence[Run], directory: Path, jobs: int) -> list[dict[str, Any] | None]:
-    """Run what is not done, and return the results of all, in order: None for runs that failed.
+    """Make the runs that are missing, and return the results of all, in order; None for a run that
+    failed.
 
-    They are made by `jobs` processes, each on its own processor cores. Interrupting (Ctrl-C,
-    SIGTERM, a closed terminal) ends the runs in progress, and only they are repeated the next time;
-    they also end if this process is killed. Of a run that fails its last words are printed, and the
+    `jobs` processes make them, each on its own processor cores. Ctrl-C, SIGTERM or a closed
+    terminal ends the runs in progress, and so does the death of this process; the next sweep makes
+    only these again, or resumes them. If a run fails, the end of its output is printed, and the
     others go on.
 
     Args:
-        runs: the runs; two of them must not have one name.
-        directory: where their directories are. One sweep at a time may use it.
-        jobs: how many at a time.
+        runs: the runs; each needs another name.
+        directory: the folder of their directories. One sweep at a time may use it.
+        jobs: how many runs at a time.
 
     Raises:
         UserError: another sweep uses the directory, or it cannot be written.
@@ -157,45 +175,28 @@ def finish(runs: Sequence[Run], directory: Path, jobs: int) -> list[dict[str, An
     with _alone(directory), _interruptible():
         missing = [run for run in runs if run.results(directory) is None]
         print(f"{len(runs) - len(missing)} of {len(runs)} runs are done.", flush=True)
-        free, idle, busy = shares(jobs), list[Worker](), list[Worker]()
         with tqdm(
-            total=len(missing), unit="run", dynamic_ncols=True, disable=not missing
-        ) as progress:
-            shown = time.monotonic()
+            total=len(missing), unit="run", dynamic_ncols=True, disable=not missing,
+            mininterval=1, miniters=0,
+        ) as progress:  # fmt: skip
+            workers = [Worker(cores) for cores in shares(jobs)]
             try:
-                while missing or busy:
-                    while missing and (free or idle):
-                        run = missing.pop(0)
-                        worker = _worker_for(run, free, idle)
-                        worker.begin(run, directory)
-                        busy.append(worker)
-                    for worker in list(busy):
-                        code = worker.ended()
-                        if code is not None and worker.run is not None:
-                            busy.remove(worker)
-                            if worker.process.poll() is None:
-                                idle.append(worker)
-                            else:  # it has died with its run; another takes its place
-                                free.append(worker.cores)
-                            failure = _finished(worker.run, code, directory)
-                            if failure:
-                                progress.write(failure, file=sys.stderr)
-                            progress.update()
-                    progress.set_postfix_str(_in_progress(busy), refresh=False)
-                    if time.monotonic() - shown > 1:
-                        shown = time.monotonic()
-                        progress.refresh()
+                while missing or any(worker.run for worker in workers):
+                    for worker in workers:
+                        if worker.run is not None:
+                            _advance(worker, directory, progress)
+                        if worker.run is None and missing:
+                            worker.begin(missing.pop(0), directory)
+                    names = [worker.run.name for worker in workers if worker.run is not None]
+                    progress.set_postfix_str(", ".join(names), refresh=False)
+                    progress.update(0)
                     time.sleep(0.05)
             finally:
-                for worker in (*idle, *busy):
-                    worker.process.terminate()
-                for worker in (*idle, *busy):
-                    worker.dismiss()
+                for worker in workers:
+                    worker.terminate()
+                for worker in workers:
+                    worker.wait()
         return [run.results(directory) for run in runs]
-
-
-def _in_progress(busy: Sequence[Worker]) -> str:
-    return ", ".join(worker.run.name for worker in busy if worker.run is not None)
 
 
 def shares(jobs: int) -> list[set[int]]:
@@ -208,34 +209,25 @@ def shares(jobs: int) -> list[set[int]]:
     return [{cores[(job * size + k) % len(cores)] for k in range(size)} for job in range(jobs)]
 
 
-def _worker_for(run: Run, free: list[set[int]], idle: list[Worker]) -> Worker:
-    """A worker that can make the run: an idle one, or a new one in the place of another."""
-    environment = run.environment()
-    for worker in idle:
-        if worker.environment == environment:
-            idle.remove(worker)
-            return worker
-    if not free:
-        other = idle.pop()
-        other.dismiss()
-        free.append(other.cores)
-    return Worker(free.pop(0), environment)
-
-
-def _finished(run: Run, code: int, directory: Path) -> str:
-    """Clear away after a run; returns what is to be said if it failed."""
-    log = run.log(directory)
+def _advance(worker: Worker, directory: Path, progress: Any) -> None:
+    """Clear away after the worker's run if it has ended; print the end of its log if it failed."""
+    assert worker.run is not None
+    code, name, log = worker.exit_code(), worker.run.name, worker.run.log(directory)
+    if code is None:
+        return
     if code:
-        words = " ".join(log.read_text(errors="replace").split("\n")[-6:]).strip()
-        return f"The run {run.name} failed ({log}): {words}"
-    log.unlink()
-    (directory / f"{run.name}.flags").unlink()
-    return ""
+        text = " ".join(log.read_text(errors="replace").split("\n")[-6:]).strip()
+        progress.write(f"The run {name} failed ({log}): {text}", file=sys.stderr)
+    else:
+        log.unlink()
+        (directory / f"{name}.flags").unlink()
+    worker.run = None
+    progress.update()
 
 
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """Keep other sweeps out of the directory; the lock ends with the process."""
+    """Lock the directory against other sweeps; the lock ends with the process."""
     with (directory / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -248,7 +240,7 @@ def _alone(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP do what Ctrl-C does."""
+    """SIGTERM and SIGHUP interrupt, as Ctrl-C does."""
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt

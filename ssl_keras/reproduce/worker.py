@@ -2,10 +2,10 @@
 
     python -m ssl_keras.reproduce.worker
 
-Reads {"arguments": [...], "log": PATH} from the standard input, a line for each run, runs
-`ssl_keras.train` with its output in the file, and answers each with its exit code on a line. What a
-run has made of TensorFlow's and Keras' state is cleared after it: its numbers are those of a
-process of its own.
+It reads a line {"arguments": [...], "log": PATH} from the standard input for each run, calls
+`ssl_keras.train` with its output redirected to the file, and answers with a line that holds the
+exit code. After each run the state of Keras is cleared, so that the next run has the numbers that
+it would have in a fresh process.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from ssl_keras.cli import startup
 
 
 @contextlib.contextmanager
-def written_to(path: str) -> Iterator[None]:
-    """Within it, what this process writes to its standard output and error goes to a file."""
-    kept = [os.dup(number) for number in (1, 2)]
+def redirected(path: str) -> Iterator[None]:
+    """Redirect the standard output and error of this process, C++ included, to a file."""
+    originals = [os.dup(number) for number in (1, 2)]
     with open(path, "w") as file:
         for number in (1, 2):
             os.dup2(file.fileno(), number)
@@ -34,13 +34,13 @@ def written_to(path: str) -> Iterator[None]:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        for number, copy in zip((1, 2), kept, strict=True):
+        for number, copy in zip((1, 2), originals, strict=True):
             os.dup2(copy, number)
             os.close(copy)
 
 
-def make(arguments: list[str]) -> int:
-    """One run; returns its exit code. Defects leave a traceback, and 1."""
+def make_run(arguments: list[str]) -> int:
+    """Make one run; returns its exit code. A defect leaves its traceback, and code 1."""
     try:
         return train.main(["ssl_keras.train", *arguments])
     except Exception:
@@ -55,11 +55,11 @@ def make(arguments: list[str]) -> int:
 
 
 def main() -> int:
-    """Make runs until the input ends, or one is interrupted."""
+    """Make runs until the input ends or a run is interrupted."""
     for line in sys.stdin:
         task = json.loads(line)
-        with written_to(task["log"]):
-            code = make(task["arguments"])
+        with redirected(task["log"]):
+            code = make_run(task["arguments"])
         print(code, flush=True)
         if code == startup.INTERRUPTED:
             return code
