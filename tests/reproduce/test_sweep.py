@@ -107,6 +107,26 @@ def test_a_worker_that_dies_is_a_failed_run(
     assert "The run second failed" in shown
 
 
+# A worker whose runs take no time, and say who makes them.
+QUICK = """
+import json, os, pathlib, sys
+for line in sys.stdin:
+    log = pathlib.Path(json.loads(line)["log"])
+    log.with_suffix(".pid").write_text(str(os.getpid()))
+    print(0, flush=True)
+"""
+
+
+def test_runs_share_a_process_unless_their_environment_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep.Worker, "command", [sys.executable, "-c", QUICK])
+    settings = {"a": TINY, "b": {**TINY, "seed": 1}, "c": {**TINY, "deterministic": True}}
+    finish([Run(name, values) for name, values in settings.items()], tmp_path, jobs=1)
+    a, b, c = ((tmp_path / f"{name}.pid").read_text() for name in settings)
+    assert a == b != c
+
+
 # A worker whose runs take a minute, and say who makes them.
 STUB = """
 import json, os, pathlib, sys, time
