@@ -491,7 +491,8 @@ class TestMixup:
         partners = views.argmax(axis=1)
         assert np.mean(partners[:16] == partners[16:]) < 0.5
 
-    @pytest.mark.parametrize("kind", [pytest.param("linear", marks=pytest.mark.full), "binary"])
+    @pytest.mark.full
+    @pytest.mark.parametrize("kind", ["linear", "binary"])
     def test_compiled_equals_eager(self, kind: str) -> None:
         augmenter = build_augmenter(**FULL, mixup=mixup(kind, 0.6, channels=3))
         eager = two_views(augmenter, photos(8), tf.constant(3)).numpy()
