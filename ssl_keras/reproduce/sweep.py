@@ -97,8 +97,8 @@ class Worker:
             self.wait()
             process = self._start()
         self.run, self._process, self._environment = run, process, environment
-        run.log(directory).touch()
         task = {"arguments": run.arguments(directory), "log": str(run.log(directory))}
+        run.log(directory).touch()
         assert process.stdin is not None
         # A process that has died takes no task: `exit_code` will say so.
         with contextlib.suppress(BrokenPipeError):

@@ -121,8 +121,9 @@ def test_runs_share_a_process_unless_their_environment_differs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweep.Worker, "command", [sys.executable, "-c", QUICK])
-    settings = {"a": TINY, "b": {**TINY, "seed": 1}, "c": {**TINY, "deterministic": True}}
+    settings = {"s/a": TINY, "s/b": {**TINY, "seed": 1}, "s/c": {**TINY, "deterministic": True}}
     finish([Run(name, values) for name, values in settings.items()], tmp_path, jobs=1)
+    assert {path.suffix for path in (tmp_path / "s").iterdir()} == {".pid"}
     a, b, c = ((tmp_path / f"{name}.pid").read_text() for name in settings)
     assert a == b != c
 
