@@ -109,22 +109,26 @@ class TestNpz:
         assert source.image_shape == (9, 7, 3)
 
     @pytest.mark.parametrize(
-        ("channels", "given", "expected"),
+        ("channels", "image_channels", "expected"),
         [(1, None, 1), (2, None, 1), (3, None, 3), (5, None, 3), (5, 1, 1)],
     )
     def test_channels_after_the_picture_are_extra_channels(
-        self, tmp_path: Path, channels: int, given: int | None, expected: int
+        self, tmp_path: Path, channels: int, image_channels: int | None, expected: int
     ) -> None:
         images = GENERATOR.integers(0, 256, (20, 8, 8, channels)).astype(np.uint8)
         np.savez(tmp_path / "data.npz", images=images, labels=np.arange(20) % 2)
-        source = load_source(f"npz:{tmp_path}/data.npz", image_channels=given)
+        source = load_source(f"npz:{tmp_path}/data.npz", image_channels=image_channels)
         assert (source.image_shape, source.image_channels) == ((8, 8, channels), expected)
 
-    @pytest.mark.parametrize("given", [2, 3])
-    def test_more_picture_than_channels_is_refused(self, tmp_path: Path, given: int) -> None:
+    @pytest.mark.parametrize("image_channels", [2, 3])
+    def test_more_picture_than_channels_is_refused(
+        self, tmp_path: Path, image_channels: int
+    ) -> None:
         np.savez(tmp_path / "data.npz", images=np.zeros((20, 8, 8, 2), np.uint8))
-        with pytest.raises(UserError, match=f"image_channels is {given}, but .* have 2 channels"):
-            load_source(f"npz:{tmp_path}/data.npz", image_channels=given)
+        with pytest.raises(
+            UserError, match=f"image_channels is {image_channels}, but .* have 2 channels"
+        ):
+            load_source(f"npz:{tmp_path}/data.npz", image_channels=image_channels)
 
     def test_digits_are_drawn_on_the_picture_alone(self, tmp_path: Path, data_dir: str) -> None:
         images = GENERATOR.integers(0, 100, (30, 40, 40, 4)).astype(np.uint8)

@@ -22,6 +22,10 @@ def test_crops_are_real_colour_images_with_balanced_labels() -> None:
     ]
     assert len({tuple(mean.round()) for mean in means}) == 10
     assert source.augmentation == "small_rgb"
+
+
+@pytest.mark.full
+def test_large_crops_are_augmented_as_photographs() -> None:
     assert load_source("photos", image_size=96).augmentation == "large_rgb"
 
 

@@ -57,10 +57,10 @@ def test_a_name_that_is_not_prepared_says_how_to_prepare_it(tmp_path: Path) -> N
     assert not any(tmp_path.rglob("*.tfrecord*"))
 
 
-@pytest.mark.parametrize(("given", "meant"), [("mnist5k", "mnist_5k"), ("cifar_10", "cifar10")])
-def test_an_unknown_name_suggests_the_nearest(tmp_path: Path, given: str, meant: str) -> None:
-    with pytest.raises(UserError, match=f"Unknown source '{given}'. Did you mean '{meant}'"):
-        load_source(given, str(tmp_path))
+@pytest.mark.parametrize(("name", "meant"), [("mnist5k", "mnist_5k"), ("cifar_10", "cifar10")])
+def test_an_unknown_name_suggests_the_nearest(tmp_path: Path, name: str, meant: str) -> None:
+    with pytest.raises(UserError, match=f"Unknown source '{name}'. Did you mean '{meant}'"):
+        load_source(name, str(tmp_path))
 
 
 class TinySizes(TinyColors):
