@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,9 +63,13 @@ def test_drawing_puts_copies_where_they_belong() -> None:
     np.testing.assert_array_equal(overlapping, [[1, 2, 2], [3, 4, 4]])
 
 
-@pytest.mark.full
-def test_at_224_pixels_the_digit_is_drawn_unscaled_nine_times(data_dir: str) -> None:
-    data = load(data_dir, image_size=224, overlay_content="digits")
+def test_at_224_pixels_the_digit_is_drawn_unscaled_nine_times(
+    data_dir: str, tmp_path: Path
+) -> None:
+    labels = np.arange(20) % 2
+    np.savez(tmp_path / "large.npz", images=np.ones((20, 224, 224, 3), np.uint8), labels=labels)
+    source = f"npz:{tmp_path / 'large.npz'}"
+    data = load(data_dir, source=source, overlay_content="digits")
     digits = load_source("mnist_5k", data_dir)
     originals = {
         image.tobytes(): label
