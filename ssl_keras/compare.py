@@ -21,15 +21,15 @@ from ssl_keras.run import run_directory
 from ssl_keras.run.tables import CONTROL, SHUFFLED, aligned, with_interval
 
 
-def names_of(paths: Sequence[Path]) -> list[str]:
+def short_names(paths: Sequence[Path]) -> list[str]:
     """A short name for each run: the last parts of its path that tell it from the others.
 
     Raises:
-        UserError: a run is given twice.
+        UserError: a run is listed twice.
     """
     resolved = [path.resolve() for path in paths]
     if len(set(resolved)) < len(resolved):
-        raise UserError("The same run is given twice: give each one once.")
+        raise UserError("The same run is listed twice: name each run once.")
     length = 1
     while len({path.parts[-length:] for path in resolved}) < len(resolved):
         length += 1
@@ -37,14 +37,14 @@ def names_of(paths: Sequence[Path]) -> list[str]:
 
 
 def differing(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Setting -> its value in each run, of those that are not the same in all; None: not set."""
+    """Setting -> its value in each run, for settings that differ; None: the run lacks it."""
     keys = dict.fromkeys(key for config in configs for key in config)
     rows = {key: [config.get(key) for config in configs] for key in keys}
     return {key: values for key, values in rows.items() if len({repr(v) for v in values}) > 1}
 
 
 def accuracy_keys(results: Sequence[Mapping[str, float]]) -> list[str]:
-    """The accuracies that any of the runs has, untrained encoders last."""
+    """The keys of accuracies that any run has; untrained encoders come last."""
     keys = dict.fromkeys(
         key
         for values in results
@@ -73,15 +73,18 @@ def draw(
     colors = plt.get_cmap("tab10").colors  # type: ignore[attr-defined]
     for index, (name, result) in enumerate(zip(names, results, strict=True)):
         values = result["results"]
-        found = [values.get(key, np.nan) for key in keys]
+        accuracies = [values.get(key, np.nan) for key in keys]
         ends = [
-            [abs(values.get(f"{key}_{end}", v) - v) for key, v in zip(keys, found, strict=True)]
+            [
+                abs(values.get(f"{key}_{end}", v) - v)
+                for key, v in zip(keys, accuracies, strict=True)
+            ]
             for end in ("low", "high")
         ]
         color = colors[index % len(colors)]
         left.barh(
             places + (index - (len(names) - 1) / 2) * size,
-            found,
+            accuracies,
             size,
             xerr=ends,
             color=color,
@@ -113,8 +116,8 @@ def draw(
 
 
 def compare(paths: Sequence[Path], output: Path | None) -> None:
-    """Print both tables, and write the picture if one is wanted."""
-    names = names_of(paths)
+    """Print both tables, and write the picture to `output`, if that is a path."""
+    names = short_names(paths)
     results = [run_directory.read(path)[1] for path in paths]
     settings = differing([result["config"] for result in results])
     print("Settings that differ" if settings else "All settings are the same.")
@@ -125,8 +128,8 @@ def compare(paths: Sequence[Path], output: Path | None) -> None:
         ]
         print(aligned([["", *names], *rows], left=1) + "\n")
     versions = differing([result["versions"] for result in results])
-    for key, found in versions.items():
-        print(f"Note: {key} differs: {', '.join(map(str, found))}.")
+    for key, values in versions.items():
+        print(f"Note: {key} differs: {', '.join(map(str, values))}.")
     keys = accuracy_keys([result["results"] for result in results])
     if keys:
         print("Test accuracy, half the width of the 95% interval")
@@ -143,10 +146,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = build_parser("ssl_keras.compare", __doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="finished runs")
     parser.add_argument("--output", help="file of the picture (none)")
-    given: Any = parser.parse_args(arguments)
+    options: Any = parser.parse_args(arguments)
 
     def body() -> None:
-        compare(given.runs, None if given.output is None else png_path(given.output))
+        compare(options.runs, None if options.output is None else png_path(options.output))
 
     return startup.guarded("ssl_keras.compare", body, lambda: False)
 

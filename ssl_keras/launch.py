@@ -26,12 +26,12 @@ from ssl_keras.cli import startup
 from ssl_keras.cli.drawing import build_parser
 from ssl_keras.errors import UserError
 
-# Seconds that workers have to end by themselves after another one has.
+# Seconds that the other workers have to end by themselves after one has failed.
 _GRACE = 20.0
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback address that nobody listens to at this moment."""
+    """Free ports of the loopback address."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:
@@ -56,17 +56,17 @@ def start_workers(commands: Sequence[Sequence[str]], **options: Any) -> list[sub
     """One process for each command, the chief's first; they find each other by TF_CONFIG.
 
     Args:
-        commands: of the workers.
+        commands: the command line of each worker.
         **options: passed to `subprocess.Popen`.
     """
     addresses = [f"127.0.0.1:{port}" for port in free_ports(len(commands))]
-    found = []
+    workers = []
     for index, command in enumerate(commands):
         task = {"type": "worker", "index": index}
         config = json.dumps({"cluster": {"worker": addresses}, "task": task})
         environment = {**os.environ, "TF_CONFIG": config}
-        found.append(subprocess.Popen(command, env=environment, text=True, **options))
-    return found
+        workers.append(subprocess.Popen(command, env=environment, text=True, **options))
+    return workers
 
 
 def finish(workers: Sequence[subprocess.Popen[str]]) -> int:
@@ -89,16 +89,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser("ssl_keras.launch", __doc__)
     parser.add_argument("--workers", type=int, default=2, help="how many processes (default 2)")
     parser.add_argument("flags", nargs="*", help="flags of ssl_keras.train, after --")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     code = startup.OK
 
     def body() -> None:
         nonlocal code
-        if not 1 <= given.workers <= 64:
-            raise UserError(f"workers is {given.workers}: give 1 to 64.")
+        if not 1 <= options.workers <= 64:
+            raise UserError(f"workers is {options.workers}: give 1 to 64.")
         before = signal.signal(signal.SIGTERM, _interrupt)
         try:
-            code = _train(given.flags, given.workers)
+            code = _train(options.flags, options.workers)
         finally:
             signal.signal(signal.SIGTERM, before)
 

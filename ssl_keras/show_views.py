@@ -5,7 +5,7 @@ and the source, where it looks otherwise.
 
 Takes the flags of `python -m ssl_keras.train`, and:
 
-    --output=FILE     where the PNG goes (views.png)
+    --output=FILE     the PNG file (views.png)
     --show_images=N   how many images (8)
     --show_pairs=N    how many pairs of views of each (3)
 """
@@ -59,17 +59,17 @@ def _source_images(config: Config, count: int) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
-    given = list(sys.argv if arguments is None else arguments)
+    arguments = list(sys.argv if arguments is None else arguments)
     flag_values = flags.define()
     flags.define_extra(flag_values, "output", "views.png", "file of the picture")
     flags.define_extra(flag_values, "show_images", 8, "how many images")
     flags.define_extra(flag_values, "show_pairs", 3, "how many pairs of views of each")
-    if flags.wants_help(given):
+    if flags.wants_help(arguments):
         print(__doc__)
         return startup.OK
 
     def body() -> None:
-        config = flags.parse(given, flag_values)
+        config = flags.parse(arguments, flag_values)
         output = png_path(str(flag_values["output"].value))
         numbers = [int(flag_values[name].value or 0) for name in ("show_images", "show_pairs")]
         if min(numbers) < 1:

@@ -1,4 +1,4 @@
-"""A tour of ten minutes: what a contrastive loss learns beside easy features, told with real runs.
+"""A tour of ten minutes: what a contrastive loss learns beside easy features, shown by real runs.
 
     python -m ssl_keras.tour
 
@@ -44,7 +44,7 @@ CHAPTERS: dict[str, tuple[str, dict[str, Any], str]] = {
     "supervised": (
         "Labels instead of pairs, beside the same ten bits",
         {"method": "supervised", "num_bits": 10},
-        "The same encoder, images, bits and steps, but it is told the digit: now the bits are "
+        "The same encoder, images, bits and steps, but it learns from the digit: now the bits are "
         "what is lost. What is suppressed is decided by the objective, not by the network or the "
         "images.",
     ),
@@ -64,10 +64,10 @@ def say(text: str) -> None:
 
 
 def visit(directory: Path, changes: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Go through the chapters: chapter -> what its run has measured."""
+    """Make the run of each chapter and say what to look at; chapter -> results of its run."""
     from ssl_keras.run import train_and_evaluate
 
-    found = {}
+    measured = {}
     for number, (name, (title, settings, lesson)) in enumerate(CHAPTERS.items(), start=1):
         print(f"\n{number}. {title}\n{'=' * (len(title) + 3)}", flush=True)
         workdir = directory / name
@@ -79,8 +79,8 @@ def visit(directory: Path, changes: Mapping[str, Any]) -> dict[str, Mapping[str,
             print("It has been trained before.", flush=True)
         else:
             train_and_evaluate(config)
-        found[name] = run_directory.read(workdir)[1]["results"]
-        values = found[name]
+        measured[name] = run_directory.read(workdir)[1]["results"]
+        values = measured[name]
         bits = (
             f", information on the bits {values[INFORMATION]:.1f}" if INFORMATION in values else ""
         )
@@ -89,10 +89,10 @@ def visit(directory: Path, changes: Mapping[str, Any]) -> dict[str, Mapping[str,
             f"(untrained {values[UNTRAINED]:.3f}){bits}."
         )
         say(lesson)
-    return found
+    return measured
 
 
-def draw(found: Mapping[str, Mapping[str, Any]], output: Path) -> None:
+def draw(measured: Mapping[str, Mapping[str, Any]], output: Path) -> None:
     """The picture of the tour."""
     import matplotlib
 
@@ -108,8 +108,8 @@ def draw(found: Mapping[str, Mapping[str, Any]], output: Path) -> None:
         "supervised": "labels,\n10 bits",
     }
     places = np.arange(len(names))
-    trained = [found[name][ACCURACY] for name in names]
-    untrained = [found[name][UNTRAINED] for name in names]
+    trained = [measured[name][ACCURACY] for name in names]
+    untrained = [measured[name][UNTRAINED] for name in names]
     left.bar(places - 0.2, untrained, 0.4, color="lightgray", label="untrained")
     left.bar(places + 0.2, trained, 0.4, color="tab:blue", label="trained")
     left.axhline(0.1, color="black", linewidth=0.8, linestyle=":", label="chance")
@@ -118,8 +118,8 @@ def draw(found: Mapping[str, Mapping[str, Any]], output: Path) -> None:
     left.set_title("which digit? linear accuracy on frozen features", fontsize=9)
     left.legend(fontsize=7)
     beside = [name for name in names if name != "alone"]
-    before = [found[name][f"untrained/{INFORMATION}"] for name in beside]
-    after = [found[name][INFORMATION] for name in beside]
+    before = [measured[name][f"untrained/{INFORMATION}"] for name in beside]
+    after = [measured[name][INFORMATION] for name in beside]
     right.bar(np.arange(3) - 0.2, before, 0.4, color="lightgray")
     right.bar(np.arange(3) + 0.2, after, 0.4, color="tab:orange")
     right.axhline(10, color="black", linewidth=0.8, linestyle=":")
@@ -133,15 +133,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser("ssl_keras.tour", __doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs/tour"), help="their folder")
     parser.add_argument("--steps", type=int, help="so many steps on few images, to try it")
-    given: Any = parser.parse_args(arguments)
+    options: Any = parser.parse_args(arguments)
 
     def body() -> None:
-        if given.steps is not None and given.steps < 1:
-            raise UserError(f"steps is {given.steps}: give at least 1.")
+        if options.steps is not None and options.steps < 1:
+            raise UserError(f"steps is {options.steps}: give at least 1.")
         startup.start_tensorflow()
-        brief = {"steps": given.steps, "max_train_images": 300, "batch_size": 64}
-        found = visit(given.runs, {} if given.steps is None else brief)
-        draw(found, given.runs / "tour.png")
+        brief = {"steps": options.steps, "max_train_images": 300, "batch_size": 64}
+        measured = visit(options.runs, {} if options.steps is None else brief)
+        draw(measured, options.runs / "tour.png")
         title = "5. Take it away"
         print(f"\n{title}\n{'=' * len(title)}", flush=True)
         say(
@@ -149,14 +149,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "is trained on, with 40 labelled digits and plain Keras, beside the same network from "
             "scratch:"
         )
-        print(f"python -m ssl_keras.theory.downstream --encoder={given.runs / 'alone'} --repeats=3")
-        steps = 300 if given.steps is None else given.steps
-        downstream.compare(given.runs / "alone", "mnist_5k", 0.01, steps, 1e-3, 3)
+        print(
+            f"python -m ssl_keras.theory.downstream --encoder={options.runs / 'alone'} --repeats=3"
+        )
+        steps = 300 if options.steps is None else options.steps
+        downstream.compare(options.runs / "alone", "mnist_5k", 0.01, steps, 1e-3, 3)
         print(
             f"\nNow look around:\n"
-            f"  tensorboard --logdir {given.runs}        # curves, pictures, projector\n"
-            f"  python -m ssl_keras.compare {given.runs}/alone {given.runs}/bits"
-            f" --output={given.runs}/compare.png\n"
+            f"  tensorboard --logdir {options.runs}        # curves, pictures, projector\n"
+            f"  python -m ssl_keras.compare {options.runs}/alone {options.runs}/bits"
+            f" --output={options.runs}/compare.png\n"
             f"  python -m ssl_keras.train --num_bits=5   # how many bits does it take?"
         )
 

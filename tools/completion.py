@@ -23,23 +23,23 @@ PROGRAMS = ("train", "evaluate", "finetune", "export")
 
 _FUNCTION = """\
 _ssl_keras_complete() {
-  local word="${COMP_LINE:0:COMP_POINT}" found
+  local word="${COMP_LINE:0:COMP_POINT}" matches
   word="${word##* }"
-  mapfile -t found < <(compgen -W "$1" -- "$word")
+  mapfile -t matches < <(compgen -W "$1" -- "$word")
   if [[ "$word" != *=* ]]; then
     # Values are offered once the flag is chosen.
-    mapfile -t found < <(printf '%s\\n' "${found[@]}" | grep -v '=.')
+    mapfile -t matches < <(printf '%s\\n' "${matches[@]}" | grep -v '=.')
   elif [[ "$COMP_WORDBREAKS" == *=* ]]; then
-    # Bash takes what stands before = for a word of its own.
-    found=("${found[@]#"${word%%=*}="}")
+    # For bash the text before = is a separate word.
+    matches=("${matches[@]#"${word%%=*}="}")
   fi
-  COMPREPLY=("${found[@]}")
+  COMPREPLY=("${matches[@]}")
 }
 """
 
 
-def told_flags(program: str) -> dict[str, bool]:
-    """The flags of `python -m ssl_keras.PROGRAM`, as its --help tells them -> whether it is a
+def listed_flags(program: str) -> dict[str, bool]:
+    """The flags of `python -m ssl_keras.PROGRAM`, as listed by its --help -> whether it is a
     switch, which has no value."""
     caught = io.StringIO()
     with contextlib.redirect_stdout(caught):
@@ -53,17 +53,17 @@ def words(program: str) -> list[str]:
     """What can stand on the command line: "--flag=", "--flag=choice", "--switch"."""
     defined = flags.define()
     known = {name: defined[name] for name in defined}
-    found = []
-    for name, is_switch in told_flags(program).items():
+    result = []
+    for name, is_switch in listed_flags(program).items():
         flag = known.get(name)
         if is_switch or (flag is not None and flag.boolean):
-            found += [f"--{name}", f"--no{name}"]
+            result += [f"--{name}", f"--no{name}"]
             continue
-        found.append(f"--{name}=")
+        result.append(f"--{name}=")
         setting = getattr(getattr(flag, "parser", None), "setting", None)
         choices = (setting.choices or ()) if setting is not None else ()
-        found += [f"--{name}={choice}" for choice in choices]
-    return [*found, "--flagfile=", "--help"]
+        result += [f"--{name}={choice}" for choice in choices]
+    return [*result, "--flagfile=", "--help"]
 
 
 def script() -> str:

@@ -37,7 +37,7 @@ def write(source: str, name: str, data_dir: str, **options: Any) -> None:
         raise UserError(f"{Path(data_dir) / name} exists already: choose another --name.")
     if name in EMBEDDED or name in tfds.list_builders(with_community_datasets=False):
         raise UserError(
-            f"name is {name!r}, which is a data set of its own: choose another, such as my_{name}."
+            f"name is {name!r}, which is another data set: choose another, such as my_{name}."
         )
     size = options.get("image_size")
     if size is not None and not 4 <= size <= 1024:
@@ -87,11 +87,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="seed of the split, if it needs one")
     parser.add_argument("--resize", choices=RESIZE, default="squash", help="how files are scaled")
     parser.add_argument("--on_bad_image", choices=ON_BAD_IMAGE, default="refuse")
-    given = vars(parser.parse_args(arguments))
+    values = vars(parser.parse_args(arguments))
 
     def body() -> None:
         startup.start_tensorflow()
-        write(**given)
+        write(**values)
 
     return startup.guarded("tools.prepare_tfds", body, lambda: False)
 

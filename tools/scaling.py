@@ -3,14 +3,14 @@
     python -m tools.scaling --measure        # five minutes: writes docs/results/scaling.json
     python -m tools.scaling                  # reads it; prints the tables of docs/scaling.md
 
-A step is a sum of parts, each a count that follows from the design times what one of it costs:
+A step is a sum of parts, each a count that follows from the design, times a cost:
 
     images     views, encoder, head, probe: forward, backward            N images
     synced     batch norm that spans devices (composed, not fused)       N images, if R > 1
     pairs      tiles of the contrastive loss                             (2N)^2 pairs
     gathered   projections to every device, and their gradients back     3 R (2N) d floats, if R > 1
     devices    starting the operations of each device                    R
-    step       everything that is done once                              1
+    step       everything that happens once                              1
 
 for N images on R devices, projections of dimension d. On logical devices of one processor the
 costs add up; on real ones the first four are shared by R devices, and links carry what is
@@ -82,19 +82,19 @@ def predicted(costs: Mapping[str, float], devices: int, batch: int) -> float:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Devices that compute on their own, in machines with a fast link inside and a slower one
-    between. The defaults are an H100's data sheet and assumptions; nothing here was measured.
+    """Independent devices, in machines with a fast link inside and a slower one between. The
+    defaults are an H100's data sheet and assumptions; nothing here was measured.
 
     Attributes:
-        flops: that the encoder sustains, a second. (A tenth of the peak in bfloat16: what
+        flops: operations a second that the encoder sustains. (A tenth of the peak in bfloat16: what
             published ResNet-50 trainings reach, to a factor of two.)
-        pair_seconds: of a pair, forward and backward: 10 d operations (a product forward; backward
-            it is computed again for anchors and for keys, and each weighs the others) at 200e12 a
-            second, and six passes over a float at 2.5e12 bytes a second.
-        sort_keys: sorted a second.
+        pair_seconds: seconds of a pair, forward and backward: 10 d operations (a product forward;
+            backward it is computed again for anchors and for keys, and each weighs the others) at
+            200e12 a second, and six passes over a float at 2.5e12 bytes a second.
+        sort_keys: keys sorted a second.
         inside, between: bytes a second of a device's links in the machine, and out of it.
         latency: seconds of one step of a collective operation.
-        machine: devices in a machine.
+        machine: number of devices in a machine.
         memory: bytes of a device.
     """
 
@@ -113,12 +113,12 @@ class Workload:
     """What is trained.
 
     Attributes:
-        name: of it.
+        name: name of the encoder and the size of its images.
         multiplies: multiply-adds of the encoder on one image, forward.
-        parameters: that are trained.
-        norms: batch norms, those of the head included.
+        parameters: number of trained parameters.
+        norms: number of batch norms, including those of the head.
         activations: bytes that one view keeps for the backward pass, in bfloat16.
-        dim: of the projections.
+        dim: dimension of the projections.
     """
 
     name: str
@@ -138,19 +138,19 @@ WORKLOADS = (
 
 
 def on_cluster(
-    workload: Workload, devices: int, own: int, cluster: Cluster, sorted_prior: bool = False
+    workload: Workload, devices: int, images: int, cluster: Cluster, sorted_prior: bool = False
 ) -> dict[str, float]:
-    """Seconds of the parts of a step, and bytes, with `own` images on each of so many devices.
+    """Seconds of the parts of a step, and bytes, with `images` on each device.
 
     Args:
         workload: what is trained.
-        devices: how many.
-        own: images of a device.
+        devices: number of devices.
+        images: number of images on a device.
         cluster: the devices.
         sorted_prior: a sliced Wasserstein loss in place of pairs; each device sorts the columns of
             all projections and of as many drawn ones.
     """
-    views, rows = 2 * own * devices, 2 * own
+    views, rows = 2 * images * devices, 2 * images
     ring = (devices - 1) / devices
     link = cluster.inside if devices <= cluster.machine else cluster.between
     hops = math.log2(devices) if devices > 1 else 0.0
@@ -194,7 +194,7 @@ def _memory_of_pairs(rows: int, views: int) -> float:
 
 
 def measure(repeats: int) -> list[dict[str, Any]]:
-    """Every point in a process of its own: seconds of a step, and peak memory."""
+    """Seconds of a step and peak memory of every point, each in a fresh process."""
     points = []
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "noise.npz"
@@ -233,9 +233,9 @@ def _point(source: str, devices: int, batch: int, repeats: int) -> dict[str, Any
     }
 
 
-def tables(found: Mapping[str, Any]) -> str:
+def tables(measured: Mapping[str, Any]) -> str:
     """The tables of docs/scaling.md: costs, fit and prediction, and the clusters."""
-    points = found["points"]
+    points = measured["points"]
     fitted = [point for point in points if (point["devices"], point["batch"]) in FITTED]
     costs = fit(fitted)
     lines = ["| a part | costs |", "|---|---|"]
@@ -280,16 +280,17 @@ def _cluster_table(workload: Workload, cluster: Cluster) -> list[str]:
         "batch norm | gradients | efficiency | memory, GB | prior: sorting, ms | and efficiency |",
         "|---" * 13 + "|",
     ]
-    for own in (256, 1024):
+    for images in (256, 1024):
         for devices in (1, 8, 64, 256, 1024):
-            pairs = on_cluster(workload, devices, own, cluster)
-            prior = on_cluster(workload, devices, own, cluster, sorted_prior=True)
+            pairs = on_cluster(workload, devices, images, cluster)
+            prior = on_cluster(workload, devices, images, cluster, sorted_prior=True)
             shown = [
                 f"{1000 * pairs[part]:.1f}"
                 for part in ("encoder", "distribution", "gather", "batch norm", "gradients")
             ]
             lines.append(
-                f"| {devices:,} | {own:,} | {own * devices:,} | {1000 * pairs['seconds']:.0f} | "
+                f"| {devices:,} | {images:,} | {images * devices:,} | "
+                f"{1000 * pairs['seconds']:.0f} | "
                 + " | ".join(shown)
                 + f" | {pairs['efficiency']:.2f} | {pairs['memory'] / 1e9:.0f} | "
                 f"{1000 * prior['distribution']:.0f} | {prior['efficiency']:.2f} |"
@@ -300,37 +301,41 @@ def _cluster_table(workload: Workload, cluster: Cluster) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
     parser = build_parser("tools.scaling", __doc__)
-    parser.add_argument("--measure", action="store_true", help="measure the points anew")
+    parser.add_argument("--measure", action="store_true", help="measure the points again")
     parser.add_argument("--repeats", type=int, default=2, help="repetitions of a point (2)")
     parser.add_argument("--points", type=Path, default=DEFAULT, help=f"JSON file ({DEFAULT})")
-    parser.add_argument("--point", help="used by itself: FILE,DEVICES,BATCH")
-    given = parser.parse_args(arguments)
+    parser.add_argument("--point", help="internal: FILE,DEVICES,BATCH")
+    options = parser.parse_args(arguments)
 
     def body() -> None:
-        if given.repeats < 1:
-            raise UserError(f"repeats is {given.repeats}: give at least 1.")
-        if given.point:
-            source, devices, batch = given.point.rsplit(",", 2)
+        if options.repeats < 1:
+            raise UserError(f"repeats is {options.repeats}: give at least 1.")
+        if options.point:
+            source, devices, batch = options.point.rsplit(",", 2)
             several = ("mirrored", int(devices)) if int(devices) > 1 else ()
             startup.start_tensorflow(*several)
-            print(json.dumps(_point(source, int(devices), int(batch), given.repeats)))
+            print(json.dumps(_point(source, int(devices), int(batch), options.repeats)))
             return
-        if not given.points.parent.is_dir():
-            raise UserError(f"points is {given.points}, whose folder is not there: make it first.")
-        if given.measure:
+        if not options.points.parent.is_dir():
+            raise UserError(
+                f"points is {options.points}, whose folder is not there: make it first."
+            )
+        if options.measure:
             from ssl_keras.run import environment
 
-            found = {"points": measure(given.repeats), "repeats": given.repeats}
-            found |= {"hardware": environment.hardware(), "versions": environment.versions()}
-            given.points.write_text(json.dumps(found, indent=2) + "\n")
-            print(f"Written: {given.points}")
-        if not given.points.is_file():
-            raise UserError(f"points is {given.points}, which is not there: make it by --measure.")
+            measured = {"points": measure(options.repeats), "repeats": options.repeats}
+            measured |= {"hardware": environment.hardware(), "versions": environment.versions()}
+            options.points.write_text(json.dumps(measured, indent=2) + "\n")
+            print(f"Written: {options.points}")
+        if not options.points.is_file():
+            raise UserError(
+                f"points is {options.points}, which is not there: make it by --measure."
+            )
         try:
-            print(tables(json.loads(given.points.read_text())))
+            print(tables(json.loads(options.points.read_text())))
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"points is {given.points}, which does not hold all points ({error!r}): measure "
+                f"points is {options.points}, which does not hold all points ({error!r}): measure "
                 "them by --measure."
             ) from error
 

@@ -1,12 +1,12 @@
-"""Kill trainings again and again, go on each time, and compare with ones that were never killed.
+"""Kill trainings again and again, resume them, and compare with trainings that were never killed.
 
     python -m tools.soak --kills=20
 
-A chain is one run that is killed with SIGKILL a few times and gone on with each time, until it
-ends. Its kills come at moments drawn at random: while the program starts, at any step of the
-training, or while it evaluates and exports. The weights of every chain, its history and every
-number that it measured must then be, bit for bit, those of a run that was left alone. Chains take
-turns between images in memory and images that are decoded from files while training.
+A chain is one run that is killed with SIGKILL a few times, and resumed each time, until it ends. It
+is killed at random moments: while the program starts, at any step of the training, or while it
+evaluates and exports. Its weights, its history and every result must then equal, bit for bit, those
+of an uninterrupted run. Chains alternate between images in memory and images that are decoded from
+files while training.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ LEFT_OUT = ("times", "paths")
 
 @dataclass(frozen=True)
 class Case:
-    """What is killed: a way to start the program, and what it gives if it is left alone.
+    """What is killed: a command, and the results of its uninterrupted run.
 
     Attributes:
         name: "memory" or "streamed".
-        command: all but the run's directory.
-        steps: how many the training has.
-        seconds: of a run that was left alone, by part: "start", "training", "rest".
+        command: the command line without the run's directory.
+        steps: training steps.
+        seconds: duration of each part of the uninterrupted run: "start", "training", "rest".
         results: its results.json.
     """
 
@@ -74,7 +74,7 @@ class Case:
 
 
 def start(command: tuple[str, ...], workdir: Path) -> subprocess.Popen:
-    """Start the program, or go on with what it has begun."""
+    """Start the program, or resume its run."""
     return subprocess.Popen(
         [*command, f"--workdir={workdir}"],
         stdout=subprocess.DEVNULL,
@@ -84,7 +84,7 @@ def start(command: tuple[str, ...], workdir: Path) -> subprocess.Popen:
 
 
 def read_results(workdir: Path) -> Mapping[str, Any]:
-    """What results.json of a finished run holds."""
+    """The content of results.json of a finished run."""
     return json.loads((workdir / "results.json").read_text())
 
 
@@ -97,7 +97,7 @@ def finish(command: tuple[str, ...], workdir: Path) -> None:
 
 
 def last_step(workdir: Path) -> int:
-    """The newest checkpoint, 0 if there is none."""
+    """The step of the newest checkpoint; 0 if there is none."""
     return max(Checkpoints(workdir / "checkpoints", {}).steps(), default=0)
 
 
@@ -116,8 +116,8 @@ def write_images(folder: Path, per_class: int) -> None:
                 Image.fromarray(np.squeeze(image)).save(place / f"{number}.png")
 
 
-def left_alone(name: str, command: tuple[str, ...], steps: int, directory: Path) -> Case:
-    """The run that the chains of this kind are compared with."""
+def uninterrupted(name: str, command: tuple[str, ...], steps: int, directory: Path) -> Case:
+    """Make the uninterrupted run that chains are compared with."""
     began = time.monotonic()
     finish(command, directory / f"{name}-alone")
     results = read_results(directory / f"{name}-alone")
@@ -125,12 +125,12 @@ def left_alone(name: str, command: tuple[str, ...], steps: int, directory: Path)
     rest = times["total"] - times["training"]
     seconds = {"start": total - times["total"], "training": times["training"], "rest": rest}
     parts = ", ".join(f"{part} {value:.0f} s" for part, value in seconds.items())
-    print(f"{name}: left alone: {parts}.", flush=True)
+    print(f"{name}: uninterrupted: {parts}.", flush=True)
     return Case(name, command, steps, seconds, results)
 
 
 def kill_once(subject: Case, workdir: Path, generator: random.Random) -> str | None:
-    """Start the run and kill it at a random moment; returns when that was, None if it had ended."""
+    """Start the run and kill it at a random moment; returns the moment, or None if it had ended."""
     before = last_step(workdir)
     process = start(subject.command, workdir)
     part = generator.choices(("start", "training", "rest"), (1, 6, 1))[0]
@@ -146,27 +146,27 @@ def kill_once(subject: Case, workdir: Path, generator: random.Random) -> str | N
     if process.poll() is not None:
         if process.returncode:
             assert process.stderr is not None
-            raise UserError(f"Going on failed: {process.stderr.read().strip()}")
+            raise UserError(f"Resuming failed: {process.stderr.read().strip()}")
         return None
     process.kill()
     process.wait()
-    return f"during {part}, gone on from {before}, now {last_step(workdir)}"
+    return f"during {part}, resumed from {before}, now {last_step(workdir)}"
 
 
 def chain(subject: Case, workdir: Path, kills: int, generator: random.Random) -> list[str]:
     """Kill a run `kills` times, or until it ends; let it end.
 
     Returns:
-        When the kills came.
+        The moments of the kills.
 
     Raises:
-        UserError: it differs from the run that was left alone; says in what.
+        UserError: it differs from the uninterrupted run; the message says in what.
     """
     moments: list[str] = []
     while len(moments) < kills and not run_directory.finished(workdir):
         if moment := kill_once(subject, workdir, generator):
             moments.append(moment)
-    # The last kill may have come when all was written.
+    # The last kill may have come after everything was written.
     if not run_directory.finished(workdir):
         finish(subject.command, workdir)
     results = read_results(workdir)
@@ -181,7 +181,7 @@ def chain(subject: Case, workdir: Path, kills: int, generator: random.Random) ->
 
 
 def soak(directory: Path, kills: int, steps: int, seed: int) -> int:
-    """Do it, and say so while it is done; returns how many chains were compared."""
+    """Make the chains, and print their progress; returns the number of chains."""
     images = directory / "images"
     write_images(images, 100)
     interpreter = (sys.executable,)
@@ -190,7 +190,7 @@ def soak(directory: Path, kills: int, steps: int, seed: int) -> int:
         "memory": (*interpreter, "-m", "ssl_keras.train", *flags),
         "streamed": (*interpreter, "-c", STREAMED, *flags, f"--source=folder:{images}"),
     }
-    subjects = [left_alone(name, own, steps, directory) for name, own in commands.items()]
+    subjects = [uninterrupted(name, line, steps, directory) for name, line in commands.items()]
     generator = random.Random(seed)
     done = chains = 0
     while done < kills:
@@ -212,16 +212,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=300, help="training steps of a run")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
     parser.add_argument("--runs", type=Path, default=Path("runs/soak"), help="folder; emptied")
-    given: Any = parser.parse_args(arguments)
+    options: Any = parser.parse_args(arguments)
 
     def body() -> None:
         startup.start_tensorflow()
-        if given.kills < 1 or given.steps < 1:
+        if options.kills < 1 or options.steps < 1:
             raise UserError("kills and steps must be at least 1.")
-        if given.runs.exists():
-            shutil.rmtree(given.runs)
-        chains = soak(given.runs, given.kills, given.steps, given.seed)
-        print(f"{given.kills} kills in {chains} chains, 0 mismatches.")
+        if options.runs.exists():
+            shutil.rmtree(options.runs)
+        chains = soak(options.runs, options.kills, options.steps, options.seed)
+        print(f"{options.kills} kills in {chains} chains, 0 mismatches.")
 
     return startup.guarded("tools.soak", body, lambda: False)
 

@@ -2,10 +2,10 @@
 
     python -m ssl_keras.theory.downstream --encoder=runs/digits --label_fraction=0.01
 
-The example of the guide "Export and fine-tune": the lines of `fine_tuned` are what one would write
-in a program of one's own. The encoder comes from `ssl_keras.load_encoder`, gets a linear
-classifier, and is trained with `compile` and `fit` on a few labelled images, without augmentation.
-Beside it stands the same network with fresh weights. Repetitions draw other labelled images.
+The example of the guide "Export and fine-tune": `fine_tuned` is what a user's program would do. The
+encoder comes from `ssl_keras.load_encoder`, gets a linear classifier, and is trained with `compile`
+and `fit` on a few labelled images, without augmentation; so is the same network with fresh weights.
+Each repetition draws other labelled images.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def fine_tuned(
 
     Args:
         encoder: `keras.Model` from images to features; it is trained.
-        classes: how many there are.
+        classes: number of classes.
         train, test: images (count, height, width, channels) in [0, 1], and their classes.
-        steps: training steps, of 64 images or all.
+        steps: training steps, of 64 images, or of all if there are fewer.
         learning_rate: at the start; it decays to 0 by a cosine.
     """
     import keras
@@ -85,7 +85,7 @@ def compare(
 
     images, labels = arrays(data.train)
     test, classes = arrays(data.test), data.targets["class"].size
-    found = []
+    accuracies = []
     for repeat in range(repeats):
         rows = labelled_rows(labels, fraction, repeat)
         pair = []
@@ -96,13 +96,13 @@ def compare(
                 network.set_weights(encoder.get_weights())
             train = (images[rows], labels[rows])
             pair.append(fine_tuned(network, classes, train, test, steps, learning_rate))
-        found.append((pair[0], pair[1]))
+        accuracies.append((pair[0], pair[1]))
         print(
             f"{len(rows)} labelled images, draw {repeat}: exported encoder {pair[0]:.3f}, from "
             f"scratch {pair[1]:.3f}",
             flush=True,
         )
-    return found
+    return accuracies
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -114,24 +114,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=300, help="training steps")
     parser.add_argument("--learning_rate", type=float, default=1e-3, help="of Adam, at the start")
     parser.add_argument("--repeats", type=int, default=5, help="draws of labelled images")
-    given: Any = parser.parse_args(arguments)
+    options: Any = parser.parse_args(arguments)
 
     def body() -> None:
-        if not 0 < given.label_fraction <= 1:
-            raise UserError(f"label_fraction is {given.label_fraction}: give a share in (0, 1].")
-        if min(given.steps, given.repeats) < 1 or given.learning_rate <= 0:
+        if not 0 < options.label_fraction <= 1:
+            raise UserError(f"label_fraction is {options.label_fraction}: give a share in (0, 1].")
+        if min(options.steps, options.repeats) < 1 or options.learning_rate <= 0:
             raise UserError("steps and repeats must be at least 1, learning_rate above 0.")
         startup.start_tensorflow()
-        found = compare(
-            given.encoder,
-            given.source,
-            given.label_fraction,
-            given.steps,
-            given.learning_rate,
-            given.repeats,
+        accuracies = compare(
+            options.encoder,
+            options.source,
+            options.label_fraction,
+            options.steps,
+            options.learning_rate,
+            options.repeats,
         )
-        gains = np.subtract(*np.transpose(found))
-        exported, scratch = np.mean(found, axis=0)
+        gains = np.subtract(*np.transpose(accuracies))
+        exported, scratch = np.mean(accuracies, axis=0)
         spread = f" (sd {np.std(gains, ddof=1):.3f})" if len(gains) > 1 else ""
         print(
             f"Test accuracy: exported encoder {exported:.3f}, from scratch {scratch:.3f}, gain "

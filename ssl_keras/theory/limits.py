@@ -68,7 +68,7 @@ def draw(output: Path, num_images: int, dim: int, seed: int) -> None:
     many = np.concatenate([many, near(many)])
     differences, spreads = [], []
     for batch in BATCHES:
-        found = []
+        samples = []
         for _ in range(10):
             first = sphere(batch)
             second = near(first)
@@ -76,9 +76,9 @@ def draw(output: Path, num_images: int, dim: int, seed: int) -> None:
             potential = np.mean(np.log(np.mean(np.exp(both @ many.T / temperature), axis=1)))
             limit = potential - np.mean(np.sum(first * second, axis=1)) / temperature
             loss = nt_xent(temperature, first, second)
-            found.append(loss - math.log(2 * batch - 2) - limit)
-        differences.append(np.mean(found))
-        spreads.append(np.std(found))
+            samples.append(loss - math.log(2 * batch - 2) - limit)
+        differences.append(np.mean(samples))
+        spreads.append(np.std(samples))
 
     print("temperature  t*NT-Xent  t*(NT-Xent - log(2N-1))")
     for t, below, above in zip(TEMPERATURES, low, high, strict=True):
@@ -115,14 +115,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = build_parser("ssl_keras.theory.limits", __doc__)
     parser.add_argument("--output", default="limits.png", help="file of the picture")
     parser.add_argument("--seed", type=int, default=0, help="seed of the points")
-    given: Any = parser.parse_args(arguments)
+    options: Any = parser.parse_args(arguments)
 
     def body() -> None:
-        output = png_path(given.output)
-        if given.seed < 0:
-            raise UserError(f"seed is {given.seed}; at least 0 is needed.")
+        output = png_path(options.output)
+        if options.seed < 0:
+            raise UserError(f"seed is {options.seed}; at least 0 is needed.")
         startup.start_tensorflow()
-        draw(output, num_images=64, dim=8, seed=given.seed)
+        draw(output, num_images=64, dim=8, seed=options.seed)
 
     return startup.guarded("ssl_keras.theory.limits", body, lambda: False)
 

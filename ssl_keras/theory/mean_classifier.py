@@ -84,10 +84,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--run", required=True, type=Path, help="directory of a finished run")
     parser.add_argument("--target", default="class", help="target whose classes are compared")
     parser.add_argument("--output", default="mean_classifier.png", help="file of the picture")
-    given: Any = parser.parse_args(arguments)
+    options: Any = parser.parse_args(arguments)
 
     def body() -> None:
-        draw(given.run, given.target, png_path(given.output))
+        draw(options.run, options.target, png_path(options.output))
 
     return startup.guarded("ssl_keras.theory.mean_classifier", body, lambda: False)
 

@@ -21,7 +21,7 @@ from ssl_keras.errors import UserError
 BINS = 40
 
 
-def temperatures_of(text: str) -> list[float]:
+def read_temperatures(text: str) -> list[float]:
     """The temperatures of a comma-separated list."""
     try:
         values = [float(part) for part in text.split(",")]
@@ -110,14 +110,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", default="penalties.png", help="file of the picture")
     parser.add_argument("--images", type=int, default=500, help="how many test images")
     parser.add_argument("--temperatures", default="0.07,0.2,0.5,1", help="with commas between")
-    given: Any = parser.parse_args(arguments)
+    options: Any = parser.parse_args(arguments)
 
     def body() -> None:
-        temperatures, output = temperatures_of(given.temperatures), png_path(given.output)
-        if given.images < 2:
-            raise UserError(f"images is {given.images}; at least 2 are needed.")
+        temperatures, output = read_temperatures(options.temperatures), png_path(options.output)
+        if options.images < 2:
+            raise UserError(f"images is {options.images}; at least 2 are needed.")
         startup.start_tensorflow()
-        draw(given.run, output, given.images, temperatures)
+        draw(options.run, output, options.images, temperatures)
 
     return startup.guarded("ssl_keras.theory.penalties", body, lambda: False)
 

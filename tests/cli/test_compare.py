@@ -49,10 +49,10 @@ def test_tables_and_picture(
 def test_differences_and_names() -> None:
     rows = compare.differing([{"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}])
     assert rows == {"b": [2, 3], "c": [None, 4]}
-    assert compare.names_of([Path("/x/one"), Path("/x/two")]) == ["one", "two"]
-    assert compare.names_of([Path("/x/a/run"), Path("/x/b/run")]) == ["a/run", "b/run"]
-    with pytest.raises(UserError, match="The same run is given twice"):
-        compare.names_of([Path("/x/a"), Path("/x/../x/a")])
+    assert compare.short_names([Path("/x/one"), Path("/x/two")]) == ["one", "two"]
+    assert compare.short_names([Path("/x/a/run"), Path("/x/b/run")]) == ["a/run", "b/run"]
+    with pytest.raises(UserError, match="The same run is listed twice"):
+        compare.short_names([Path("/x/a"), Path("/x/../x/a")])
 
 
 @pytest.mark.parametrize(

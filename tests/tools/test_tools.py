@@ -73,7 +73,7 @@ def test_prepare_refuses_bad_names(tmp_path: Path, capfd: pytest.CaptureFixture[
     for name, message in (
         ("My-Data", "small letters, digits and underscores"),
         ("taken", "exists already: choose another --name"),
-        ("cifar10", "which is a data set of its own: choose another, such as my_cifar10"),
+        ("cifar10", "which is another data set: choose another, such as my_cifar10"),
     ):
         arguments = [f"--name={name}", f"--data_dir={tmp_path}", "--source=mnist_5k"]
         assert prepare_tfds.main(arguments) == 2

@@ -98,10 +98,10 @@ def lightly_steps(encoder: Any, features: int, batch: int, size: int, channels: 
     )
     network = torch.nn.Sequential(encoder, head(features))
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
-    loss_of = lightly.loss.NTXentLoss(temperature=0.2)
+    criterion = lightly.loss.NTXentLoss(temperature=0.2)
     while True:
         for first, second in loader:
-            loss = loss_of(network(first), network(second))
+            loss = criterion(network(first), network(second))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tools.benchmark.measuring import Row, peak_of, trainer
+from tools.benchmark.measuring import Row, peak, trainer
 
 
 def checkpoint(repeats: int) -> list[Row]:
@@ -158,7 +158,7 @@ def micro_batch(repeats: int) -> list[Row]:
     settings = {"dataset": "plain", "batch_size": 2000}
     whole, parts = trainer(**settings), trainer(**settings, micro_batch=250)
     times = [(whole(1), parts(1)) for _ in range(repeats)]
-    peaks = [peak_of({**settings, "micro_batch": size}) for size in (None, 250)]
+    peaks = [peak({**settings, "micro_batch": size}) for size in (None, 250)]
     return [
         {
             "what": "convnet, batch 2000: in parts of 250 / whole",

@@ -14,10 +14,10 @@ from tools.benchmark.measuring import PHOTOS, Row, peak_so_far, trainer
 
 
 def step(repeats: int) -> list[Row]:
-    """The program's own training step against forward, backward and update on a resident batch.
+    """The training step of the package against forward, backward and update alone on one batch.
 
-    Of data with bits there are two such: one is given composed images, as anybody would write it,
-    the other takes the bits as numbers, as the program's step does.
+    With bits there are two of the latter: on composed images, as in most programs, and on bits as
+    numbers, as in the package.
     """
     rows = []
     for what, steps, settings in (
@@ -26,12 +26,12 @@ def step(repeats: int) -> list[Row]:
         ("ResNet-18 at 32 px", 1, {**PHOTOS, "encoder": "resnet18", "batch_size": 128}),
     ):
         for precision in ("off", "bfloat16"):
-            own = {**settings, "mixed_precision": precision}
-            train = trainer(**own)
+            changed = {**settings, "mixed_precision": precision}
+            train = trainer(**changed)
             config = train.setup.config  # type: ignore[attr-defined]
-            sides = {"": _bare(own, composed=True)}
+            sides = {"": _bare(changed, composed=True)}
             if getattr(config.builder, "num_bits", 0):
-                sides["_of_bits_as_numbers"] = _bare(own, composed=False)
+                sides["_of_bits_as_numbers"] = _bare(changed, composed=False)
             times = [
                 (train(steps), {side: bare(steps) for side, bare in sides.items()})
                 for _ in range(repeats)
@@ -53,7 +53,7 @@ def step(repeats: int) -> list[Row]:
 
 def _bare(settings: Row, composed: bool) -> Callable[[int], float]:
     """A function that repeats forward, backward and update on one batch of views, which the
-    encoder is given composed, or as the program's step does."""
+    encoder takes composed, or as the package does."""
     import tensorflow as tf
 
     from ssl_keras.run.loop import batches
@@ -95,10 +95,10 @@ def loss(repeats: int) -> list[Row]:
     nt_xent = losses.get("nt_xent")
     for views, dim, steps in ((500, 64, 40), (2000, 64, 10), (8192, 128, 1)):
         drawn = [np.random.default_rng(s).normal(size=(views // 2, dim)) for s in (0, 1)]
-        given = [tf.constant(z, tf.float32) for z in drawn]
+        projections = [tf.constant(z, tf.float32) for z in drawn]
 
         def timed(
-            implementation: str, steps: int = steps, given: list[Any] = given
+            implementation: str, steps: int = steps, projections: list[Any] = projections
         ) -> Callable[[], float]:
             @tf.function(autograph=False)
             def function(a: Any, b: Any) -> Any:
@@ -110,8 +110,8 @@ def loss(repeats: int) -> list[Row]:
             def run() -> float:
                 start = time.perf_counter()
                 for _ in range(steps):
-                    found = function(*given)
-                found[0].numpy()
+                    gradients = function(*projections)
+                gradients[0].numpy()
                 return (time.perf_counter() - start) / steps
 
             run()
@@ -127,7 +127,7 @@ def loss(repeats: int) -> list[Row]:
             }
         )
     for views in (8192, 32768, 131072):
-        command = [sys.executable, "-m", "tools.benchmark", f"--loss_of={views}"]
+        command = [sys.executable, "-m", "tools.benchmark", f"--loss_memory={views}"]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         seconds, megabytes = done.stdout.split()[-2:]
         rows.append(
@@ -140,7 +140,7 @@ def loss(repeats: int) -> list[Row]:
     return rows
 
 
-def loss_of(views: int) -> tuple[float, int]:
+def loss_memory(views: int) -> tuple[float, int]:
     """(seconds, megabytes above the inputs) of value and gradient, in this process."""
     import numpy as np
     import tensorflow as tf
@@ -157,10 +157,10 @@ def loss_of(views: int) -> tuple[float, int]:
         return tape.gradient(value, [a, b])
 
     drawn = [np.random.default_rng(s).normal(size=(views // 2, 128)) for s in (0, 1)]
-    given = [tf.constant(z, tf.float32) for z in drawn]
-    function(given[0][:64], given[1][:64])
+    projections = [tf.constant(z, tf.float32) for z in drawn]
+    function(projections[0][:64], projections[1][:64])
     before = peak_so_far(anew=True)
     start = time.perf_counter()
-    function(*given)[0].numpy()
+    function(*projections)[0].numpy()
     seconds = time.perf_counter() - start
     return seconds, peak_so_far() - before
