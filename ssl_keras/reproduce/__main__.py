@@ -5,13 +5,16 @@
     python -m ssl_keras.reproduce report
     python -m ssl_keras.reproduce losses --scale=full --estimate
 
-Runs that are done are kept: the same command, repeated after an interruption, does the rest. It
-writes NAME.csv, from the runs' directories and nothing else, and from NAME.csv the rest: NAME.md,
-NAME.png and NAME.svg, all to --output. "all" takes every study. "report" runs nothing, and
-writes what is done, with as many seeds as are done, and the page of all results beside the folder
---output; of a study whose runs are not here, or fewer of them than before, it keeps the
-table NAME.csv that --output holds. --estimate runs nothing either: it measures a few small steps
-of the first cell, and tells about how long it would take.
+Finished runs are kept: after an interruption the same command makes the rest. It writes to --output
+the table NAME.csv, from the directories of the runs alone, and from the table NAME.md, NAME.png and
+NAME.svg. "all" is every study.
+
+"report" makes no runs. It writes the studies that are done, with as many seeds as are done, and the
+page of all results beside the folder --output. If the runs of a study are missing, or fewer than
+before, it keeps the table NAME.csv in --output.
+
+--estimate makes no runs either. It measures a few small steps of the first cell, and prints about
+how long the training would take.
 """
 
 from __future__ import annotations
@@ -31,23 +34,23 @@ from ssl_keras.reproduce.sweep import Run, finish
 ALL, REPORT = "all", "report"
 
 
-def runs_of(name: str, scale: str, seeds: int) -> list[Run]:
-    """The runs of a study, in directories below its name."""
-    found = STUDIES[name].runs(scale, seeds)
-    return [Run(f"{name}/{run.name}", run.settings) for run in found]
+def study_runs(name: str, scale: str, seeds: int) -> list[Run]:
+    """The runs of a study, in a folder with its name."""
+    runs = STUDIES[name].runs(scale, seeds)
+    return [Run(f"{name}/{run.name}", run.settings) for run in runs]
 
 
-def done(name: str, given: Any) -> Measured | None:
-    """What there is of a study: its runs, with as many seeds, up to the wanted number, as
-    are done, or what was recorded of more seeds earlier; or None."""
-    recorded = Measured.recorded(name, given.scale, given.output)
+def load(name: str, options: Any) -> Measured | None:
+    """The results of a study with as many seeds as are done, up to --seeds; or its record, if that
+    has more seeds; or None."""
+    recorded = Measured.recorded(name, options.scale, options.output)
     least = recorded.seeds if recorded else 1
-    for count in range(given.seeds, least - 1, -1):
-        runs = runs_of(name, given.scale, count)
-        results = [run.results(given.runs / given.scale) for run in runs]
-        found = [result for result in results if result is not None]
-        if len(found) == len(results):
-            return Measured.of(name, given.scale, count, found)
+    for seeds in range(options.seeds, least - 1, -1):
+        runs = study_runs(name, options.scale, seeds)
+        results = [run.results(options.runs / options.scale) for run in runs]
+        complete = [result for result in results if result is not None]
+        if len(complete) == len(results):
+            return Measured.from_results(name, options.scale, seeds, complete)
     return recorded
 
 
@@ -59,44 +62,46 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--scale", choices=SCALES, default="laptop", help="size of the runs")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each cell")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
-    parser.add_argument("--estimate", action="store_true", help="only tell how long it would take")
-    parser.add_argument("--runs", type=Path, default=Path("runs/reproduce"), help="their folder")
+    parser.add_argument("--estimate", action="store_true", help="only print how long it would take")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/reproduce"), help="folder of the runs"
+    )
     parser.add_argument(
         "--output",
         type=Path,
-        help="of the results (RUNS/SCALE-results; of the report of the laptop docs/results)",
+        help="folder of the results (RUNS/SCALE-results; docs/results for the laptop's report)",
     )
-    given: Any = parser.parse_args(arguments)
+    options: Any = parser.parse_args(arguments)
 
     def body() -> None:
-        for name in given.names:
+        for name in options.names:
             if name not in (*STUDIES, ALL, REPORT):
                 raise unknown_name("study", name, [*STUDIES, ALL, REPORT])
-        if REPORT in given.names and given.estimate:
-            raise UserError("report runs nothing: there is nothing to estimate.")
-        if REPORT in given.names and len(given.names) > 1:
-            raise UserError("report stands alone: it takes whatever is done.")
+        if REPORT in options.names and options.estimate:
+            raise UserError("report makes no runs: there is nothing to estimate.")
+        if REPORT in options.names and len(options.names) > 1:
+            raise UserError("report takes no other names: it writes every study that is done.")
         for option in ("seeds", "jobs"):
-            if getattr(given, option) < 1:
-                raise UserError(f"{option} is {getattr(given, option)}; at least 1 is needed.")
-        chosen = list(STUDIES if ALL in given.names else dict.fromkeys(given.names))
-        if given.estimate:
-            tell_hours(chosen, given)
+            if getattr(options, option) < 1:
+                raise UserError(f"{option} is {getattr(options, option)}; at least 1 is needed.")
+        chosen = list(STUDIES if ALL in options.names else dict.fromkeys(options.names))
+        if options.estimate:
+            print_hours(chosen, options)
             return
-        if given.output is None:
-            shipped = REPORT in given.names and given.scale == "laptop"
-            own = given.runs / f"{given.scale}-results"
-            given.output = Path("docs/results") if shipped else own
-        if not given.output.name.strip("."):
-            raise UserError(f"output is {given.output}: name a folder, such as docs/results.")
+        if options.output is None:
+            shipped = REPORT in options.names and options.scale == "laptop"
+            beside = options.runs / f"{options.scale}-results"
+            options.output = Path("docs/results") if shipped else beside
+        if not options.output.name.strip("."):
+            raise UserError(f"output is {options.output}: name a folder, such as docs/results.")
         try:
-            given.output.mkdir(parents=True, exist_ok=True)
+            options.output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(
-                f"output {given.output} cannot be made ({error.strerror}): choose another folder."
+                f"output {options.output} cannot be made ({error.strerror}): choose another folder."
             ) from error
         try:
-            report(given) if REPORT in given.names else reproduce(chosen, given)
+            report(options) if REPORT in options.names else reproduce(chosen, options)
         except PermissionError as error:
             raise UserError(
                 f"{error.filename} cannot be written ({error.strerror}): the runs are kept; "
@@ -106,29 +111,31 @@ def main(arguments: list[str] | None = None) -> int:
     return startup.guarded("ssl_keras.reproduce", body, lambda: False)
 
 
-def reproduce(names: list[str], given: Any) -> None:
+def reproduce(names: list[str], options: Any) -> None:
     """Make the runs of the studies, and write their results."""
-    runs = {name: runs_of(name, given.scale, given.seeds) for name in names}
-    every = [run for own in runs.values() for run in own]
-    results = iter(finish(every, given.runs / given.scale, given.jobs))
+    runs = {name: study_runs(name, options.scale, options.seeds) for name in names}
+    every = [run for name in names for run in runs[name]]
+    results = iter(finish(every, options.runs / options.scale, options.jobs))
     failed = []
-    for name, own in runs.items():
-        found = [(run.name, next(results)) for run in own]
-        failed += [run for run, result in found if result is None]
-        complete = [result for _, result in found if result is not None]
-        if len(complete) == len(own):
-            write(Measured.of(name, given.scale, given.seeds, complete), given.output)
-            print((given.output / f"{name}.md").read_text())
-            print(f"Written: {given.output / name}.csv, .md, .png, .svg")
+    for name in names:
+        pairs = [(run.name, next(results)) for run in runs[name]]
+        failed += [run for run, result in pairs if result is None]
+        complete = [result for _, result in pairs if result is not None]
+        if len(complete) == len(pairs):
+            write(
+                Measured.from_results(name, options.scale, options.seeds, complete), options.output
+            )
+            print((options.output / f"{name}.md").read_text())
+            print(f"Written: {options.output / name}.csv, .md, .png, .svg")
     if failed:
         raise UserError(
-            f"{len(failed)} of {len(every)} runs failed: {', '.join(failed)}. Their last words are "
-            "above; what is complete has been written. The same command tries them again."
+            f"{len(failed)} of {len(every)} runs failed: {', '.join(failed)}. The end of their "
+            "output is above; complete studies have been written. The same command tries again."
         )
 
 
-def tell_hours(names: list[str], given: Any) -> None:
-    """Print about how long the training of the studies would take here."""
+def print_hours(names: list[str], options: Any) -> None:
+    """Print about how long the training of the studies would take on this machine."""
     startup.start_tensorflow()
     from ssl_keras.reproduce.estimate import estimate
     from ssl_keras.run import environment
@@ -136,29 +143,31 @@ def tell_hours(names: list[str], given: Any) -> None:
     hardware = environment.hardware()
     print(f"On {', '.join(hardware['gpus']) or hardware['processor']}, one run after the other:")
     for name in names:
-        found = estimate(name, given.scale, given.seeds)
+        cost = estimate(name, options.scale, options.seeds)
         print(
-            f"{name}: {found.runs} runs, {found.images:,} images, {1000 * found.seconds:.3g} ms "
-            f"an image in small steps: about {found.hours:,.2f} hours of training"
+            f"{name}: {cost.runs} runs, {cost.images:,} images, {1000 * cost.seconds:.3g} ms "
+            f"an image in small steps: about {cost.hours:,.2f} hours of training"
         )
 
 
-def report(given: Any) -> None:
-    """Write what is done."""
-    found = {name: done(name, given) for name in STUDIES}
-    measured = {name: value for name, value in found.items() if value is not None}
+def report(options: Any) -> None:
+    """Write the studies that are done, and the page of all results."""
+    loaded = {name: load(name, options) for name in STUDIES}
+    measured = {name: value for name, value in loaded.items() if value is not None}
     for name in STUDIES:
         seeds = measured[name].seeds if name in measured else 0
         source = ", recorded earlier" if name in measured and measured[name].is_record else ""
-        if not seeds and (given.output / f"{name}.csv").is_file():
-            source = f" ({name}.csv in {given.output} is of other settings, or an earlier version)"
-        print(f"{name:20s} {seeds} of {given.seeds} seeds{source}")
+        if not seeds and (options.output / f"{name}.csv").is_file():
+            source = (
+                f" ({name}.csv in {options.output} is of other settings, or an earlier version)"
+            )
+        print(f"{name:20s} {seeds} of {options.seeds} seeds{source}")
     if not measured:
         raise UserError(
-            f"No study of scale {given.scale} is done in {given.runs}, or recorded in "
-            f"{given.output}: run one first, as in python -m ssl_keras.reproduce randbit."
+            f"No study of scale {options.scale} is done in {options.runs}, or recorded in "
+            f"{options.output}: run one first, as in python -m ssl_keras.reproduce randbit."
         )
-    print(f"Written: {write_report(measured, given.scale, given.output)}")
+    print(f"Written: {write_report(measured, options.scale, options.output)}")
 
 
 if __name__ == "__main__":

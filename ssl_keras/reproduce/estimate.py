@@ -1,7 +1,7 @@
 """About how long the training of a study takes on this machine, from a measured step.
 
-The step is of the first cell, and small, so that it fits anywhere: a whole batch takes less time
-for each image, on a GPU much less; cells with wider encoders or dropout, and decoders, take more.
+The step is one of the first cell with a small batch, so that it fits into any memory. A whole batch
+takes less time for each image, on a GPU much less; wider encoders, dropout and decoders take more.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _BATCH, _STEPS, _REPEATS = 32, 2, 3
 @dataclass(frozen=True)
 class Estimate:
     """Attributes:
-    runs: how many.
-    images: that all of them see in training, each baseline among the heads once more.
-    seconds: an image takes, measured on the first cell.
+    runs: number of runs.
+    images: images in the training of all runs and their baselines.
+    seconds: seconds of an image, measured on the first cell.
     """
 
     runs: int
@@ -44,19 +44,19 @@ class Estimate:
 
     @property
     def hours(self) -> float:
-        """Of training, one run after the other."""
+        """Hours of training, one run after the other."""
         return self.images * self.seconds / 3600
 
 
 def estimate(name: str, scale: str, seeds: int) -> Estimate:
     """Measure a few small steps of the first cell, on noise of the size of its images."""
     cells = STUDIES[name].cells(scale)
-    images = sum(images_of(cell) for cell in cells.values())
+    images = sum(count_images(cell) for cell in cells.values())
     return Estimate(len(cells) * seeds, images * seeds, _seconds(next(iter(cells.values()))))
 
 
-def images_of(cell: Mapping[str, Any]) -> int:
-    """Images that a run sees while it trains, and its baselines while they do."""
+def count_images(cell: Mapping[str, Any]) -> int:
+    """Number of images in the training of a run and its baselines."""
     available = cell.get("num_train_images") or cell.get("max_train_images") or 10**9
     available = min(available, _size(cell)[0])
     batch = cell.get("batch_size", 250)
@@ -75,7 +75,7 @@ def _size(cell: Mapping[str, Any]) -> tuple[int, int, int, int]:
 
 
 def _seconds(cell: Mapping[str, Any]) -> float:
-    """Seconds an image takes in training."""
+    """Seconds of an image in training."""
     from ssl_keras.reproduce.timing import trainer
 
     _, *shape = _size(cell)

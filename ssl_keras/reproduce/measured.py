@@ -1,5 +1,4 @@
-"""What a study has measured: from the results of its runs, or from the table that was written
-of them."""
+"""The measurements of a study, from the results of its runs or from its recorded table."""
 
 from __future__ import annotations
 
@@ -16,20 +15,20 @@ from ssl_keras.reproduce.studies import STUDIES, Study
 from ssl_keras.reproduce.studies.base import either
 from ssl_keras.reproduce.verdicts import Verdict
 
-# Columns that are no numbers, whatever they look like: a commit may have no letters.
+# Columns of texts; a commit may look like a number.
 _TEXTS = ("cell", "target", "scale", "steps", "cores", "hardware", "commit")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a study has measured.
+    """The measurements of a study.
 
     Attributes:
-        name: of the study.
+        name: name of the study.
         scale: smoke, laptop or full.
         rows: see `Study.summary`.
-        pictures: what is shown of single runs: name of the file in the report -> where it is.
-        is_record: whether it was read from a table.
+        pictures: pictures of single runs: file name in the report -> file.
+        is_record: whether the rows were read from a table.
     """
 
     name: str
@@ -39,7 +38,7 @@ class Measured:
     is_record: bool = False
 
     @classmethod
-    def of(
+    def from_results(
         cls, name: str, scale: str, seeds: int, results: Sequence[Mapping[str, Any]]
     ) -> Measured:
         """From the results of its runs, in the order of `Study.runs`."""
@@ -50,13 +49,13 @@ class Measured:
             for picture in study.pictures:
                 path = Path(workdir) / picture
                 if path.is_file():
-                    pictures[_shown_as(name, cell, picture)] = path
+                    pictures[_file_name(name, cell, picture)] = path
         return cls(name, scale, study.summary(scale, seeds, results), pictures)
 
     @classmethod
     def recorded(cls, name: str, scale: str, folder: Path) -> Measured | None:
-        """From NAME.csv in the folder, if it is there, of that scale and of the study as it is
-        now: not if cells or settings have changed since.
+        """From NAME.csv in the folder; None if there is none of that scale, or if cells or settings
+        of the study have changed since.
 
         Raises:
             UserError: the file is not such a table.
@@ -71,7 +70,7 @@ class Measured:
             for line in lines
         ]
         if not any("scale" in row for row in rows):
-            return None  # not made by this version: it stays as it is
+            return None  # of an earlier version; it is kept
         needed = {"cell", "seeds", "seconds", "scale", "steps", "cores", "hardware", "commit"}
         for number, row in enumerate(rows, 2):
             if missing := sorted(needed - set(row)):
@@ -80,9 +79,9 @@ class Measured:
                     f"remove it and run python -m ssl_keras.reproduce {name}."
                 )
         cells = STUDIES[name].cells(scale) if rows[0]["scale"] == scale else {}
-        asked = {cell: _told(settings) for cell, settings in cells.items()}
+        asked = {cell: _texts(settings) for cell, settings in cells.items()}
         if asked != {
-            row["cell"]: _told({key: row.get(key) for key in cells.get(row["cell"], {})})
+            row["cell"]: _texts({key: row.get(key) for key in cells.get(row["cell"], {})})
             for row in rows
         }:
             return None
@@ -90,13 +89,13 @@ class Measured:
             path.name: path
             for row in rows
             for picture in STUDIES[name].pictures
-            for path in [folder / _shown_as(name, row["cell"], picture)]
+            for path in [folder / _file_name(name, row["cell"], picture)]
             if path.is_file()
         }
         return cls(name, scale, rows, pictures, True)
 
     def record(self, folder: Path) -> Measured:
-        """Write NAME.csv; returns what can be read from it."""
+        """Write NAME.csv; returns what it holds."""
         columns = list(dict.fromkeys(key for row in self.rows for key in row))
         path = folder / f"{self.name}.csv"
         unfinished = path.with_suffix(".tmp")
@@ -104,48 +103,48 @@ class Measured:
             writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
             for row in self.rows:
-                writer.writerow(_told(row))
+                writer.writerow(_texts(row))
         os.replace(unfinished, path)
-        found = Measured.recorded(self.name, self.scale, folder)
-        assert found is not None
-        return found
+        recorded = Measured.recorded(self.name, self.scale, folder)
+        assert recorded is not None
+        return recorded
 
     @property
     def study(self) -> Study:
-        """What was asked."""
+        """The study."""
         return STUDIES[self.name]
 
     @property
     def seeds(self) -> int:
-        """Runs of each cell."""
+        """Number of runs of each cell."""
         return int(self.rows[0]["seeds"])
 
     @property
     def command(self) -> str:
-        """What makes it."""
+        """The command that measures it again."""
         return (
             f"python -m ssl_keras.reproduce {self.name} --scale={self.scale} --seeds={self.seeds}"
         )
 
     @property
     def note(self) -> str:
-        """How the numbers came about."""
+        """Command, length, machine and commit of the runs."""
 
-        def found(column: str) -> str:
+        def values(column: str) -> str:
             return either(str(row[column]) for row in self.rows)
 
         spread = "mean ± standard deviation over seeds" if self.seeds > 1 else "one seed"
         seconds = {row["cell"]: row["seconds"] for row in self.rows}
         return (
-            f"`{self.command}`: {self.seeds * len(seconds)} runs of {found('steps')} steps, "
+            f"`{self.command}`: {self.seeds * len(seconds)} runs of {values('steps')} steps, "
             f"{spread}; {self.seeds * sum(seconds.values()) / 3600:.1f} hours in all on "
-            f"{found('cores')} core(s) of {found('hardware')} for each run; "
-            f"commit {found('commit')}."
+            f"{values('cores')} core(s) of {values('hardware')} for each run; "
+            f"commit {values('commit')}."
         )
 
     @property
     def verdict(self) -> Verdict | None:
-        """What it says about its claim; None if there is nothing to be said."""
+        """What the numbers say about the claim; None if there is no claim, or at smoke scale."""
         if self.study.verdict is None or self.scale == "smoke":
             return None
         try:
@@ -154,13 +153,13 @@ class Measured:
             return Verdict((), f"some run has not measured {error}")
 
 
-def _shown_as(name: str, cell: str, picture: str) -> str:
-    """What a picture of a run of that cell is called beside the tables."""
+def _file_name(name: str, cell: str, picture: str) -> str:
+    """The file name of a picture of a run, beside the tables."""
     return f"{name}-{cell}-{Path(picture).name}"
 
 
-def _told(row: Mapping[str, Any]) -> dict[str, str]:
-    """Values as they stand in the file."""
+def _texts(row: Mapping[str, Any]) -> dict[str, str]:
+    """Values as in the file."""
     return {key: plain(value) for key, value in row.items()}
 
 

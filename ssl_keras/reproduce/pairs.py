@@ -7,18 +7,17 @@ from typing import Any
 
 
 def digit_and_rival(rows: Sequence[Any]) -> tuple[int, list[dict[str, Any]]]:
-    """A digit of one size and its rival, whichever of the two is the smaller one: the side of the
-    digit that all `digit_sizes` begin with, and the rows that have them.
+    """A digit of one size and its rival, whichever of the two is smaller: the side of the digit,
+    with which all `digit_sizes` begin, and the rows that have `digit_sizes`.
 
-    A row gets "rival", the side of the other digit; and for what it measures of the small and the
-    large digit, as SUBJECT_small_digit and SUBJECT_large_digit, the same as SUBJECT_digit and
-    SUBJECT_rival. They are ordered by "rival".
+    A row gets "rival", the side of the other digit. SUBJECT_small_digit and SUBJECT_large_digit
+    are repeated as SUBJECT_digit and SUBJECT_rival. The rows are ordered by "rival".
     """
-    own = [row for row in rows if "digit_sizes" in row]
-    sizes = [tuple(map(int, row["digit_sizes"].split(","))) for row in own]
+    chosen = [row for row in rows if "digit_sizes" in row]
+    sizes = [tuple(map(int, row["digit_sizes"].split(","))) for row in chosen]
     (side,) = {first for first, _ in sizes}
-    found = []
-    for row, (_, rival) in zip(own, sizes, strict=True):
+    pairs = []
+    for row, (_, rival) in zip(chosen, sizes, strict=True):
         kinds = ("small", "large") if rival > side else ("large", "small")
         renamed = {
             column.replace(f"{kind}_digit", role): value
@@ -26,16 +25,16 @@ def digit_and_rival(rows: Sequence[Any]) -> tuple[int, list[dict[str, Any]]]:
             for column, value in row.items()
             if f"_{kind}_digit" in column
         }
-        found.append({**row, **renamed, "rival": rival})
-    return side, sorted(found, key=lambda row: row["rival"])
+        pairs.append({**row, **renamed, "rival": rival})
+    return side, sorted(pairs, key=lambda row: row["rival"])
 
 
 def few_and_many(rows: Sequence[Any]) -> Iterator[tuple[str, Any, Any]]:
-    """(variant, its row with the fewest different digits, its row with the most), where cells are
-    called VARIANT-COUNT-digits."""
+    """(variant, its row with the fewest different digits, its row with the most), where cells have
+    names VARIANT-COUNT-digits."""
     variants: dict[str, list[Any]] = {}
     for row in rows:
         variants.setdefault(row["cell"].rsplit("-", 2)[0], []).append(row)
-    for variant, own in variants.items():
-        ordered = sorted(own, key=lambda row: row["num_unique_digits"])
+    for variant, members in variants.items():
+        ordered = sorted(members, key=lambda row: row["num_unique_digits"])
         yield variant, ordered[0], ordered[-1]

@@ -1,4 +1,4 @@
-"""What has been measured: table and figure of a study, and the report of all of them."""
+"""Table, page and figure of a study, and the page of all studies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from ssl_keras.reproduce.measured import Measured
 from ssl_keras.reproduce.studies import SECTIONS, STUDIES, Study
 
-# Tables with more rows stand on a page of their own.
+# Longer tables have a separate page.
 _ROWS_SHOWN = 16
 
 
@@ -39,8 +39,8 @@ def _cell(row: Mapping[str, Any], column: str) -> str:
 
 
 def write(measured: Measured, output: Path) -> Measured:
-    """NAME.csv, NAME.md, and the figure as NAME.png and NAME.svg; all but the first follow from
-    the first. Returns what is recorded there."""
+    """Write NAME.csv and, from what it holds, NAME.md and the figure as NAME.png and NAME.svg;
+    returns what it holds."""
     name = measured.name
     for file, picture in measured.pictures.items():
         if picture != output / file:
@@ -68,12 +68,12 @@ def _draw(measured: Measured, output: Path) -> None:
     import matplotlib.pyplot as plt
 
     name, study = measured.name, measured.study
-    lines = 1 + (study.panels > 3)  # wider ones cannot be read on a page
+    lines = 1 + (study.panels > 3)  # four panels in a row are too small to read
     columns = study.panels // lines
     figure, axes = plt.subplots(lines, columns, squeeze=False, figsize=(3.8 * columns, 3.3 * lines))
     try:
         study.figure(list(axes.flat), measured.rows)
-    except KeyError as error:  # the rest of the report is worth having
+    except KeyError as error:  # the rest of the report is still of use
         figure.clear()
         figure.text(0.05, 0.5, f"Not drawn: some run has not measured {error}.")
     figure.tight_layout()
@@ -85,14 +85,15 @@ def _draw(measured: Measured, output: Path) -> None:
 
 
 def write_report(measured: Mapping[str, Measured], scale: str, output: Path) -> Path:
-    """The page of all studies, beside the folder of their tables and figures.
+    """Write the tables and figures of all studies, and their page beside the folder; returns its
+    path.
 
     Args:
-        measured: name -> the studies of which there are results.
-        scale: of the others, for the command that would make them.
-        output: the folder; its tables and figures are written too.
+        measured: name -> measurements, of the studies that have any.
+        scale: scale of the other studies, for their command on the page.
+        output: the folder of tables and figures.
     """
-    recorded = {name: write(found, output) for name, found in measured.items()}
+    recorded = {name: write(study, output) for name, study in measured.items()}
     path = output.with_name(f"{output.name}.md")
     path.write_text("\n".join(results_page(recorded, scale, output)) + "\n")
     return path
@@ -113,11 +114,10 @@ def results_page(measured: Mapping[str, Measured], scale: str, output: Path) -> 
         "*knn* are measured on test images with frozen features, *untrained* is the same encoder "
         "before training ([how](evaluation.md)). Each figure lies beside its table as SVG too.",
         "",
-        "`python -m ssl_keras.reproduce NAME --jobs=2` repeats any of it, and does what is "
-        "missing; "
-        "`python -m ssl_keras.reproduce report` then renews this page. "
-        "`--scale=smoke` tries everything in small, `--scale=full` is the papers' data through "
-        "TensorFlow Datasets, for a GPU (`--estimate` measures a few steps, and tells how long it "
+        "`python -m ssl_keras.reproduce NAME --jobs=2` makes the missing runs of a study; "
+        "`python -m ssl_keras.reproduce report` then renews this page. `--scale=smoke` tries "
+        "everything in a few steps, `--scale=full` takes the papers' data from TensorFlow "
+        "Datasets, for a GPU (`--estimate` measures a few steps, and prints how long the training "
         "would take on this machine).",
         "",
         "| question | seeds | verdict |",
@@ -125,10 +125,10 @@ def results_page(measured: Mapping[str, Measured], scale: str, output: Path) -> 
     ]
     for names in SECTIONS.values():
         for name in names:
-            found = measured.get(name)
-            word = found.verdict.word if found and found.verdict else "not judged"
-            word = word if found else "not run yet"
-            seeds = str(found.seeds) if found else ""
+            study = measured.get(name)
+            word = study.verdict.word if study and study.verdict else "not judged"
+            word = word if study else "not run yet"
+            seeds = str(study.seeds) if study else ""
             lines.append(
                 f"| [{STUDIES[name].question}](#{name.replace('_', '-')}) | {seeds} | {word} |"
             )

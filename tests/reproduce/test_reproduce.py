@@ -19,7 +19,7 @@ from ssl_keras.reproduce.report import results_page, write, write_report
 from ssl_keras.reproduce.studies import SCALES, STUDIES
 from ssl_keras.reproduce.studies.base import either
 from ssl_keras.reproduce.sweep import Run
-from tests.reproduce.worlds import as_claimed, features_of, pretended
+from tests.reproduce.worlds import as_claimed, pretended, pretended_targets
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -38,23 +38,23 @@ def test_table_and_figure_follow_from_the_results(name: str, tmp_path: Path) -> 
     study = STUDIES[name]
     generator = np.random.default_rng(0)
     results = pretended(name, lambda *_: generator.random())
-    features = features_of(name)
-    measured = Measured.of(name, "laptop", 3, results)
+    targets = pretended_targets(name)
+    measured = Measured.from_results(name, "laptop", 3, results)
     rows = measured.rows
     column, key = next(iter(study.measures.items()))
-    for row, target in zip(rows[: len(features)], features, strict=True):
-        own = [result["results"][key.format(target=target)] for result in results[:3]]
-        np.testing.assert_allclose(row[column], np.mean(own))
-        np.testing.assert_allclose(row[f"{column}_sd"], np.std(own, ddof=1))
+    for row, target in zip(rows[: len(targets)], targets, strict=True):
+        values = [result["results"][key.format(target=target)] for result in results[:3]]
+        np.testing.assert_allclose(row[column], np.mean(values))
+        np.testing.assert_allclose(row[f"{column}_sd"], np.std(values, ddof=1))
     write(measured, tmp_path)
     with (tmp_path / f"{name}.csv").open() as file:
         table = list(csv.DictReader(file))
-    assert len(table) == len(rows) == len(features) * len(study.cells("laptop"))
+    assert len(table) == len(rows) == len(targets) * len(study.cells("laptop"))
     np.testing.assert_allclose(float(table[0][column]), rows[0][column], rtol=1e-5)
     text = (tmp_path / f"{name}.md").read_text()
     steps = either(str(result["steps"]) for result in results)
-    for told in ("commit 0123456789+changes.", f"of {steps} steps", "Abacus"):
-        assert told in text
+    for part in ("commit 0123456789+changes.", f"of {steps} steps", "Abacus"):
+        assert part in text
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(rows)
     assert len({line.count("|") for line in lines}) == 1
@@ -64,12 +64,12 @@ def test_table_and_figure_follow_from_the_results(name: str, tmp_path: Path) -> 
     assert b"Not drawn" not in drawn
     assert (tmp_path / f"{name}.svg").read_bytes() == drawn
     # A measure that one cell lacks is left out; one that none has is a mistake.
-    gone = key.format(target=features[0])
+    gone = key.format(target=targets[0])
     del results[0]["results"][gone]
     assert column not in study.summary("laptop", 3, results)[0]
     for result in results:
         result["results"] = {n: v for n, v in result["results"].items() if n != gone}
-    if len(features) == 1:
+    if len(targets) == 1:
         with pytest.raises(KeyError, match=re.escape(gone)):
             study.summary("laptop", 3, results)
 
@@ -80,7 +80,7 @@ def test_a_measure_that_is_missing_leaves_the_report_standing(name: str, tmp_pat
     key = STUDIES[name].measures["accuracy"]
     for result in results[:-1]:
         result["results"] = {n: v for n, v in result["results"].items() if n != key}
-    measured = Measured.of(name, "laptop", 1, results)
+    measured = Measured.from_results(name, "laptop", 1, results)
     text = write_report({name: measured}, "laptop", tmp_path).read_text()
     assert "**Reported, not judged.**" in text
     assert "some run has not measured 'accuracy'" in text
@@ -97,7 +97,7 @@ def test_pictures_of_runs_are_shown_in_the_report(tmp_path: Path) -> None:
     results[3]["paths"] = {"workdir": str(tmp_path / "gone")}
     (tmp_path / "docs").mkdir()
     page = write_report(
-        {name: Measured.of(name, "laptop", 2, results)}, "laptop", tmp_path / "docs"
+        {name: Measured.from_results(name, "laptop", 2, results)}, "laptop", tmp_path / "docs"
     ).read_text()
     cell = list(STUDIES[name].cells("laptop"))[1]
     shown = f"local_features-{cell}-local_features-clusters.png"
@@ -112,7 +112,7 @@ def test_report_takes_the_seeds_that_are_done(
     made: dict[str, dict[str, Any]] = {}
     for name, seeds in {"views": 2, "temperature": 1}.items():
         results = pretended(name, partial(as_claimed, name), seeds)
-        names = [run.name for run in program.runs_of(name, "laptop", seeds)]
+        names = [run.name for run in program.study_runs(name, "laptop", seeds)]
         made |= zip(names, results, strict=True)
     del made["views/crop-0-bits-seed1"]
     monkeypatch.setattr(Run, "results", lambda self, _: made.get(self.name))
@@ -143,11 +143,11 @@ def test_report_takes_the_seeds_that_are_done(
 
 
 @pytest.mark.parametrize("name", ["views", "temperature", "local_features", "data_sets"])
-def test_a_record_tells_what_the_runs_told(name: str, tmp_path: Path) -> None:
+def test_a_record_holds_what_the_runs_measured(name: str, tmp_path: Path) -> None:
     generator = np.random.default_rng(1)
     results = pretended(name, lambda *_: generator.integers(1000) / 1000)
     results[1] |= {"steps": 5, "hardware": {"gpus": ["Sheet"], "processor": "x", "cores": 12}}
-    measured = Measured.of(name, "laptop", 3, results)
+    measured = Measured.from_results(name, "laptop", 3, results)
     recorded = measured.record(tmp_path)
     assert recorded == Measured.recorded(name, "laptop", tmp_path)
     assert (recorded.seeds, recorded.command) == (3, measured.command)
@@ -155,13 +155,13 @@ def test_a_record_tells_what_the_runs_told(name: str, tmp_path: Path) -> None:
     assert "on 1 or 12 core(s) of Sheet or Abacus" in recorded.note
     assert f"{len(results)} runs" in recorded.note
     assert f"{len(results) / 360:.1f} hours in all" in recorded.note
-    for row, told in zip(measured.rows, recorded.rows, strict=True):
-        assert set(row) == set(told)
+    for row, read in zip(measured.rows, recorded.rows, strict=True):
+        assert set(row) == set(read)
         for key, value in row.items():
             if isinstance(value, float):
-                np.testing.assert_allclose(told[key], value, rtol=1e-5)
+                np.testing.assert_allclose(read[key], value, rtol=1e-5)
             else:
-                assert str(told[key]) == str(value)
+                assert str(read[key]) == str(value)
     first = (tmp_path / f"{name}.csv").read_bytes()
     recorded.record(tmp_path)
     assert (tmp_path / f"{name}.csv").read_bytes() == first
@@ -171,7 +171,7 @@ def test_a_record_is_kept_where_fewer_seeds_are_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def world(value: float, seeds: int) -> dict[str, dict[str, Any]]:
-        names = [run.name for run in program.runs_of("views", "laptop", seeds)]
+        names = [run.name for run in program.study_runs("views", "laptop", seeds)]
         return dict(zip(names, pretended("views", lambda *_: value, seeds), strict=True))
 
     made = world(0.25, 2)
@@ -179,9 +179,9 @@ def test_a_record_is_kept_where_fewer_seeds_are_done(
 
     def reported() -> tuple[str, str]:
         assert program.main(["report", f"--output={tmp_path}/results"]) == 0
-        told = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("views"))
+        line = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("views"))
         row = next(csv.DictReader((tmp_path / "results" / "views.csv").open()))
-        return told.split(maxsplit=1)[1], row["accuracy"]
+        return line.split(maxsplit=1)[1], row["accuracy"]
 
     assert reported() == ("2 of 3 seeds", "0.25")
     made = world(0.5, 1)
@@ -200,9 +200,9 @@ def test_a_record_is_kept_where_fewer_seeds_are_done(
         table.write_text("".join(changed))
         assert Measured.recorded("views", "laptop", table.parent) is None
     table.write_text("".join(lines).replace("0123456789+changes", "0123456789"))
-    found = Measured.recorded("views", "laptop", table.parent)
-    assert found is not None
-    assert "commit 0123456789." in found.note
+    record = Measured.recorded("views", "laptop", table.parent)
+    assert record is not None
+    assert "commit 0123456789." in record.note
     (tmp_path / "results" / "views.csv").write_text("cell,seeds\ncrop,3\n")
     assert Measured.recorded("views", "laptop", tmp_path / "results") is None
     (tmp_path / "results" / "views.csv").write_text("cell,seeds,scale\ncrop,3,laptop\n")
@@ -212,15 +212,15 @@ def test_a_record_is_kept_where_fewer_seeds_are_done(
     assert f"(views.csv in {tmp_path}/results is of other settings" in capsys.readouterr().out
     table.write_text("cell,seeds,scale\ncrop,3,laptop\n")
     assert program.main(["report", f"--output={tmp_path}/results"]) == 2
-    told = capsys.readouterr().err
-    assert "lacks commit, cores, hardware, seconds, steps in line 2" in told
-    assert "python -m ssl_keras.reproduce views" in told
+    error = capsys.readouterr().err
+    assert "lacks commit, cores, hardware, seconds, steps in line 2" in error
+    assert "python -m ssl_keras.reproduce views" in error
 
 
 def test_the_page_of_results_follows_from_its_tables() -> None:
     folder = ROOT / "docs" / "results"
-    found = {name: Measured.recorded(name, "laptop", folder) for name in STUDIES}
-    measured = {name: value for name, value in found.items() if value is not None}
+    records = {name: Measured.recorded(name, "laptop", folder) for name in STUDIES}
+    measured = {name: value for name, value in records.items() if value is not None}
     lines = results_page(measured, "laptop", folder)
     assert (ROOT / "docs" / "results.md").read_text().splitlines() == lines
     assert not any("Not run yet" in line for line in lines)

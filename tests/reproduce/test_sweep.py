@@ -1,4 +1,4 @@
-"""Sweeps: only what is missing is run, results do not depend on it, and failures are told."""
+"""Sweeps: only missing runs are made, with the same results, and failures are reported."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def comparable(results: dict[str, Any]) -> dict[str, Any]:
 
 def finished(runs: list[Run], directory: Path) -> list[dict[str, Any]]:
     """The results of runs, all of which succeed."""
-    found = finish(runs, directory, jobs=2)
-    assert None not in found
-    return [results for results in found if results is not None]
+    results = finish(runs, directory, jobs=2)
+    assert None not in results
+    return [result for result in results if result is not None]
 
 
 def test_only_missing_runs_are_run_and_repeat_their_numbers(
@@ -68,7 +68,7 @@ def test_only_missing_runs_are_run_and_repeat_their_numbers(
     assert runs[0].results(tmp_path) is None
 
 
-def test_a_run_that_fails_is_named_with_its_last_words_and_stops_no_other(
+def test_a_run_that_fails_is_named_with_the_end_of_its_output_and_stops_no_other(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     runs = [Run("broken", {**TINY, "source": "npz:/no/such.npz"}), Run("whole", TINY)]

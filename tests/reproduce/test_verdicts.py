@@ -25,7 +25,7 @@ CLAIMED = [name for name in JUDGED if STUDIES[name].claim]
 
 def judged(name: str, world: Values) -> Verdict:
     """The verdict on a world, by two seeds that agree."""
-    verdict = Measured.of(name, "laptop", 2, pretended(name, world, 2)).verdict
+    verdict = Measured.from_results(name, "laptop", 2, pretended(name, world, 2)).verdict
     assert verdict is not None
     return verdict
 

@@ -12,25 +12,25 @@ from ssl_keras.reproduce.studies.randbit import BITS, PUBLISHED
 Values = Callable[[str, dict[str, Any]], float]
 
 
-def features_of(name: str) -> list[str]:
-    """The features of the pretended data set."""
+def pretended_targets(name: str) -> list[str]:
+    """The targets of the pretended data set."""
     return ["class", "digit"] if STUDIES[name].by_target else ["class"]
 
 
 def pretended(name: str, value: Values, seeds: int = 3) -> list[dict[str, Any]]:
     """Results of all runs of a study, in which `value(column, settings)` was measured."""
     study = STUDIES[name]
-    features = features_of(name)
+    targets = pretended_targets(name)
     chances = {c: k for c, k in study.measures.items() if k.startswith("chance/")}
     return [
         {
             "results": {
                 key.format(target=target): value(column, dict(run.settings))
                 for column, key in study.measures.items()
-                for target in features
+                for target in targets
             },
             "data": {
-                "targets": {target: {"chance": 0.1} for target in features}
+                "targets": {target: {"chance": 0.1} for target in targets}
                 | {
                     key.removeprefix("chance/"): {"chance": value(column, dict(run.settings))}
                     for column, key in chances.items()
@@ -73,13 +73,13 @@ def as_claimed(name: str, column: str, cell: dict[str, Any]) -> float:
         return 0.9 + 0.01 * wide + slightly - (0.01 if kept else 0.07) * bits
     if name in ("overlay", "overlay_causes"):
         much = math.log10(cell["num_unique_digits"]) / 10
-        own = {"simclr_class": 0.9 - much, "simclr_digit": 0.3 + much, "untrained_digit": 0.4}
-        return own.get(column, 0.8)
+        values = {"simclr_class": 0.9 - much, "simclr_digit": 0.3 + much, "untrained_digit": 0.4}
+        return values.get(column, 0.8)
     if name == "multi_digit":
         rival = int(cell.get("digit_sizes", "20,20").split(",")[1])
-        own, other = sides(cell)
+        digit, other = sides(cell)
         few = 1 - cell.get("num_digits", 2) / 100
-        gone = {f"simclr_{own}_digit": 0.9 - rival / 100, "simclr_presence": few - 0.1}
+        gone = {f"simclr_{digit}_digit": 0.9 - rival / 100, "simclr_presence": few - 0.1}
         gone |= {f"simclr_{other}_digit": 0.1 + rival / 100}
         return gone.get(column, 0.2 if column.startswith("untrained") else 0.9)
     if name == "local_features":

@@ -1,4 +1,4 @@
-"""What the figures are drawn with."""
+"""Curves, dots and bars with their spread over seeds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Rows = Sequence[Any]
 
 
 def spread(rows: Rows, column: str) -> list[float] | None:
-    """The lengths of the bars over seeds; None, and no caps, where there is one seed."""
+    """The standard deviations over seeds, for error bars; None for one seed."""
     if not any(f"{column}_sd" in row for row in rows):
         return None
     return [row.get(f"{column}_sd", math.nan) for row in rows]
@@ -48,14 +48,14 @@ def bars(axis: Any, rows: Rows, columns: Mapping[str, tuple[str, str]]) -> None:
         )
 
 
-def names_of(axis: Any, places: Any, names: Sequence[str], title: str) -> None:
-    """Name the rows at the left, and the panel."""
+def name_rows(axis: Any, places: Any, names: Sequence[str], title: str) -> None:
+    """The names of rows at the left, and the title of the panel."""
     axis.set_yticks(places, names, fontsize=8)
     axis.grid(axis="y", alpha=0.3)
     axis.set_title(title, fontsize=9)
 
 
-# The encoders that a run with both baselines compares -> what stands before their measures.
+# The encoders in a run with both baselines -> the prefix of their measures.
 SUBJECTS = {
     "untrained": "untrained/",
     "simclr": "",
@@ -68,11 +68,11 @@ COLORS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:b
 
 def curve(axis: Any, rows: Rows, x: str, column: str, color: str, label: str, **style: Any) -> None:
     """One line with its spread over seeds: `column` over the setting `x`, where it is known."""
-    own = sorted((row for row in rows if column in row), key=lambda row: row[x])
+    known = sorted((row for row in rows if column in row), key=lambda row: row[x])
     axis.errorbar(
-        [row[x] for row in own],
-        [row[column] for row in own],
-        spread(own, column),
+        [row[x] for row in known],
+        [row[column] for row in known],
+        spread(known, column),
         color=color,
         label=label,
         **{"marker": "o", "markersize": 3, "capsize": 2, **style},
@@ -80,12 +80,12 @@ def curve(axis: Any, rows: Rows, x: str, column: str, color: str, label: str, **
 
 
 def chance(axis: Any, value: float = 0.1) -> None:
-    """The line of who knows nothing."""
+    """A line at the chance level."""
     axis.axhline(value, color="0.5", linestyle=":", linewidth=1, label="chance")
 
 
 def chance_over(axis: Any, rows: Rows, x: str, column: str) -> None:
-    """The same where chance depends on the setting `x`: the measured `column`."""
-    own = sorted(rows, key=lambda row: row[x])
-    places = [row[x] for row in own]
-    axis.plot(places, [row[column] for row in own], color="0.5", linestyle=":", label="chance")
+    """A line at a chance level that depends on the setting `x`, in `column`."""
+    ordered = sorted(rows, key=lambda row: row[x])
+    places = [row[x] for row in ordered]
+    axis.plot(places, [row[column] for row in ordered], color="0.5", linestyle=":", label="chance")

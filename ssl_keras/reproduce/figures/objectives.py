@@ -12,7 +12,7 @@ from ssl_keras.reproduce.figures.drawing import (
     Rows,
     bars,
     dots,
-    names_of,
+    name_rows,
     spread,
 )
 
@@ -25,8 +25,8 @@ def objectives(axes: Sequence[Any], rows: Rows) -> None:
     dots(axes[0], ordered, "knn", places, "tab:orange", "nearest neighbours")
     dots(axes[1], ordered, "bits_all_right", places, "tab:blue", "features")
     dots(axes[1], ordered, "bits_all_right_projections", places, "tab:orange", "projections")
-    names_of(axes[0], places, names, "class on the features")
-    names_of(axes[1], places, [""] * len(names), "both bits right, linear")
+    name_rows(axes[0], places, names, "class on the features")
+    name_rows(axes[1], places, [""] * len(names), "both bits right, linear")
     untrained = np.mean([row["untrained"] for row in rows if row.get("num_bits", 2)])
     axes[0].axvline(untrained, color="0.5", linestyle="--", label="untrained, linear")
     axes[1].axvline(0.25, color="0.5", linestyle=":", label="chance")
@@ -46,7 +46,7 @@ def fashion(axes: Sequence[Any], rows: Rows) -> None:
         key = "untrained" if column == "accuracy" else "untrained_knn"
         mean = np.mean([row[key] for row in rows])
         axes[0].axvline(mean, color=color, linestyle="--", label=f"untrained, {mean:.3f}")
-    names_of(axes[0], places, [row["cell"] for row in ordered], "class on the features")
+    name_rows(axes[0], places, [row["cell"] for row in ordered], "class on the features")
     axes[0].legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.4, -0.08), ncols=2)
 
 
@@ -55,7 +55,7 @@ def precision(axes: Sequence[Any], rows: Rows) -> None:
     places = np.arange(len(rows))[::-1]
     dots(axes[0], rows, "accuracy", places, "tab:blue", "linear")
     dots(axes[0], rows, "knn", places, "tab:orange", "nearest neighbours")
-    names_of(axes[0], places, [row["cell"] for row in rows], "class on the features")
+    name_rows(axes[0], places, [row["cell"] for row in rows], "class on the features")
     axes[0].legend(fontsize=7)
 
 
@@ -72,7 +72,7 @@ def data_sets(axes: Sequence[Any], rows: Rows) -> None:
         marks = {"linestyle": "none", "marker": "|", "markersize": 12, "color": "tab:red"}
         axis.plot([row["chance"] for row in rows], places, label="chance", **marks)
         axis.set_xlim(0, 1.02)
-        names_of(axis, places, shown, title)
+        name_rows(axis, places, shown, title)
     axes[0].legend(fontsize=7)
 
 
@@ -137,18 +137,18 @@ def temperature(axes: Sequence[Any], rows: Rows) -> None:
     for axis, (column, label) in zip(axes, panels, strict=True):
         sign = -1 if column == "uniformity" else 1
         for loss, color in (("nt_xent", "tab:blue"), ("hard_contrastive", "tab:orange")):
-            own = [row for row in rows if row["loss"] == loss]
+            members = [row for row in rows if row["loss"] == loss]
             axis.errorbar(
-                [row["temperature"] for row in own],
-                [sign * row[column] for row in own],
-                spread(own, column),
+                [row["temperature"] for row in members],
+                [sign * row[column] for row in members],
+                spread(members, column),
                 color=color,
                 marker="o",
                 markersize=3,
                 capsize=2,
                 label=loss,
             )
-            published = [row for row in own if f"{column}_published" in row]
+            published = [row for row in members if f"{column}_published" in row]
             axis.plot(
                 [row["temperature"] for row in published],
                 [sign * row[f"{column}_published"] for row in published],

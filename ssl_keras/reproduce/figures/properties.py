@@ -16,7 +16,7 @@ from ssl_keras.reproduce.figures.drawing import (
     chance_over,
     curve,
     dots,
-    names_of,
+    name_rows,
 )
 from ssl_keras.reproduce.pairs import digit_and_rival, few_and_many
 
@@ -25,13 +25,13 @@ def randbit(axes: Sequence[Any], rows: Rows) -> None:
     """Class over bits for each temperature, beside the notebook's; what is known of the bits."""
     temperatures = sorted({row["temperature"] for row in rows})
     for temperature, color in zip(temperatures, COLORS, strict=False):
-        own = [row for row in rows if row["temperature"] == temperature]
+        members = [row for row in rows if row["temperature"] == temperature]
         name = f"temperature {temperature:g}"
-        curve(axes[0], own, "num_bits", "online", color, name)
+        curve(axes[0], members, "num_bits", "online", color, name)
         shown = {"linestyle": "none", "marker": "x", "markersize": 6}
-        curve(axes[0], own, "num_bits", "online_published", color, "", **shown)
-        curve(axes[1], own, "num_bits", "linear", color, name)
-        curve(axes[2], own, "num_bits", "information", color, name)
+        curve(axes[0], members, "num_bits", "online_published", color, "", **shown)
+        curve(axes[1], members, "num_bits", "linear", color, name)
+        curve(axes[2], members, "num_bits", "information", color, name)
     first = [row for row in rows if row["temperature"] == temperatures[0]]
     curve(axes[1], first, "num_bits", "untrained", "0.6", "untrained", linestyle="--")
     bits = sorted({row["num_bits"] for row in rows})
@@ -71,14 +71,14 @@ def randbit_factors(axes: Sequence[Any], rows: Rows) -> None:
     titles = {"loss": "loss", "batch_size": "batch size", "width_multiplier": "width"}
     for axis, (setting, title) in zip(axes, titles.items(), strict=False):
         others = [name for name in titles if name != setting]
-        own = [row for row in rows if all(row[name] == middle[0][name] for name in others)]
-        values = list(dict.fromkeys(row[setting] for row in own))
+        members = [row for row in rows if all(row[name] == middle[0][name] for name in others)]
+        values = list(dict.fromkeys(row[setting] for row in members))
         for value, color in zip(values, COLORS, strict=False):
-            of_value = [row for row in own if row[setting] == value]
+            line = [row for row in members if row[setting] == value]
             text = f"{value:g}" if isinstance(value, float | int) else value
-            curve(axis, of_value, "num_bits", "accuracy", color, text)
-            if setting == "width_multiplier":  # its own encoder before training
-                curve(axis, of_value, "num_bits", "untrained", color, "", linestyle="--")
+            curve(axis, line, "num_bits", "accuracy", color, text)
+            if setting == "width_multiplier":  # the encoder of this width before training
+                curve(axis, line, "num_bits", "untrained", color, "", linestyle="--")
         axis.set_title(f"class, by {title}", fontsize=9)
     for (column, text), color in zip(
         {"accuracy": "SimCLR", "supervised": "supervised", "autoencoder": "autoencoder"}.items(),
@@ -102,15 +102,15 @@ def losses(axes: Sequence[Any], rows: Rows) -> None:
     """Class over the depth of the head for each loss; a panel for each batch size."""
     batches = sorted({row["batch_size"] for row in rows})
     for axis, batch in zip(axes, batches, strict=False):
-        own = [row for row in rows if row["batch_size"] == batch]
-        for loss, color in zip(dict.fromkeys(row["loss"] for row in own), COLORS, strict=False):
-            of_loss = [row for row in own if row["loss"] == loss]
-            curve(axis, of_loss, "projection_layers", "accuracy", color, loss)
+        members = [row for row in rows if row["batch_size"] == batch]
+        for loss, color in zip(dict.fromkeys(row["loss"] for row in members), COLORS, strict=False):
+            line = [row for row in members if row["loss"] == loss]
+            curve(axis, line, "projection_layers", "accuracy", color, loss)
         axis.axhline(
-            np.mean([row["untrained"] for row in own]), color="0.5", linestyle="--",
+            np.mean([row["untrained"] for row in members]), color="0.5", linestyle="--",
             label="untrained",
         )  # fmt: skip
-        axis.set_xticks(sorted({row["projection_layers"] for row in own}))
+        axis.set_xticks(sorted({row["projection_layers"] for row in members}))
         axis.set_xlabel("layers of the projection head")
         axis.set_title(f"class, linear, batch {batch} (chance 0.1)", fontsize=9)
     axes[0].legend(fontsize=7)
@@ -139,8 +139,8 @@ def lambda_temperature(axes: Sequence[Any], rows: Rows) -> None:
     axes[0].set_ylabel("temperature")
     axes[0].set_title("class, linear (chance 0.1); bold: best of its row", fontsize=9)
     for t, color in zip(temperatures, COLORS, strict=False):
-        own = [row for row in rows if row["temperature"] == t]
-        curve(axes[1], own, "distribution_weight", "accuracy", color, f"temperature {t:g}")
+        members = [row for row in rows if row["temperature"] == t]
+        curve(axes[1], members, "distribution_weight", "accuracy", color, f"temperature {t:g}")
     untrained = np.mean([row["untrained"] for row in rows])
     axes[1].axhline(untrained, color="0.5", linestyle="--", label="untrained")
     axes[1].set_xscale("log")
@@ -172,14 +172,14 @@ def overlay_causes(axes: Sequence[Any], rows: Rows) -> None:
     ):
         few, many = ([pair[index] for pair in variants] for index in (1, 2))
         column = f"simclr_{target}"
-        for own, up, color in ((few, 0.12, COLORS[0]), (many, -0.12, COLORS[1])):
-            count = own[0]["num_unique_digits"]
-            dots(axis, own, column, places + up, color, f"{count} different digits")
+        for members, up, color in ((few, 0.12, COLORS[0]), (many, -0.12, COLORS[1])):
+            count = members[0]["num_unique_digits"]
+            dots(axis, members, column, places + up, color, f"{count} different digits")
         untrained = [row[f"untrained_{target}"] for row in few]
         axis.scatter(untrained, places, marker="|", color="0.5", label="untrained")
         axis.axvline(0.1, color="0.5", linestyle=":", linewidth=1, label="chance")
         names = [variant.replace("-", " ") for variant, _, _ in variants]
-        names_of(axis, places, names if target == "class" else [""] * len(names), title)
+        name_rows(axis, places, names if target == "class" else [""] * len(names), title)
     axes[0].legend(fontsize=7)
 
 
@@ -216,11 +216,11 @@ def local_features(axes: Sequence[Any], rows: Rows) -> None:
             ("0.7", "0.4", *COLORS),
             strict=False,
         ):
-            of_name = [
+            line = [
                 {"block": block} | {k.replace(f"{name}_{block}", name): v for k, v in row.items()}
                 for block in blocks
             ]
-            curve(axis, of_name, "block", name, color, name)
+            curve(axis, line, "block", name, color, name)
         chance(axis, 1 / 11)
         axis.set_xticks(blocks)
         axis.set_xlabel("block")
@@ -233,15 +233,15 @@ def views(axes: Sequence[Any], rows: Rows) -> None:
     names = list(dict.fromkeys(row["cell"].rsplit("-", 2)[0] for row in rows))[::-1]
     places = np.arange(len(names))
     for axis, bits in zip(axes, (0, 10), strict=True):
-        own = {row["cell"].rsplit("-", 2)[0]: row for row in rows if row["num_bits"] == bits}
-        ordered = [own.get(name, {}) for name in names]
+        members = {row["cell"].rsplit("-", 2)[0]: row for row in rows if row["num_bits"] == bits}
+        ordered = [members.get(name, {}) for name in names]
         dots(axis, ordered, "accuracy", places, COLORS[0], "class, linear")
-        untrained = np.mean([row["untrained"] for row in own.values()])
+        untrained = np.mean([row["untrained"] for row in members.values()])
         axis.axvline(untrained, color="0.5", linestyle="--", label="untrained")
         axis.axvline(0.1, color="0.5", linestyle=":", label="chance")
         axis.set_xlim(0, 1)
         axis.set_ylim(-0.5, len(names) - 0.5)
-        names_of(axis, places, names if not bits else [""] * len(names), f"{bits} bits")
+        name_rows(axis, places, names if not bits else [""] * len(names), f"{bits} bits")
     axes[0].legend(fontsize=7, loc="lower left")
 
 
@@ -251,15 +251,15 @@ def grids(axes: Sequence[Any], rows: Rows) -> None:
         (axes[0], "debiased", "tau_plus"),
         (axes[1], "hard_negative", "beta"),
     ):
-        own = [row for row in rows if row["loss"] == loss]
-        curve(axis, own, setting, "accuracy", COLORS[0], "linear")
-        curve(axis, own, setting, "knn", COLORS[1], "nearest neighbours")
+        members = [row for row in rows if row["loss"] == loss]
+        curve(axis, members, setting, "accuracy", COLORS[0], "linear")
+        curve(axis, members, setting, "knn", COLORS[1], "nearest neighbours")
         axis.set_xlabel(setting)
         axis.set_title(f"class, {loss} (chance 0.1)", fontsize=9)
-    own = [row for row in rows if row["loss"] == "align_uniform"]
-    for t, color in zip(sorted({row["t"] for row in own}), COLORS, strict=False):
-        of_t = [row for row in own if row["t"] == t]
-        curve(axes[2], of_t, "alignment_weight", "accuracy", color, f"t = {t:g}")
+    members = [row for row in rows if row["loss"] == "align_uniform"]
+    for t, color in zip(sorted({row["t"] for row in members}), COLORS, strict=False):
+        line = [row for row in members if row["t"] == t]
+        curve(axes[2], line, "alignment_weight", "accuracy", color, f"t = {t:g}")
     axes[2].set_xscale("log")
     axes[2].set_xlabel("alignment weight (uniformity 1)")
     axes[2].set_title("class, linear, align_uniform (chance 0.1)", fontsize=9)

@@ -1,4 +1,4 @@
-"""The studies, by name: what each runs, and how its results are summed up."""
+"""The studies, by name."""
 
 from __future__ import annotations
 

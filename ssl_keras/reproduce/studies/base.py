@@ -1,4 +1,4 @@
-"""What a study is, and how its results are summed up."""
+"""What a study is, and how its results become the rows of a table."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ class Study:
     """A study: its runs at a scale, and the columns of its table.
 
     Attributes:
-        question: what it asks, in a sentence.
+        question: the question, in a sentence.
         grid: "laptop" or "full" -> label of a cell -> settings; see `cells`.
         measures: column -> key of results.json's "results", or "chance/TARGET". Where keys hold
-            "{target}", each cell has a row for each target that its data set declares.
-        published: label of a cell -> column -> the value of the paper, on its own data.
-        published_on: what data that was.
+            "{target}", each cell has a row for each target of its data set.
+        published: label of a cell -> column -> the value in the paper.
+        published_on: the data of the paper.
         figure: (axes, rows) -> None; draws the figure, see `summary`.
-        panels: how many axes the figure has.
-        pictures: files of a run's directory that are shown too, of the first seed of each cell.
-        claim: what a paper says about it, with its source; none for a question of our own.
-        differs: what on the laptop is not as in that paper.
-        verdict: the claim as data; called with the rows it gives the verdict.
+        panels: number of axes of the figure.
+        pictures: files in a run's directory to show as well, of the first seed of each cell.
+        claim: what a paper says, with its source; empty if no paper asks the question.
+        differs: what differs on the laptop from that paper.
+        verdict: the claim as data; called with the rows, it gives the verdict.
     """
 
     question: str
@@ -52,8 +52,8 @@ class Study:
         first and the last cell of the laptop, for a few steps."""
         if scale != "smoke":
             return self.grid(scale)
-        found = self.grid("laptop")
-        return {label: _shrunk(found[label]) for label in (next(iter(found)), list(found)[-1])}
+        cells = self.grid("laptop")
+        return {label: _shrunk(cells[label]) for label in (next(iter(cells)), list(cells)[-1])}
 
     def runs(self, scale: str, seeds: int) -> list[Run]:
         """One run for each cell and seed."""
@@ -77,24 +77,24 @@ class Study:
         """
         rows = []
         for index, (label, settings) in enumerate(self.cells(scale).items()):
-            own = results[index * seeds : (index + 1) * seeds]
-            for target in self._features(own[0]):
+            runs = results[index * seeds : (index + 1) * seeds]
+            for target in self._targets(runs[0]):
                 row: dict[str, Any] = {"cell": label}
                 row |= {} if target is None else {"target": target}
                 row |= {"seeds": seeds, **settings}
                 for column, key in self.measures.items():
                     name = key.format(target=target)
                     values = [
-                        v for v in (_measured(result, name) for result in own) if v is not None
+                        v for v in (_measured(result, name) for result in runs) if v is not None
                     ]
-                    if len(values) == len(own):
-                        row |= _summed_up(column, values)
+                    if len(values) == len(runs):
+                        row |= _mean_and_deviation(column, values)
                     if column in self.published.get(label, {}):
                         row[f"{column}_published"] = self.published[label][column]
                 if target is not None:
-                    row["chance"] = own[0]["data"]["targets"][target]["chance"]
-                row["seconds"] = float(np.mean([result["times"]["total"] for result in own]))
-                rows.append(row | {"scale": scale} | _made(own))
+                    row["chance"] = runs[0]["data"]["targets"][target]["chance"]
+                row["seconds"] = float(np.mean([result["times"]["total"] for result in runs]))
+                rows.append(row | {"scale": scale} | _made(runs))
         for column, key in self.measures.items():
             if not any(column in row for row in rows):
                 raise KeyError(f"no run has measured {key}")
@@ -105,27 +105,27 @@ class Study:
         """Whether there is a row for each target."""
         return any("{target}" in key for key in self.measures.values())
 
-    def _features(self, result: Mapping[str, Any]) -> list[str | None]:
+    def _targets(self, result: Mapping[str, Any]) -> list[str | None]:
         return list(result["data"]["targets"]) if self.by_target else [None]
 
 
 def _measured(result: Mapping[str, Any], name: str) -> float | None:
-    """A value of a run's results; "chance/TARGET" is what one gets without looking."""
+    """A value of a run's results; "chance/TARGET" is the chance level of a target."""
     if name.startswith("chance/"):
         target = result["data"]["targets"].get(name.removeprefix("chance/"))
         return None if target is None else target["chance"]
     return result["results"].get(name)
 
 
-def _summed_up(column: str, values: Sequence[float]) -> dict[str, float]:
-    found = {column: float(np.mean(values))}
+def _mean_and_deviation(column: str, values: Sequence[float]) -> dict[str, float]:
+    summary = {column: float(np.mean(values))}
     if len(values) > 1:
-        found[f"{column}_sd"] = float(np.std(values, ddof=1))
-    return found
+        summary[f"{column}_sd"] = float(np.std(values, ddof=1))
+    return summary
 
 
 def _made(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """How runs of a cell were made, as texts: values that differ are joined by "or"."""
+    """How the runs of a cell were made, as texts; different values are joined by "or"."""
 
     def commit(result: Mapping[str, Any]) -> str:
         digits, changed, _ = str(result["versions"].get("commit")).partition("+")
@@ -141,13 +141,13 @@ def _made(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def either(values: Iterable[str]) -> str:
-    """Different values, some of which may be such a text already, as "a or b"."""
+    """Different values as "a or b"; a value may be such a text already."""
     parts = {part for value in values for part in value.split(" or ")}
     return " or ".join(sorted(parts, key=lambda part: (not part.isdigit(), len(part), part)))
 
 
 def _shrunk(cell: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a cell, with few and small steps on few images."""
+    """The settings of a cell, with a few small steps on few images."""
     smaller = {"steps": 5, "batch_size": 50, "width_multiplier": 0.25, "max_train_images": 200}
     smaller |= {"measure_images": 0}
     if cell.get("dataset") == "multi_digit":
@@ -159,8 +159,8 @@ def _shrunk(cell: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flagfile_settings(name: str) -> dict[str, Any]:
-    """The settings of the flagfile that comes with the package by this name, without those of
-    groups that are at their defaults."""
+    """The settings in a flagfile of the package, without those of groups that are at their
+    defaults."""
     values = flags.values(["reproduce", f"--flagfile={name}"], flags.define())
     config = Config.make()
     defaults = {s.name: config.flat().get(s.name) for _, _, group in groups() for s in group}
@@ -186,7 +186,7 @@ MIXUP = {"views": "augment,mixup", "mixup_alpha": 0.7}
 ACCURACY = "linear/features/class/accuracy"
 UNTRAINED = f"untrained/{ACCURACY}"
 INFORMATION = "bits/features/bits/information"
-# How well the class can be read.
+# Measures of the class.
 CLASS = {
     "accuracy": ACCURACY,
     "knn": "knn/features/class/accuracy",

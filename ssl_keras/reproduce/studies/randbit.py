@@ -69,8 +69,8 @@ def _factors(scale: str) -> dict[str, dict[str, Any]]:
         cells[f"{bits}-bits"] = {**base, **middle, **beside, "num_bits": bits}
         for setting, values in FACTORS.items():
             for value in values[1:]:
-                own = {**base, **middle, setting: value, "num_bits": bits}
-                cells[f"{bits}-bits-{setting}-{value}"] = own
+                varied = {**base, **middle, setting: value, "num_bits": bits}
+                cells[f"{bits}-bits-{setting}-{value}"] = varied
     return cells
 
 
@@ -113,7 +113,7 @@ STUDIES = {
         figure=figures.randbit_fashion,
         panels=1,
         claim="Bits suppress the class of something else than digits too, with as many images as "
-        "the authors had (a question of our own).",
+        "the authors had (no paper claims it).",
         differs="Fashion-MNIST in place of MNIST; one temperature.",
         verdict=papers.randbit_fashion,
     ),
@@ -134,8 +134,8 @@ STUDIES = {
         "slightly, larger models do not; a supervised encoder and an autoencoder suffer much less "
         "(Chen, Luo and Li 2021).",
         differs="4,000 digits, 30 epochs. A batch of 1,000 sees as many images in fewer steps, "
-        "with the same learning rate. With bits, the loss of the autoencoder weighs each plane of "
-        "bits a tenth as much as a channel of the image; where it weighs them alike, it keeps the "
+        "with the same learning rate. With bits, the loss of the autoencoder weighs a bit channel "
+        "a tenth as much as a channel of the image; where it weighs them alike, it keeps the "
         "bits and loses the class ([baselines](features.md#baselines)).",
         verdict=papers.randbit_factors,
     ),

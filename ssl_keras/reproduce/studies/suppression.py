@@ -76,8 +76,8 @@ def _multi_digit_cells(scale: str) -> dict[str, dict[str, Any]]:
     base = _canvas(scale)
     cells = {}
     for side in SIZES[scale]:
-        own = "small_digit" if side > 20 else "large_digit"
-        cells[f"beside-{side}"] = {**base, "digit_sizes": f"20,{side}", "baseline_target": own}
+        digit = "small_digit" if side > 20 else "large_digit"
+        cells[f"beside-{side}"] = {**base, "digit_sizes": f"20,{side}", "baseline_target": digit}
     # Fourteen pixels each, so that as many as sixteen fit.
     return cells | {f"{n}-digits": {**base, "num_digits": n} for n in NUMBERS}
 
