@@ -286,14 +286,19 @@ class Learner(keras.Model):
         strategy = self.distribute_strategy
         return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
-    def features(self, example: Example) -> Any:
-        """Features (2 batch, dim) of both views of prepared examples, in training mode."""
-        return self.encode(example, training=True)
+    def features(self, example: Example, keys: Any) -> Any:
+        """Features (2 batch, dim) of both views of prepared examples, in training mode.
+
+        Args:
+            example: prepared examples (2 batch, ...), the first views above the second.
+            keys: keys of the dropout masks, uint32 (2 batch,).
+        """
+        with dropout_keys(keys):
+            return self.encode(example, training=True)
 
     def _forward(self, example: Example, keys: Any) -> tuple[Any, Any]:
         """(features, outputs) in training mode."""
-        with dropout_keys(keys):
-            features = self.features(example)
+        features = self.features(example, keys)
         return features, self.outputs(features)
 
     def _scaled(self, values: Mapping[str, Any]) -> Any:

@@ -11,6 +11,7 @@ from ssl_keras.inputs import Example
 from ssl_keras.losses.base import gather
 from ssl_keras.methods.learner import Learner, Views
 from ssl_keras.networks import in_order
+from ssl_keras.networks.dropout import dropout_keys
 from ssl_keras.options import plain
 
 
@@ -125,13 +126,13 @@ class TwoTowers(SimCLR):
     def parts(self) -> list[Any]:
         return [self.projection_head, self.partner_encoder, self.partner_projection_head]
 
-    def features(self, example: Example) -> Any:
+    def features(self, example: Example, keys: Any) -> Any:
         halves = tf.nest.map_structure(lambda rows: tf.split(rows, 2), example)
-        first, second = ({name: half[k] for name, half in halves.items()} for k in range(2))
-        features = (
-            self.encode(first, training=True),
-            self.encode_partner(second, training=True),
-        )
+        features = []
+        for k, encode in enumerate((self.encode, self.encode_partner)):
+            with dropout_keys(tf.split(keys, 2)[k]):
+                half = {name: rows[k] for name, rows in halves.items()}
+                features.append(encode(half, training=True))
         return tf.concat(features, axis=0)
 
     def outputs(self, features: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +21,10 @@ from ssl_keras.networks import in_order
 from ssl_keras.run import build
 from ssl_keras.run.checkpoints import Checkpoints
 from ssl_keras.run.devices import Engine
+from ssl_keras.run.export import export_setup
 from ssl_keras.run.loop import batches
 from ssl_keras.run.measure import trained_features
-from ssl_keras.run.saved_models import export_encoder, load_encoder
+from ssl_keras.run.saved_models import load_encoder
 from ssl_keras.run.setup import TrainingSetup
 from tests import oracles
 from tests.distribution.parity import TOLERANCE
@@ -210,7 +212,7 @@ def test_the_export_gives_the_same_features(rung: Rung, tmp_path: Path) -> None:
     setup = rung.build()
     train(setup)
     model, data = setup.model, setup.data
-    export_encoder(data.modality, model.encoder, model.projection_head, tmp_path / "export")
+    assert export_setup(setup, tmp_path / "export", collections.defaultdict(str)) <= 1e-5
     batch = next(iter(data.test.batches(10)))
     inputs = data.inputs(batch)
     expected = [layer.numpy() for layer in model.representations(inputs)]

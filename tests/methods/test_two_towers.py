@@ -14,6 +14,7 @@ from ssl_keras.datasets import DataSet
 from ssl_keras.errors import UserError
 from ssl_keras.methods.simclr import TwoTowers
 from ssl_keras.networks import in_order
+from ssl_keras.networks.dropout import dropout_keys
 from ssl_keras.run import build
 from ssl_keras.run.loop import batches
 from ssl_keras.run.setup import TrainingSetup
@@ -84,6 +85,30 @@ def test_features_are_those_of_the_first_tower(pairs: DataSet) -> None:
     layers = model.representations(inputs)
     assert len(layers) == len(model.layer_names) == 3
     np.testing.assert_array_equal(layers[0], features)
+
+
+@pytest.mark.parametrize("micro_batch", [None, 4])
+def test_dropout_of_each_tower_takes_the_keys_of_its_half(
+    pairs: DataSet, micro_batch: int | None
+) -> None:
+    training = setup(pairs, method="two_towers", views="given,dropout", micro_batch=micro_batch)
+    model, batch = training.model, next(iter(batches(training, 0)))
+    _, keys = model.augmenter.two_views(batch, 0)
+    projections = []
+    for part, rows, encoder, head in (
+        ("example", slice(BATCH), model.encoder, model.projection_head),
+        ("partner", slice(BATCH, None), model.partner_encoder, model.partner_projection_head),
+    ):
+        inputs, size = model.modality.inputs(batch[part]), micro_batch or BATCH
+        parts = []
+        # Batch norm takes the statistics of a micro-batch.
+        for first in range(0, BATCH, size):
+            with dropout_keys(keys[rows][first : first + size]):
+                features = encoder(inputs[first : first + size], training=True)
+            parts.append(in_order(head(features, training=True))[-1])
+        projections.append(np.concatenate(parts))
+    expected = oracles.nt_xent(*projections, temperature=training.config.loss.temperature)
+    np.testing.assert_allclose(model.train_step(batch)["loss"], expected, rtol=1e-4)
 
 
 @pytest.mark.full
