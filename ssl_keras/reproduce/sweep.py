@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ssl_keras.cli import startup
 from ssl_keras.config import Config
 from ssl_keras.errors import UserError
 from ssl_keras.run import run_directory
@@ -112,8 +113,11 @@ class Worker:
         if not select.select([self._process.stdout], [], [], 0)[0]:
             return None
         answer = self._process.stdout.readline().strip()
-        # Without an answer the process has died during the run.
-        return int(answer) if answer else (self._process.wait() or -1)
+        if not answer:  # the process has died during the run
+            return self._process.wait() or startup.DEFECT
+        if int(answer) == startup.INTERRUPTED:  # it ends, and takes no other run
+            self.wait()
+        return int(answer)
 
     def terminate(self) -> None:
         """Ask the process to end; a run in progress stops after its step."""
@@ -177,7 +181,7 @@ def finish(runs: Sequence[Run], directory: Path, jobs: int) -> list[dict[str, An
         print(f"{len(runs) - len(missing)} of {len(runs)} runs are done.", flush=True)
         with tqdm(
             total=len(missing), unit="run", dynamic_ncols=True, disable=not missing,
-            mininterval=1, miniters=0,
+            mininterval=1, miniters=0, smoothing=0,
         ) as progress:  # fmt: skip
             workers = [Worker(cores) for cores in shares(jobs)]
             try:

@@ -128,6 +128,28 @@ def test_runs_share_a_process_unless_their_environment_differs(
     assert a == b != c
 
 
+# A worker whose first run is interrupted, and that takes a moment to end.
+INTERRUPTED = """
+import os, pathlib, sys, time
+sys.stdin.readline()
+first = not pathlib.Path("interrupted").exists()
+pathlib.Path("interrupted").touch()
+print(130 if first else 0, flush=True)
+time.sleep(0.3 if first else 60)
+"""
+
+
+def test_a_run_after_an_interrupted_one_gets_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sweep.Worker, "command", [sys.executable, "-c", INTERRUPTED])
+    finish([Run(name, TINY) for name in ("first", "second")], tmp_path, jobs=1)
+    shown = capfd.readouterr().err
+    assert "The run first failed" in shown
+    assert "The run second failed" not in shown
+
+
 # A worker whose runs take a minute, and say who makes them.
 STUB = """
 import json, os, pathlib, sys, time
