@@ -14,6 +14,8 @@ from ssl_keras.config import Config
 from ssl_keras.errors import UserError
 from ssl_keras.run import train_and_evaluate
 
+pytestmark = pytest.mark.full
+
 
 @pytest.fixture(scope="module")
 def runs(

@@ -273,6 +273,7 @@ print(peak_so_far() - before)
 """
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("script", "fewer", "more"), [(MEMORY, 8192, 32768), (GEOMETRY, 2000, 6000)]
 )

@@ -13,7 +13,7 @@ from PIL import Image
 from ssl_keras.reproduce import __main__ as program
 from ssl_keras.reproduce.studies import STUDIES
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.full, pytest.mark.long]
 
 
 def available(name: str) -> bool:

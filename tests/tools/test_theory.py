@@ -50,6 +50,7 @@ def test_penalties_of_a_run(run: Path, tmp_path: Path, capfd: pytest.CaptureFixt
     assert is_drawn(output)
 
 
+@pytest.mark.full
 def test_limits_are_reached(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "limits.png"
     assert limits.main([f"--output={output}"]) == 0
