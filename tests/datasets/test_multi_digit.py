@@ -30,6 +30,7 @@ def _sources_are_read_once() -> Iterator[None]:
         yield
 
 
+@pytest.mark.full
 def test_pools_of_full_size_sources_stay_out_of_the_graph(data_dir: str) -> None:
     data = load(data_dir, num_digits=16, placement="random", image_size=32)
     examples = data.train.examples
@@ -143,6 +144,7 @@ def test_random_positions_stay_inside_and_reach_the_borders(data_dir: str) -> No
     assert all(image.any() for image in images)
 
 
+@pytest.mark.full
 def test_determinism_and_seeds(data_dir: str) -> None:
     first, again, other = load(data_dir), load(data_dir), load(data_dir, seed=1)
     np.testing.assert_array_equal(first.train.example["image"], again.train.example["image"])

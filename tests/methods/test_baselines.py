@@ -30,7 +30,7 @@ def trained(data: DataSet, **values: Any) -> Any:
 def test_all_methods_start_from_one_encoder(bit_data: DataSet) -> None:
     weights = [
         build(Config.make(**SMALL, method=method), bit_data).model.encoder.get_weights()
-        for method in ("simclr", "supervised", "autoencoder")
+        for method in ("simclr", "supervised", "autoencoder", "two_towers")
     ]
     for other in weights[1:]:
         for ours, theirs in zip(weights[0], other, strict=True):
@@ -43,9 +43,13 @@ def test_supervision_learns_its_feature(bit_data: DataSet) -> None:
     names = [metric.name for metric in built.model.metrics]
     assert names[:2] == ["loss", "supervised/class/accuracy"]
     assert float(built.model.trackers["supervised/class/accuracy"].result()) > 0.3
+    assert built.model.layer_names == ["features"]
+
+
+@pytest.mark.full
+def test_supervision_learns_another_target(bit_data: DataSet) -> None:
     bits = trained(bit_data, method="supervised", supervised_target="bits", learning_rate=0.01)
     assert float(bits.model.trackers["supervised/bits/accuracy"].result()) > 0.85
-    assert bits.model.layer_names == ["features"]
 
 
 def test_the_supervised_loss_is_the_cross_entropy_of_both_views(bit_data: DataSet) -> None:

@@ -209,7 +209,9 @@ def test_fit_works_as_with_any_keras_model() -> None:
     assert int(model.step) == 4
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.full)]
+)
 def test_mixed_precision_trains_with_a_float32_loss(policy: str) -> None:
     keras.utils.set_random_seed(0)
     model = SimCLR(

@@ -87,7 +87,7 @@ def test_features_are_those_of_the_first_tower(pairs: DataSet) -> None:
     np.testing.assert_array_equal(layers[0], features)
 
 
-@pytest.mark.parametrize("micro_batch", [None, 4])
+@pytest.mark.parametrize("micro_batch", [None, pytest.param(4, marks=pytest.mark.full)])
 def test_dropout_of_each_tower_takes_the_keys_of_its_half(
     pairs: DataSet, micro_batch: int | None
 ) -> None:

@@ -380,6 +380,7 @@ class TestExtraChannels:
             whole.transform.chain(images, random)[..., 3], moved[..., 0], atol=1e-6
         )
 
+    @pytest.mark.full
     def test_compiled_or_not_the_values_are_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
         images = tf.concat([photos(16), photos(16, seed=1)[..., :1]], axis=-1)
         compiled, plain = (build_augmenter(**FULL, compiled=on) for on in (True, False))
