@@ -175,8 +175,8 @@ def test_jitter_does_what_keras_cv_does_in_the_drawn_order(strength: float) -> N
             expected = images
             for kind in kinds:
                 expected = by_keras_cv(kind, expected, values[kind])
-            found = aug.ColorJitter(strength)(images, jitter(kinds, values, strength))
-            np.testing.assert_allclose(found, expected, atol=2e-5)
+            measured = aug.ColorJitter(strength)(images, jitter(kinds, values, strength))
+            np.testing.assert_allclose(measured, expected, atol=2e-5)
 
 
 def test_each_image_has_an_order_of_its_own() -> None:
@@ -204,15 +204,17 @@ def test_factors_are_uniform_over_the_stated_range(kind: int, ends: tuple[float,
     images = tf.tile(0.3 + 0.2 * photos(1, 4), (count, 1, 1, 1))
     result = aug.ColorJitter(0.5)(images, tf.constant(drawn)).numpy()
     if kind == BRIGHTNESS:
-        found = result.mean(axis=(1, 2, 3)) / images.numpy().mean(axis=(1, 2, 3))
+        measured = result.mean(axis=(1, 2, 3)) / images.numpy().mean(axis=(1, 2, 3))
     elif kind == CONTRAST:
-        found = result.std(axis=(1, 2)).mean(axis=1) / images.numpy().std(axis=(1, 2)).mean(axis=1)
+        measured = result.std(axis=(1, 2)).mean(axis=1) / images.numpy().std(axis=(1, 2)).mean(
+            axis=1
+        )
     else:
         before, after = (tf.image.rgb_to_hsv(x).numpy()[:, 0, 0] for x in (images, result))
         turned = (after[:, 0] - before[:, 0] + 0.5) % 1 - 0.5
-        found = turned if kind == HUE else after[:, 1] / before[:, 1]
-    np.testing.assert_allclose([found.min(), found.max()], ends, atol=0.01)
-    np.testing.assert_allclose(np.histogram(found, 4, ends)[0] / (count / 4), 1, atol=0.12)
+        measured = turned if kind == HUE else after[:, 1] / before[:, 1]
+    np.testing.assert_allclose([measured.min(), measured.max()], ends, atol=0.01)
+    np.testing.assert_allclose(np.histogram(measured, 4, ends)[0] / (count / 4), 1, atol=0.12)
 
 
 def test_grayscale_with_the_stated_probability() -> None:
@@ -441,10 +443,10 @@ class TestMixup:
                 mixup("linear", 0.9, channels=batch), images, draws(2 * batch, 3, seed)
             )
             mixed = mixed.numpy()[:, 0, 0, :]
-            own = np.arange(2 * batch) % batch
-            shares.append(mixed[np.arange(2 * batch), own])
-            mixed[np.arange(2 * batch), own] = 0
-            partners.append((mixed.argmax(axis=1) - own) % batch)
+            positions = np.arange(2 * batch) % batch
+            shares.append(mixed[np.arange(2 * batch), positions])
+            mixed[np.arange(2 * batch), positions] = 0
+            partners.append((mixed.argmax(axis=1) - positions) % batch)
         counts = np.bincount(np.concatenate(partners), minlength=batch)
         assert counts[0] == 0
         np.testing.assert_allclose(counts[1:] / counts.sum() * (batch - 1), 1.0, atol=0.4)
