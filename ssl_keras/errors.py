@@ -24,6 +24,11 @@ def nearest(name: str, valid: Iterable[str]) -> str | None:
     return by_lower[matches[0]] if matches else None
 
 
+def one_line(error: Exception) -> str:
+    """The message of an error in one line of at most 200 characters, to quote in a `UserError`."""
+    return " ".join(str(error).split())[:200]
+
+
 def unknown_name(kind: str, name: object, valid: Iterable[str]) -> UserError:
     """The error for an unknown name, which proposes the nearest valid one.
 

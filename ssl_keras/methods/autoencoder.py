@@ -23,7 +23,6 @@ class Autoencoder(Learner):
         augmenter, encoder: see `Learner`.
         decoder: `keras.Model` from features to network inputs.
         linear_probe: see `Learner`.
-        main_channels: number of leading channels that form the picture; the others are extra.
         extra_channels_weight: at least 0.
         **arguments: see `Learner`.
     """
@@ -35,15 +34,14 @@ class Autoencoder(Learner):
         decoder: Any,
         linear_probe: Any = None,
         *,
-        main_channels: int,
         extra_channels_weight: float = 1.0,
         **arguments: Any,
     ):
-        has_extra = decoder.output_shape[-1] > main_channels
+        has_extra = decoder.output_shape[-1] > arguments["modality"].main_channels
         measures = ["loss", "image_error", *(["extra_channels_error"] if has_extra else [])]
         super().__init__(augmenter, encoder, linear_probe, measures=measures, **arguments)
         self.decoder = decoder
-        self.main_channels, self.extra_channels_weight = main_channels, extra_channels_weight
+        self.extra_channels_weight = extra_channels_weight
 
     @property
     def progress_names(self) -> dict[str, str]:
@@ -75,10 +73,10 @@ class Autoencoder(Learner):
     def errors(self, inputs: Any, reconstructions: Any) -> dict[str, Any]:
         """The loss and its parts for network inputs and their reconstructions."""
         squares = tf.square(tf.cast(inputs, tf.float32) - reconstructions)
-        image_error = tf.reduce_mean(squares[..., : self.main_channels])
+        image_error = tf.reduce_mean(squares[..., : self.modality.main_channels])
         if "extra_channels_error" not in self.trackers:
             return {"loss": image_error, "image_error": image_error}
-        extra_channels_error = tf.reduce_mean(squares[..., self.main_channels :])
+        extra_channels_error = tf.reduce_mean(squares[..., self.modality.main_channels :])
         return {
             "loss": image_error + self.extra_channels_weight * extra_channels_error,
             "image_error": image_error,

@@ -200,7 +200,6 @@ class Autoencoder(Method):
             parts.encoder,
             decoder,
             parts.build_probe(),
-            main_channels=main,
             extra_channels_weight=extra / main if weight is None else weight,
             **parts.arguments,
         )

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ssl_keras.errors import UserError
+from ssl_keras.errors import UserError, one_line
 from ssl_keras.lazy import keras
 from ssl_keras.networks.normalization import build_batch_norm
 from ssl_keras.options import Options, option
@@ -337,8 +337,9 @@ class KerasFile(Encoder):
         try:
             model = keras.models.load_model(self.encoder_file, compile=False)
         except (OSError, ValueError, TypeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(f"encoder_file {self.encoder_file} cannot be read: {reason}") from error
+            raise UserError(
+                f"encoder_file {self.encoder_file} cannot be read: {one_line(error)}"
+            ) from error
         shape = getattr(model, "input_shape", None)  # None of a Sequential that is not built
         if not isinstance(shape, tuple) or not _fits(x.shape, shape):
             raise UserError(

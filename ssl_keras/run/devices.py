@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ssl_keras.errors import UserError
+from ssl_keras.errors import UserError, one_line
 from ssl_keras.lazy import keras, tf
 
 POLICIES = {"off": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
@@ -144,9 +144,8 @@ def _strategy(kind: str, devices: int | None) -> Any:
         try:
             return tf.distribute.MultiWorkerMirroredStrategy()
         except (RuntimeError, ValueError, tf.errors.OpError) as error:
-            reason = " ".join(str(error).split())[:200]
             raise UserError(
-                f"The workers of TF_CONFIG cannot find each other ({reason}): check its "
+                f"The workers of TF_CONFIG cannot find each other ({one_line(error)}): check its "
                 "addresses and ports."
             ) from error
     available = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from ssl_keras.config import Config
 from ssl_keras.datasets import DataSet
-from ssl_keras.errors import UserError
+from ssl_keras.errors import UserError, one_line
 from ssl_keras.networks import Grid
 from ssl_keras.run import run_directory
 from ssl_keras.run.checkpoints import Checkpoints, weights_digest
@@ -141,8 +141,7 @@ def load_saved_model(directory: Path, config: Config | None = None) -> FrozenEnc
     try:
         loaded = tf.saved_model.load(str(directory))
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"The SavedModel {directory} cannot be read: {reason}") from error
+        raise UserError(f"The SavedModel {directory} cannot be read: {one_line(error)}") from error
     signatures = loaded.signatures
     name = next((n for n in ("representations", "serving_default") if n in signatures), None)
     if name is None:

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ssl_keras.errors import UserError, unknown_name
+from ssl_keras.errors import UserError, one_line, unknown_name
 from ssl_keras.inputs import Modality
 from ssl_keras.networks import (
     as_plain_keras,
@@ -127,8 +127,7 @@ def load_encoder(directory: Path | str, layer: str = "features") -> Any:
     try:
         encoder, head = (keras.models.load_model(place / name) for name in (ENCODER, HEAD))
     except (OSError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"The encoder in {place} cannot be read: {reason}") from error
+        raise UserError(f"The encoder in {place} cannot be read: {one_line(error)}") from error
     layers = ["features", *(name for name in head.output if name != "projection_0")]
     if layer not in layers:
         raise unknown_name("layer", layer, layers)

@@ -64,7 +64,6 @@ def make(kind: str, batch_norm: bool = False, **compiling: Any) -> Learner:
             encoder,
             decoder,
             probe,
-            main_channels=1,
             extra_channels_weight=0.5,
             **common,
         )
