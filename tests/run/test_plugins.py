@@ -251,7 +251,7 @@ def test_such_a_run_is_evaluated_exported_and_fine_tuned_in_other_processes(
 ) -> None:
     cwd = labelled.parent
     output = done(program("evaluate", "--run=labelled", "--heads=linear", cwd=cwd))
-    assert "Test accuracy on 32 images" in output
+    assert "Test accuracy on 32 vectors" in output
     (path,) = (labelled / "evaluations").glob("linear-*.json")
     measured = json.loads(path.read_text())["results"]
     assert measured == json.loads((labelled / "results.json").read_text())["results"]
