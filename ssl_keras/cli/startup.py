@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -59,10 +60,17 @@ def start_tensorflow(strategy: str = "none", num_devices: int | None = None) -> 
                 "Keras 3 on TensorFlow: unset it."
             )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-    with _without_noise():
-        import keras  # noqa: F401
+    # The millions of objects of TensorFlow and Keras stay until the end: the garbage collector
+    # spends a second of a short run on looking at them again and again.
+    gc.disable()
+    try:
+        with _without_noise():
+            import keras  # noqa: F401
 
-        devices.open_devices(strategy, num_devices)
+            devices.open_devices(strategy, num_devices)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def guarded(program: str, body: Callable[[], None], verbose: Callable[[], bool]) -> int:

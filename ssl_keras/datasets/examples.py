@@ -78,6 +78,7 @@ class ArrayExamples(Examples):
     def batched(self, indices: Any, batch_size: int) -> Any:
         tensors = self._tensors
 
+        @tf.autograph.experimental.do_not_convert
         def gather(index: Any) -> dict[str, Any]:
             return {"index": index} | {n: tf.gather(t, index) for n, t in tensors.items()}
 
@@ -102,8 +103,8 @@ class ExampleSubset(Examples):
 
     def batched(self, indices: Any, batch_size: int) -> Any:
         rows = tf.constant(self.rows)
-        original = indices.map(lambda index: tf.gather(rows, index))
-        return self.examples.batched(original, batch_size)
+        plain = tf.autograph.experimental.do_not_convert(lambda index: tf.gather(rows, index))
+        return self.examples.batched(indices.map(plain), batch_size)
 
 
 @dataclass
@@ -123,6 +124,7 @@ class EncodedExamples(Examples):
     example: Callable[[Any], tuple[Any, Any]]
 
     def batched(self, indices: Any, batch_size: int) -> Any:
+        @tf.autograph.experimental.do_not_convert
         def read(index: Any) -> dict[str, Any]:
             image, label = self.example(index)
             columns = {"index": index, "image": tf.ensure_shape(image, self.image_shape)}

@@ -100,6 +100,7 @@ class Split:
         else:
             numbers = tf.data.Dataset.range(first, num_steps * per_step)
 
+        @tf.autograph.experimental.do_not_convert
         def rows(number: Any) -> Any:
             whole = self.step_rows(number // per_step, batch_size, seed)
             if num_shares == 1:
@@ -122,8 +123,9 @@ class Split:
 
     def _composed(self, indices: Any, batch_size: int) -> Any:
         batches = self.examples.batched(indices, batch_size)
-        batches = batches.map(self.compose, num_parallel_calls=1, deterministic=True).prefetch(2)
-        return untuned(batches)
+        compose = tf.autograph.experimental.do_not_convert(self.compose)
+        batches = batches.map(compose, num_parallel_calls=1, deterministic=True)
+        return untuned(batches.prefetch(2))
 
     def at_most(self, count: int, seed: int) -> Split:
         """The same split with at most `count` examples, drawn by `seed`, in their order.

@@ -72,7 +72,6 @@ class Decoder(Evaluator):
         batch = min(self.decoder_batch_size, len(features))
         inputs, outputs = tf.constant(features, tf.float32), tf.constant(images)
 
-        @tf.function
         def step(rows: Any) -> None:
             with tf.GradientTape() as tape:
                 reconstructions = decoder(tf.gather(inputs, rows), training=True)
@@ -80,13 +79,16 @@ class Decoder(Evaluator):
             variables = decoder.trainable_variables
             optimizer.apply(tape.gradient(loss, variables), variables)
 
+        rows_of_a_step = tf.TensorSpec((batch,), tf.int64)
+        compiled = tf.function(step, autograph=False).get_concrete_function(rows_of_a_step)
+
         generator = np.random.default_rng([seed, 1])
         order = np.zeros(0, np.int64)
         for _ in range(self.decoder_steps):
             if len(order) < batch:
                 order = generator.permutation(len(features))
             rows, order = order[:batch], order[batch:]
-            step(tf.constant(rows))
+            compiled(tf.constant(rows))
         return decoder
 
     def draw(

@@ -56,7 +56,7 @@ def extract(
         layer name -> `FrozenFeatures`.
     """
 
-    @tf.function
+    @tf.function(autograph=False)
     def outputs(batch: Mapping[str, Any]) -> list[Any]:
         return list(representations(data.inputs(batch)))[: len(layers)]
 
@@ -162,7 +162,7 @@ def _two_view_extractor(
 ) -> Callable[[Mapping[str, Any], Any], list[Any]]:
     """A function (batch, step that seeds the views) -> (2, batch, dim) for each layer."""
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def extract_batch(batch: Mapping[str, Any], step: Any) -> list[Any]:
         views, _ = augmenter.two_views(batch, step)
         outputs = list(representations(compose(views)))[:num_layers]
@@ -223,7 +223,7 @@ def extract_local(
         name of the block -> `FrozenLocations`.
     """
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def extract_batch(batch: Mapping[str, Any]) -> list[Any]:
         return [tf.cast(values, tf.float32) for values in blocks(data.inputs(batch))]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -75,10 +77,11 @@ def probe(frozen: FrozenFeatures, name: str, seed: int, max_iterations: int = 10
     one_hot_labels = one_hot(frozen.train_labels[name], target.kind, target.size)
     scores: list[float] = []
     candidates: list[np.ndarray] = []
+    fitted = _rotated(frozen, f"fitting/{seed}", train[fitting])
     for l2 in L2_GRID:
         start = candidates[-1] if candidates else None
         weights = fit(
-            train[fitting],
+            fitted,
             one_hot_labels[fitting],
             target.kind,
             l2,
@@ -93,7 +96,7 @@ def probe(frozen: FrozenFeatures, name: str, seed: int, max_iterations: int = 10
             break
     best = int(np.argmin(scores))
     weights = fit(
-        train,
+        _rotated(frozen, "train", train),
         one_hot_labels,
         target.kind,
         L2_GRID[best],
@@ -101,6 +104,14 @@ def probe(frozen: FrozenFeatures, name: str, seed: int, max_iterations: int = 10
         max_iterations=max_iterations,
     )
     frozen.cache[key] = Probe(predict(weights, test), L2_GRID[best])
+    return frozen.cache[key]
+
+
+def _rotated(frozen: FrozenFeatures, part: str, features: np.ndarray) -> Rotated:
+    """`rotate`, once for all targets."""
+    key = f"rotated/{part}"
+    if key not in frozen.cache:
+        frozen.cache[key] = rotate(features)
     return frozen.cache[key]
 
 
@@ -154,8 +165,54 @@ def objective(
     return loss + 0.5 * l2 * float(np.sum(penalty**2)), gradient + l2 * penalty
 
 
+@dataclass(frozen=True)
+class Rotated:
+    """Features in the principal axes of their second moments, which `fit` needs for its speed.
+
+    Attributes:
+        features: (examples, rank), the features times `axes`.
+        moments: (rank,), the mean square of each column of `features`.
+        axes: (dim, rank), orthonormal. Directions without a moment are left out: the optimal
+            weights are zero there.
+    """
+
+    features: np.ndarray
+    moments: np.ndarray
+    axes: np.ndarray
+
+
+def rotate(features: np.ndarray) -> Rotated:
+    """`Rotated` of float64 features (examples, dim), by the smaller of both Gram matrices."""
+    count, dim = features.shape
+    with _one_thread():
+        few = features if dim <= count else features.T
+        moments, vectors = np.linalg.eigh(few.T @ few / count)
+        kept = moments > 1e-12 * max(moments[-1], np.finfo(np.float64).tiny)
+        moments, axes = moments[kept], vectors[:, kept]
+        if dim > count:
+            axes = features.T @ axes / np.sqrt(count * moments)
+        return Rotated(features @ axes, moments, axes)
+
+
+def _one_thread() -> Any:
+    """Context in which NumPy and SciPy compute with one thread.
+
+    With small products their thread pools wait for each other: one thread is several times faster
+    at all measured sizes.
+    """
+    return _thread_pools().limit(limits=1, user_api="blas")
+
+
+@functools.cache
+def _thread_pools() -> Any:
+    import scipy.linalg  # noqa: F401  (its thread pool too)
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
 def fit(
-    features: np.ndarray,
+    features: np.ndarray | Rotated,
     one_hot_labels: np.ndarray,
     kind: str,
     l2: float,
@@ -165,8 +222,13 @@ def fit(
 ) -> np.ndarray:
     """The weights (dim + 1, size) of the penalised regression; the last row holds the biases.
 
+    L-BFGS in coordinates in which the Hessian is near the identity: weight i along the principal
+    axes is divided by 1 / sqrt(c m_i + l2), where m_i is the mean square of the features along the
+    axis and c is the mean of p (1 - p) over the predictions p at the start. It needs a third of
+    the time of L-BFGS on the weights as they are, and comes nearer to the minimum.
+
     Args:
-        features: float64 (examples, dim), standardised.
+        features: float64 (examples, dim), standardised; `rotate` them once for several fits.
         one_hot_labels: float64 (examples, size), see `one_hot`.
         kind: "class" or "bits".
         l2: weight of the penalty.
@@ -174,18 +236,28 @@ def fit(
         max_iterations: most iterations of L-BFGS.
     """
     from scipy.optimize import minimize
-    from threadpoolctl import threadpool_limits
 
-    shape = (features.shape[1] + 1, one_hot_labels.shape[1])
+    rotated = rotate(features) if isinstance(features, np.ndarray) else features
+    axes = rotated.axes
+    shape = (axes.shape[1] + 1, one_hot_labels.shape[1])
+    initial = np.zeros(shape)
+    if start is not None:
+        initial = np.vstack([axes.T @ start[:-1], start[-1:]])
+    zeros = np.zeros_like(one_hot_labels)
+    p = len(zeros) * cross_entropy(predict(initial, rotated.features), zeros, kind)[1]
+    curvature = max(float(np.mean(p * (1 - p))), 1e-6)
+    hessian = np.append(curvature * rotated.moments + l2, curvature)  # the biases have no penalty
+    scale = 1 / np.sqrt(hessian)[:, None]
 
     def flat(vector: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = objective(vector.reshape(shape), features, one_hot_labels, kind, l2)
-        return value, gradient.ravel()
+        weights = scale * vector.reshape(shape)
+        value, gradient = objective(weights, rotated.features, one_hot_labels, kind, l2)
+        return value, (scale * gradient).ravel()
 
-    initial = np.zeros(shape) if start is None else start
-    options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "gtol": 1e-5, "ftol": 1e-10}
-    # With small products the thread pools of NumPy and SciPy wait for each other: one thread is
-    # several times faster at all measured sizes.
-    with threadpool_limits(1, user_api="blas"):
-        result = minimize(flat, initial.ravel(), jac=True, method="L-BFGS-B", options=options)
-    return result.x.reshape(shape)
+    options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "gtol": 1e-4, "ftol": 1e-10}
+    with _one_thread():
+        result = minimize(
+            flat, (initial / scale).ravel(), jac=True, method="L-BFGS-B", options=options
+        )
+    weights = scale * result.x.reshape(shape)
+    return np.vstack([axes @ weights[:-1], weights[-1:]])

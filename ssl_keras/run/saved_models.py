@@ -195,7 +195,9 @@ def _write(
         archive.track(network)
     for name, (function, specs) in endpoints.items():
         archive.add_endpoint(name, function, input_signature=specs)
-    archive.write_out(str(directory), verbose=False)
+    # Autograph would rewrite the networks' Python code, which needs no rewriting, for a second.
+    write_out = tf.autograph.experimental.do_not_convert(archive.write_out)
+    write_out(str(directory), verbose=False)
 
 
 def relative_difference(actual: np.ndarray, expected: np.ndarray) -> float:

@@ -37,7 +37,7 @@ def test_class_regression_reaches_the_loss_of_scikit_learn(l2: float) -> None:
     weights = np.vstack([theirs.coef_.T, theirs.intercept_[None]])
     loss = linear.objective(ours, features, one_hot_labels, "class", l2)[0]
     expected = linear.objective(weights, features, one_hot_labels, "class", l2)[0]
-    np.testing.assert_allclose(loss, expected, rtol=1e-3)
+    np.testing.assert_allclose(loss, expected, atol=1e-5)
 
 
 def test_bits_are_independent_regressions_as_in_scikit_learn() -> None:
@@ -51,6 +51,39 @@ def test_bits_are_independent_regressions_as_in_scikit_learn() -> None:
         theirs.fit(features, bits[:, bit])
         np.testing.assert_allclose(ours[:-1, bit], theirs.coef_[0], rtol=1e-2, atol=1e-3)
         np.testing.assert_allclose(ours[-1, bit], theirs.intercept_[0], rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("count", [300, 20])
+def test_collinear_and_dead_features_reach_the_same_loss(count: int) -> None:
+    # 40 columns of rank 5: more columns than the 20 examples, fewer than the 300.
+    generator = np.random.default_rng(1)
+    source = generator.normal(size=(count, 5))
+    features = np.hstack([source @ generator.normal(size=(5, 39)), np.zeros((count, 1))])
+    labels = (source[:, 0] + generator.normal(size=count) > 0).astype(np.int32)
+    one_hot_labels = linear.one_hot(labels, "class", 2)
+    ours = linear.fit(features, one_hot_labels, "class", 0.01)
+    theirs = LogisticRegression(C=1 / (0.01 * count), tol=1e-10, max_iter=5000)
+    theirs.fit(features, labels)
+    half = np.append(theirs.coef_[0], theirs.intercept_[0])[:, None] / 2
+    loss = linear.objective(ours, features, one_hot_labels, "class", 0.01)[0]
+    # Two classes have one column of weights in scikit-learn, with twice the penalty.
+    split = linear.objective(np.hstack([-half, half]), features, one_hot_labels, "class", 0.01)[0]
+    assert loss <= split + 1e-5
+    assert np.abs(linear.objective(ours, features, one_hot_labels, "class", 0.01)[1]).max() < 1e-3
+    assert np.all(ours[-2] == 0)
+
+
+def test_a_start_changes_the_way_and_not_the_end() -> None:
+    features, labels = clusters(300, 0, spread=3.0)
+    one_hot_labels = linear.one_hot(labels, "class", 3)
+    rotated = linear.rotate(features.astype(np.float64))
+    start = linear.fit(rotated, one_hot_labels, "class", 1.0)
+    for begun in (None, start, 100 * start):
+        weights = linear.fit(rotated, one_hot_labels, "class", 0.01, start=begun)
+        loss = linear.objective(weights, features, one_hot_labels, "class", 0.01)[0]
+        if begun is None:
+            expected = loss
+        np.testing.assert_allclose(loss, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["class", "bits"])

@@ -209,6 +209,7 @@ def _in_memory(
     # Images of the right size are read by TFDS; others are decoded like files.
     decoders = None if fixed else {"image": tfds.decode.SkipDecoding()}
 
+    @tf.autograph.experimental.do_not_convert
     def columns(example: Any) -> tuple[Any, Any]:
         image = example["image"] if fixed else _decoded(example["image"], image_shape, resize)
         return image, example["label"] if labelled else tf.constant(-1)
