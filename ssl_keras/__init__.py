@@ -12,9 +12,9 @@ they are used.
 
 from __future__ import annotations
 
-import importlib
 import os
-from typing import Any
+
+from ssl_keras.lazy import attributes
 
 # Keras chooses its backend when it is first imported; this package is written for TensorFlow.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -32,9 +32,4 @@ _NAMES = {
 }
 
 __all__ = list(_NAMES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _NAMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
+__getattr__ = attributes(__name__, _NAMES)

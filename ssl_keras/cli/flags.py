@@ -191,6 +191,8 @@ def verbose(flag_values: absl_flags.FlagValues) -> bool:
 def parse(arguments: Sequence[str], flag_values: absl_flags.FlagValues) -> Config:
     """The configuration of a command line.
 
+    What a flagfile holds for a part that another flag replaces is set aside with a notice.
+
     Args:
         arguments: like sys.argv, the program first.
         flag_values: the flags of `define`.
@@ -198,7 +200,16 @@ def parse(arguments: Sequence[str], flag_values: absl_flags.FlagValues) -> Confi
     Raises:
         UserError: the arguments are wrong.
     """
-    return Config.make(**values(arguments, flag_values))
+    given = values(arguments, flag_values)
+    typed = _typed(arguments, flag_values)
+    from_flagfiles = {name: value for name, value in given.items() if name not in typed}
+    return Config.make(from_flagfiles, **{n: v for n, v in given.items() if n in typed})
+
+
+def _typed(arguments: Sequence[str], flag_values: absl_flags.FlagValues) -> set[str]:
+    """The flags on a command line itself, without those in its flagfiles."""
+    names = {a.lstrip("-").split("=")[0] for a in arguments if a.startswith("-")}
+    return {name for name in flag_values if name in names or f"no{name}" in names}
 
 
 def values(arguments: Sequence[str], flag_values: absl_flags.FlagValues) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,15 +107,23 @@ class Config:
     notices: tuple[str, ...] = ()
 
     @classmethod
-    def make(cls, **values: Any) -> Config:
+    def make(cls, base: Mapping[str, Any] | None = None, /, **values: Any) -> Config:
         """A configuration from flat values, named like the flags; the others are the defaults.
 
         `encoder` may be a `keras.Model` from network inputs to features instead of a name.
+
+        Args:
+            base: further values, such as those of an earlier run. Where they contradict what
+                `values` select (the temperature of an earlier loss), they are set aside with a
+                notice.
+            values: see above.
 
         Raises:
             UserError: an unknown name (the message has the nearest), a bad value, or values that
                 contradict each other.
         """
+        given = {name for name, value in values.items() if value is not None}
+        values = {**(base or {}), **values}
         plugins.load(values.get("plugins", ""))
         known = all_settings()
         for name in values:
@@ -134,7 +142,8 @@ class Config:
         method_name, dataset = groups["training"].method, groups["data"].dataset
         contrastive = METHODS[method_name].contrastive
         aside = [] if contrastive else _contrastive_options(method_name, values)
-        used = {name: value for name, value in values.items() if name not in aside}
+        inherited = _unused_options(values, given)
+        used = {n: value for n, value in values.items() if n not in (*aside, *inherited)}
         if groups["network"].encoder == "auto":
             encoder = DATASETS[dataset].default_encoder
             groups["network"] = dataclasses.replace(groups["network"], encoder=encoder)
@@ -147,7 +156,8 @@ class Config:
             optimizer=_part(OPTIMIZERS, groups["optimization"].optimizer, used),
             evaluators=make_evaluators({**used, "heads": groups["evaluation"].heads}),
         )
-        notices = config._check(used)
+        notices = config._check(used, given)
+        notices += [f"{choice} decides: {name} set aside" for name, choice in inherited.items()]
         if aside:
             notices.append(
                 f"method={method_name} has no contrastive loss and no projection head: "
@@ -155,7 +165,7 @@ class Config:
             )
         return dataclasses.replace(config, notices=tuple(notices))
 
-    def _check(self, requested: Mapping[str, Any]) -> list[str]:
+    def _check(self, requested: Collection[str], given: Collection[str]) -> list[str]:
         """Check values that depend on each other; return notices about those set aside."""
         notices = []
         for name, setting in self._settings().items():
@@ -163,13 +173,21 @@ class Config:
             if name not in requested or needs is None:
                 continue
             value = self._value(needs.setting)
-            if needs.set_aside:
+            if needs.set_aside or (name not in given and needs.setting in given):
                 notices.append(f"{needs.setting}={value} decides: {name} set aside")
                 continue
             raise UserError(
                 f"{name} has no effect with {needs.setting}={value}: it needs {needs}; leave one "
                 "of the two out."
             )
+        for name in self.images.options():
+            if name in requested and not self.builder.has_images:
+                if name in given:
+                    raise UserError(
+                        f"{name} is about images, and dataset={self.data.dataset} has none: leave "
+                        "it out."
+                    )
+                notices.append(f"dataset={self.data.dataset} decides: {name} set aside")
         optimization, run = self.optimization, self.run
         if optimization.steps is None and optimization.warmup_epochs >= optimization.epochs:
             raise UserError(
@@ -274,13 +292,14 @@ class Config:
         return Config.make(**{**shared, **differing, "heads": ""})
 
     def with_values(self, **values: Any) -> Config:
-        """The same configuration with other values; values of None are ignored.
+        """The same configuration with other values; values of None are ignored, options that they
+        leave without effect are set aside.
 
         Raises:
             UserError: see `make`.
         """
         set_values = {name: value for name, value in values.items() if value is not None}
-        return Config.make(**{**self.flat(), **set_values})
+        return Config.make(self.flat(), **set_values)
 
     def flat(self) -> dict[str, Any]:
         """Every value in force, named like the flags; settings that are not set are absent."""
@@ -361,6 +380,21 @@ def _contrastive_options(method: str, values: Mapping[str, Any]) -> list[str]:
         if other.contrastive:
             names |= dict.fromkeys(settings(other))
     return [name for name in names if name in values and name not in settings(METHODS[method])]
+
+
+def _unused_options(values: Mapping[str, Any], given: Collection[str]) -> dict[str, str]:
+    """Options that are not `given` and belong to no part that `given` values select: option ->
+    the value that decides."""
+    unused: dict[str, str] = {}
+    for field, registry in REGISTRIES.values():
+        if field in given:
+            selected = {name.strip() for name in str(values[field]).split(",")}
+            unused |= {
+                option: f"{field}={values[field]}"
+                for option, uses in registry.settings().items()
+                if option in values and option not in given and not selected & set(uses)
+            }
+    return unused
 
 
 def _part(registry: Registry, name: str, values: Mapping[str, Any]) -> Any:

@@ -24,9 +24,9 @@ class Decoder(Evaluator):
     `decoder_images` training images, by Adam at 0.001 with cosine decay on the mean squared error
     over all channels. On test images:
 
-        image_error        mean squared error of the image, values in [0, 1]
-        image_explained    1 - image_error / that of the mean training image: 0 at chance level, 1
-                           for perfect reconstructions
+        example_error        mean squared error of the image (values in [0, 1]) or the vector
+        example_explained    1 - example_error / that of the mean training image: 0 at chance level,
+                             1 for perfect reconstructions
 
     and the same for extra channels. The picture shows the reconstructions from each representation
     below each other.
@@ -123,7 +123,7 @@ class Errors:
     def __init__(self, mean: np.ndarray, image_channels: int):
         self.mean = mean
         self.parts = {
-            "image": slice(0, image_channels),
+            "example": slice(0, image_channels),
             "extra_channels": slice(image_channels, None),
         }
         self.sums = {part: np.zeros(2) for part in self.parts}
@@ -138,7 +138,7 @@ class Errors:
                 self.sums[part][index] += np.sum((originals - guess[..., channels]) ** 2)
 
     def values(self) -> dict[str, float]:
-        """{"image_error", "image_explained"}, and those of extra channels if there are any."""
+        """{"example_error", "example_explained"}, and those of extra channels if there are any."""
         values = {}
         for part, channels in self.parts.items():
             entries = self.count * self.mean[..., channels].size

@@ -12,7 +12,7 @@ from ssl_keras.methods.learner import Learner, Views
 class Autoencoder(Learner):
     """An encoder and a decoder that reconstruct the network input.
 
-        loss = image_error + extra_channels_weight * extra_channels_error
+        loss = example_error + extra_channels_weight * extra_channels_error
 
     Each error is the mean squared error over all entries of its channels: values in [0, 1] for the
     picture, 0 and their scale for bits. With `extra_channels_weight` = extra channels / picture
@@ -38,14 +38,14 @@ class Autoencoder(Learner):
         **arguments: Any,
     ):
         has_extra = decoder.output_shape[-1] > arguments["modality"].main_channels
-        measures = ["loss", "image_error", *(["extra_channels_error"] if has_extra else [])]
+        measures = ["loss", "example_error", *(["extra_channels_error"] if has_extra else [])]
         super().__init__(augmenter, encoder, linear_probe, measures=measures, **arguments)
         self.decoder = decoder
         self.extra_channels_weight = extra_channels_weight
 
     @property
     def progress_names(self) -> dict[str, str]:
-        names = {"loss": "loss", "image_error": "image", "extra_channels_error": "extra"}
+        names = {"loss": "loss", "example_error": "error", "extra_channels_error": "extra"}
         return names | super().progress_names
 
     def describe(self, batch_size: int, loss_name: str = "") -> dict[str, str]:
@@ -73,12 +73,12 @@ class Autoencoder(Learner):
     def errors(self, inputs: Any, reconstructions: Any) -> dict[str, Any]:
         """The loss and its parts for network inputs and their reconstructions."""
         squares = tf.square(tf.cast(inputs, tf.float32) - reconstructions)
-        image_error = tf.reduce_mean(squares[..., : self.modality.main_channels])
+        example_error = tf.reduce_mean(squares[..., : self.modality.main_channels])
         if "extra_channels_error" not in self.trackers:
-            return {"loss": image_error, "image_error": image_error}
+            return {"loss": example_error, "example_error": example_error}
         extra_channels_error = tf.reduce_mean(squares[..., self.modality.main_channels :])
         return {
-            "loss": image_error + self.extra_channels_weight * extra_channels_error,
-            "image_error": image_error,
+            "loss": example_error + self.extra_channels_weight * extra_channels_error,
+            "example_error": example_error,
             "extra_channels_error": extra_channels_error,
         }

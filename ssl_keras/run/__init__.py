@@ -8,8 +8,7 @@ The names below are imported on first use: `devices` and `run_directory` need no
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from ssl_keras.lazy import attributes
 
 _MODULES = {
     "TrainingSetup": "setup",
@@ -22,9 +21,4 @@ _MODULES = {
 }
 
 __all__ = list(_MODULES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = attributes(__name__, _MODULES)

@@ -27,8 +27,8 @@ _MEASURES = {
     "mutual_information_bound": "shared by views, nats, at least",
 }
 _RECONSTRUCTION = {
-    "image_error": "image, squared error",
-    "image_explained": "image, share explained",
+    "example_error": "squared error",
+    "example_explained": "share explained",
     "extra_channels_error": "extra channels, squared error",
     "extra_channels_explained": "extra channels, share explained",
 }

@@ -9,6 +9,7 @@ import pytest
 from ssl_keras import train
 from ssl_keras.cli import flags
 from ssl_keras.config import Config, all_settings
+from ssl_keras.errors import UserError
 from ssl_keras.losses import LOSSES
 
 
@@ -34,6 +35,50 @@ def test_flagfile_and_later_flags_win(tmp_path: Path) -> None:
     assert later.loss.options()["temperature"] == 0.4
     scheduled = parse(f"--flagfile={file}", "--temperature=linear:0.1:1")
     assert scheduled.loss.options()["temperature"] == "linear:0.1:1.0"
+
+
+@pytest.mark.parametrize(
+    ("flag", "gone", "kept"),
+    [
+        ("--loss=hinge", ("temperature",), ("knn_k", "momentum", "num_bits")),
+        ("--heads=linear", ("knn_k",), ("temperature",)),
+        ("--heads=", ("knn_k", "linear_max_iterations"), ("temperature",)),
+        ("--optimizer=adam", ("momentum",), ("temperature",)),
+        ("--dataset=plain", ("num_bits",), ("image_size",)),
+        ("--method=supervised", ("temperature", "loss", "projection_dim"), ("knn_k",)),
+        ("--encoder=mlp", ("stem",), ("temperature",)),
+        ("--views=dropout", ("crop_area_min",), ("temperature",)),
+    ],
+)
+def test_a_run_repeats_with_another_part(
+    flag: str, gone: tuple[str, ...], kept: tuple[str, ...], tmp_path: Path
+) -> None:
+    # A run's flags.txt holds every value in force, options of the old part too.
+    run = parse(
+        *("--loss=nt_xent", "--heads=linear,knn", "--knn_k=5", "--optimizer=sgd", "--momentum=0.8"),
+        *("--num_bits=3", "--encoder=resnet18", "--image_size=28", "--crop_area_min=0.3"),
+    )
+    assert {*gone, *kept} <= set(run.flat())
+    file = tmp_path / "flags.txt"
+    file.write_text(run.flagfile_text())
+    dropout = ["--dropout_rate=0.1"] if "dropout" in flag else []
+    repeated = parse(f"--flagfile={file}", flag, *dropout)
+    assert not set(gone) & set(repeated.flat())
+    assert {n: repeated.flat()[n] for n in kept} == {n: run.flat()[n] for n in kept}
+    told = " ".join(repeated.notices)
+    assert all(name in told for name in gone)
+    if flag.startswith("--method"):  # sets the contrastive options aside wherever they are
+        return
+    # The same option beside the flag is a mistake.
+    with pytest.raises(UserError):
+        parse(f"--flagfile={file}", flag, *dropout, f"--{gone[0]}={run.flat()[gone[0]]}")
+
+
+def test_a_flagfile_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.flags"
+    file.write_text("--loss=hinge\n--temperature=0.3\n")
+    with pytest.raises(UserError, match="temperature"):
+        parse(f"--flagfile={file}")
 
 
 def test_a_flagfile_of_the_package_is_known_by_its_name(

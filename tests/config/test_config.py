@@ -38,6 +38,7 @@ def test_options_reach_their_entries() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        ({"dataset": "table", "image_size": 32}, "image_size is about images, and dataset=table"),
         ({"los": "nt_xent"}, "Unknown setting 'los'. Did you mean 'loss'?"),
         ({"loss": "nt_xnet"}, "Unknown loss 'nt_xnet'. Did you mean 'nt_xent'?"),
         ({"temperature": 0.1}, "The loss 'uniform_prior' has no temperature"),

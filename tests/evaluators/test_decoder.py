@@ -42,7 +42,7 @@ def test_errors_in_closed_form() -> None:
         for rows in blocks(50, 20):
             errors.add(images[rows], guess[rows])
         values = errors.values()
-        parts = {"image": slice(0, 3), "extra_channels": slice(3, 5)}
+        parts = {"example": slice(0, 3), "extra_channels": slice(3, 5)}
         assert set(values) == {f"{part}_{key}" for part in parts for key in ("error", "explained")}
         for part, channels in parts.items():
             expected = np.mean((images - guess)[..., channels] ** 2)
@@ -50,8 +50,8 @@ def test_errors_in_closed_form() -> None:
             np.testing.assert_allclose(values[f"{part}_explained"], explained, atol=1e-12)
     alone = Errors(mean[..., :3], image_channels=3)
     alone.add(images[..., :3], images[..., :3] + 0.1)
-    assert set(alone.values()) == {"image_error", "image_explained"}
-    np.testing.assert_allclose(alone.values()["image_error"], 0.01)
+    assert set(alone.values()) == {"example_error", "example_explained"}
+    np.testing.assert_allclose(alone.values()["example_error"], 0.01)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_what_features_hold_is_reconstructed_and_nothing_else(
     features: str, image: tuple[float, float], bits: tuple[float, float]
 ) -> None:
     values = dict(Decoder(decoder_steps=150).evaluate(sample(features), seed=0))
-    assert image[0] < values["image_explained"] < image[1]
+    assert image[0] < values["example_explained"] < image[1]
     assert bits[0] < values["extra_channels_explained"] < bits[1]
 
 
@@ -89,9 +89,9 @@ def test_reconstructions_of_an_autoencoder() -> None:
     inputs = sample("all").inputs
     assert inputs is not None
     perfect = reconstruction_errors(lambda images: images, inputs, 300, 80)
-    assert perfect["image_error"] == perfect["train_extra_channels_error"] == 0.0
-    assert perfect["image_explained"] == perfect["train_image_explained"] == 1.0
+    assert perfect["example_error"] == perfect["train_extra_channels_error"] == 0.0
+    assert perfect["example_explained"] == perfect["train_example_explained"] == 1.0
     mean = inputs.train(np.arange(300)).mean(axis=0)
     ignorant = reconstruction_errors(lambda images: 0 * images + mean, inputs, 300, 80)
-    np.testing.assert_allclose(ignorant["train_image_explained"], 0.0, atol=1e-6)
-    np.testing.assert_allclose(ignorant["image_explained"], 0.0, atol=1e-6)
+    np.testing.assert_allclose(ignorant["train_example_explained"], 0.0, atol=1e-6)
+    np.testing.assert_allclose(ignorant["example_explained"], 0.0, atol=1e-6)

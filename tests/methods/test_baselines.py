@@ -77,7 +77,7 @@ def test_the_autoencoder_learns_to_reconstruct(bit_data: DataSet) -> None:
     before = untrained.model.errors(images, untrained.model.reconstruct(images))
     after = model.errors(images, model.reconstruct(images))
     assert model.reconstruct(images).shape == images.shape == (64, 28, 28, 4)
-    for name in ("loss", "image_error", "extra_channels_error"):
+    for name in ("loss", "example_error", "extra_channels_error"):
         assert float(after[name]) < 0.9 * float(before[name])
     # Far better than the mean of the bits, which pays their variance.
     assert float(after["extra_channels_error"]) < 0.4 * float(
@@ -90,12 +90,12 @@ def test_the_loss_weighs_the_parts(bit_data: DataSet) -> None:
     model = build(config, bit_data).model
     images = np.random.default_rng(0).random((4, 28, 28, 4)).astype(np.float32)
     values = model.errors(images, tf.zeros_like(images))
-    np.testing.assert_allclose(values["image_error"], np.mean(images[..., :1] ** 2), rtol=1e-5)
+    np.testing.assert_allclose(values["example_error"], np.mean(images[..., :1] ** 2), rtol=1e-5)
     np.testing.assert_allclose(
         values["extra_channels_error"], np.mean(images[..., 1:] ** 2), rtol=1e-5
     )
     np.testing.assert_allclose(
-        values["loss"], values["image_error"] + 0.5 * values["extra_channels_error"], rtol=1e-6
+        values["loss"], values["example_error"] + 0.5 * values["extra_channels_error"], rtol=1e-6
     )
 
 

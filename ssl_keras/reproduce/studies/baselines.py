@@ -42,8 +42,8 @@ STUDIES = {
             "accuracy": ACCURACY,
             "knn": "knn/features/class/accuracy",
             "information": INFORMATION,
-            "image_explained": "reconstruction/features/image_explained",
-            "train_image_explained": "reconstruction/features/train_image_explained",
+            "image_explained": "reconstruction/features/example_explained",
+            "train_image_explained": "reconstruction/features/train_example_explained",
             "bits_explained": "reconstruction/features/extra_channels_explained",
             "untrained": UNTRAINED,
         },
@@ -66,8 +66,8 @@ STUDIES = {
                 f"{subject}_information": f"{prefix}bits/features/bits/information"
                 for subject, prefix in figures.SUBJECTS.items()
             },
-            "image_explained": "autoencoder/reconstruction/features/image_explained",
-            "train_image_explained": "autoencoder/reconstruction/features/train_image_explained",
+            "image_explained": "autoencoder/reconstruction/features/example_explained",
+            "train_image_explained": "autoencoder/reconstruction/features/train_example_explained",
             "bits_explained": "autoencoder/reconstruction/features/extra_channels_explained",
         },
         figure=figures.baselines,

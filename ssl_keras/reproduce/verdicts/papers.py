@@ -75,7 +75,7 @@ def share_kept(rows: Rows, column: str) -> Numbers:
     return [(row[column] - CHANCE) / above if is_above(above, POINT) else 1.0 for row in rows]
 
 
-def share_of_supervised(rows: Rows, column: str) -> Numbers:
+def relative_to_supervised(rows: Rows, column: str) -> Numbers:
     """Of what a supervised encoder has above chance."""
     supervised = column.replace("simclr", "supervised")
     return [(row[column] - CHANCE) / (row[supervised] - CHANCE) for row in rows]
@@ -232,8 +232,10 @@ def _with_variants(rows: Rows) -> Rows:
 
 
 # Reported without being judged: of many settings one shows anything by chance.
-_of_either = [_unique(column, falls, "variant") for column in ("simclr_class", "simclr_digit")]
-overlay_causes = Claims(notes=_of_either, prepare=_with_variants)
+_class_and_digit = [
+    _unique(column, falls, "variant") for column in ("simclr_class", "simclr_digit")
+]
+overlay_causes = Claims(notes=_class_and_digit, prepare=_with_variants)
 
 
 def _with_rivals(rows: Rows) -> Rows:
@@ -257,7 +259,7 @@ _smaller = [
     _rival(falls),
     _rival(falls, gain_over_untrained),
     _rival(exceeds, gain_over_untrained, first),
-    _rival(halves, share_of_supervised, last, against={"take": first}),
+    _rival(halves, relative_to_supervised, last, against={"take": first}),
 ]
 _presence = [f"{who}_presence" for who in ("simclr", "untrained", "supervised", "chance")]
 multi_digit = Claims(
