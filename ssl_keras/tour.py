@@ -1,4 +1,4 @@
-"""A tour of some five minutes: what a contrastive loss learns beside easy features, shown by real runs.
+"""A tour of five minutes: what a contrastive loss learns beside easy features, in real runs.
 
     python -m ssl_keras.tour
 

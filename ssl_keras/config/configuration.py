@@ -312,6 +312,19 @@ class Config:
                     values[name] = value
         return values
 
+    def changed(self, **values: Any) -> dict[str, Any]:
+        """The settings that differ from their defaults: what to type to get this configuration.
+
+        Args:
+            values: other values; what they leave without effect is left out, None is the default.
+        """
+        kept = {name: value for name, value in self.flat().items() if name not in values}
+        values = {name: value for name, value in values.items() if value is not None}
+        other = Config.make(kept, **values)
+        defaults = {n: s.default for n, s in other._settings().items()}
+        defaults["encoder"] = DATASETS[other.data.dataset].default_encoder
+        return {n: value for n, value in other.flat().items() if value != defaults[n]}
+
     def replayable(self) -> dict[str, Any]:
         """The settings that repeat the run: `flat` without the directory."""
         excluded = ("workdir", "overwrite")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -204,18 +205,41 @@ def closing(setup: TrainingSetup, workdir: Path, results: Mapping[str, Any]) -> 
         f"{times.get('evaluation', 0):.0f} s evaluation; {_wait(times['input_wait_share'])}).",
         "",
         "Next:",
-        f"  {_program('tensorboard')} --logdir {workdir}",
+        f"  {_program('tensorboard')} --logdir {shlex.quote(str(workdir))}",
+        *(f"  {_program('python')} -m ssl_keras.{line}" for line in _next(setup, workdir)),
     ]
-    command = f"  {_program('python')} -m ssl_keras.train"
-    if config.loss is None:
-        return "\n".join([*lines, f"{command} --loss=nt_xent"])
+    return "\n".join(lines)
+
+
+def _next(setup: TrainingSetup, workdir: Path) -> list[str]:
+    """Command lines that make sense after a run: programs of this package with their flags."""
+    config, run = setup.requested, f"--run={shlex.quote(str(workdir))}"
+    lines = []
     num_bits = config.flat().get("num_bits")
     if num_bits is not None and num_bits < 16:
-        more = max(1, 2 * num_bits)
-        lines.append(f"{command} --loss={config.objective.loss} --num_bits={more}")
-    other = "nt_xent" if config.objective.loss != "nt_xent" else "uniform_prior"
-    lines.append(f"{command} --loss={other}")
-    return "\n".join(lines)
+        lines.append(_train(config, num_bits=max(1, 2 * num_bits)))
+    if config.loss is None:
+        lines.append(_train(config, method=None, loss="nt_xent"))
+    else:
+        other = "nt_xent" if config.objective.loss != "nt_xent" else "uniform_prior"
+        lines.append(_train(config, loss=other))
+    if any(target.kind == "class" for target in setup.data.targets.values()):
+        others = [n for n in ("retrieval", "knn", "linear") if n not in config.evaluators]
+        lines += [f"evaluate {run} --heads={name}" for name in others[:1]]
+        lines.append(f"finetune {run} --label_fraction=0.1")
+    return lines
+
+
+def _train(config: Config, **values: Any) -> str:
+    """The command line of a run like this one with other values."""
+    changed = config.changed(**values, workdir=None, overwrite=None)
+    flags = [
+        f"--{'' if value else 'no'}{name}"
+        if isinstance(value, bool)
+        else f"--{name}={shlex.quote(str(value))}"
+        for name, value in changed.items()
+    ]
+    return " ".join(["train", *flags])
 
 
 def _program(name: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,18 @@ import tensorflow as tf
 from ssl_keras import randomness
 from ssl_keras.cli import flags
 from ssl_keras.config import Config, make_evaluators
-from ssl_keras.datasets import DataSet
+from ssl_keras.datasets import DataSet, Target
 from ssl_keras.errors import UserError
 from ssl_keras.evaluators import EVALUATORS
 from ssl_keras.networks.dropout import dropout_keys
-from ssl_keras.run import build, evaluate_run, restore_run, run_directory, train_and_evaluate
+from ssl_keras.run import (
+    build,
+    evaluate_run,
+    messages,
+    restore_run,
+    run_directory,
+    train_and_evaluate,
+)
 from ssl_keras.run.geometry import GeometryLog, build_measure, diagnosis
 from tests.run.conftest import STORY, Story
 
@@ -87,6 +96,47 @@ def test_the_directory_holds_everything(story: Story) -> None:
     times = results["times"]
     parts = ("build", "control", "training", "baselines", "evaluation", "export")
     assert sum(times[part] for part in parts) <= times["total"]
+
+
+def test_what_to_do_next_repeats_the_flags_of_the_run(story: Story) -> None:
+    lines = [line.split() for line in story.output.split("Next:\n")[1].splitlines()]
+    assert lines[0][1:] == ["--logdir", str(story.workdir)]
+    programs = [words[2].removeprefix("ssl_keras.") for words in lines[1:]]
+    assert programs == ["train", "train", "finetune"]  # every head has been evaluated
+    more, other = (flags.parse(words[2:], flags.define()) for words in lines[1:3])
+    assert more == Config.make(**{**STORY, "num_bits": 4})
+    without = {name: value for name, value in STORY.items() if name != "distribution_weight"}
+    assert other == Config.make(**{**without, "loss": "nt_xent"})
+    assert f"--run={story.workdir}" in lines[3]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, ["train --num_bits=4", "train --loss=nt_xent", "evaluate R --heads=retrieval"]),
+        (
+            {"dataset": "table", "source": "wine", "loss": "nt_xent", "temperature": 0.3},
+            ["train --dataset=table --source=wine", "evaluate R --heads=retrieval"],
+        ),
+        (
+            {"method": "autoencoder", "num_bits": 16, "heads": "retrieval", "workdir": "x y"},
+            ["train --loss=nt_xent --heads=retrieval --num_bits=16", "evaluate R --heads=knn"],
+        ),
+        ({"flip": True, "num_bits": 0}, ["train --flip --num_bits=1"]),
+    ],
+    ids=str,
+)
+def test_what_to_do_next_fits_the_run(values: dict[str, Any], expected: list[str]) -> None:
+    targets = {"class": Target("class", "class", 10, 0.1, 0.1)}
+    config = Config.make(**values)
+    setup: Any = SimpleNamespace(requested=config, data=SimpleNamespace(targets=targets))
+    lines = messages._next(setup, Path("a run"))
+    assert [line for line in lines if line.startswith("finetune --run='a run'")]
+    for line in expected:
+        assert line.replace(" R ", " --run='a run' ") in lines
+    for words in map(shlex.split, lines):
+        if words[0] == "train":
+            flags.parse(words, flags.define())
 
 
 def test_finished_is_a_state(story: Story, tmp_path: Path) -> None:
