@@ -86,6 +86,7 @@ class Config:
         loss: the contrastive loss with its options, or None if the method has none.
         evaluators: the evaluators, by name.
         notices: sentences for the user about settings that are not used.
+        given: names of the settings that were given; the others are defaults.
     """
 
     data: DataConfig
@@ -105,6 +106,7 @@ class Config:
     optimizer: Optimizer
     evaluators: Mapping[str, Evaluator]
     notices: tuple[str, ...] = ()
+    given: frozenset[str] = dataclasses.field(default=frozenset(), compare=False)
 
     @classmethod
     def make(cls, base: Mapping[str, Any] | None = None, /, **values: Any) -> Config:
@@ -163,7 +165,7 @@ class Config:
                 f"method={method_name} has no contrastive loss and no projection head: "
                 f"{', '.join(aside)} set aside"
             )
-        return dataclasses.replace(config, notices=tuple(notices))
+        return dataclasses.replace(config, notices=tuple(notices), given=frozenset(values))
 
     def _check(self, requested: Collection[str], given: Collection[str]) -> list[str]:
         """Check values that depend on each other; return notices about those set aside."""
@@ -262,6 +264,28 @@ class Config:
         if before is not None and after is not None and after > before:
             del differing[length]
         return differing
+
+    def for_examples(self, count: int, name: str, step: int = 1) -> Config:
+        """The configuration for data with `count` training examples.
+
+        A batch that was not given becomes smaller, to the largest multiple of `step`, with a
+        notice.
+
+        Raises:
+            UserError: the given batch is larger than the data, or there are too few examples.
+        """
+        batch = self.optimization.batch_size
+        smaller = count // step * step
+        if batch <= count:
+            return self
+        if "batch_size" in self.given or smaller < 2:
+            raise UserError(
+                f"batch_size is {batch}, but {name} has {count} training examples: "
+                + ("choose a smaller --batch_size." if smaller >= 2 else "more are needed.")
+            )
+        config = self.with_values(batch_size=smaller)
+        notice = f"there are {count} training examples: batch_size={smaller} in place of {batch}"
+        return dataclasses.replace(config, notices=(*self.notices, notice), given=self.given)
 
     @property
     def baselines(self) -> list[str]:

@@ -24,8 +24,8 @@ from ssl_keras.datasets.bit_concat import BitConcat
 from ssl_keras.datasets.multi_digit import MultiDigit
 from ssl_keras.datasets.overlay import Overlay
 from ssl_keras.datasets.plain import Plain
-from ssl_keras.datasets.sources import load_source
-from ssl_keras.datasets.sources.vectors import load_vectors
+from ssl_keras.datasets.sources import check_source, load_source
+from ssl_keras.datasets.sources.vectors import check_vectors, load_vectors
 from ssl_keras.datasets.splits import MemorySplit, Split
 from ssl_keras.datasets.table import Table
 from ssl_keras.errors import UserError
@@ -40,6 +40,7 @@ __all__ = [
     "Source",
     "Split",
     "Target",
+    "check",
     "load",
     "load_source",
 ]
@@ -58,6 +59,30 @@ DATASETS: Registry[DatasetBuilder] = Registry(
 
 # Composed splits up to this many bytes are composed once and kept in memory.
 IN_MEMORY_BYTES = 2**30
+
+
+def check(
+    builder: DatasetBuilder, seed: int = 0, data_dir: str | None = None, download: bool = False
+) -> int | None:
+    """Find what is wrong with the source of a data set in a moment, before TensorFlow is there.
+
+    Args:
+        builder: the data set.
+        seed, data_dir, download: see `load`.
+
+    Returns:
+        The number of training examples of the source, or None if it takes longer to know.
+
+    Raises:
+        UserError: the source does not exist.
+    """
+    source = getattr(builder, "source", None)
+    if source is None:
+        return None
+    if builder.has_images:
+        return check_source(source, data_dir, download, seed)
+    check_vectors(source)
+    return None
 
 
 def load(

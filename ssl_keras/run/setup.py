@@ -99,12 +99,10 @@ def build(
         engine = build_engine(config)
     if data is None:
         data = load_data(config)
+    requested = config
+    share = engine.replicas * (config.engine.micro_batch or 1)
+    config = config.for_examples(data.train.num_examples, data.name, share)
     batch = config.optimization.batch_size
-    if batch > data.train.num_examples:
-        raise UserError(
-            f"batch_size is {batch}, but {data.name} has {data.train.num_examples} training "
-            "examples: choose a smaller --batch_size."
-        )
     _check_batch(config, engine)
     if config.loss is not None:
         config.loss.check(batch, data.targets)
@@ -113,7 +111,7 @@ def build(
     augmenter, operations = build_views(config, data)
     steps_per_epoch = data.train.num_examples // batch
     total_steps = config.optimization.steps or config.optimization.epochs * steps_per_epoch
-    requested, config = config, _in_force(config, operations, steps_per_epoch, total_steps)
+    config = _in_force(config, operations, steps_per_epoch, total_steps)
 
     keras.utils.set_random_seed(config.run.seed)
     with engine.scope():

@@ -276,7 +276,7 @@ class TestCsv:
             load_vectors(write_csv(tmp_path, "a,b\n\n\n\n"))
 
     def test_files_that_are_none(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match=r"none\.csv of the source .* cannot be read"):
+        with pytest.raises(UserError, match=r"none.csv. of the source .* does not exist"):
             load_vectors(f"csv:{tmp_path / 'none.csv'}")
         (tmp_path / "binary.csv").write_bytes(b"a,b\n\xff\xfe\n1,2\n")
         with pytest.raises(UserError, match=r"binary\.csv of the source .* cannot be read"):

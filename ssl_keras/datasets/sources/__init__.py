@@ -13,6 +13,7 @@ For tables of vectors see `vectors`. Nothing is downloaded without `--download`.
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 from ssl_keras.datasets.base import Source
 from ssl_keras.datasets.sources import arrays, folder, photos, tfds
@@ -63,6 +64,36 @@ def load_source(
     return dataclasses.replace(source, image_channels=image_channels)
 
 
+def check_source(name: str, data_dir: str | None, download: bool, seed: int) -> int | None:
+    """Find what is wrong with a source in a moment: no file is opened, no TensorFlow imported.
+
+    Args:
+        name, data_dir, download, seed: see `load_source`.
+
+    Returns:
+        The number of training images, or None if it takes longer to know.
+
+    Raises:
+        UserError: the source does not exist.
+    """
+    kind, _, path = name.partition(":")
+    if kind == "folder":
+        return folder.check_folder(name, path, seed)
+    if kind in PATHS or name == "photos":
+        if kind in PATHS and not Path(path).expanduser().exists():
+            raise UserError(f"{path!r}, which the source {name!r} names, does not exist.")
+        return None
+    _refuse_path(name)
+    return tfds.check_tfds(name, data_dir, download)
+
+
+def _refuse_path(name: str) -> None:
+    if name.startswith(("/", "./", "~", "../")):
+        raise UserError(
+            f"The source {name!r} looks like a path: write folder:{name}, idx:{name} or npz:{name}."
+        )
+
+
 def _load(
     name: str,
     data_dir: str | None,
@@ -84,8 +115,5 @@ def _load(
         return PATHS[kind](name, path, image_size, seed)
     if name == "photos":
         return photos.load_photos(image_size, seed)
-    if name.startswith(("/", "./", "~", "../")):
-        raise UserError(
-            f"The source {name!r} looks like a path: write folder:{name}, idx:{name} or npz:{name}."
-        )
+    _refuse_path(name)
     return tfds.load_tfds(name, data_dir, download, image_size, resize)

@@ -38,6 +38,45 @@ def load_folder(
     seeded, stratified fifth for testing; or `PATH/*` without labels, split the same way. Files are
     sorted by name, so their order does not depend on the file system.
     """
+    train, test, classes = _parts(name, path, seed)
+    shape, skipped = _shape(name, [file for file, _ in (*train, *test)], image_size, on_bad_image)
+    examples = []
+    for part in (train, test):
+        part_examples, bad = _examples(part, shape, bool(classes), on_bad_image, resize)
+        examples.append(part_examples)
+        skipped += bad
+    notices = []
+    if skipped:
+        unique = sorted(set(skipped))
+        notices.append(f"{len(unique)} unreadable images skipped, the first is {unique[0]}")
+    if not classes:
+        notices.append(f"no class folders, so {NO_LABELS}")
+    return Source(
+        name=name,
+        train=examples[0],
+        test=examples[1],
+        num_classes=len(classes),
+        class_names=tuple(classes),
+        augmentation=preset_for(shape),
+        notices=tuple(notices),
+    )
+
+
+def check_folder(name: str, path: str, seed: int) -> int:
+    """The number of training images of a folder; no file is opened.
+
+    Raises:
+        UserError: the folder is missing, or its layout is not that of `load_folder`.
+    """
+    return len(_parts(name, path, seed)[0])
+
+
+# Files with their labels.
+Labelled = list[tuple[str, int]]
+
+
+def _parts(name: str, path: str, seed: int) -> tuple[Labelled, Labelled, list[str]]:
+    """(training files, test files, class names) of a source, see `load_folder`."""
     root = Path(path).expanduser()
     if not root.is_dir():
         raise UserError(f"The folder {path!r} of the source {name!r} does not exist.")
@@ -67,27 +106,7 @@ def load_folder(
         )
     if not train or not test:
         raise UserError(f"{root} has too few images to split into training and test images.")
-    shape, skipped = _shape(name, [file for file, _ in (*train, *test)], image_size, on_bad_image)
-    examples = []
-    for part in (train, test):
-        part_examples, bad = _examples(part, shape, bool(classes), on_bad_image, resize)
-        examples.append(part_examples)
-        skipped += bad
-    notices = []
-    if skipped:
-        unique = sorted(set(skipped))
-        notices.append(f"{len(unique)} unreadable images skipped, the first is {unique[0]}")
-    if not classes:
-        notices.append(f"no class folders, so {NO_LABELS}")
-    return Source(
-        name=name,
-        train=examples[0],
-        test=examples[1],
-        num_classes=len(classes),
-        class_names=tuple(classes),
-        augmentation=preset_for(shape),
-        notices=tuple(notices),
-    )
+    return train, test, classes
 
 
 def _list(name: str, root: Path) -> tuple[list[tuple[str, int]], list[str]]:

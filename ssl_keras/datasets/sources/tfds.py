@@ -9,11 +9,16 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import json
 import logging
 import os
+import re
+import socket
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -34,6 +39,55 @@ _DIGITS = ("mnist", "emnist", "kmnist", "svhn_cropped", "fashion_mnist")
 
 # Data sets up to this many bytes of pixels are kept in memory.
 IN_MEMORY_BYTES = 2**31
+# A host that does not answer for this many seconds counts as out of reach.
+_PATIENCE = 5.0
+
+
+def check_tfds(name: str, data_dir: str | None, download: bool) -> int | None:
+    """Find what is wrong with a name or a folder in a moment, without TensorFlow.
+
+    Returns:
+        The number of training examples, if the data set is prepared and has a test split.
+
+    Raises:
+        UserError: an unknown name, a folder that does not exist, or a data set that is not there.
+    """
+    if data_dir is not None and not Path(data_dir).expanduser().is_dir():
+        raise UserError(
+            f"The folder {data_dir!r} of --data_dir does not exist: correct it, or create it."
+        )
+    root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    base = re.split(r"[/:]", name)[0]
+    folder = root.expanduser() / base
+    files = sorted(folder.rglob("dataset_info.json"))
+    namespace = re.match(r"\w+:\D", name)  # huggingface:NAME, ...
+    if not files and base not in EMBEDDED and not namespace:
+        if base not in tfds.list_builders(with_community_datasets=False):
+            raise _unknown(name)
+        if not download:
+            raise _unprepared(name, folder)
+    if len(files) != 1:
+        return None
+    splits = json.loads(files[0].read_text()).get("splits", [])
+    counts = {split["name"]: sum(map(int, split["shardLengths"])) for split in splits}
+    return counts.get("train") if {"test", "validation"} & set(counts) else None
+
+
+def _unprepared(name: str, folder: Path | str) -> UserError:
+    return UserError(
+        f"The source {name!r} is not prepared in {folder}: pass --download to fetch it, or point "
+        "--data_dir to the folder that holds it."
+    )
+
+
+def _unknown(name: str) -> UserError:
+    known = [*EMBEDDED, "photos", *tfds.list_builders(with_community_datasets=False)]
+    guess = nearest(name, known)
+    hint = f" Did you mean {guess!r}?" if guess else ""
+    return UserError(
+        f"Unknown source {name!r}.{hint} Valid: {', '.join(EMBEDDED)}, photos, idx:FOLDER, "
+        "folder:FOLDER, npz:FILE, or any name of TensorFlow Datasets."
+    )
 
 
 def load_tfds(
@@ -115,6 +169,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _prepared_builder(name: str, data_dir: str | None, download: bool) -> Any:
+    check_tfds(name, data_dir, download)
     embedded = name in EMBEDDED
     if embedded:
         importlib.import_module(EMBEDDED[name])  # registers the builder
@@ -122,22 +177,15 @@ def _prepared_builder(name: str, data_dir: str | None, download: bool) -> Any:
         with _quiet():
             builder = tfds.builder(name, data_dir=data_dir)
     except (tfds.core.DatasetNotFoundError, ValueError, AssertionError, ImportError) as error:
-        known = [*EMBEDDED, "photos", *tfds.list_builders(with_community_datasets=False)]
-        guess = nearest(name, known)
-        hint = f" Did you mean {guess!r}?" if guess else ""
-        raise UserError(
-            f"Unknown source {name!r}.{hint} Valid: {', '.join(EMBEDDED)}, photos, idx:FOLDER, "
-            "folder:FOLDER, npz:FILE, or any name of TensorFlow Datasets."
-        ) from error
+        raise _unknown(name) from error
     with _quiet():
         prepared = builder.is_prepared()
     if prepared:
         return builder
     if not embedded and not download:
-        raise UserError(
-            f"The source {name!r} is not prepared in {builder.data_dir}: pass --download to fetch "
-            "it, or point --data_dir to the folder that holds it."
-        )
+        raise _unprepared(name, builder.data_dir)
+    if not embedded:
+        _check_network(builder)
     try:
         if embedded:
             log.info(f"Preparing {name} in {builder.data_dir}, once.")
@@ -152,6 +200,32 @@ def _prepared_builder(name: str, data_dir: str | None, download: bool) -> Any:
                 f"{type(error).__name__}: {first}"
             ) from error
     return tfds.builder(name, data_dir=data_dir)
+
+
+def _check_network(builder: Any) -> None:
+    """Check that a host of the files of a data set answers; TFDS would try again for minutes.
+
+    Raises:
+        UserError: none answers.
+    """
+    urls = [urlsplit(url) for url in getattr(builder, "url_infos", None) or {}]
+    hosts = {u.hostname: u.port or (80 if u.scheme == "http" else 443) for u in urls if u.hostname}
+    if not hosts or any(name.lower() in ("http_proxy", "https_proxy") for name in os.environ):
+        return
+    reasons = []
+    for host, port in list(hosts.items())[:3]:
+        try:
+            socket.create_connection((host, port), timeout=_PATIENCE).close()
+        except OSError as error:
+            reasons.append(f"{host}: {error.strerror or error}")
+        else:
+            return
+    name = builder.name
+    raise UserError(
+        f"{name} cannot be downloaded, because the network does not reach {reasons[0]}. Run `tfds "
+        f"build {name}` on a machine with a network, copy its folder tensorflow_datasets/{name} "
+        f"here, and point --data_dir to the folder that holds {name}."
+    )
 
 
 def _lacks_labels(builder: Any, split: str) -> bool:

@@ -25,6 +25,20 @@ EMBEDDED = {
 LABEL_COLUMNS = ("label", "class", "target")
 
 
+def check_vectors(name: str) -> None:
+    """Check that a source of vectors exists, without opening it.
+
+    Raises:
+        UserError: an unknown name, or a file that is missing.
+    """
+    kind, _, path = name.partition(":")
+    if kind in ("npz", "csv"):
+        if not Path(path).expanduser().is_file():
+            raise UserError(f"The file {path!r} of the source {name!r} does not exist.")
+    elif name not in EMBEDDED:
+        raise unknown_name("source of vectors", name, [*EMBEDDED, "npz:FILE", "csv:FILE"])
+
+
 def load_vectors(name: str, seed: int = 0) -> Source:
     """The source of vectors called `name`.
 
@@ -43,13 +57,12 @@ def load_vectors(name: str, seed: int = 0) -> Source:
     Raises:
         UserError: unknown name, or data that cannot be used; one sentence says why.
     """
+    check_vectors(name)
     kind, _, path = name.partition(":")
     if kind == "npz":
         return _load_npz(name, Path(path).expanduser(), seed)
     if kind == "csv":
         return _load_csv(name, Path(path).expanduser(), seed)
-    if name not in EMBEDDED:
-        raise unknown_name("source of vectors", name, [*EMBEDDED, "npz:FILE", "csv:FILE"])
     import sklearn.datasets
 
     table = getattr(sklearn.datasets, EMBEDDED[name])()
