@@ -1,5 +1,8 @@
 """Crops of ten real photographs that come with scikit-learn and scikit-image.
 
+scikit-image is an extra: it brings 56 MB for this source alone, and not all of its photographs have
+a licence under which this package could hand them on.
+
 The label is the photograph. Training crops lie in its left three quarters, test crops in its right
 fifth, so no pixel of a test crop occurs in a training crop.
 """
@@ -96,7 +99,10 @@ def _crops(photograph: str, split: str, size: int, seed: int) -> np.ndarray:
     package, relative = PHOTOGRAPHS[photograph]
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise RuntimeError(f"the package {package}, which holds {photograph}, is not installed")
+        raise UserError(
+            "source=photos needs scikit-image, which holds eight of its ten photographs: "
+            "pip install scikit-image."
+        )
     with Image.open(Path(spec.submodule_search_locations[0]) / relative) as file:
         image = file.convert("RGB")
     boxes = crop_boxes(image.size[::-1], split, f"photos/{photograph}/{split}", seed)
