@@ -7,15 +7,18 @@ import logging
 import sys
 from collections.abc import Iterator
 
+from ssl_keras import commands
+
 logger = logging.getLogger("ssl_keras")
 
 
 class _Console(logging.Handler):
-    """Prints messages as they are, to the streams of the moment: they may be redirected."""
+    """Prints messages as they are, but programs by the names that the user has typed, to the
+    streams of the moment: they may be redirected."""
 
     def emit(self, record: logging.LogRecord) -> None:
         stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
-        print(record.getMessage(), file=stream, flush=True)
+        print(commands.as_typed(record.getMessage()), file=stream, flush=True)
 
 
 if not logger.handlers:

@@ -17,12 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ssl_keras import commands
 from ssl_keras.cli import flags, startup
 from ssl_keras.cli.drawing import png_path
 from ssl_keras.config import Config
 from ssl_keras.errors import UserError
-
-PROGRAM = "python -m ssl_keras.show_views"
 
 
 def draw(config: Config, output: Path, num_images: int, num_pairs: int) -> None:
@@ -65,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags.define_extra(flag_values, "show_images", 8, "how many images")
     flags.define_extra(flag_values, "show_pairs", 3, "how many pairs of views of each")
     if flags.wants_help(arguments):
-        print(__doc__)
+        print(commands.as_typed(str(__doc__)))
         return startup.OK
 
     def body() -> None:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ssl_keras import commands
 from ssl_keras.cli import startup
 from ssl_keras.cli.drawing import build_parser, save
 from ssl_keras.config import Config
@@ -74,7 +75,8 @@ def visit(directory: Path, changes: Mapping[str, Any]) -> dict[str, Mapping[str,
         base = {"epochs": 20, "heads": "linear,bits", **settings, **changes}
         config = Config.make(**base, workdir=str(workdir))
         command = " ".join(f"--{key}={value}" for key, value in base.items())
-        print(f"python -m ssl_keras.train {command} --workdir={workdir}", flush=True)
+        train = commands.as_typed("python -m ssl_keras.train")
+        print(f"{train} {command} --workdir={workdir}", flush=True)
         if run_directory.holds(workdir, config):
             print("It has been trained before.", flush=True)
         else:
@@ -149,18 +151,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "is trained on, with 40 labelled digits and plain Keras, beside the same network from "
             "scratch:"
         )
-        print(
-            f"python -m ssl_keras.theory.downstream --encoder={options.runs / 'alone'} --repeats=3"
-        )
+        program = commands.as_typed("python -m ssl_keras.theory.downstream")
+        print(f"{program} --encoder={options.runs / 'alone'} --repeats=3")
         steps = 300 if options.steps is None else options.steps
         downstream.compare(options.runs / "alone", "mnist_5k", 0.01, steps, 1e-3, 3)
-        print(
+        look = (
             f"\nNow look around:\n"
             f"  tensorboard --logdir {options.runs}        # curves, pictures, projector\n"
             f"  python -m ssl_keras.compare {options.runs}/alone {options.runs}/bits"
             f" --output={options.runs}/compare.png\n"
             f"  python -m ssl_keras.train --num_bits=5   # how many bits does it take?"
         )
+        print(commands.as_typed(look))
 
     return startup.guarded("ssl_keras.tour", body, lambda: False)
 

@@ -1,10 +1,10 @@
-"""Completion of flag names and choices for bash: the console scripts' and those of `python -m`.
+"""Completion of the programs, flags and choices of `ssl-keras` for bash.
 
     python -m tools.completion > ~/.ssl_keras_completion
     echo 'source ~/.ssl_keras_completion' >> ~/.bashrc
 
-It completes ssl-keras-train, ssl-keras-evaluate, ssl-keras-finetune and ssl-keras-export:
-`ssl-keras-train --lo<Tab>` gives --loss=, --log_every=, ...; `--loss=hy<Tab>` hypersphere_prior.
+`ssl-keras ev<Tab>` gives evaluate, `ssl-keras train --lo<Tab>` --loss=, --log_every=, ..., and
+`--loss=hy<Tab>` hypersphere_prior; evaluate, finetune and export have their flags too.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import re
 import sys
 from collections.abc import Sequence
 
+from ssl_keras.__main__ import PROGRAMS
 from ssl_keras.cli import flags, startup
 from ssl_keras.cli.drawing import build_parser
 
-PROGRAMS = ("train", "evaluate", "finetune", "export")
+WITH_FLAGS = ("train", "evaluate", "finetune", "export")
 
 _FUNCTION = """\
 _ssl_keras_complete() {
@@ -34,6 +35,11 @@ _ssl_keras_complete() {
     matches=("${matches[@]#"${word%%=*}="}")
   fi
   COMPREPLY=("${matches[@]}")
+}
+_ssl_keras_names() {
+  local matches
+  mapfile -t matches < <(compgen -W "$1" -- "$2")
+  COMPREPLY=("${matches[@]/%/ }")
 }
 """
 
@@ -68,14 +74,26 @@ def words(program: str) -> list[str]:
 
 def script() -> str:
     """The script for bash."""
-    parts = [_FUNCTION]
-    for program in PROGRAMS:
-        listed = " ".join(words(program))
-        parts.append(
-            f"_ssl_keras_{program}() {{\n  _ssl_keras_complete '{listed}'\n}}\n"
-            f"complete -o nospace -o default -F _ssl_keras_{program} ssl-keras-{program}\n"
-        )
-    return "\n".join(parts)
+    cases = [
+        f"      {name}) _ssl_keras_complete '{' '.join(words(name))}' ;;" for name in WITH_FLAGS
+    ]
+    return "\n".join(
+        [
+            _FUNCTION,
+            "_ssl_keras() {",
+            '  local typed=() line="${COMP_LINE:0:COMP_POINT}"',
+            '  read -ra typed <<< "$line"',
+            '  if [[ "$line" != *" "*" "* ]]; then',
+            f"    _ssl_keras_names '{' '.join(PROGRAMS)}' \"${{typed[1]}}\"",
+            "  else",
+            '    case "${typed[1]}" in',
+            *cases,
+            "    esac",
+            "  fi",
+            "}",
+            "complete -o nospace -o default -F _ssl_keras ssl-keras",
+        ]
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,14 +6,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ssl_keras import commands
 from ssl_keras.errors import UserError
 
 
 def build_parser(program: str, description: str | None) -> argparse.ArgumentParser:
-    """The parser of `python -m PROGRAM`; `description` (its docstring) is printed unchanged."""
+    """The parser of `python -m PROGRAM`; the lines of `description` (its docstring) are printed as
+    they are, with the names of programs as they are typed."""
     return argparse.ArgumentParser(
-        prog=f"python -m {program}",
-        description=description,
+        prog=commands.as_typed(f"python -m {program}"),
+        description=description and commands.as_typed(description),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 

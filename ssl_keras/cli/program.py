@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ssl_keras import log
+from ssl_keras import commands, log
 from ssl_keras.cli import flags, startup
 from ssl_keras.errors import UserError
 
@@ -34,7 +34,7 @@ def run_program(
         The exit code, see `startup.guarded`.
     """
     arguments = list(sys.argv if arguments is None else arguments)
-    program = f"python -m ssl_keras.{name}"
+    program = commands.as_typed(f"python -m ssl_keras.{name}")
     flag_values: list[Any] = []
 
     def body() -> None:

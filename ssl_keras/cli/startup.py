@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ssl_keras import commands
 from ssl_keras.errors import UserError
 from ssl_keras.run import devices
 
@@ -77,7 +78,7 @@ def guarded(program: str, body: Callable[[], None], verbose: Callable[[], bool])
     """Run `body` and return its exit code.
 
     Args:
-        program: prefix of error messages.
+        program: "ssl_keras.train", ...; error messages begin with it, as it was typed.
         body: the program.
         verbose: whether to print the traceback of a `UserError` too.
 
@@ -85,12 +86,13 @@ def guarded(program: str, body: Callable[[], None], verbose: Callable[[], bool])
         0 for success; 2 for a `UserError`, which is printed as one sentence; 130 if interrupted.
         Other exceptions pass through (Python's exit code is 1).
     """
+    program = commands.label(program)
     try:
         body()
     except UserError as error:
         if verbose():
             traceback.print_exc()
-        print(f"{program}: {error}", file=sys.stderr)
+        print(f"{program}: {commands.as_typed(str(error))}", file=sys.stderr)
         return MISTAKE
     except Exception as error:
         # TensorFlow wraps a `UserError` that is raised while it reads data.
@@ -99,7 +101,7 @@ def guarded(program: str, body: Callable[[], None], verbose: Callable[[], bool])
             raise
         if verbose():
             traceback.print_exc()
-        print(f"{program}: {wrapped.group(1).strip()}", file=sys.stderr)
+        print(f"{program}: {commands.as_typed(wrapped.group(1).strip())}", file=sys.stderr)
         return MISTAKE
     except KeyboardInterrupt as interruption:
         print(f"{program}: interrupted{str(interruption) or '.'}", file=sys.stderr)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from ssl_keras import tour
+from ssl_keras.__main__ import PROGRAMS
 from ssl_keras.config import Config
 from ssl_keras.run import train_and_evaluate
 from ssl_keras.theory import downstream
@@ -74,20 +75,22 @@ def test_downstream_refuses_in_a_sentence(
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("ssl-keras-train --temp", {"--temperature="}),
-        ("ssl-keras-train --loss=hyper", {"hypersphere_prior"}),
-        ("ssl-keras-train --noquie", {"--noquiet"}),
-        ("ssl-keras-train --steps=1 --strategy=m", {"mirrored", "multi_worker"}),
-        ("ssl-keras-finetune --label_f", {"--label_fraction="}),
-        ("ssl-keras-export --onn", {"--onnx"}),
+        ("ssl-keras train --temp", {"--temperature="}),
+        ("ssl-keras train --loss=hyper", {"hypersphere_prior"}),
+        ("ssl-keras train --noquie", {"--noquiet"}),
+        ("ssl-keras train --steps=1 --strategy=m", {"mirrored", "multi_worker"}),
+        ("ssl-keras finetune --label_f", {"--label_fraction="}),
+        ("ssl-keras export --onn", {"--onnx"}),
+        ("ssl-keras t", {name for name in PROGRAMS if name[0] == "t"}),
+        ("ssl-keras theory.d", {"theory.downstream"}),
+        ("ssl-keras compare --out", set()),
     ],
 )
 def test_bash_completes_flags_and_choices(line: str, offered: set[str], tmp_path: Path) -> None:
-    program = line.split()[0].removeprefix("ssl-keras-")
     (tmp_path / "completion").write_text(completion.script())
     shell = (
         f'source {tmp_path}/completion; COMP_LINE="{line}"; COMP_POINT=${{#COMP_LINE}}; '
-        f'_ssl_keras_{program}; printf "%s\\n" "${{COMPREPLY[@]}}"'
+        f'_ssl_keras; printf "%s\\n" "${{COMPREPLY[@]}}"'
     )
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) == offered
