@@ -1,55 +1,70 @@
-# make train   set everything up and run the main job (ARGS="--flag=value ..." passes flags on)
-# make test    the same set-up, the tests that prove the product: at most four minutes on two cores
-# make check   format, lint, types, import contract, all tests: what CI runs, at most 14 minutes
+# make train     set up what the program needs, and run the main job (ARGS="--flag=value ..." passes flags on)
+# make test      set up what developers need too; the tests that prove the product: at most four minutes on two cores
+# make check     format, lint, types, import contract, all tests: what CI runs, at most 14 minutes
+# make test-gpu  what to run first on a machine with a GPU
 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+DEV := $(VENV)/.ready-dev
+# The first Python on the path that the package supports; all tests run with 3.11.
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+  $$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
 # Test processes: TensorFlow keeps about two cores busy by itself.
 JOBS ?= 2
 
-.PHONY: train test test-full test-browser check format lint types imports clean
+.PHONY: train test test-full test-browser test-gpu check format lint types imports clean
 
 train: $(READY)
 	$(BIN)/python -m ssl_keras.train --loss=uniform_prior $(ARGS)
 
-PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist=loadfile --no-loadscope-reorder --durations=25 --ignore=tests/browser
+PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist=loadfile --no-loadscope-reorder --durations=25 \
+  --ignore=tests/browser --ignore=tests/gpu
 
-test: $(READY)
+test: $(DEV)
 	$(PYTEST) -m "not full" $(ARGS)
 
 # What `make test` leaves out: it proves more of the same, and takes longer.
-test-full: $(READY)
+test-full: $(DEV)
 	$(PYTEST) -m full $(ARGS)
 
 # TensorBoard in a headless Chromium (Debian: apt-get install chromium); no part of `make test`.
-test-browser: $(READY)
+test-browser: $(DEV)
 	$(BIN)/python -m pip install --quiet playwright==1.65.2
 	$(BIN)/python -m pytest -q tests/browser $(ARGS)
 
+# No part of `make test`. On a GPU it needs NVIDIA's libraries: make test-gpu GPU=1 installs them.
+test-gpu: $(DEV)
+	$(if $(GPU),$(BIN)/python -m pip install --quiet --constraint requirements.lock "tensorflow[and-cuda]")
+	$(BIN)/python -m pytest -q -s --confcutdir=tests/gpu tests/gpu $(ARGS)
+
 check: lint types imports test test-full
 
-lint: $(READY)
+lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-types: $(READY)
+types: $(DEV)
 	$(BIN)/mypy
 
-imports: $(READY)
+imports: $(DEV)
 	$(BIN)/lint-imports --no-cache
 
-format: $(READY)
+format: $(DEV)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 $(READY): requirements.lock setup.cfg pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-	  { echo "Python 3.11 is needed; '$(PYTHON)' is another version: make PYTHON=/path/to/python3.11"; exit 1; }
+	@'$(PYTHON)' -c '$(SUPPORTED)' 2>/dev/null || { echo "Python 3.11, 3.12 or 3.13 is needed, and \
+	'$(or $(PYTHON),python3)' is not one of them: make PYTHON=/path/to/python3.13"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(DEV): $(READY) requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --requirement requirements-dev.lock
 	touch $@
 
 clean:
