@@ -46,7 +46,7 @@ class Autoencoder(Learner):
     @property
     def progress_names(self) -> dict[str, str]:
         names = {"loss": "loss", "example_error": "error", "extra_channels_error": "extra"}
-        return names | super().progress_names
+        return super().progress_names | names
 
     def describe(self, batch_size: int, loss_name: str = "") -> dict[str, str]:
         text = f"autoencoder: mean squared error of the {self.modality.name}"

@@ -168,9 +168,9 @@ class Learner(keras.Model):
 
     @property
     def progress_names(self) -> dict[str, str]:
-        """Name of a logged value -> its short name in the progress bar."""
+        """Name of a logged value -> its short name in the progress bar, the most telling first."""
         probes = {f"linear_probe/{name}/accuracy": name for name in self.probed}
-        return {"loss": "loss", **probes}
+        return {**probes, "loss": "loss"}
 
     def describe(self, batch_size: int, loss_name: str = "") -> dict[str, str]:
         """Description of the method for the banner: label -> value."""

@@ -56,8 +56,8 @@ class SimCLR(Learner):
 
     @property
     def progress_names(self) -> dict[str, str]:
-        names = {"loss": "loss", "alignment": "align", "distribution": "distr"}
-        return names | {"contrastive_accuracy": "contrastive"} | super().progress_names
+        parts = {"alignment": "align", "distribution": "distr"}
+        return super().progress_names | {"contrastive_accuracy": "contrastive"} | parts
 
     def describe(self, batch_size: int, loss_name: str = "") -> dict[str, str]:
         loss, dim = self.contrastive_loss, self.projection_dim

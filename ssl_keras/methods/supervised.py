@@ -48,7 +48,7 @@ class Supervised(Learner):
     @property
     def progress_names(self) -> dict[str, str]:
         learned = {f"supervised/{name}/accuracy": f"learned {name}" for name in self.learned}
-        return {"loss": "loss"} | learned | super().progress_names
+        return learned | super().progress_names
 
     def describe(self, batch_size: int, loss_name: str = "") -> dict[str, str]:
         return {"method": f"supervised: learns {', '.join(self.learned)}"}

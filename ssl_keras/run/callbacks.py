@@ -46,18 +46,24 @@ class Listener:
 
 
 class Progress(Listener):
-    """A progress bar with rate, time left and some metrics.
+    """A progress bar with rate, time left and as many metrics as the terminal has room for.
 
-    If the output is not a terminal, a line at each tenth of the training instead.
+    If the output is no terminal, or one of unknown width, a line at each tenth of the training
+    instead.
 
     Args:
         batch_size: examples in a step.
-        shown: metric name -> its short name.
+        shown: metric name -> its short name, the most important first.
+        kind: what the examples are, such as "images".
     """
 
-    def __init__(self, batch_size: int, shown: Mapping[str, str]):
+    # Columns of the bar, the step, the rate and the time left.
+    BAR = 56
+
+    def __init__(self, batch_size: int, shown: Mapping[str, str], kind: str = "examples"):
         self.batch_size = batch_size
         self.shown = shown
+        self.kind = kind
         self.bar: Any = None
 
     def on_start(self, first_step: int, total_steps: int) -> None:
@@ -65,7 +71,7 @@ class Progress(Listener):
 
         self.first, self.total, self.start = first_step, total_steps, time.perf_counter()
         self.next_line = 0.1
-        if sys.stderr.isatty():
+        if _columns():
             self.bar = tqdm(total=total_steps, initial=first_step, unit="step", dynamic_ncols=True)
 
     def on_steps(self, step: int) -> None:
@@ -77,19 +83,33 @@ class Progress(Listener):
         elapsed = max(time.perf_counter() - self.start, 1e-9)
         rate = (step - self.first) * self.batch_size / elapsed
         if self.bar is not None:
-            self.bar.set_postfix({"images/s": f"{rate:.0f}", **numbers}, refresh=False)
+            parts = [f"{name}={value}" for name, value in numbers.items()]
+            parts.insert(2, f"{self.kind}/s={rate:.0f}")
+            room = _columns() - self.BAR
+            while parts and len(", ".join(parts)) > room:
+                parts.pop()
+            self.bar.set_postfix_str(", ".join(parts), refresh=False)
         elif step / self.total >= self.next_line:
             self.next_line = math.floor(10 * step / self.total + 1) / 10
             left = elapsed / max(step - self.first, 1) * (self.total - step)
             text = "  ".join(f"{name} {value}" for name, value in numbers.items())
             print(
-                f"  step {step:>6}/{self.total}  {rate:6.0f} images/s  {left:4.0f} s left  {text}",
+                f"  step {step:>6}/{self.total}  {rate:6.0f} {self.kind}/s  {left:4.0f} s left  "
+                f"{text}",
                 flush=True,
             )
 
     def on_end(self) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+def _columns() -> int:
+    """The width of the terminal behind the standard error; 0 if there is none, or none is known."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns if sys.stderr.isatty() else 0
+    except (OSError, ValueError):
+        return 0
 
 
 class JsonLines(Listener):

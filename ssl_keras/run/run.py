@@ -207,7 +207,10 @@ def _train_in(
     guard = NonFiniteGuard(model.non_finite_step, _non_finite_report(setup, workdir, checkpoints))
     with_state = {"history": history} | ({} if geometry is None else {"geometry": geometry})
     resumed_at = [*state.get("resumed_at", []), *([first_step] if restored_state else [])]
-    seconds = state.get("seconds", 0.0)
+    earlier = state.get("times", {})  # of earlier processes, by part
+    started -= earlier.get("total", 0.0)
+    for part in ("build", "control"):
+        times[part] = times.get(part, 0.0) + earlier.get(part, 0.0)
     for name, listener in with_state.items():
         if name in state:
             listener.restore(state[name])
@@ -220,9 +223,10 @@ def _train_in(
     def save(step: int) -> None:
         guard.check()
         states = {name: listener.state() for name, listener in with_state.items()}
-        elapsed = seconds + time.perf_counter() - training_started
-        about = {"seconds": elapsed, "resumed_at": resumed_at}
-        checkpoints.save(step, {**states, **about, "engine": setup.engine.described()})
+        now = time.perf_counter()
+        spent = times | {"training": now - training_started, "total": now - started}
+        about = {"times": spent, "resumed_at": resumed_at, "engine": setup.engine.described()}
+        checkpoints.save(step, {**states, **about})
 
     # ---- Training.
     with Interruption() as interruption:
@@ -232,7 +236,7 @@ def _train_in(
             config.run.checkpoint_minutes,
             lambda: interruption.requested,
         )
-        training_started = time.perf_counter()
+        training_started = time.perf_counter() - earlier.get("training", 0.0)
         log.info(f"Training: {setup.total_steps - first_step} steps")
         # The saver comes last: it saves the states of the others after the step.
         listeners = [guard, *with_state.values(), board, _progress(setup, brief), saver]
@@ -247,7 +251,7 @@ def _train_in(
     model.adopt_average()
 
     # ---- The record of the training.
-    times["training"] = seconds + time.perf_counter() - training_started
+    times["training"] = time.perf_counter() - training_started
     times |= {"resumed_at": resumed_at, "input_wait_share": wait}
     record = RunRecord.begin(setup, workdir, banner)
     record.times = times
@@ -362,4 +366,4 @@ def _progress(setup: TrainingSetup, brief: bool) -> Listener:
         return Listener()
     if settings.log_json:
         return JsonLines(batch)
-    return Progress(batch, setup.model.progress_names)
+    return Progress(batch, setup.model.progress_names, setup.data.modality.name)
