@@ -41,8 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     script = "python -m ssl_keras" if Path(called).name == "__main__.py" else "ssl-keras"
     name = rest[0] if rest else "--help"
     if name in ("--help", "-h", "-help", "help"):
-        print(help_text(script))
-        return startup.OK
+        return startup.guarded(script, lambda: print(help_text(script)), lambda: False)
     if name == "--version":
         print(f"ssl_keras {importlib.import_module('ssl_keras').__version__}")
         return startup.OK

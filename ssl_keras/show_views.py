@@ -63,11 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags.define_extra(flag_values, "output", "views.png", "file of the picture")
     flags.define_extra(flag_values, "show_images", 8, "how many images")
     flags.define_extra(flag_values, "show_pairs", 3, "how many pairs of views of each")
-    if flags.wants_help(arguments):
-        print(commands.as_typed(str(__doc__)))
-        return startup.OK
 
     def body() -> None:
+        if flags.wants_help(arguments):
+            print(commands.as_typed(str(__doc__)))
+            return
         config = flags.parse(arguments, flag_values)
         output = png_path(str(flag_values["output"].value))
         numbers = [int(flag_values[name].value or 0) for name in ("show_images", "show_pairs")]

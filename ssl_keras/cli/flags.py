@@ -16,7 +16,7 @@ from ssl_keras import config as configuration
 from ssl_keras import plugins, schedules
 from ssl_keras.cli import flagfiles
 from ssl_keras.config import Config
-from ssl_keras.errors import UserError, nearest
+from ssl_keras.errors import UserError, nearest, unknown_name
 from ssl_keras.options import Options, Setting, plain, settings
 
 OptionsType = TypeVar("OptionsType", bound=Options)
@@ -260,11 +260,34 @@ def _present(flag_values: absl_flags.FlagValues, names: Iterable[str]) -> dict[s
     return {name: f.value for name, f in flags.items() if f.present and f.value is not None}
 
 
-def help_text(program: str, example: str, flag_values: absl_flags.FlagValues) -> str:
-    """The text of `--help`: every flag with its meaning and default, in groups."""
+def help_text(
+    program: str, example: str, flag_values: absl_flags.FlagValues, arguments: Sequence[str] = ()
+) -> str:
+    """The text of `--help`: every flag with its meaning and default, in groups.
+
+    Args:
+        program: what the user types to call it.
+        example: a command line.
+        flag_values: the flags of `define`.
+        arguments: the command line; --help=loss shows one group alone.
+
+    Raises:
+        UserError: there is no such group.
+    """
     lines = [f"Usage: {program} [--flag=value ...]", f"Example: {example}", ""]
     by_module = flag_values.flags_by_module_dict()
-    for title in sorted(by_module, key=lambda title: title == "Other"):
+    titles = sorted(by_module, key=lambda title: title == "Other")
+    wanted = next((a.partition("=")[2] for a in arguments if a.startswith("--help=")), "")
+    if wanted:
+        names = {title: title for title in titles}
+        names |= {key: title for key, title, _ in configuration.groups() if title in by_module}
+        for key, (field, _) in configuration.REGISTRIES.items():
+            names |= {field: names[key]} if key in names else {}
+        if wanted not in names:
+            short = [name for name in names if name not in titles]
+            raise unknown_name("group of flags", wanted, [*short, "Other"])
+        titles = [names[wanted]]
+    for title in titles:
         lines.append(f"{title}:")
         for flag in by_module[title]:
             default = "" if flag.default is None else f" [{plain(flag.default)}]"
@@ -275,6 +298,8 @@ def help_text(program: str, example: str, flag_values: absl_flags.FlagValues) ->
                 subsequent_indent="      ",
             )
         lines.append("")
+    if not wanted and len(titles) > 2:
+        lines.append("--help=loss shows one of the groups: data, views, loss, encoder, heads, ...")
     lines += [
         "A flagfile has one flag a line: --flagfile=flags/NAME.flags; of two values of a flag the",
         "later one is used.",

@@ -40,7 +40,7 @@ def run_program(
     def body() -> None:
         flag_values.append(define(arguments))
         if flags.wants_help(arguments):
-            print(flags.help_text(program, f"{program} {example}", flag_values[0]))
+            print(flags.help_text(program, f"{program} {example}", flag_values[0], arguments))
             return
         action = prepare(arguments, flag_values[0])
         if flag_values[0]["only_check_args"].value:

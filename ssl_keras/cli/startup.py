@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import re
@@ -16,7 +17,7 @@ from ssl_keras.errors import UserError
 from ssl_keras.run import devices
 
 # Exit codes.
-OK, DEFECT, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+OK, DEFECT, MISTAKE, INTERRUPTED, CLOSED = 0, 1, 2, 130, 141
 
 # What TensorFlow's C++ code writes at every start on a machine without a GPU.
 _NOISE = re.compile(
@@ -74,6 +75,20 @@ def start_tensorflow(strategy: str = "none", num_devices: int | None = None) -> 
         gc.enable()
 
 
+def _drop_output() -> None:
+    """Send what is still to be written to the standard output nowhere, if nobody reads it."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        pass
+
+
+# A help text of argparse is written when Python ends.
+atexit.register(_drop_output)
+
+
 def guarded(program: str, body: Callable[[], None], verbose: Callable[[], bool]) -> int:
     """Run `body` and return its exit code.
 
@@ -83,12 +98,17 @@ def guarded(program: str, body: Callable[[], None], verbose: Callable[[], bool])
         verbose: whether to print the traceback of a `UserError` too.
 
     Returns:
-        0 for success; 2 for a `UserError`, which is printed as one sentence; 130 if interrupted.
-        Other exceptions pass through (Python's exit code is 1).
+        0 for success; 2 for a `UserError`, which is printed as one sentence; 130 if interrupted;
+        141, without a word, if nobody reads the output any more (`| head`). Other exceptions pass
+        through (Python's exit code is 1).
     """
     program = commands.label(program)
     try:
         body()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+        return CLOSED
     except UserError as error:
         if verbose():
             traceback.print_exc()

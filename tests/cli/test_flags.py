@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -171,3 +174,35 @@ def test_every_flagfile_parses_and_is_listed() -> None:
         first = file.read_text().splitlines()[0]
         assert first.startswith("# make train ARGS=")
         assert file.name in first
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [("loss", "Loss"), ("heads", "Evaluation"), ("encoder", "Networks"), ("Other", "Other")],
+)
+def test_help_shows_one_group(name: str, title: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(["program", f"--help={name}"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.endswith(":") and line[0].isupper()] == [f"{title}:"]
+    assert train.main(["program", "--help"]) == 0
+    whole = capsys.readouterr().out.splitlines()
+    assert set(lines) <= set(whole)
+
+
+def test_help_names_the_nearest_group(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(["program", "--help=los"]) == 2
+    assert "Unknown group of flags 'los'. Did you mean 'loss'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "program", [["ssl_keras.train"], ["ssl_keras.show_views"], ["ssl_keras.compare"], ["ssl_keras"]]
+)
+def test_a_reader_that_leaves_ends_the_program_in_silence(program: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)  # like `| true`
+    done = subprocess.run(
+        [sys.executable, "-m", *program, "--help"], stdout=write, stderr=subprocess.PIPE
+    )
+    os.close(write)
+    assert done.returncode in (0, 141)
+    assert done.stderr == b""
