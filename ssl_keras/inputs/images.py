@@ -214,7 +214,8 @@ class Images(Modality):
         )
         with tf.control_dependencies([right]):
             inputs = compose_images(tf.identity(images), *bits)
-        return tf.ensure_shape(inputs, [None, height, width, channels])
+        inputs.set_shape([None, height, width, channels])  # without an operation: TFLite has none
+        return inputs
 
     def arguments(self, example: Example) -> dict[str, np.ndarray]:
         images = compose_images(example["image"], size=self.view_size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -70,19 +71,20 @@ def export_encoder(
         outputs = [features, *in_order(head(features, training=False))]
         return dict(zip(names, outputs, strict=False))
 
-    def endpoint(layers: Sequence[str]) -> Callable[..., dict[str, Any]]:
+    def endpoint(layers: Sequence[str], specs: Sequence[Any]) -> Any:
         def serve(*arguments: Any) -> dict[str, Any]:
             outputs = representations(modality.serve(*arguments))
             return {name: outputs[name] for name in layers}
 
-        return serve
+        return _function(serve, specs)
 
     endpoints: dict[str, tuple[Callable[..., Any], list[Any]]] = {}
     signatures = modality.signatures()
     for name, layers in (("features", names[:1]), ("projections", names[1:])):
         for suffix, specs in signatures.items() if layers else ():
-            endpoints[f"{name}{suffix}"] = (endpoint(layers), specs)
-    endpoints["serving_default"] = (endpoint(names[:1]), next(iter(signatures.values())))
+            endpoints[f"{name}{suffix}"] = (endpoint(layers, specs), specs)
+    default = next(iter(signatures.values()))
+    endpoints["serving_default"] = (endpoint(names[:1], default), default)
     endpoints["representations"] = (representations, whole)
     _write(directory, [encoder, head], endpoints)
     as_plain_keras(encoder).save(directory / ENCODER)
@@ -91,12 +93,43 @@ def export_encoder(
     (directory / CARD).write_text(json.dumps({**(card or {}), **about}, indent=2) + "\n")
 
 
+def _function(serve: Callable[..., Any], specs: Sequence[Any]) -> Any:
+    """A `tf.function` with the names of the specs as parameters.
+
+    It is traced for all of them, and for the first alone if there are more: a call without the
+    others then says what is missing.
+    """
+    first, *others = (spec.name for spec in specs)
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter(first, kind)]
+    parameters += [inspect.Parameter(name, kind, default=None) for name in others]
+
+    def checked(*arguments: Any) -> Any:
+        given = [argument for argument in arguments if argument is not None]
+        if len(given) == len(specs):
+            return serve(*given)
+        takes = " and ".join(f"{s.name} {s.dtype.name} {_shape(s)}" for s in specs)
+        never = tf.debugging.assert_negative(
+            tf.shape(given[0])[0], message=f"This encoder takes {takes}: give {others[0]} too."
+        )
+        with tf.control_dependencies([never]):
+            missing = [tf.zeros((tf.shape(given[0])[0], *s.shape[1:]), s.dtype) for s in specs[1:]]
+            return serve(given[0], *missing)
+
+    checked.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    function = tf.function(checked, autograph=False)
+    function.get_concrete_function(*specs)  # the first one is the signature
+    if others:
+        function.get_concrete_function(specs[0])
+    return function
+
+
+def _shape(spec: Any) -> str:
+    return f"({', '.join('any' if side is None else str(side) for side in spec.shape)})"
+
+
 def _described(specs: Sequence[Any]) -> dict[str, str]:
-    shapes = {}
-    for spec in specs:
-        sides = ", ".join("any" if side is None else str(side) for side in spec.shape)
-        shapes[spec.name] = f"{spec.dtype.name} ({sides})"
-    return shapes
+    return {spec.name: f"{spec.dtype.name} {_shape(spec)}" for spec in specs}
 
 
 def load_encoder(directory: Path | str, layer: str = "features") -> Any:
@@ -189,12 +222,14 @@ def _write(
     networks: Sequence[Any],
     endpoints: Mapping[str, tuple[Callable[..., Any], list[Any]]],
 ) -> None:
-    """Write networks with functions, each with the `tf.TensorSpec`s of its arguments."""
+    """Write networks with functions, each with the `tf.TensorSpec`s of its arguments; those of a
+    `tf.function` are what it has been traced for."""
     archive = keras.export.ExportArchive()
     for network in networks:
         archive.track(network)
     for name, (function, specs) in endpoints.items():
-        archive.add_endpoint(name, function, input_signature=specs)
+        traced = hasattr(function, "get_concrete_function")
+        archive.add_endpoint(name, function, input_signature=None if traced else specs)
     # Autograph would rewrite the networks' Python code, which needs no rewriting, for a second.
     write_out = tf.autograph.experimental.do_not_convert(archive.write_out)
     write_out(str(directory), verbose=False)

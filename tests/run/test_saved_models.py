@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,30 @@ def test_other_inputs_are_refused_in_a_sentence(finished: Path) -> None:
         loaded.signatures["features"](images=tf.zeros((2, 20, 28, 1)), bits=tf.zeros((2, 2)))
     with pytest.raises(TypeError, match="bits"):
         loaded.signatures["features"](images=tf.zeros((2, 28, 28, 1)))
+    message = r"takes images float32 .* and bits float32 \(any, 2\): give bits too"
+    for images in (tf.zeros((2, 28, 28, 1)), tf.zeros((1, 28, 28, 1))):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            loaded.features(images)
+    by_name = loaded.features(images=tf.zeros((3, 28, 28, 1)), bits=tf.constant(BITS))
+    assert by_name["features"].shape == (3, 32)
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "features_uint8", "representations"])
+def test_tflite_converts_it_and_gives_the_same(finished: Path, model: Any, signature: str) -> None:
+    converter = tf.lite.TFLiteConverter.from_saved_model(
+        str(finished / "saved_model"), signature_keys=[signature]
+    )
+    with warnings.catch_warnings():  # the interpreter of TensorFlow is to move to another package
+        warnings.simplefilter("ignore", UserWarning)
+        interpreter = tf.lite.Interpreter(model_content=converter.convert())
+    inputs = {
+        "serving_default": {"images": (digits() / 255).astype(np.float32), "bits": BITS},
+        "features_uint8": {"images": digits(), "bits": BITS},
+        "representations": {"inputs": composed(digits()).astype(np.float32)},
+    }
+    found = interpreter.get_signature_runner(signature)(**inputs[signature])
+    expected = model.representations(composed(digits()))[0].numpy()
+    np.testing.assert_allclose(found["features"], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.full
