@@ -137,6 +137,9 @@ class JsonLines(Listener):
 class TensorBoardScalars(Listener):
     """Writes metrics, schedules and chance levels as scalars; x is the optimizer step.
 
+    Chance levels have the tags of their metrics, in a run `chance` inside the directory: TensorBoard
+    draws them into the same charts, as lines of their own.
+
     Args:
         directory: directory of the event file.
         schedules: name -> function from the step to a value, such as the learning rate.
@@ -156,8 +159,10 @@ class TensorBoardScalars(Listener):
     ):
         if resumed_at is not None:
             _remove_after(directory, resumed_at)
+            _remove_after(directory / "chance", resumed_at)
         self.writer = tf.summary.create_file_writer(str(directory))
         self.schedules, self.chance_levels = dict(schedules or {}), dict(chance_levels or {})
+        self.chance = TensorBoardScalars(directory / "chance") if chance_levels else None
         self.batch_size = batch_size
         self.last = (0, 0.0)
         self.input_wait: float | None = None
@@ -172,9 +177,6 @@ class TensorBoardScalars(Listener):
         scalars = {f"train/{name}": value for name, value in values.items()}
         scalars |= {f"optimization/{name}": float(s(step)) for name, s in self.schedules.items()}
         scalars |= {
-            f"train_chance/{name}": level(step) for name, level in self.chance_levels.items()
-        }
-        scalars |= {
             "speed/steps_per_second": rate,
             "speed/images_per_second": rate * self.batch_size,
         }
@@ -182,6 +184,14 @@ class TensorBoardScalars(Listener):
         if self.input_wait is not None:
             scalars["speed/input_wait"] = self.input_wait
         self.scalars(scalars, step)
+        if self.chance is not None:
+            levels = {
+                f"train/{key}": level(step)
+                for name, level in self.chance_levels.items()
+                for key in values
+                if key == name or key.endswith(f"/{name}/accuracy")
+            }
+            self.chance.scalars(levels, step)
 
     def on_input_wait(self, share: float) -> None:
         self.input_wait = share
@@ -218,6 +228,8 @@ class TensorBoardScalars(Listener):
 
     def on_end(self) -> None:
         self.writer.flush()
+        if self.chance is not None:
+            self.chance.on_end()
 
 
 class Profiler(Listener):

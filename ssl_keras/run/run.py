@@ -86,7 +86,9 @@ def _train_and_evaluate(config: Config) -> dict[str, Any]:
                 pictures = write_pictures(
                     run.workdir / "pictures", draw(evaluators, config.run.seed, encoders)
                 )
-            tensorboard.write_results(run.setup, run.board, run.workdir, run.record.results)
+            tensorboard.write_results(
+                run.setup, run.board, run.workdir, run.record.setup, run.record.results
+            )
             for name, picture in pictures.items():
                 run.board.image(f"pictures/{name}", picture, run.setup.total_steps)
             tensorboard.write_test_embedding(run.workdir / "tensorboard", encoders[""].layers)

@@ -12,6 +12,7 @@ from ssl_keras import pictures
 from ssl_keras.datasets.base import Target
 from ssl_keras.evaluators.base import FrozenFeatures, spread
 from ssl_keras.lazy import tf
+from ssl_keras.run import messages
 from ssl_keras.run.callbacks import TensorBoardScalars
 from ssl_keras.run.setup import TrainingSetup
 from ssl_keras.run.view_picture import draw_views
@@ -33,21 +34,15 @@ def charts(targets: Mapping[str, Target], contrastive: bool) -> dict[str, dict[s
         targets: name -> `Target`.
         contrastive: whether there is a contrastive loss.
     """
-    objective = {"loss": ["train/loss", "train_chance/loss"]}
+    objective = {"loss": ["train/loss"]}
     geometry = {
         name: [f"geometry/(features|projections)/{name}"]
         for name in ("alignment", "uniformity", "effective_rank", "mean_norm")
     }
     if contrastive:
         objective["parts of the loss"] = ["train/(alignment|distribution)"]
-        objective["contrastive accuracy"] = [
-            "train/contrastive_accuracy",
-            "train_chance/contrastive_accuracy",
-        ]
-    probes = {
-        name: [f"train/(linear_probe|supervised)/{name}/accuracy", f"train_chance/{name}"]
-        for name in targets
-    }
+        objective["contrastive accuracy"] = ["train/contrastive_accuracy"]
+    probes = {name: [f"train/(linear_probe|supervised)/{name}/accuracy"] for name in targets}
     return {
         "Objective": objective,
         **({"Probes against chance": probes} if probes else {}),
@@ -98,7 +93,7 @@ def hyperparameters(settings: Mapping[str, Any], metrics: Sequence[str], name: s
         key: value if isinstance(value, bool | int | float) else str(value)
         for key, value in sorted(settings.items())
     }
-    shown = [api.Metric(tag, display_name=tag.removeprefix("evaluation/")) for tag in metrics]
+    shown = [api.Metric(tag, display_name=tag.removeprefix("results/")) for tag in metrics]
     config = summary.experiment_pb(
         [_described(key, value) for key, value in plain.items()],
         [metric.as_proto() for metric in shown],
@@ -118,16 +113,41 @@ def _described(name: str, value: Any) -> Any:
     return api_pb2.HParamInfo(name=name, type=kind, differs=name in _SHOWN_FIRST)
 
 
-def card(command: str, lines: Mapping[str, str]) -> str:
+def card(command: str, lines: Mapping[str, str], results: Sequence[str] = ()) -> str:
     """The description of a run, as Markdown.
 
     Args:
         command: the command that repeats it.
         lines: label -> value.
+        results: the lines of the tables of results.
     """
     cells = {label: value.replace("|", "&#124;") for label, value in lines.items()}
     rows = "\n".join(f"| {label} | {value} |" for label, value in cells.items())
-    return f"    {command}\n\n| | |\n|---|---|\n{rows}\n"
+    text = f"    {command}\n\n| | |\n|---|---|\n{rows}\n"
+    return text + (f"\n{_preformatted(results)}" if results else "")
+
+
+def _preformatted(texts: Sequence[str]) -> str:
+    return "".join(f"    {line}\n" for text in texts for line in text.splitlines() or [""])
+
+
+def headline(values: Mapping[str, float], targets: Sequence[str]) -> dict[str, float]:
+    """The final numbers that matter most, in their order: tag -> value.
+
+    The accuracy of each target from the features, by the linear classifier, before training, and by
+    nearest neighbours; and the bits that the features hold.
+
+    Args:
+        values: see `measure.measure`.
+        targets: the names of the targets.
+    """
+    keys = [
+        f"{evaluator}/features/{target}/accuracy"
+        for evaluator in ("linear", "untrained/linear", "knn")
+        for target in targets
+    ]
+    keys.append("bits/features/bits/information")
+    return {f"results/{key}": values[key] for key in keys if key in values}
 
 
 def write_embedding(
@@ -200,12 +220,15 @@ def _columns(labels: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
     return columns
 
 
+def _command(workdir: Path) -> str:
+    return f"python -m ssl_keras.train --flagfile={workdir / 'flags.txt'}"
+
+
 def write_panel(
     setup: TrainingSetup, board: TensorBoardScalars, workdir: Path, banner: Mapping[str, str]
 ) -> None:
     """Write the card of the run and the layout of its charts."""
-    command = f"python -m ssl_keras.train --flagfile={workdir / 'flags.txt'}"
-    board.text("run", card(command, banner), step=0)
+    board.text("run", card(_command(workdir), banner), step=0)
     board.summary(layout(charts(setup.data.targets, setup.config.loss is not None)), step=0)
 
 
@@ -218,21 +241,30 @@ def write_views(setup: TrainingSetup, board: TensorBoardScalars, workdir: Path) 
 
 
 def write_results(
-    setup: TrainingSetup, board: TensorBoardScalars, workdir: Path, values: Mapping[str, float]
+    setup: TrainingSetup,
+    board: TensorBoardScalars,
+    workdir: Path,
+    banner: Mapping[str, str],
+    values: Mapping[str, float],
 ) -> None:
-    """Write the results; those of each baseline under the same names, as a separate run."""
-    step, names = setup.total_steps, setup.config.baselines
-    prefixes = tuple(f"{name}/" for name in names)
-    run_values = {f"evaluation/{n}": v for n, v in values.items() if not n.startswith(prefixes)}
-    board.scalars(run_values, step)
-    for name, prefix in zip(names, prefixes, strict=True):
+    """Write the results: all of them as tables, also at the end of the card; the most important
+    ones as scalars beside the settings; those of each baseline under the same names, as a separate
+    run."""
+    step, config, targets = setup.total_steps, setup.config, list(setup.data.targets)
+    tables = messages.evaluation_tables(
+        setup.data, config.evaluators, setup.model.layer_names, values
+    )
+    board.text("results", _preformatted(tables), step)
+    board.text("run", card(_command(workdir), banner, tables), step)
+    shown = headline(values, targets)
+    board.scalars(shown, step)
+    for name in config.baselines:
         baseline = TensorBoardScalars(workdir / "baselines" / name / "tensorboard")
-        scalars = {n.removeprefix(prefix): v for n, v in values.items() if n.startswith(prefix)}
-        baseline.scalars({f"evaluation/{n}": v for n, v in scalars.items()}, step)
+        prefix = f"{name}/"
+        own = {n.removeprefix(prefix): v for n, v in values.items() if n.startswith(prefix)}
+        baseline.scalars(headline(own, targets), step)
         baseline.on_end()
-    settings = setup.config.determining()
-    accuracies = [n for n in run_values if n.endswith(("/accuracy", "/all_right", "/information"))]
-    for content in hyperparameters(settings, accuracies, workdir.name):
+    for content in hyperparameters(config.determining(), list(shown), workdir.name):
         board.summary(content, step)
 
 

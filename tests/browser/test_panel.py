@@ -152,5 +152,6 @@ def test_the_embedding_is_there(page: Any, address: str) -> None:
 def test_the_card_is_there(page: Any, address: str) -> None:
     page.goto(f"{address}/#text")
     page.get_by_text("ssl_keras.train --flagfile", exact=False).first.wait_for(state="attached")
+    page.get_by_text("Test accuracy on 1000 images", exact=False).first.wait_for(state="attached")
     page.wait_for_timeout(1000)
     shot(page, "text")

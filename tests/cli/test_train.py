@@ -110,7 +110,7 @@ def test_the_event_file_holds_the_training(smoke: tuple[Path, str]) -> None:
         for value in event.summary.value
     ]
     assert {step for step, tag in tags if tag == "train/loss"} == {5, 10, 15, 20}
-    assert (20, "evaluation/linear/features/class/accuracy") in tags
+    assert (20, "results/linear/features/class/accuracy") in tags
     assert (0, "views") in tags
 
 

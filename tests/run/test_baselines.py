@@ -67,7 +67,7 @@ def test_tables_pictures_and_tensorboard_have_them_side_by_side(story: Story) ->
     names = {path.name for path in (workdir / "pictures").iterdir()}
     assert "decoder-reconstructions.png" in names
     assert {"retrieval-features.png", "retrieval-supervised_features.png"} <= names
-    tag = "evaluation/linear/features/class/accuracy"
+    tag = "results/linear/features/class/accuracy"
     for directory, prefix in (
         (workdir, ""),
         (workdir / "baselines" / "supervised", "supervised/"),

@@ -211,7 +211,7 @@ def test_event_file_holds_the_documented_tags(story: Story) -> None:
     np.testing.assert_allclose(weights, [3, 4, 5])
     assert {"similarities/positives", "similarities/negatives"} <= set(logged)
     assert "views" in logged
-    ((step, value),) = logged["evaluation/linear/features/class/accuracy"]
+    ((step, value),) = logged["results/linear/features/class/accuracy"]
     assert step == 6
     np.testing.assert_allclose(value, results["results"]["linear/features/class/accuracy"])
     np.testing.assert_allclose(logged["train/loss"][-1][1], results["training"]["loss"], rtol=1e-6)

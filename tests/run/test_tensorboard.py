@@ -28,10 +28,10 @@ def finished(story: Story) -> Path:
     return story.workdir
 
 
-def board(workdir: Path) -> Any:
+def board(workdir: Path, run: str = ".") -> Any:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    found = EventAccumulator(str(workdir / "tensorboard"), {"tensors": 0})
+    found = EventAccumulator(str(workdir / "tensorboard" / run), {"tensors": 0})
     return found.Reload()
 
 
@@ -46,12 +46,16 @@ def scalars(found: Any) -> dict[str, list[tuple[int, float]]]:
 
 
 def test_curves_stand_beside_what_knows_nothing(finished: Path) -> None:
-    values = scalars(board(finished))
-    assert values["train_chance/class"] == [(step, pytest.approx(0.1)) for step in (2, 4, 6)]
-    assert values["train_chance/contrastive_accuracy"][0] == (2, pytest.approx(1 / 64))
+    values, chance = scalars(board(finished)), scalars(board(finished, "chance"))
+    # The same tags, so that they are lines on the same charts.
+    assert set(chance) <= set(values)
+    expected = [(step, pytest.approx(0.1)) for step in (2, 4, 6)]
+    assert chance["train/linear_probe/class/accuracy"] == expected
+    assert chance["train/linear_probe/bits/accuracy"][0] == (2, pytest.approx(0.5))
+    assert chance["train/contrastive_accuracy"][0] == (2, pytest.approx(1 / 64))
     # Equal projections miss the uniform prior on [-1, 1] by the mean square of a number in it, 1/3,
     # times the weight of the step.
-    chances = [value for _, value in values["train_chance/loss"]]
+    chances = [value for _, value in chance["train/loss"]]
     assert chances == pytest.approx([3 / 3, 4 / 3, 5 / 3], rel=1e-5)
     assert [step for step, _ in values["speed/images_per_second"]] == [2, 4, 6]
     assert 0.05 < values["speed/memory_gib"][0][1] < 60
@@ -90,11 +94,21 @@ def test_charts_follow_what_is_trained() -> None:
 
 
 def test_the_card_says_what_the_run_is(finished: Path) -> None:
-    (event,) = board(finished).Tensors("run")
-    text = event.tensor_proto.string_val[0].decode()
+    events = board(finished).Tensors("run")
+    assert [event.step for event in events] == [0, 6]
+    first, text = (event.tensor_proto.string_val[0].decode() for event in events)
+    assert text.startswith(first)
     assert f"--flagfile={finished / 'flags.txt'}" in text
     assert "| encoder | convnet" in text
     assert "| tensorflow " not in text
+    # It ends with the results, as the terminal shows them.
+    story = json.loads((finished / "results.json").read_text())["results"]
+    shown = f"{story['linear/features/class/accuracy']:.3f}"
+    (row,) = re.findall(r"(?m)^    class +linear .*$", text)
+    assert shown in row
+    assert "    Geometry of " in text[len(first) :]
+    (event,) = board(finished).Tensors("results")
+    assert text.endswith(event.tensor_proto.string_val[0].decode())
     assert "a&#124;b" in tensorboard.card("x", {"label": "a|b"})
 
 
@@ -111,9 +125,15 @@ def test_settings_stand_beside_results(finished: Path) -> None:
     described = plugin_data_pb2.HParamsPluginData.FromString(
         contents["_hparams_/experiment"]
     ).experiment
-    metrics = {metric.name.tag for metric in described.metric_infos}
-    assert "evaluation/linear/features/class/accuracy" in metrics
-    assert metrics <= set(scalars(found))
+    metrics = [metric.name.tag for metric in described.metric_infos]
+    assert metrics[:3] == [
+        "results/linear/features/class/accuracy",
+        "results/linear/features/bits/accuracy",
+        "results/untrained/linear/features/class/accuracy",
+    ]
+    # A handful of numbers, each of which is there, and none besides.
+    assert [tag for tag in scalars(found) if tag.startswith("results/")] == metrics
+    assert len(metrics) == 7
 
 
 def test_the_embedding_has_thumbnails_and_all_labels(finished: Path) -> None:
