@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ssl_keras import plots
 from ssl_keras.reproduce.measured import Measured
 from ssl_keras.reproduce.studies import SECTIONS, STUDIES, Study
 
@@ -70,13 +71,13 @@ def _draw(measured: Measured, output: Path) -> None:
     name, study = measured.name, measured.study
     lines = 1 + (study.panels > 3)  # four panels in a row are too small to read
     columns = study.panels // lines
-    figure, axes = plt.subplots(lines, columns, squeeze=False, figsize=(3.8 * columns, 3.3 * lines))
+    figure, axes = plt.subplots(lines, columns, squeeze=False, figsize=(4.2 * columns, 3.5 * lines))
     try:
         study.figure(list(axes.flat), measured.rows)
     except KeyError as error:  # the rest of the report is still of use
         figure.clear()
         figure.text(0.05, 0.5, f"Not drawn: some run has not measured {error}.")
-    figure.tight_layout()
+    plots.finish(figure, measured.rows)
     figure.savefig(output / f"{name}.png", dpi=130)
     # The same numbers give the same file.
     with plt.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):

@@ -1,6 +1,5 @@
 """The figures of the studies: (axes, rows of `Study.summary`) -> None."""
 
-from ssl_keras.reproduce.figures.drawing import SUBJECTS
 from ssl_keras.reproduce.figures.objectives import (
     autoencoder,
     baselines,
@@ -23,6 +22,7 @@ from ssl_keras.reproduce.figures.properties import (
     randbit_fashion,
     views,
 )
+from ssl_keras.reproduce.figures.subjects import SUBJECTS
 
 __all__ = [
     "SUBJECTS",

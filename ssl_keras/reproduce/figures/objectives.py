@@ -7,29 +7,39 @@ from typing import Any
 
 import numpy as np
 
-from ssl_keras.reproduce.figures.drawing import (
-    SUBJECTS,
+from ssl_keras.plots import (
+    LINEAR,
+    METHODS,
+    NEIGHBOURS,
+    SERIES,
     Rows,
     bars,
+    chance,
+    curve,
+    describe,
     dots,
     name_rows,
-    spread,
+    untrained,
+    word,
 )
+from ssl_keras.reproduce.figures.subjects import SUBJECTS
 
 
 def objectives(axes: Sequence[Any], rows: Rows) -> None:
     """Class and bits, for each objective."""
     ordered = sorted(rows, key=lambda row: row["accuracy"])
     places, names = np.arange(len(ordered)), [row["cell"] for row in ordered]
-    dots(axes[0], ordered, "accuracy", places, "tab:blue", "linear")
-    dots(axes[0], ordered, "knn", places, "tab:orange", "nearest neighbours")
-    dots(axes[1], ordered, "bits_all_right", places, "tab:blue", "features")
-    dots(axes[1], ordered, "bits_all_right_projections", places, "tab:orange", "projections")
-    name_rows(axes[0], places, names, "class on the features")
-    name_rows(axes[1], places, [""] * len(names), "both bits right, linear")
-    untrained = np.mean([row["untrained"] for row in rows if row.get("num_bits", 2)])
-    axes[0].axvline(untrained, color="0.5", linestyle="--", label="untrained, linear")
-    axes[1].axvline(0.25, color="0.5", linestyle=":", label="chance")
+    dots(axes[0], ordered, "accuracy", places, LINEAR, "linear")
+    dots(axes[0], ordered, "knn", places, NEIGHBOURS, "nearest neighbours")
+    dots(axes[1], ordered, "bits_all_right", places, SERIES[0], "features")
+    dots(axes[1], ordered, "bits_all_right_projections", places, SERIES[2], "projections")
+    name_rows(axes[0], places, names)
+    name_rows(axes[1], places, [""] * len(names))
+    before = np.mean([row["untrained"] for row in rows if row.get("num_bits", 2)])
+    untrained(axes[0], float(before), "untrained, linear", upright=True)
+    chance(axes[1], 0.25, upright=True)
+    describe(axes[0], "class, from the features", "accuracy")
+    describe(axes[1], "both bits right, linear", "accuracy")
     axes[0].legend(fontsize=7, loc="upper left")
     axes[1].legend(fontsize=7, loc="center left")
 
@@ -38,41 +48,46 @@ def fashion(axes: Sequence[Any], rows: Rows) -> None:
     """Class, for each objective, against the untrained encoder."""
     ordered = sorted(rows, key=lambda row: row["accuracy"])
     places = np.arange(len(ordered))
-    for column, label, color in (
-        ("accuracy", "linear", "tab:blue"),
-        ("knn", "nearest neighbours", "tab:orange"),
+    for column, label, style in (
+        ("accuracy", "linear", LINEAR),
+        ("knn", "nearest neighbours", NEIGHBOURS),
     ):
-        dots(axes[0], ordered, column, places, color, label)
+        dots(axes[0], ordered, column, places, style, label)
         key = "untrained" if column == "accuracy" else "untrained_knn"
         mean = np.mean([row[key] for row in rows])
-        axes[0].axvline(mean, color=color, linestyle="--", label=f"untrained, {mean:.3f}")
-    name_rows(axes[0], places, [row["cell"] for row in ordered], "class on the features")
-    axes[0].legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.4, -0.08), ncols=2)
+        name = f"{label}, untrained: {mean:.3f}"
+        axes[0].axvline(mean, color=style.color, linestyle="--", label=name)
+    name_rows(axes[0], places, [row["cell"] for row in ordered])
+    describe(axes[0], "class, from the features", "accuracy")
+    axes[0].legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.3, -0.32), ncols=2)
 
 
 def precision(axes: Sequence[Any], rows: Rows) -> None:
     """Class, for each loss and precision."""
     places = np.arange(len(rows))[::-1]
-    dots(axes[0], rows, "accuracy", places, "tab:blue", "linear")
-    dots(axes[0], rows, "knn", places, "tab:orange", "nearest neighbours")
-    name_rows(axes[0], places, [row["cell"] for row in rows], "class on the features")
+    dots(axes[0], rows, "accuracy", places, LINEAR, "linear")
+    dots(axes[0], rows, "knn", places, NEIGHBOURS, "nearest neighbours")
+    name_rows(axes[0], places, [row["cell"].replace("-", ", ") for row in rows])
+    describe(axes[0], "class, from the features", "accuracy")
     axes[0].legend(fontsize=7)
 
 
 def data_sets(axes: Sequence[Any], rows: Rows) -> None:
     """Every target of every data set, before and after training."""
     places = np.arange(len(rows))[::-1]
-    names = [f"{row['cell']}: {row['target']}" for row in rows]
+    names = [f"{word(row['cell'])}: {word(row['target'])}" for row in rows]
     for axis, measure, title, shown in (
         (axes[0], "linear", "linear evaluation", names),
         (axes[1], "knn", "nearest neighbours", [""] * len(names)),
     ):
-        dots(axis, rows, measure, places + 0.15, "tab:blue", "trained")
-        dots(axis, rows, f"untrained_{measure}", places - 0.15, "0.6", "untrained")
-        marks = {"linestyle": "none", "marker": "|", "markersize": 12, "color": "tab:red"}
+        dots(axis, rows, measure, places + 0.15, METHODS["simclr"], "trained")
+        before = METHODS["untrained"]
+        dots(axis, rows, f"untrained_{measure}", places - 0.15, before, "untrained")
+        marks = {"linestyle": "none", "marker": "|", "markersize": 12, "color": "0.2"}
         axis.plot([row["chance"] for row in rows], places, label="chance", **marks)
         axis.set_xlim(0, 1.02)
-        name_rows(axis, places, shown, title)
+        name_rows(axis, places, shown)
+        describe(axis, title, "accuracy")
     axes[0].legend(fontsize=7)
 
 
@@ -81,25 +96,28 @@ def autoencoder(axes: Sequence[Any], rows: Rows) -> None:
     panels = (
         (
             "class, linear on the features",
-            {"accuracy": ("autoencoder", "tab:orange"), "untrained": ("untrained", "0.7")},
-        ),
-        (
-            "share of the test images explained",
+            "accuracy",
             {
-                "image_explained": ("image", "tab:blue"),
-                "bits_explained": ("bits", "tab:purple"),
+                "untrained": ("untrained", METHODS["untrained"]),
+                "accuracy": ("autoencoder", METHODS["autoencoder"]),
             },
         ),
+        (
+            "test images, reconstructed",
+            "share of the variance explained",
+            {"image_explained": ("image", SERIES[0]), "bits_explained": ("bits", SERIES[3])},
+        ),
     )
-    for axis, (title, columns) in zip(axes, panels, strict=True):
+    for axis, (title, measure, columns) in zip(axes, panels, strict=True):
         bars(axis, rows, columns)
-        axis.set_xticks(range(len(rows)), [_weighted(row) for row in rows], fontsize=8)
-        axis.set_title(title, fontsize=9)
+        axis.set_xticks(range(len(rows)), [_weighted(row) for row in rows])
+        describe(axis, title, y=measure)
         axis.set_ylim(top=1)
         axis.axhline(0, color="0.5", linewidth=0.8)
-        axis.legend(fontsize=7, loc="lower left", framealpha=0.9)
-    axes[0].axhline(0.1, color="tab:red", linestyle=":")
+    chance(axes[0], 0.1)
     axes[0].set_ylim(0, 1)
+    for axis in axes:
+        axis.legend(fontsize=7, loc="lower left", framealpha=0.9)
 
 
 def _weighted(row: Any) -> str:
@@ -111,58 +129,46 @@ def _weighted(row: Any) -> str:
 def baselines(axes: Sequence[Any], rows: Rows) -> None:
     """Class and information on the bits, for each encoder."""
     panels = (
-        ("", "class, linear on the features", None),
-        ("_information", "information on the bits, in bits", 10),
+        ("", "class, linear on the features", "accuracy", None),
+        ("_information", "what the features hold of the bits", "information, in bits", 10),
     )
-    colors = ("0.7", "tab:blue", "tab:green", "tab:orange")
-    for axis, (suffix, title, top) in zip(axes, panels, strict=True):
-        colored = zip(SUBJECTS, colors, strict=True)
-        bars(axis, rows, {f"{subject}{suffix}": (subject, color) for subject, color in colored})
-        axis.set_xticks(range(len(rows)), [row["cell"] for row in rows])
-        axis.set_title(title, fontsize=9)
+    for axis, (suffix, title, measure, top) in zip(axes, panels, strict=True):
+        shown = [row for row in rows if f"simclr{suffix}" in row]
+        bars(axis, shown, {f"{s}{suffix}": (word(s), METHODS[s]) for s in SUBJECTS})
+        axis.set_xticks(range(len(shown)), [word(row["cell"]) for row in shown])
+        describe(axis, title, y=measure)
         if top is not None:
-            axis.axhline(top, color="0.5", linestyle=":")
-    axes[0].axhline(0.1, color="tab:red", linestyle=":", label="chance")
+            axis.axhline(top, color="0.2", linewidth=1, label="all there is")
+    chance(axes[0], 0.1)
     axes[0].set_ylim(0, 1)
-    axes[1].legend(*axes[0].get_legend_handles_labels(), fontsize=7, loc="upper left")
+    lines, names = axes[0].get_legend_handles_labels()
+    more, others = axes[1].get_legend_handles_labels()
+    axes[1].legend([*lines, more[0]], [*names, others[0]], fontsize=7, loc="center right")
 
 
 def temperature(axes: Sequence[Any], rows: Rows) -> None:
     """Uniformity, tolerance and accuracy over the temperature, beside the published values."""
     panels = (
-        ("uniformity", "−uniformity of the projections"),
-        ("tolerance", "tolerance of the projections"),
-        ("accuracy", "class, linear on the features"),
+        ("uniformity", "projections", "−uniformity (higher: spread)"),
+        ("tolerance", "projections", "tolerance (cosine within a class)"),
+        ("accuracy", "class, linear on the features", "accuracy"),
     )
-    for axis, (column, label) in zip(axes, panels, strict=True):
+    for axis, (column, title, measure) in zip(axes, panels, strict=True):
         sign = -1 if column == "uniformity" else 1
-        for loss, color in (("nt_xent", "tab:blue"), ("hard_contrastive", "tab:orange")):
-            members = [row for row in rows if row["loss"] == loss]
-            axis.errorbar(
-                [row["temperature"] for row in members],
-                [sign * row[column] for row in members],
-                spread(members, column),
-                color=color,
-                marker="o",
-                markersize=3,
-                capsize=2,
-                label=loss,
-            )
-            published = [row for row in members if f"{column}_published" in row]
-            axis.plot(
-                [row["temperature"] for row in published],
-                [sign * row[f"{column}_published"] for row in published],
-                color=color,
-                linestyle="none",
-                marker="x",
-                markersize=5,
-                alpha=0.5,
-                label=f"{loss}, CIFAR-10 (paper)",
-            )
-        for loss, style in (("simple", ":"), ("hard_simple", "--")):
-            for row in rows:
+        turned = [
+            {**row, column: sign * row[column]}
+            | ({p: sign * row[p]} if (p := f"{column}_published") in row else {})
+            for row in rows
+        ]
+        for loss, style in (("nt_xent", SERIES[0]), ("hard_contrastive", SERIES[1])):
+            members = [row for row in turned if row["loss"] == loss]
+            curve(axis, members, "temperature", column, style, loss)
+            shown = {"linestyle": "none", "marker": "x", "markersize": 5}
+            published = f"{loss}, CIFAR-10 (paper)"
+            curve(axis, members, "temperature", f"{column}_published", style, published, **shown)
+        for loss, line in (("simple", ":"), ("hard_simple", "--")):
+            for row in turned:
                 if row["loss"] == loss:
-                    axis.axhline(sign * row[column], color="0.5", linestyle=style, label=loss)
-        axis.set_xlabel("temperature")
-        axis.set_title(label, fontsize=9)
-    axes[0].legend(fontsize=7)
+                    axis.axhline(row[column], color="0.4", linestyle=line, label=loss)
+        describe(axis, title, "temperature", measure)
+    axes[0].legend(fontsize=6)

@@ -8,44 +8,51 @@ from typing import Any
 
 import numpy as np
 
-from ssl_keras.reproduce.figures.drawing import (
-    COLORS,
-    SUBJECTS,
+from ssl_keras.plots import (
+    LINEAR,
+    METHODS,
+    NEIGHBOURS,
+    PROBE,
+    SERIES,
     Rows,
     chance,
     chance_over,
     curve,
+    describe,
     dots,
     name_rows,
+    untrained,
+    word,
 )
+from ssl_keras.reproduce.figures.subjects import SUBJECTS
 from ssl_keras.reproduce.pairs import digit_and_rival, few_and_many
 
 
 def randbit(axes: Sequence[Any], rows: Rows) -> None:
     """Class over bits for each temperature, beside the notebook's; what is known of the bits."""
     temperatures = sorted({row["temperature"] for row in rows})
-    for temperature, color in zip(temperatures, COLORS, strict=False):
+    for temperature, style in zip(temperatures, SERIES, strict=False):
         members = [row for row in rows if row["temperature"] == temperature]
         name = f"temperature {temperature:g}"
-        curve(axes[0], members, "num_bits", "online", color, name)
+        curve(axes[0], members, "num_bits", "online", style, name)
         shown = {"linestyle": "none", "marker": "x", "markersize": 6}
-        curve(axes[0], members, "num_bits", "online_published", color, "", **shown)
-        curve(axes[1], members, "num_bits", "linear", color, name)
-        curve(axes[2], members, "num_bits", "information", color, name)
+        curve(axes[0], members, "num_bits", "online_published", style, "", **shown)
+        curve(axes[1], members, "num_bits", "linear", style, name)
+        curve(axes[2], members, "num_bits", "information", style, name)
     first = [row for row in rows if row["temperature"] == temperatures[0]]
-    curve(axes[1], first, "num_bits", "untrained", "0.6", "untrained", linestyle="--")
+    curve(axes[1], first, "num_bits", "untrained", METHODS["untrained"], "untrained")
     bits = sorted({row["num_bits"] for row in rows})
     axes[2].plot(bits, bits, color="0.8", linewidth=4, zorder=0, label="all there is")
-    titles = (
-        "class, online probe (x: the notebook)",
-        "class, linear on the features",
-        "information on the bits, in bits",
+    panels = (
+        ("class, online probe (x: the authors' notebook)", "accuracy"),
+        ("class, linear on the features", "accuracy"),
+        ("what the features hold of the bits", "information, in bits"),
     )
-    for axis, title in zip(axes, titles, strict=True):
-        axis.set_xlabel("random bits")
-        axis.set_title(title, fontsize=9)
+    for axis, (title, measure) in zip(axes, panels, strict=True):
+        describe(axis, title, "random bits", measure)
+        axis.set_xticks(bits)
     for axis in axes[:2]:
-        chance(axis)
+        chance(axis, 0.1)
         axis.set_ylim(0, 1)
     for axis in axes:
         axis.legend(fontsize=7)
@@ -53,15 +60,14 @@ def randbit(axes: Sequence[Any], rows: Rows) -> None:
 
 def randbit_fashion(axes: Sequence[Any], rows: Rows) -> None:
     """Class over bits on Fashion-MNIST."""
-    curve(axes[0], rows, "num_bits", "online", "tab:blue", "online probe")
-    curve(axes[0], rows, "num_bits", "knn", "tab:orange", "nearest neighbours")
-    curve(
-        axes[0], rows, "num_bits", "untrained_knn", "0.6", "untrained, neighbours", linestyle="--"
-    )
-    chance(axes[0])
+    curve(axes[0], rows, "num_bits", "online", PROBE, "online probe")
+    curve(axes[0], rows, "num_bits", "knn", NEIGHBOURS, "nearest neighbours")
+    before = METHODS["untrained"]
+    curve(axes[0], rows, "num_bits", "untrained_knn", before, "untrained, neighbours")
+    chance(axes[0], 0.1)
     axes[0].set_ylim(0, 1)
-    axes[0].set_xlabel("random bits")
-    axes[0].set_title("class, 60,000 images, temperature 0.05", fontsize=9)
+    axes[0].set_xticks([row["num_bits"] for row in rows])
+    describe(axes[0], "class, 60,000 images, temperature 0.05", "random bits", "accuracy")
     axes[0].legend(fontsize=7)
 
 
@@ -73,28 +79,27 @@ def randbit_factors(axes: Sequence[Any], rows: Rows) -> None:
         others = [name for name in titles if name != setting]
         members = [row for row in rows if all(row[name] == middle[0][name] for name in others)]
         values = list(dict.fromkeys(row[setting] for row in members))
-        for value, color in zip(values, COLORS, strict=False):
+        if setting != "loss":
+            values.sort()
+        for value, style in zip(values, SERIES, strict=False):
             line = [row for row in members if row[setting] == value]
             text = f"{value:g}" if isinstance(value, float | int) else value
-            curve(axis, line, "num_bits", "accuracy", color, text)
+            curve(axis, line, "num_bits", "accuracy", style, text, linestyle="-")
             if setting == "width_multiplier":  # the encoder of this width before training
-                curve(axis, line, "num_bits", "untrained", color, "", linestyle="--")
-        axis.set_title(f"class, by {title}", fontsize=9)
-    for (column, text), color in zip(
-        {"accuracy": "SimCLR", "supervised": "supervised", "autoencoder": "autoencoder"}.items(),
-        COLORS,
-        strict=False,
-    ):
-        curve(axes[3], middle, "num_bits", column, color, text)
-    axes[3].set_title("class, by method", fontsize=9)
+                curve(axis, line, "num_bits", "untrained", style, "", linestyle="--")
+        describe(axis, f"class, linear, by {title}", "random bits", "accuracy")
+    columns = {"simclr": "accuracy", "supervised": "supervised", "autoencoder": "autoencoder"}
+    for method, column in columns.items():
+        curve(axes[3], middle, "num_bits", column, METHODS[method], word(method))
+    describe(axes[3], "class, linear, by method", "random bits", "accuracy")
     for axis in axes:
+        before = METHODS["untrained"]
         if axis is axes[2]:
-            axis.plot([], [], color="0.6", linestyle="--", label="untrained, each")
+            axis.plot([], [], color=before.color, linestyle="--", label="dashed: untrained")
         else:
-            curve(axis, middle, "num_bits", "untrained", "0.6", "untrained", linestyle="--")
-        chance(axis)
+            curve(axis, middle, "num_bits", "untrained", before, "untrained")
+        chance(axis, 0.1)
         axis.set_ylim(0, 1)
-        axis.set_xlabel("random bits")
         axis.legend(fontsize=6)
 
 
@@ -103,16 +108,13 @@ def losses(axes: Sequence[Any], rows: Rows) -> None:
     batches = sorted({row["batch_size"] for row in rows})
     for axis, batch in zip(axes, batches, strict=False):
         members = [row for row in rows if row["batch_size"] == batch]
-        for loss, color in zip(dict.fromkeys(row["loss"] for row in members), COLORS, strict=False):
+        for loss, style in zip(dict.fromkeys(row["loss"] for row in members), SERIES, strict=False):
             line = [row for row in members if row["loss"] == loss]
-            curve(axis, line, "projection_layers", "accuracy", color, loss)
-        axis.axhline(
-            np.mean([row["untrained"] for row in members]), color="0.5", linestyle="--",
-            label="untrained",
-        )  # fmt: skip
+            curve(axis, line, "projection_layers", "accuracy", style, loss)
+        untrained(axis, float(np.mean([row["untrained"] for row in members])))
         axis.set_xticks(sorted({row["projection_layers"] for row in members}))
-        axis.set_xlabel("layers of the projection head")
-        axis.set_title(f"class, linear, batch {batch} (chance 0.1)", fontsize=9)
+        title = f"class, linear, batch {batch} (chance 0.1)"
+        describe(axis, title, "layers of the projection head", "accuracy")
     axes[0].legend(fontsize=7)
     if len(batches) > 1:
         axes[1].sharey(axes[0])
@@ -124,7 +126,7 @@ def lambda_temperature(axes: Sequence[Any], rows: Rows) -> None:
     temperatures = sorted({row["temperature"] for row in rows})
     table = {(row["distribution_weight"], row["temperature"]): row["accuracy"] for row in rows}
     values = [[table.get((weight, t), math.nan) for weight in weights] for t in temperatures]
-    axes[0].imshow(values, origin="lower", cmap="viridis", aspect="auto")
+    axes[0].imshow(values, origin="lower", cmap="cividis", aspect="auto")
     for line, row in enumerate(values):
         for column, value in enumerate(row):
             best = value == np.nanmax(row)
@@ -135,16 +137,18 @@ def lambda_temperature(axes: Sequence[Any], rows: Rows) -> None:
             )  # fmt: skip
     axes[0].set_xticks(range(len(weights)), [f"{weight:g}" for weight in weights])
     axes[0].set_yticks(range(len(temperatures)), [f"{t:g}" for t in temperatures])
-    axes[0].set_xlabel("distribution weight (alignment carries 1/64)")
-    axes[0].set_ylabel("temperature")
-    axes[0].set_title("class, linear (chance 0.1); bold: best of its row", fontsize=9)
-    for t, color in zip(temperatures, COLORS, strict=False):
+    describe(
+        axes[0],
+        "accuracy of the class, linear; bold: best of its row",
+        "distribution weight (alignment carries 1/64)",
+        "temperature",
+    )
+    for t, style in zip(temperatures, SERIES, strict=False):
         members = [row for row in rows if row["temperature"] == t]
-        curve(axes[1], members, "distribution_weight", "accuracy", color, f"temperature {t:g}")
-    untrained = np.mean([row["untrained"] for row in rows])
-    axes[1].axhline(untrained, color="0.5", linestyle="--", label="untrained")
+        curve(axes[1], members, "distribution_weight", "accuracy", style, f"temperature {t:g}")
+    untrained(axes[1], float(np.mean([row["untrained"] for row in rows])))
     axes[1].set_xscale("log")
-    axes[1].set_xlabel("distribution weight")
+    describe(axes[1], "class, linear (chance 0.1)", "distribution weight", "accuracy")
     axes[1].legend(fontsize=7)
 
 
@@ -153,13 +157,13 @@ def overlay(axes: Sequence[Any], rows: Rows) -> None:
     for axis, (target, title) in zip(
         axes, (("class", "photograph, linear"), ("digit", "digit, linear")), strict=True
     ):
-        for subject, color in zip(SUBJECTS, ("0.6", *COLORS), strict=False):
-            curve(axis, rows, "num_unique_digits", f"{subject}_{target}", color, subject)
+        for subject in SUBJECTS:
+            column = f"{subject}_{target}"
+            curve(axis, rows, "num_unique_digits", column, METHODS[subject], word(subject))
         axis.set_xscale("log")
-        axis.set_xlabel("different digit images")
-        axis.set_title(title, fontsize=9)
         axis.set_ylim(0, 1)
         chance_over(axis, rows, "num_unique_digits", f"chance_{target}")
+        describe(axis, title, "different images of digits", "accuracy")
     axes[0].legend(fontsize=7)
 
 
@@ -172,35 +176,41 @@ def overlay_causes(axes: Sequence[Any], rows: Rows) -> None:
     ):
         few, many = ([pair[index] for pair in variants] for index in (1, 2))
         column = f"simclr_{target}"
-        for members, up, color in ((few, 0.12, COLORS[0]), (many, -0.12, COLORS[1])):
+        for members, up, style in ((few, 0.12, SERIES[0]), (many, -0.12, SERIES[1])):
             count = members[0]["num_unique_digits"]
-            dots(axis, members, column, places + up, color, f"{count} different digits")
-        untrained = [row[f"untrained_{target}"] for row in few]
-        axis.scatter(untrained, places, marker="|", color="0.5", label="untrained")
-        axis.axvline(0.1, color="0.5", linestyle=":", linewidth=1, label="chance")
-        names = [variant.replace("-", " ") for variant, _, _ in variants]
-        name_rows(axis, places, names if target == "class" else [""] * len(names), title)
+            dots(axis, members, column, places + up, style, f"{count} different digits")
+        before = [row[f"untrained_{target}"] for row in few]
+        axis.scatter(before, places, marker="|", color="0.4", s=60, label="untrained")
+        chance(axis, 0.1, upright=True)
+        names = [word(variant) for variant, _, _ in variants]
+        name_rows(axis, places, names if target == "class" else [""] * len(names))
+        describe(axis, title, "accuracy")
     axes[0].legend(fontsize=7)
 
 
 def multi_digit(axes: Sequence[Any], rows: Rows) -> None:
     """A digit and its rival over the size of that; presence of several over their number."""
     side, pairs = digit_and_rival(rows)
-    shown = (("untrained", "0.6"), ("simclr", COLORS[0]), ("supervised", COLORS[1]))
-    for role, style in (("digit", "-"), ("rival", "--")):
-        for subject, color in shown:
-            name = f"{subject}, {'the digit' if role == 'digit' else 'its rival'}"
-            curve(axes[0], pairs, "rival", f"{subject}_{role}", color, name, linestyle=style)
+    shown = ("untrained", "simclr", "supervised")
+    for role, line in (("digit", "-"), ("rival", "--")):
+        for subject in shown:
+            name = f"{word(subject)}, {'the digit' if role == 'digit' else 'its rival'}"
+            column, style = f"{subject}_{role}", METHODS[subject]
+            curve(axes[0], pairs, "rival", column, style, name, linestyle=line)
     axes[0].axvline(side, color="0.8", linewidth=1)
-    axes[0].set_xlabel(f"side of the rival of a digit of {side} pixels")
-    axes[0].set_title("each digit, linear (supervised: on labels of the digit)", fontsize=9)
-    chance(axes[0])
+    title = "each digit, linear (supervised: on labels of the digit)"
+    describe(
+        axes[0], title, f"side of the rival of a digit of {side} pixels, in pixels", "accuracy"
+    )
+    chance(axes[0], 0.1)
     several = [row for row in rows if "num_digits" in row]
-    for subject, color in shown:
-        curve(axes[1], several, "num_digits", f"{subject}_presence", color, subject)
+    for subject in shown:
+        column = f"{subject}_presence"
+        curve(axes[1], several, "num_digits", column, METHODS[subject], word(subject))
     chance_over(axes[1], several, "num_digits", "chance_presence")
-    axes[1].set_xlabel("digits on the grid")
-    axes[1].set_title("which digits are there, linear, mean of ten", fontsize=9)
+    describe(
+        axes[1], "which digits are there, linear", "digits on the grid", "accuracy, mean of ten"
+    )
     axes[0].set_ylim(0, 1.3)  # room for the legend
     axes[0].set_yticks(np.arange(0, 1.01, 0.2))
     axes[0].legend(fontsize=6, ncols=2, loc="upper center")
@@ -209,22 +219,20 @@ def multi_digit(axes: Sequence[Any], rows: Rows) -> None:
 
 def local_features(axes: Sequence[Any], rows: Rows) -> None:
     """Balanced accuracy of the digit at a location, by block; a panel for each data set."""
+    styles = {**METHODS, "trained": METHODS["simclr"]}
     for axis, row in zip(axes, rows, strict=True):
         blocks = [block for block in (1, 2, 3) if f"trained_{block}" in row]
-        for name, color in zip(
-            ("pixels", "untrained", "trained", "supervised"),
-            ("0.7", "0.4", *COLORS),
-            strict=False,
-        ):
+        for name in ("pixels", "untrained", "trained", "supervised"):
             line = [
                 {"block": block} | {k.replace(f"{name}_{block}", name): v for k, v in row.items()}
                 for block in blocks
             ]
-            curve(axis, line, "block", name, color, name)
+            label = "SimCLR" if name == "trained" else name
+            curve(axis, line, "block", name, styles[name], label)
         chance(axis, 1 / 11)
         axis.set_xticks(blocks)
-        axis.set_xlabel("block")
-        axis.set_title(f"{row['cell']}: digit at a location, balanced", fontsize=9)
+        title = f"{word(row['cell'])}: digit at a location"
+        describe(axis, title, "block of the encoder", "accuracy, balanced")
     axes[0].legend(fontsize=7)
 
 
@@ -235,13 +243,14 @@ def views(axes: Sequence[Any], rows: Rows) -> None:
     for axis, bits in zip(axes, (0, 10), strict=True):
         members = {row["cell"].rsplit("-", 2)[0]: row for row in rows if row["num_bits"] == bits}
         ordered = [members.get(name, {}) for name in names]
-        dots(axis, ordered, "accuracy", places, COLORS[0], "class, linear")
-        untrained = np.mean([row["untrained"] for row in members.values()])
-        axis.axvline(untrained, color="0.5", linestyle="--", label="untrained")
-        axis.axvline(0.1, color="0.5", linestyle=":", label="chance")
+        dots(axis, ordered, "accuracy", places, LINEAR, "class, linear")
+        before = float(np.mean([row["untrained"] for row in members.values()]))
+        untrained(axis, before, upright=True)
+        chance(axis, 0.1, upright=True)
         axis.set_xlim(0, 1)
         axis.set_ylim(-0.5, len(names) - 0.5)
-        name_rows(axis, places, names if not bits else [""] * len(names), f"{bits} bits")
+        name_rows(axis, places, [word(n) for n in names] if not bits else [""] * len(names))
+        describe(axis, f"{bits} bits", "accuracy")
     axes[0].legend(fontsize=7, loc="lower left")
 
 
@@ -252,18 +261,17 @@ def grids(axes: Sequence[Any], rows: Rows) -> None:
         (axes[1], "hard_negative", "beta"),
     ):
         members = [row for row in rows if row["loss"] == loss]
-        curve(axis, members, setting, "accuracy", COLORS[0], "linear")
-        curve(axis, members, setting, "knn", COLORS[1], "nearest neighbours")
-        axis.set_xlabel(setting)
-        axis.set_title(f"class, {loss} (chance 0.1)", fontsize=9)
+        curve(axis, members, setting, "accuracy", LINEAR, "linear")
+        curve(axis, members, setting, "knn", NEIGHBOURS, "nearest neighbours")
+        describe(axis, f"class, {loss} (chance 0.1)", setting, "accuracy")
     members = [row for row in rows if row["loss"] == "align_uniform"]
-    for t, color in zip(sorted({row["t"] for row in members}), COLORS, strict=False):
+    for t, style in zip(sorted({row["t"] for row in members}), SERIES, strict=False):
         line = [row for row in members if row["t"] == t]
-        curve(axes[2], line, "alignment_weight", "accuracy", color, f"t = {t:g}")
+        curve(axes[2], line, "alignment_weight", "accuracy", style, f"t = {t:g}")
     axes[2].set_xscale("log")
-    axes[2].set_xlabel("alignment weight (uniformity 1)")
-    axes[2].set_title("class, linear, align_uniform (chance 0.1)", fontsize=9)
-    untrained = np.mean([row["untrained"] for row in rows])
+    title = "class, linear, align_uniform (chance 0.1)"
+    describe(axes[2], title, "alignment weight (uniformity 1)", "accuracy")
+    before = float(np.mean([row["untrained"] for row in rows]))
     for axis in axes:
-        axis.axhline(untrained, color="0.5", linestyle="--", label="untrained, linear")
+        untrained(axis, before, "untrained, linear")
         axis.legend(fontsize=7)
