@@ -31,11 +31,11 @@ class Style:
 
 # The methods and the controls.
 METHODS = {
-    "untrained": Style("0.55", "s", "--"),
+    "untrained": Style("0.65", "s", "--"),
     "simclr": Style("#0072B2", "o"),
     "supervised": Style("#D55E00", "^"),
     "autoencoder": Style("#009E73", "D"),
-    "pixels": Style("0.75", "v", "-."),
+    "pixels": Style("0.82", "v", "-."),
 }
 # Their names in words.
 WORDS = {"simclr": "SimCLR"}
