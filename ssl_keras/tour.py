@@ -20,6 +20,7 @@ from ssl_keras.cli import startup
 from ssl_keras.cli.drawing import build_parser, save
 from ssl_keras.config import Config
 from ssl_keras.errors import UserError
+from ssl_keras.plots import METHODS, chance, describe
 from ssl_keras.reproduce.studies.base import ACCURACY, INFORMATION, UNTRAINED
 from ssl_keras.run import run_directory
 from ssl_keras.theory import downstream
@@ -109,24 +110,31 @@ def draw(measured: Mapping[str, Mapping[str, Any]], output: Path) -> None:
         "prior": "uniform prior,\n10 bits",
         "supervised": "labels,\n10 bits",
     }
-    places = np.arange(len(names))
-    trained = [measured[name][ACCURACY] for name in names]
-    untrained = [measured[name][UNTRAINED] for name in names]
-    left.bar(places - 0.2, untrained, 0.4, color="lightgray", label="untrained")
-    left.bar(places + 0.2, trained, 0.4, color="tab:blue", label="trained")
-    left.axhline(0.1, color="black", linewidth=0.8, linestyle=":", label="chance")
-    left.set_xticks(places, list(names.values()), fontsize=7)
+    methods = {name: "supervised" if name == "supervised" else "simclr" for name in names}
+    for axis, shown, before, after in (
+        (left, list(names), UNTRAINED, ACCURACY),
+        (
+            right,
+            [name for name in names if name != "alone"],
+            f"untrained/{INFORMATION}",
+            INFORMATION,
+        ),
+    ):
+        places = np.arange(len(shown))
+        colors = [METHODS[methods[name]].color for name in shown]
+        control = {"color": METHODS["untrained"].color, "label": "untrained"}
+        axis.bar(places - 0.2, [measured[name][before] for name in shown], 0.4, **control)
+        bars = axis.bar(places + 0.2, [measured[name][after] for name in shown], 0.4, color=colors)
+        for bar, name in zip(bars, shown, strict=True):
+            bar.set_label({"alone": "contrastive", "supervised": "supervised"}.get(name, ""))
+        axis.set_xticks(places, [names[name] for name in shown])
+    chance(left, 0.1)
     left.set_ylim(0, 1)
-    left.set_title("which digit? linear accuracy on frozen features", fontsize=9)
+    right.axhline(10, color="0.2", linewidth=1, label="all there is")
+    describe(left, "which digit? linear, on frozen features", y="accuracy")
+    describe(right, "what the features hold of the 10 bits", y="information, in bits")
     left.legend(fontsize=7)
-    beside = [name for name in names if name != "alone"]
-    before = [measured[name][f"untrained/{INFORMATION}"] for name in beside]
-    after = [measured[name][INFORMATION] for name in beside]
-    right.bar(np.arange(3) - 0.2, before, 0.4, color="lightgray")
-    right.bar(np.arange(3) + 0.2, after, 0.4, color="tab:orange")
-    right.axhline(10, color="black", linewidth=0.8, linestyle=":")
-    right.set_xticks(np.arange(3), [names[name] for name in beside], fontsize=7)
-    right.set_title("information of the features on the 10 bits", fontsize=9)
+    right.legend(*[[part[-1]] for part in right.get_legend_handles_labels()], fontsize=7)
     save(figure, output)
 
 
