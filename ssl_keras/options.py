@@ -16,11 +16,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
+import reprlib
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeVar
+
+import numpy as np
 
 from ssl_keras import schedules
 from ssl_keras.errors import UserError, nearest, unknown_name
@@ -78,7 +82,8 @@ def option(
     below: float | None = None,
     choices: Collection[str] | None = None,
     needs: Needs | tuple[Needs, ...] = (),
-    convert: Callable[[str], str] | None = None,
+    convert: Callable[[Any], str] | None = None,
+    is_list: bool = False,
 ) -> Any:
     """A field of an `Options` class.
 
@@ -89,12 +94,14 @@ def option(
         above, below: exclusive bounds of a number.
         choices: the valid strings.
         needs: the conditions under which the option has an effect.
-        convert: applied to a text, such as making a path absolute.
+        convert: applied to a text or a path, such as making it absolute.
+        is_list: whether the text is a list whose entries are separated by commas.
     """
     bounds = {"minimum": minimum, "maximum": maximum, "above": above, "below": below}
     conditions = (needs,) if isinstance(needs, Needs) else needs
     metadata = {
-        **bounds, "help": help, "choices": choices, "needs": conditions, "convert": convert
+        **bounds, "help": help, "choices": choices, "needs": conditions, "convert": convert,
+        "is_list": is_list,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -108,7 +115,7 @@ class Setting:
         kind: float, int, str or bool.
         scheduled: whether it may be a schedule.
         default: its default.
-        help, minimum, maximum, above, below, choices, needs, convert: see `option`.
+        help, minimum, maximum, above, below, choices, needs, convert, is_list: see `option`.
     """
 
     name: str
@@ -122,7 +129,8 @@ class Setting:
     below: float | None
     choices: Collection[str] | None
     needs: tuple[Needs, ...]
-    convert: Callable[[str], str] | None
+    convert: Callable[[Any], str] | None
+    is_list: bool
 
     @property
     def kind_text(self) -> str:
@@ -134,33 +142,54 @@ class Setting:
     def validated(self, value: Any) -> Any:
         """`value` converted to the type of the option and checked against its bounds.
 
-        A schedule stays the text it is, in its canonical form.
+        Numbers may be of any type, such as NumPy's; whole numbers may be floats (3.0). A text may
+        be a path, and an option that is a list may be a list or a tuple of texts. A schedule stays
+        the text it is, in its canonical form.
 
         Raises:
             UserError: wrong type, outside the bounds, or not among the choices.
         """
         if value is None and self.default is None:
             return None
-        if self.kind in (bool, str):
-            if not isinstance(value, self.kind):
+        if self.kind is bool:
+            if not isinstance(value, bool | np.bool_):
                 raise self._wrong_kind(value)
-            if self.choices and value not in self.choices:
-                raise unknown_name(self.name, value, self.choices)
-            return value if self.convert is None else self.convert(str(value))
+            return bool(value)
+        if self.kind is str:
+            text = self._text(value)
+            if self.choices and text not in self.choices:
+                raise unknown_name(self.name, text, self.choices)
+            return text
         if self.scheduled and isinstance(value, str) and (schedule := schedules.parse(value)):
             for number in (schedule.start, schedule.end):
                 self._check_bounds(number, value)
             return str(schedule)
-        if isinstance(value, bool) or not hasattr(value, "__float__"):
+        given = _number(value)
+        whole = given is not None and math.isfinite(given) and given == int(given)
+        if given is None or (self.kind is int and not whole):
             raise self._wrong_kind(value)
-        if self.kind is int and not (math.isfinite(value) and float(value) == int(value)):
-            raise self._wrong_kind(value)
-        number = self.kind(value)
+        number = self.kind(given)
         self._check_bounds(number, value)
         return number
 
+    def _text(self, value: Any) -> str:
+        """A text from a text, a path, or a list of them for an option that is a list.
+
+        Raises:
+            UserError: it is something else.
+        """
+        if self.is_list and isinstance(value, list | tuple):
+            entries = [_entry(entry) for entry in value]
+            if None in entries:
+                kinds = "a text or a list of texts"
+                raise UserError(f"{self.name} must be {kinds}, not {_shown(value)}.")
+            return ",".join(map(str, entries))
+        if not isinstance(value, str | os.PathLike):
+            raise self._wrong_kind(value)
+        return str(os.fspath(value) if self.convert is None else self.convert(value))
+
     def _wrong_kind(self, value: Any) -> UserError:
-        return UserError(f"{self.name} must be {self.kind_text}, not {value!r}.")
+        return UserError(f"{self.name} must be {self.kind_text}, not {_shown(value)}.")
 
     def _check_bounds(self, number: float, value: Any) -> None:
         inside = (
@@ -179,8 +208,47 @@ class Setting:
                 if getattr(self, name) is not None
             ]
             raise UserError(
-                f"{self.name} must be {' and '.join(bounds) or 'finite'}, not {value!r}."
+                f"{self.name} must be {' and '.join(bounds) or 'finite'}, not {_shown(value)}."
             )
+
+
+def _shown(value: Any) -> str:
+    """A value of any type in one line, shortened."""
+    if isinstance(value, int) and abs(value) >= 2**1000:
+        return "a number of more than 1000 bits"
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 80
+    return " ".join(short.repr(value).split())
+
+
+def _entry(value: Any) -> str | None:
+    """An entry of a list, a text, a path or a number, as a text; None if it is something else."""
+    if isinstance(value, str | os.PathLike):
+        return str(os.fspath(value))
+    number = _number(value)
+    return None if number is None else plain(number)
+
+
+def _number(value: Any) -> float | int | None:
+    """A number of any type as Python's; None if it is none. What has a lower precision than
+    Python's floats counts as its shortest decimal: 0.1, not 0.10000000149."""
+    if isinstance(value, bool | np.bool_ | str) or not hasattr(value, "__float__"):
+        return None
+    if isinstance(value, int):
+        return value if abs(value) < 2**1000 else math.inf
+    if len(getattr(value, "shape", ())):  # an array or a tensor of several numbers
+        return None
+    if hasattr(value, "numpy"):
+        value = value.numpy()
+    if hasattr(value, "dtype"):
+        value = np.asarray(value)[()]
+        if not isinstance(value, np.integer | np.floating):
+            return None
+        return int(value) if isinstance(value, np.integer) else float(str(value))
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def settings(options: type) -> dict[str, Setting]:

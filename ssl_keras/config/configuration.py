@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import re
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
@@ -112,7 +113,9 @@ class Config:
     def make(cls, base: Mapping[str, Any] | None = None, /, **values: Any) -> Config:
         """A configuration from flat values, named like the flags; the others are the defaults.
 
-        `encoder` may be a `keras.Model` from network inputs to features instead of a name.
+        Numbers may be of any type (NumPy's too), texts may be paths, and comma-separated settings
+        may be lists. `encoder` may be a `keras.Model` from network inputs to features, or the path
+        of a .keras file, instead of a name.
 
         Args:
             base: further values, such as those of an earlier run. Where they contradict what
@@ -126,7 +129,7 @@ class Config:
         """
         given = {name for name, value in values.items() if value is not None}
         values = {**(base or {}), **values}
-        plugins.load(values.get("plugins", ""))
+        plugins.load(settings(RunConfig)["plugins"].validated(values.get("plugins") or ""))
         known = all_settings()
         for name in values:
             if name not in known:
@@ -135,12 +138,13 @@ class Config:
                     f"Unknown setting {name!r}." + (f" Did you mean {guess!r}?" if guess else "")
                 )
         values = {name: value for name, value in values.items() if value is not None}
-        if not isinstance(values.get("encoder", ""), str):
-            values |= {"encoder": "keras", "encoder_file": store_model(values["encoder"])}
+        values |= _stored_encoder(values.get("encoder", ""))
         groups: dict[str, Any] = {
             key: group(**{name: values[name] for name in settings(group) if name in values})
             for key, group in _GROUPS.items()
         }
+        for group in groups.values():
+            values |= {name: value for name, value in group.options().items() if name in values}
         method_name, dataset = groups["training"].method, groups["data"].dataset
         contrastive = METHODS[method_name].contrastive
         aside = [] if contrastive else _contrastive_options(method_name, values)
@@ -434,6 +438,23 @@ def _unused_options(values: Mapping[str, Any], given: Collection[str]) -> dict[s
     return unused
 
 
+def _stored_encoder(encoder: Any) -> dict[str, Any]:
+    """The settings for an encoder that is a path or a `keras.Model`; {} if it is a name.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if isinstance(encoder, str):
+        return {}
+    if isinstance(encoder, os.PathLike):
+        return {"encoder": "keras", "encoder_file": encoder}
+    if not callable(getattr(encoder, "save", None)):
+        raise UserError(
+            f"encoder must be a name, a keras.Model or the path of a .keras file, not {encoder!r}."
+        )
+    return {"encoder": "keras", "encoder_file": store_model(encoder)}
+
+
 def _part(registry: Registry, name: str, values: Mapping[str, Any]) -> Any:
     return registry.get(name, **{n: values[n] for n in registry.settings() if n in values})
 
@@ -447,16 +468,16 @@ def make_evaluators(values: Mapping[str, Any]) -> dict[str, Evaluator]:
     """The evaluators of a comma-separated list, with their options.
 
     Args:
-        values: "heads" (default: that of a run) and options of evaluators; others are ignored.
+        values: "heads", a list or a comma-separated text (default: that of a run), and options of
+            evaluators; others are ignored.
 
     Raises:
         UserError: an unknown evaluator, an option of one that is not listed, or a bad value.
     """
-    names = [
-        name.strip()
-        for name in values.get("heads", EvaluationConfig().heads).split(",")
-        if name.strip()
-    ]
+    heads = settings(EvaluationConfig)["heads"].validated(
+        values.get("heads", EvaluationConfig().heads)
+    )
+    names = [name.strip() for name in heads.split(",") if name.strip()]
     options = {
         name: uses for name, uses in EVALUATORS.settings().items() if values.get(name) is not None
     }

@@ -167,6 +167,7 @@ class EvaluationConfig(Options):
     heads: str = option(
         "linear,knn,geometry,bits",
         help=f"evaluators of frozen features, comma-separated: {', '.join(EVALUATORS)}; or empty",
+        is_list=True,
     )
 
 
@@ -180,6 +181,7 @@ class RunConfig(Options):
     plugins: str = option(
         "",
         help="modules that add losses, methods, encoders, data sets or evaluators, comma-separated",
+        is_list=True,
     )
     checkpoint_every: int | None = option(
         None, minimum=1, help="steps between checkpoints (by --checkpoint_minutes alone)"

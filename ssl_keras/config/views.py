@@ -22,6 +22,7 @@ class ViewsConfig(Options):
         "augment",
         help=f"how the views of an example are made, comma-separated: {', '.join(VIEWS)} (given: "
         "pairs that the data give)",
+        is_list=True,
     )
     augmentation: str = option(
         "auto",

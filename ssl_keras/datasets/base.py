@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,8 +21,14 @@ KINDS = ("class", "bits", "presence")
 PATH_KINDS = ("idx", "folder", "npz", "csv")
 
 
-def absolute_source(name: str) -> str:
-    """The name of a source, its path (if any) made absolute."""
+def absolute_source(name: str | os.PathLike[str]) -> str:
+    """The name of a source, its path (if any) made absolute.
+
+    A path in place of a name stands for npz:PATH or csv:PATH, by its suffix, or for folder:PATH.
+    """
+    if isinstance(name, os.PathLike):
+        suffix = Path(name).suffix.lower().removeprefix(".")
+        name = f"{suffix if suffix in ('npz', 'csv') else 'folder'}:{os.fspath(name)}"
     kind, colon, path = name.partition(":")
     if colon and kind in PATH_KINDS:
         return f"{kind}:{Path(path).expanduser().resolve()}"

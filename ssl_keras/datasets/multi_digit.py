@@ -69,7 +69,9 @@ class MultiDigit(DatasetBuilder):
         True, help="whether a class may occur more than once", needs=_EQUAL_DIGITS
     )
     digit_sizes: str | None = option(
-        None, help="two sides in pixels, such as 20,80, at random positions (equal digits)"
+        None,
+        help="two sides in pixels, such as 20,80, at random positions (equal digits)",
+        is_list=True,
     )
     num_train_images: int = option(4000, minimum=2, help="number of training images")
     num_test_images: int = option(1000, minimum=1, help="number of test images")

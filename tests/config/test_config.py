@@ -9,10 +9,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ssl_keras.cli import flags
-from ssl_keras.config import Config, all_settings
+from ssl_keras.config import Config, all_settings, make_evaluators
 from ssl_keras.errors import UserError
 from ssl_keras.options import Setting, settings
 
@@ -35,9 +36,52 @@ def test_options_reach_their_entries() -> None:
     assert config.evaluators["knn"].options()["knn_k"] == 5
 
 
+def test_values_from_python_equal_those_of_the_command_line(tmp_path: Path) -> None:
+    plain = Config.make(
+        loss="nt_xent",
+        temperature=0.1,
+        batch_size=64,
+        num_bits=3,
+        heads="linear,knn",
+        views="augment,mixup",
+        knn_k=5,
+        flip=True,
+        workdir=str(tmp_path),
+    )
+    converted = Config.make(
+        loss="nt_xent",
+        temperature=np.float32(0.1),
+        batch_size=64.0,
+        num_bits=np.int8(3),
+        heads=["linear", "knn"],
+        views=("augment", "mixup"),
+        knn_k=np.array(5),
+        flip=np.bool_(True),
+        workdir=tmp_path,
+    )
+    assert converted == plain
+    assert converted.digest() == plain.digest()
+    assert set(make_evaluators({"heads": ["knn"]})) == {"knn"}
+    assert Config.make(converted.flat(), heads=["linear"]).evaluators.keys() == {"linear"}
+
+
+def test_paths_of_sources_and_encoders_need_no_prefix(tmp_path: Path) -> None:
+    for path, kind in (("a.npz", "npz"), ("a.CSV", "csv"), ("photos", "folder")):
+        dataset = "table" if kind == "csv" else "plain"
+        config = Config.make(dataset=dataset, source=tmp_path / path)
+        assert config.flat()["source"] == f"{kind}:{tmp_path / path}"
+    config = Config.make(encoder=tmp_path / "mine.keras")
+    assert config.flat()["encoder"] == "keras"
+    assert config.flat()["encoder_file"] == str(tmp_path / "mine.keras")
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        ({"encoder": 3}, "encoder must be a name, a keras.Model or the path of a .keras file"),
+        ({"plugins": 3}, "plugins must be a text, not 3."),
+        ({"heads": ["linear", None]}, "heads must be a text or a list of texts"),
+        ({"loss": ["nt_xent"]}, "loss must be a text, not ['nt_xent']."),
         ({"dataset": "table", "image_size": 32}, "image_size is about images, and dataset=table"),
         ({"los": "nt_xent"}, "Unknown setting 'los'. Did you mean 'loss'?"),
         ({"loss": "nt_xnet"}, "Unknown loss 'nt_xnet'. Did you mean 'nt_xent'?"),
