@@ -11,9 +11,6 @@ from ssl_keras import plots
 from ssl_keras.reproduce.measured import Measured
 from ssl_keras.reproduce.studies import SECTIONS, STUDIES, Study
 
-# Longer tables have a separate page.
-_ROWS_SHOWN = 16
-
 
 def table(study: Study, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The rows as lines of Markdown."""
@@ -53,13 +50,23 @@ def write(measured: Measured, output: Path) -> Measured:
 
 
 def _page(measured: Measured) -> list[str]:
-    study = measured.study
-    lines = [study.question, ""]
+    """The page of one study, beside its table and figure."""
+    name, study = measured.name, measured.study
+    lines = [f"# {name.replace('_', ' ').capitalize()}", "", f"*{study.question}*", ""]
+    lines += [f"**Claim.** {study.claim}", ""] if study.claim else []
     lines += [*measured.verdict.lines(), ""] if measured.verdict else []
-    lines += [measured.note, "", *table(study, measured.rows)]
+    lines += [f"![{study.question}]({name}.png)", ""]
+    for path in measured.pictures:
+        lines += [f"![{path.removesuffix('.png').replace('-', ' ')}]({path})", ""]
     if study.published:
-        lines += ["", f"In brackets: published values ({study.published_on})."]
-    return lines
+        lines += [f"Published values are in brackets ({study.published_on}).", ""]
+    elif study.claim:
+        lines += ["Published values for this protocol: none that we know.", ""]
+    if measured.scale == "laptop" and study.differs:
+        lines += [f"**What differs here.** {study.differs}", ""]
+    lines += [measured.note, "", *table(study, measured.rows), ""]
+    made = "[How the numbers are made](../results.md#how-the-numbers-are-made)"
+    return [*lines, f"{made}; the table as [CSV]({name}.csv), the figure as [SVG]({name}.svg)."]
 
 
 def _draw(measured: Measured, output: Path) -> None:
@@ -105,67 +112,46 @@ def results_page(measured: Mapping[str, Measured], scale: str, output: Path) -> 
     lines = [
         "# Results",
         "",
-        "What the papers claim, and what this program measures. Made by `python -m "
-        "ssl_keras.reproduce report` from the directories of the runs, or from the tables that "
-        "were made from them earlier: each number is the mean over the seeds, ± their "
-        "standard deviation where there are several, and each verdict is computed from the "
-        "numbers, by `ssl_keras/reproduce/verdicts`: a difference counts if it exceeds its margin, "
-        "twice its standard error over seeds and at least 0.01, or, of one seed, 0.03; values "
-        "agree within 0.03. Each answer shows the margins and borders that decide. *Linear* and "
-        "*knn* are measured on test images with frozen features, *untrained* is the same encoder "
-        "before training ([how](evaluation.md)). Each figure lies beside its table as SVG too.",
+        "What the papers claim, and what this program measures on a laptop. Each question leads to "
+        "its own page: the claim, every part of the verdict with its numbers and margins, the "
+        "table, and how it was made.",
         "",
-        "`python -m ssl_keras.reproduce NAME --jobs=2` makes the missing runs of a study; "
-        "`python -m ssl_keras.reproduce report` then renews this page. `--scale=smoke` tries "
-        "everything in a few steps, `--scale=full` takes the papers' data from TensorFlow "
-        "Datasets, for a GPU (`--estimate` measures a few steps, and prints how long the training "
-        "would take on this machine).",
-        "",
-        "| question | seeds | verdict |",
-        "|---|---|---|",
     ]
-    for names in SECTIONS.values():
-        for name in names:
-            study = measured.get(name)
-            word = study.verdict.word if study and study.verdict else "not judged"
-            word = word if study else "not run yet"
-            seeds = str(study.seeds) if study else ""
-            lines.append(
-                f"| [{STUDIES[name].question}](#{name.replace('_', '-')}) | {seeds} | {word} |"
-            )
     for title, names in SECTIONS.items():
-        lines += ["", f"## {title}"]
-        for name in names:
-            lines += ["", *_section(name, measured.get(name), scale, output)]
+        lines += [f"## {title}", "", "| | |", "|---|---|"]
+        lines += [_line(name, measured.get(name), scale, output) for name in names] + [""]
     others = [
-        f"- [{STUDIES[name].question}]({output.name}/{name}.md)"
+        f"[{STUDIES[name].question}]({output.name}/{name}.md)"
         for name in STUDIES
         if not any(name in names for names in SECTIONS.values())
         and (output / f"{name}.md").exists()
     ]
-    older = "Made at the commits that they name; by the same command they can be made again."
-    return [*lines, "", "## More tables", "", older, "", *others] if others else lines
+    if others:
+        lines += [f"More tables, made at the commits that they name: {'; '.join(others)}", ""]
+    return [
+        *lines,
+        "## How the numbers are made",
+        "",
+        "`python -m ssl_keras.reproduce NAME --jobs=2` makes the missing runs of a study, `python "
+        "-m ssl_keras.reproduce report` renews these pages. `--scale=full` takes the papers' data "
+        "from TensorFlow Datasets, for a GPU; `--estimate` prints how long that would take here.",
+        "",
+        "Numbers are means over seeds. A verdict is computed from them, by "
+        "`ssl_keras/reproduce/verdicts`: a difference counts if it exceeds its margin, twice its "
+        "standard error over seeds and at least 0.01, or, of one seed, 0.03; values agree within "
+        "0.03. *Linear* and *knn* are measured on test images with frozen features, *untrained* is "
+        "the same encoder before training ([how](evaluation.md)).",
+    ]
 
 
-def _section(name: str, measured: Measured | None, scale: str, output: Path) -> list[str]:
+def _line(name: str, measured: Measured | None, scale: str, output: Path) -> str:
+    """A row of the page: the question, the answer with numbers, and the figure."""
     study = STUDIES[name]
-    lines = [f"### {name.replace('_', ' ')}", "", f"*{study.question}*", ""]
-    lines += [f"**Claim.** {study.claim}", ""] if study.claim else []
     if measured is None:
-        return [*lines, f"Not run yet: `python -m ssl_keras.reproduce {name} --scale={scale}`."]
-    lines += [*measured.verdict.lines(), ""] if measured.verdict else []
-    lines += [f"![{study.question}]({output.name}/{name}.png)", ""]
-    for path in measured.pictures:
-        lines += [f"![{path.removesuffix('.png').replace('-', ' ')}]({output.name}/{path})", ""]
-    if study.published:
-        lines += [f"Published values are in brackets ({study.published_on}).", ""]
-    elif study.claim:
-        lines += ["Published values for this protocol: none that we know.", ""]
-    if scale == "laptop":
-        lines += [f"**What differs here.** {study.differs}", ""]
-    lines += [measured.note, ""]
-    rows = measured.rows
-    if len(rows) > _ROWS_SHOWN:
-        return [*lines, f"All {len(rows)} rows: [table]({output.name}/{name}.md), "
-                f"[CSV]({output.name}/{name}.csv)."]  # fmt: skip
-    return [*lines, *table(study, rows)]
+        command = f"python -m ssl_keras.reproduce {name} --scale={scale}"
+        return f"| {study.question} Not run yet: `{command}`. | |"
+    word = measured.verdict.word if measured.verdict else "not judged"
+    seeds = "one seed" if measured.seeds == 1 else f"{measured.seeds} seeds"
+    text = f"[{study.question}]({output.name}/{name}.md) **{word.capitalize()}** ({seeds})."
+    picture = f'<img src="{output.name}/{name}.png" width="420" alt="{study.question}">'
+    return f"| {text} {study.answered(measured.rows)} | {picture} |"

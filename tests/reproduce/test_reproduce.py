@@ -16,7 +16,7 @@ from ssl_keras.config import Config
 from ssl_keras.reproduce import __main__ as program
 from ssl_keras.reproduce.measured import Measured
 from ssl_keras.reproduce.report import results_page, write, write_report
-from ssl_keras.reproduce.studies import SCALES, STUDIES
+from ssl_keras.reproduce.studies import SCALES, SECTIONS, STUDIES
 from ssl_keras.reproduce.studies.base import either
 from ssl_keras.reproduce.sweep import Run
 from tests.reproduce.worlds import as_claimed, pretended, pretended_targets
@@ -82,8 +82,8 @@ def test_a_measure_that_is_missing_leaves_the_report_standing(name: str, tmp_pat
         result["results"] = {n: v for n, v in result["results"].items() if n != key}
     measured = Measured.from_results(name, "laptop", 1, results)
     text = write_report({name: measured}, "laptop", tmp_path).read_text()
-    assert "**Reported, not judged.**" in text
-    assert "some run has not measured 'accuracy'" in text
+    assert "**Reported, not judged** (one seed)." in text
+    assert "some run has not measured 'accuracy'" in (tmp_path / f"{name}.md").read_text()
     assert (tmp_path / f"{name}.png").exists()
 
 
@@ -96,13 +96,14 @@ def test_pictures_of_runs_are_shown_in_the_report(tmp_path: Path) -> None:
     results[2]["paths"] = {"workdir": str(tmp_path / "run")}
     results[3]["paths"] = {"workdir": str(tmp_path / "gone")}
     (tmp_path / "docs").mkdir()
-    page = write_report(
+    write_report(
         {name: Measured.from_results(name, "laptop", 2, results)}, "laptop", tmp_path / "docs"
-    ).read_text()
+    )
+    page = (tmp_path / "docs" / f"{name}.md").read_text()
     cell = list(STUDIES[name].cells("laptop"))[1]
     shown = f"local_features-{cell}-local_features-clusters.png"
     assert (tmp_path / "docs" / shown).read_bytes() == path.read_bytes()
-    assert f"(docs/{shown})" in page
+    assert f"({shown})" in page
     assert page.count("clusters.png") == 1
 
 
@@ -120,15 +121,13 @@ def test_report_takes_the_seeds_that_are_done(
     assert program.main(["report", f"--output={output}"]) == 0
     assert "views                1 of 3 seeds" in capsys.readouterr().out
     text = (tmp_path / "docs" / "results.md").read_text()
-    assert "](results/views.png)" in text
+    assert '<img src="results/views.png"' in text
     assert (output / "views.png").exists()
-    assert "| 1 | reproduced |" in text
-    assert "| [Which views learn the digit" in text
+    assert "and which resist ten easy bits?](results/views.md)" in text
+    assert "**Reproduced** (one seed)." in text
     assert "Not run yet: `python -m ssl_keras.reproduce losses --scale=laptop`" in text
-    assert "in brackets (CIFAR-10, Wang and Liu 2021;" in text
-    assert "none that we know" in text
-    for link in re.findall(r"\]\(#([^)]*)\)", text):
-        assert f"### {link.replace('-', ' ')}\n" in text
+    assert "in brackets (CIFAR-10, Wang and Liu 2021;" in (output / "temperature.md").read_text()
+    assert "none that we know" in (output / "views.md").read_text()
     made.clear()
     assert program.main(["report", f"--output={output}"]) == 0
     assert "views                1 of 3 seeds, recorded earlier" in capsys.readouterr().out
@@ -224,6 +223,13 @@ def test_the_page_of_results_follows_from_its_tables() -> None:
     lines = results_page(measured, "laptop", folder)
     assert (ROOT / "docs" / "results.md").read_text().splitlines() == lines
     assert not any("Not run yet" in line for line in lines)
+    # Two pages of text: a question and its answer in a few lines each.
+    assert len(" ".join(lines).split()) < 1200
+    for names in SECTIONS.values():
+        for name in names:
+            answer = STUDIES[name].answered(measured[name].rows)
+            assert re.search(r"0\.\d\d", answer), name
+            assert "?" not in answer, name
     for name, value in measured.items():
         text = (folder / f"{name}.md").read_text()
         assert value.note in text
@@ -241,3 +247,5 @@ def test_data_set_cells_are_the_flagfiles() -> None:
     for name, value in settings.items():
         assert f"--{name}={value}\n" in text
     assert Config.make(**settings).data.dataset == "overlay"
+
+

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,8 +11,8 @@ import numpy as np
 
 from ssl_keras.cli import flags
 from ssl_keras.config import Config, groups
-from ssl_keras.reproduce.sweep import Run
 from ssl_keras.reproduce.verdicts import Claims
+from ssl_keras.reproduce.sweep import Run
 
 SCALES = ("smoke", "laptop", "full")
 
@@ -33,6 +34,7 @@ class Study:
         claim: what a paper says, with its source; empty if no paper asks the question.
         differs: what differs on the laptop from that paper.
         verdict: the claim as data; called with the rows, it gives the verdict.
+        answer: the answer in a sentence or two; "{CELL:COLUMN}" is a value of the table.
     """
 
     question: str
@@ -46,6 +48,17 @@ class Study:
     claim: str = ""
     differs: str = ""
     verdict: Claims | None = None
+    answer: str = ""
+
+    def answered(self, rows: Sequence[Mapping[str, Any]]) -> str:
+        """`answer` with the values of the rows; "?" for those that are missing."""
+        by_cell = {row["cell"]: row for row in rows}
+
+        def value(place: re.Match[str]) -> str:
+            found = by_cell.get(place[1], {}).get(place[2])
+            return "?" if found is None else f"{found:.2f}"
+
+        return re.sub(r"\{([^{}:]+):(\w+)\}", value, self.answer)
 
     def cells(self, scale: str) -> dict[str, dict[str, Any]]:
         """Label of a cell -> settings; a run is made for each cell and seed. A smoke test is the

@@ -80,6 +80,15 @@ def _grid_cells(scale: str) -> dict[str, dict[str, Any]]:
 
 STUDIES = {
     "losses": Study(
+        answer=(
+            "Without a projection head the losses end between "
+            "{decoupled_nt_xent-0-layers-batch-128:accuracy} and "
+            "{nt_xent-0-layers-batch-128:accuracy} (batch 128); with one layer, or three, "
+            "within two points of each other (NT-Xent {nt_xent-3-layers-batch-128:accuracy}, "
+            "uniform prior {uniform_prior-3-layers-batch-128:accuracy}). Training gains so "
+            "little over the untrained encoder ({nt_xent-3-layers-batch-128:untrained}) that a "
+            "deep head cannot be told from a shallow one."
+        ),
         question="Do the generalized losses agree, and does that take a deep projection head?",
         grid=_loss_cells,
         measures={
@@ -97,6 +106,14 @@ STUDIES = {
         verdict=papers.losses,
     ),
     "lambda_temperature": Study(
+        answer=(
+            "At temperature 0.1 a small weight is best "
+            "({weight-0.003-temperature-0.1:accuracy}; weight 1: "
+            "{weight-1-temperature-0.1:accuracy}), at temperature 3 a large one "
+            "({weight-0.3-temperature-3:accuracy}; weight 0.003: "
+            "{weight-0.003-temperature-3:accuracy}): raising the temperature acts as lowering "
+            "the weight."
+        ),
         question="Are the temperature and the weight of the distribution term inversely related? "
         "Decoupled NT-Xent.",
         grid=_grid_cells,

@@ -135,6 +135,12 @@ def _linear(subjects: Iterable[str], features: Sequence[str]) -> dict[str, str]:
 
 STUDIES = {
     "overlay": Study(
+        answer=(
+            "The photograph is read at {2-digits:simclr_class} beside 2 different digits and at "
+            "{4000-digits:simclr_class} beside 4,000, the digit at {2-digits:simclr_digit} and "
+            "{4000-digits:simclr_digit}: no trade-off, and the digit lies below the untrained "
+            "encoder ({4000-digits:untrained_digit})."
+        ),
         question="As more different digits are drawn over photographs, what is kept of either?",
         grid=_overlay_cells,
         measures=_linear(figures.SUBJECTS, ("class", "digit"))
@@ -151,6 +157,12 @@ STUDIES = {
         verdict=papers.overlay,
     ),
     "overlay_causes": Study(
+        answer=(
+            "Without crops the digit is read at {no-crops-4000-digits:simclr_digit} beside "
+            "4,000 different ones, with them at {strong-colours-4000-digits:simclr_digit} at "
+            "best; the photograph loses ({no-crops-4000-digits:simclr_class}). It is the crops "
+            "that hide small digits."
+        ),
         question="What decides whether digits win over photographs?",
         grid=_cause_cells,
         measures=_linear(("untrained", "simclr"), ("class", "digit")),
@@ -164,6 +176,13 @@ STUDIES = {
         verdict=papers.overlay_causes,
     ),
     "multi_digit": Study(
+        answer=(
+            "A digit of 20 pixels is read at {beside-8:simclr_large_digit} beside one of 8 and "
+            "at {beside-44:simclr_small_digit} beside one of 44 (supervised: "
+            "{beside-8:supervised_large_digit} and {beside-44:supervised_small_digit}). Which "
+            "of nine equal digits are there is read at {9-digits:simclr_presence}, as from the "
+            "untrained encoder ({9-digits:untrained_presence})."
+        ),
         question="Does a digit survive beside a larger one, and each of several equal ones?",
         grid=_multi_digit_cells,
         measures=_linear(
@@ -180,6 +199,13 @@ STUDIES = {
         verdict=papers.multi_digit,
     ),
     "local_features": Study(
+        answer=(
+            "Four digits at their locations are read at {four-digits:trained_3} from the last "
+            "block (untrained {four-digits:untrained_3}, supervised "
+            "{four-digits:supervised_3}); digits over clothes at "
+            "{digits-over-clothes:trained_3}, below the untrained encoder "
+            "({digits-over-clothes:untrained_3})."
+        ),
         question="What do single locations of each block tell of what lies there?",
         grid=_local_cells,
         measures={
@@ -204,6 +230,12 @@ STUDIES = {
         verdict=papers.local_features,
     ),
     "views": Study(
+        answer=(
+            "Equal views learn less ({equal-0-bits:accuracy}) than the untrained encoder has "
+            "({equal-0-bits:untrained}); crops {crop-0-bits:accuracy}, dropout alone "
+            "{dropout-0-bits:accuracy}. Beside ten bits all end near chance (mixup "
+            "{mixup-10-bits:accuracy}, crops {crop-10-bits:accuracy})."
+        ),
         question="Which views learn the digit, and which resist ten easy bits?",
         grid=_view_cells,
         measures={

@@ -77,6 +77,13 @@ def _grid_cells(scale: str) -> dict[str, dict[str, Any]]:
 
 STUDIES = {
     "temperature": Study(
+        answer=(
+            "From temperature 0.07 to 1 the uniformity of NT-Xent's projections goes from "
+            "{nt_xent-0.07:uniformity} to {nt_xent-1:uniformity}, the tolerance from "
+            "{nt_xent-0.07:tolerance} to {nt_xent-1:tolerance}; with hard negatives neither "
+            "depends on it ({hard_contrastive-1:uniformity}, {hard_contrastive-1:tolerance}). "
+            "The accuracy hardly moves."
+        ),
         question="How do uniformity and tolerance depend on the temperature, and what do hard "
         "negatives change? (Wang and Liu 2021)",
         grid=_temperature_cells,
@@ -101,6 +108,12 @@ STUDIES = {
         verdict=papers.temperature,
     ),
     "grids": Study(
+        answer=(
+            "Debiasing and hard negatives change the accuracy by less than the seeds do "
+            "({debiased-0:accuracy} to {debiased-0.1:accuracy}; {hard_negative-0:accuracy} to "
+            "{hard_negative-2:accuracy}). An alignment that weighs ten times as much as "
+            "uniformity costs a few points ({align_uniform-10-t2:accuracy})."
+        ),
         question="What do tau_plus, beta, and the weights of alignment and uniformity do? "
         "(Chuang 2020; Robinson 2021; Wang and Isola 2020)",
         grid=_grid_cells,
