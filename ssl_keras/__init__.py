@@ -18,6 +18,8 @@ from ssl_keras.lazy import attributes
 
 # Keras chooses its backend when it is first imported; this package is written for TensorFlow.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+# TensorFlow tells of warnings and errors; what it says at every start is left out by `lazy.start`.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 
 __version__ = "0.1.0"
 

@@ -1,14 +1,59 @@
 """TensorFlow, Keras and TensorFlow Datasets, and names of this package, imported at first use.
 
-Importing TensorFlow takes seconds. `--help` and the validation of the command line do not need it,
-so their modules import `tf` and `keras` from here.
+Importing TensorFlow takes seconds. `--help` and the validation of the command line do not need it.
+So every module imports `tf` and `keras` from here; they start without TensorFlow's noise.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
-from collections.abc import Callable, Mapping
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+
+# What TensorFlow's C++ code writes at every start on a machine without a GPU.
+_NOISE = re.compile(
+    r"absl::InitializeLog|oneDNN custom operations|[Cc]ould not find cuda drivers"
+    r"|optimized to use available CPU instructions|rebuild TensorFlow with|cuInit|cuda_platform\.cc"
+    r"|computation_placer|Unable to register cu|TF-TRT|cudart_stub|^\s*$"
+)
+
+
+@contextmanager
+def without_noise() -> Iterator[None]:
+    """Capture the standard error; then write it without the lines that match `_NOISE`."""
+    sys.stderr.flush()
+    try:
+        original = os.dup(2)
+    except OSError:  # the process has no standard error
+        yield
+        return
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(original, 2)
+            os.close(original)
+            caught.seek(0)
+            for line in caught.read().decode(errors="replace").splitlines():
+                if not _NOISE.search(line):
+                    print(line, file=sys.stderr)
+
+
+@functools.cache
+def start() -> None:
+    """Import TensorFlow and Keras, and look for devices, without noise. No device is opened, so
+    that they can still be configured."""
+    with without_noise():
+        importlib.import_module("keras")
+        importlib.import_module("tensorflow").config.list_physical_devices()
 
 
 class LazyModule:
@@ -18,6 +63,7 @@ class LazyModule:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
+        start()
         value = getattr(importlib.import_module(self._name), attribute)
         setattr(self, attribute, value)
         return value

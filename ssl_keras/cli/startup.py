@@ -1,4 +1,4 @@
-"""Starting a program of this package: errors as one sentence, TensorFlow's noise left out."""
+"""Starting a program of this package: devices, exit codes, errors as one sentence."""
 
 from __future__ import annotations
 
@@ -7,42 +7,15 @@ import gc
 import os
 import re
 import sys
-import tempfile
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
-from ssl_keras import commands
+from ssl_keras import commands, lazy
 from ssl_keras.errors import UserError
 from ssl_keras.run import devices
 
 # Exit codes.
 OK, DEFECT, MISTAKE, INTERRUPTED, CLOSED = 0, 1, 2, 130, 141
-
-# What TensorFlow's C++ code writes at every start on a machine without a GPU.
-_NOISE = re.compile(
-    r"absl::InitializeLog|oneDNN custom operations|[Cc]ould not find cuda drivers"
-    r"|optimized to use available CPU instructions|rebuild TensorFlow with|cuInit|cuda_platform\.cc"
-    r"|computation_placer|Unable to register cu|TF-TRT|cudart_stub|^\s*$"
-)
-
-
-@contextmanager
-def _without_noise() -> Iterator[None]:
-    """Capture the standard error; then write it without the lines that match `_NOISE`."""
-    sys.stderr.flush()
-    original = os.dup(2)
-    with tempfile.TemporaryFile() as caught:
-        os.dup2(caught.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(original, 2)
-            os.close(original)
-            caught.seek(0)
-            for line in caught.read().decode(errors="replace").splitlines():
-                if not _NOISE.search(line):
-                    print(line, file=sys.stderr)
 
 
 def start_tensorflow(strategy: str = "none", num_devices: int | None = None) -> None:
@@ -61,14 +34,12 @@ def start_tensorflow(strategy: str = "none", num_devices: int | None = None) -> 
                 f"The environment variable {name} is {os.environ[name]!r}; this program needs "
                 "Keras 3 on TensorFlow: unset it."
             )
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     # The millions of objects of TensorFlow and Keras stay until the end: the garbage collector
     # spends a second of a short run on looking at them again and again.
     gc.disable()
     try:
-        with _without_noise():
-            import keras  # noqa: F401
-
+        lazy.start()
+        with lazy.without_noise():
             devices.open_devices(strategy, num_devices)
     finally:
         gc.freeze()

@@ -6,10 +6,8 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-import keras
-import tensorflow as tf
-
 from ssl_keras.inputs.images import compose_images
+from ssl_keras.lazy import keras, tf
 
 
 def encoding(encoder: Any) -> Callable[..., Any]:

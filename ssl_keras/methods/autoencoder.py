@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
-
+from ssl_keras.lazy import tf
 from ssl_keras.methods.learner import Learner, Views
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-import tensorflow as tf
+from ssl_keras.lazy import keras, tf
 
 
 class MovingAverage:

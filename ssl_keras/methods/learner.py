@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import keras
-import tensorflow as tf
-
 from ssl_keras import metrics, randomness
 from ssl_keras.datasets.base import Target
 from ssl_keras.inputs import Example, Modality
+from ssl_keras.lazy import keras, tf
 from ssl_keras.losses.base import first_row
 from ssl_keras.methods.averages import GlobalMean, MovingAverage
 from ssl_keras.methods.slicing import after, joined, slices

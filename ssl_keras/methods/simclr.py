@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
-
 from ssl_keras import metrics
 from ssl_keras.inputs import Example
+from ssl_keras.lazy import tf
 from ssl_keras.losses.base import gather
 from ssl_keras.methods.learner import Learner, Views
 from ssl_keras.networks import in_order

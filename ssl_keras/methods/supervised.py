@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
-
 from ssl_keras.datasets.base import Target
+from ssl_keras.lazy import tf
 from ssl_keras.methods.learner import Learner, Views, target_terms
 
 

@@ -16,6 +16,7 @@ from ssl_keras.networks.encoders import (
     ResNet34,
     ResNet50,
     block_outputs,
+    save_model,
     store_model,
 )
 from ssl_keras.networks.heads import (
@@ -40,6 +41,7 @@ __all__ = [
     "build_linear_probe",
     "build_projection_head",
     "in_order",
+    "save_model",
     "store_model",
 ]
 

@@ -9,11 +9,9 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import keras
-import tensorflow as tf
-
 from ssl_keras import randomness
 from ssl_keras.errors import UserError
+from ssl_keras.lazy import keras, tf
 
 # Each replica is traced in its own thread, and the threads alternate within one forward pass.
 _local = threading.local()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -304,6 +305,13 @@ class ResNet50(ResNet):
     bottleneck = True
 
 
+def save_model(model: Any, path: Path) -> None:
+    """Write a Keras model to a .keras file."""
+    with warnings.catch_warnings():  # Keras uses NumPy in a way that NumPy advises against
+        warnings.simplefilter("ignore", DeprecationWarning)
+        model.save(path)
+
+
 def store_model(model: Any) -> str:
     """Write a Keras model to a temporary .keras file; a run copies it to its directory.
 
@@ -311,7 +319,7 @@ def store_model(model: Any) -> str:
         The path, for `KerasFile`.
     """
     path = Path(tempfile.mkdtemp(prefix="ssl_keras-")) / "encoder.keras"
-    model.save(path)
+    save_model(model, path)
     return str(path)
 
 

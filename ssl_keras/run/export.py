@@ -40,7 +40,7 @@ _COMPARED_EXAMPLES = 16
 
 
 def export_run(
-    workdir: Path, directory: Path, overwrite: bool = False, onnx: bool = False
+    workdir: Path | str, directory: Path | str, overwrite: bool = False, onnx: bool = False
 ) -> float:
     """Export the encoder of a finished run, load it in a fresh process, and compare.
 
@@ -57,6 +57,7 @@ def export_run(
         UserError: it is not a finished run, or `directory` holds something else.
         RuntimeError: the export gives other features.
     """
+    workdir, directory = Path(workdir), Path(directory)
     if onnx:
         check_onnx()
     config, results = run_directory.read(workdir)

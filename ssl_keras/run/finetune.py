@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from ssl_keras import log, networks, optimizers
@@ -19,6 +18,7 @@ from ssl_keras.errors import UserError, unknown_name
 from ssl_keras.evaluators.base import measured
 from ssl_keras.evaluators.extraction import extract
 from ssl_keras.evaluators.linear import Linear
+from ssl_keras.lazy import keras
 from ssl_keras.methods.options import target_name
 from ssl_keras.methods.supervised import Supervised
 from ssl_keras.run import environment, loop, run_directory, tables

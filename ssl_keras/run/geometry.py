@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from ssl_keras import log, metrics, randomness
 from ssl_keras.errors import UserError
 from ssl_keras.evaluators.geometry import TEMPERATURE, describe
+from ssl_keras.lazy import tf
 from ssl_keras.losses import Loss
 from ssl_keras.losses.pairs import compare
 from ssl_keras.run.callbacks import Listener, TensorBoardScalars

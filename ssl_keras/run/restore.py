@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 from ssl_keras.config import Config
 from ssl_keras.datasets import DataSet
 from ssl_keras.errors import UserError, one_line
+from ssl_keras.lazy import tf
 from ssl_keras.networks import Grid
 from ssl_keras.run import run_directory
 from ssl_keras.run.checkpoints import Checkpoints, weights_digest

@@ -10,17 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from ssl_keras.errors import UserError, one_line, unknown_name
 from ssl_keras.inputs import Modality
+from ssl_keras.lazy import keras, tf
 from ssl_keras.networks import (
     as_plain_keras,
     build_backbone,
     build_projection_head,
     in_order,
+    save_model,
 )
 
 # Files in the directory of the SavedModel: its description, and the networks in Keras' format.
@@ -87,8 +87,8 @@ def export_encoder(
     endpoints["serving_default"] = (endpoint(names[:1], default), default)
     endpoints["representations"] = (representations, whole)
     _write(directory, [encoder, head], endpoints)
-    as_plain_keras(encoder).save(directory / ENCODER)
-    as_plain_keras(head).save(directory / HEAD)
+    save_model(as_plain_keras(encoder), directory / ENCODER)
+    save_model(as_plain_keras(head), directory / HEAD)
     about = {"signatures": {n: _described(specs) for n, (_, specs) in endpoints.items()}}
     (directory / CARD).write_text(json.dumps({**(card or {}), **about}, indent=2) + "\n")
 

@@ -6,14 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import keras
-import tensorflow as tf
-
 from ssl_keras import datasets, networks, optimizers
 from ssl_keras.config import Config, baselines
 from ssl_keras.datasets import DataSet
 from ssl_keras.errors import UserError
 from ssl_keras.evaluators import Evaluator
+from ssl_keras.lazy import keras, tf
 from ssl_keras.methods import Parts
 from ssl_keras.run import devices
 from ssl_keras.run.devices import Engine

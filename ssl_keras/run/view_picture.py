@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from ssl_keras import pictures
+from ssl_keras.lazy import tf
 from ssl_keras.run.setup import TrainingSetup
 
 

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from ssl_keras.config import Config
 from ssl_keras.errors import UserError
+from ssl_keras.lazy import tf
 from ssl_keras.run import devices
 from ssl_keras.run.callbacks import NonFiniteGuard
 from ssl_keras.run.devices import Engine

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-import tensorflow as tf
-
+from ssl_keras.lazy import tf
 from ssl_keras.views.layers import (
     ColorJitter,
     RandomBlur,

@@ -5,8 +5,11 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import tensorflow as tf
-from keras_cv import layers as keras_cv_layers
+from ssl_keras import lazy
+from ssl_keras.lazy import tf
+
+lazy.start()  # keras_cv imports TensorFlow
+from keras_cv import layers as keras_cv_layers  # noqa: E402
 
 
 class StatelessLayer(keras_cv_layers.VectorizedBaseImageAugmentationLayer):

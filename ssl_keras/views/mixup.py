@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import tensorflow as tf
-
 from ssl_keras import randomness
+from ssl_keras.lazy import tf
 
 
 class Mixup(tf.keras.layers.Layer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
+from ssl_keras.lazy import tf
 
 
 class VectorTransform:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from ssl_keras.datasets.sources.splitting import seeded_split
+from ssl_keras.lazy import tfds
 
 DIGITS = Path(__file__).with_suffix(".npz")
 _SPLIT_SEED = 0
