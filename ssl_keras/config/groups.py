@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ssl_keras.datasets import DATASETS
 from ssl_keras.datasets.sources import ON_BAD_IMAGE
-from ssl_keras.datasets.sources.decoding import RESIZE
+from ssl_keras.datasets.sources.decoding import MAX_MEGAPIXELS, RESIZE
 from ssl_keras.evaluators import EVALUATORS
 from ssl_keras.losses import LOSSES
 from ssl_keras.losses.base import IMPLEMENTATIONS
@@ -55,6 +55,12 @@ class ImageConfig(Options):
     )
     on_bad_image: str = option(
         "refuse", choices=ON_BAD_IMAGE, help="what to do with unreadable image files"
+    )
+    max_megapixels: int = option(
+        MAX_MEGAPIXELS,
+        minimum=1,
+        maximum=100_000,
+        help="image files with more million pixels count as unreadable",
     )
 
 

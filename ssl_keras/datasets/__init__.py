@@ -25,6 +25,7 @@ from ssl_keras.datasets.multi_digit import MultiDigit
 from ssl_keras.datasets.overlay import Overlay
 from ssl_keras.datasets.plain import Plain
 from ssl_keras.datasets.sources import check_source, load_source
+from ssl_keras.datasets.sources.decoding import MAX_MEGAPIXELS
 from ssl_keras.datasets.sources.vectors import check_vectors, load_vectors
 from ssl_keras.datasets.splits import MemorySplit, Split
 from ssl_keras.datasets.table import Table
@@ -96,6 +97,7 @@ def load(
     on_bad_image: str = "refuse",
     resize: str = "squash",
     image_channels: int | None = None,
+    max_megapixels: int = MAX_MEGAPIXELS,
     view_size: int | None = None,
     max_train_images: int | None = None,
     **options: Any,
@@ -107,7 +109,7 @@ def load(
     Args:
         name: a key of `DATASETS`.
         seed: seed of everything random in the data set, such as the bits.
-        data_dir, download, image_size, on_bad_image, resize, image_channels: see
+        data_dir, download, image_size, on_bad_image, resize, image_channels, max_megapixels: see
             `sources.load_source`.
         view_size: side of the encoder's input, see `inputs.Images`; at most that of the images.
         max_train_images: the largest number of training examples, drawn by `seed`. Default: all.
@@ -134,6 +136,7 @@ def load(
             on_bad_image=on_bad_image,
             resize=resize,
             image_channels=image_channels if source == main_source else None,
+            max_megapixels=max_megapixels,
         )
 
     context = BuildContext(seed, image_size, load_images, lambda source: load_vectors(source, seed))

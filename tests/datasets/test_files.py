@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from PIL import Image
 
 from ssl_keras import datasets
 from ssl_keras.cli import startup
+from ssl_keras.config import Config
 from ssl_keras.datasets import load_source
 from ssl_keras.datasets.sources import arrays, folder
 from ssl_keras.errors import UserError
@@ -388,6 +390,133 @@ class TestFolder:
         (tmp_path / "test" / "dogs").rename(tmp_path / "test" / "wolves")
         with pytest.raises(UserError, match="has the class 'wolves' that"):
             load_source(f"folder:{tmp_path}")
+
+
+class TestFilesAsPeopleHaveThem:
+    def test_the_orientation_of_the_camera_is_followed(self, tmp_path: Path) -> None:
+        pixels = np.zeros((8, 16, 3), np.uint8)
+        pixels[:, :8] = 255  # the left half is white
+        exif = Image.Exif()
+        exif[0x0112] = 6  # held upright: the left of the sensor is the top of the picture
+        for index in range(10):
+            Image.fromarray(pixels).save(tmp_path / f"{index}.png", exif=exif)
+        images = load_source(f"folder:{tmp_path}").train.columns["image"]
+        assert images.shape[1:] == (16, 8, 3)
+        assert images[0, :8].min() == 255
+        assert images[0, 8:].max() == 0
+
+    @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+    def test_transparent_parts_are_white_and_told(self, mode: str, tmp_path: Path) -> None:
+        image = Image.new("RGBA", (8, 8), (10, 10, 10, 255))
+        image.paste((0, 0, 0, 0), (0, 0, 4, 8))
+        for index in range(10):
+            image.convert(mode).save(tmp_path / f"{index}.png")
+        source = load_source(f"folder:{tmp_path}")
+        first = source.train.columns["image"][0]
+        assert first[:, :4].min() == 255
+        assert first[:, 4:].max() <= 12
+        assert "10 images have transparent parts, which are white here" in source.notices
+
+    def test_one_file_in_colour_makes_all_of_them_colour(self, tmp_path: Path) -> None:
+        # Grey and coloured files in turns: a sample of every second one would see grey alone.
+        for index in range(40):
+            image = Image.new("L", (8, 8), 9) if index % 2 else Image.new("RGB", (8, 8), "red")
+            image.save(tmp_path / f"{index:02}.png")
+        train = load_source(f"folder:{tmp_path}", image_size=4).train.columns["image"]
+        assert train.shape[3] == 3
+        assert {tuple(image[0, 0]) for image in train} == {(255, 0, 0), (9, 9, 9)}
+
+    @pytest.mark.parametrize("suffix", ["tif", "TIFF", "jfif", "gif", "jpe"])
+    def test_more_kinds_of_files_are_read(self, suffix: str, tmp_path: Path) -> None:
+        kind = {"tif": "TIFF", "tiff": "TIFF", "gif": "GIF"}.get(suffix.lower(), "JPEG")
+        for index in range(10):
+            picture(index).save(tmp_path / f"{index}.{suffix}", kind)
+        assert load_source(f"folder:{tmp_path}").train.count == 8
+
+    def test_cmyk_has_its_colours(self, tmp_path: Path) -> None:
+        for index in range(10):
+            Image.new("RGB", (8, 8), (200, 30, 60)).convert("CMYK").save(tmp_path / f"{index}.jpg")
+        first = load_source(f"folder:{tmp_path}").train.columns["image"][0, 0, 0]
+        np.testing.assert_allclose(first, (200, 30, 60), atol=6)
+
+    def test_other_programs_are_never_started(self, tmp_path: Path) -> None:
+        write_folder(tmp_path)
+        document = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+        (tmp_path / "cats" / "99.png").write_bytes(document)
+        with pytest.raises(UserError, match=r"99\.png cannot be decoded \(cannot identify"):
+            load_source(f"folder:{tmp_path}")
+
+    def test_a_named_pipe_holds_nobody_up(self, tmp_path: Path) -> None:
+        write_folder(tmp_path)
+        os.mkfifo(tmp_path / "cats" / "pipe.png")
+        (tmp_path / "cats" / "gone.png").symlink_to(tmp_path / "nowhere")
+        source = load_source(f"folder:{tmp_path}")
+        assert source.train.count + source.test.count == 20
+        (notice,) = [n for n in source.notices if "left out" in n]
+        assert "2 files of" in notice
+        assert "1 no regular file" in notice
+        assert "1 link to nothing" in notice
+
+    def test_a_link_to_a_file_is_that_file(self, tmp_path: Path) -> None:
+        write_folder(tmp_path / "data")
+        for name in ("cats", "dogs"):
+            (tmp_path / "links" / name).mkdir(parents=True)
+            for file in (tmp_path / "data" / name).iterdir():
+                (tmp_path / "links" / name / file.name).symlink_to(file)
+        source = load_source(f"folder:{tmp_path / 'links'}")
+        assert source.train.count + source.test.count == 20
+
+    def test_a_large_image_is_named_and_allowed(self, tmp_path: Path) -> None:
+        write_folder(tmp_path)
+        Image.new("L", (1500, 1500)).save(tmp_path / "cats" / "poster.png")
+        many = {"image_size": 8}
+        with pytest.raises(
+            UserError, match=r"poster\.png .*1500x1500 pixels, 2 million; at most 1 .*megapixels"
+        ):
+            load_source(f"folder:{tmp_path}", **many, max_megapixels=1)
+        source = load_source(f"folder:{tmp_path}", **many, max_megapixels=3)
+        assert source.train.count + source.test.count == 21
+        Config.make(source=f"folder:{tmp_path}", max_megapixels=3)
+
+    def test_what_is_left_out_is_counted(self, tmp_path: Path) -> None:
+        write_folder(tmp_path)
+        for name in ("a.txt", "b.txt", "c.heic", "README", ".hidden.png"):
+            (tmp_path / "cats" / name).write_text("x")
+        (tmp_path / "empty").mkdir()
+        source = load_source(f"folder:{tmp_path}")
+        assert source.class_names == ("cats", "dogs")
+        told = " ".join(source.notices)
+        assert "5 files of" in told
+        assert "2 *.txt, 1 *.heic, 1 hidden, 1 without extension" in told
+        assert "1 folders without images: empty" in told
+
+    @pytest.mark.parametrize("names", [("Train", "TEST"), ("training", "dev"), ("TRAIN", "Val")])
+    def test_parts_have_any_usual_name(self, names: tuple[str, str], tmp_path: Path) -> None:
+        write_folder(tmp_path / names[0], count=6)
+        write_folder(tmp_path / names[1], count=2)
+        source = load_source(f"folder:{tmp_path}")
+        assert (source.train.count, source.test.count) == (12, 4)
+
+    def test_validation_beside_test_is_told(self, tmp_path: Path) -> None:
+        for part, count in (("train", 6), ("test", 2), ("Validation", 3)):
+            write_folder(tmp_path / part, count=count)
+        source = load_source(f"folder:{tmp_path}")
+        assert source.test.count == 4
+        assert "'test' is used for testing, 'Validation' for nothing" in source.notices
+
+    def test_folders_one_level_deeper_are_offered(self, tmp_path: Path) -> None:
+        write_folder(tmp_path / "archive" / "PetImages")
+        for depth in ("archive", "."):
+            with pytest.raises(UserError, match=r"folder:\S*(archive|PetImages)\.$"):
+                load_source(f"folder:{tmp_path / depth}")
+        assert load_source(f"folder:{tmp_path / 'archive' / 'PetImages'}").train.count == 16
+
+    def test_two_comes_before_ten(self, tmp_path: Path) -> None:
+        for name in ("10", "9", "2", "a10", "a9"):
+            (tmp_path / name).mkdir()
+            for index in range(5):
+                picture(index).save(tmp_path / name / f"{index}.png")
+        assert load_source(f"folder:{tmp_path}").class_names == ("2", "9", "10", "a9", "a10")
 
 
 def test_a_path_without_its_kind_is_explained(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ssl_keras.datasets.base import Source
 from ssl_keras.datasets.sources import arrays, folder, photos, tfds
+from ssl_keras.datasets.sources.decoding import MAX_MEGAPIXELS
 from ssl_keras.errors import UserError
 
 # Prefix of a source of arrays -> its loader.
@@ -34,6 +35,7 @@ def load_source(
     on_bad_image: str = "refuse",
     resize: str = "squash",
     image_channels: int | None = None,
+    max_megapixels: int = MAX_MEGAPIXELS,
 ) -> Source:
     """The source called `name`.
 
@@ -48,11 +50,12 @@ def load_source(
         on_bad_image: "refuse" or "skip" image files that cannot be decoded.
         resize: how image files are scaled, see `decoding.decode`.
         image_channels: number of leading channels that form the picture, see `Source`.
+        max_megapixels: image files with more million pixels count as unreadable.
 
     Raises:
         UserError: unknown name, or data that cannot be used; one sentence says why.
     """
-    source = _load(name, data_dir, download, image_size, seed, on_bad_image, resize)
+    source = _load(name, data_dir, download, image_size, seed, on_bad_image, resize, max_megapixels)
     if image_channels is None:
         return source
     if image_channels not in (1, 3) or image_channels > source.image_shape[2]:
@@ -102,6 +105,7 @@ def _load(
     seed: int,
     on_bad_image: str,
     resize: str,
+    max_megapixels: int,
 ) -> Source:
     kind, _, path = name.partition(":")
     if resize != "squash" and (kind in PATHS or name == "photos"):
@@ -110,7 +114,9 @@ def _load(
             "it out."
         )
     if kind == "folder":
-        return folder.load_folder(name, path, image_size, seed, on_bad_image, resize)
+        return folder.load_folder(
+            name, path, image_size, seed, on_bad_image, resize, max_megapixels
+        )
     if kind in PATHS:
         return PATHS[kind](name, path, image_size, seed)
     if name == "photos":
