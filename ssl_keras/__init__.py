@@ -31,6 +31,8 @@ _NAMES = {
     "finetune_run": "run",
     "export_run": "run",
     "load_encoder": "run.saved_models",
+    "read_runs": "run.collection",
+    "run_table": "run.collection",
 }
 
 __all__ = list(_NAMES)

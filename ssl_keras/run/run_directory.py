@@ -170,6 +170,21 @@ def _configuration(workdir: Path, requested: bool = False) -> dict[str, Any] | N
     return settings.get("requested") if requested else _check_format(workdir, settings)
 
 
+def read_settings(workdir: Path) -> dict[str, Any]:
+    """The settings of a run, finished or not, that its results depend on.
+
+    Raises:
+        UserError: they cannot be read, or have another format.
+    """
+    settings = _configuration(workdir)
+    if settings is None:
+        raise UserError(f"{workdir / 'config.json'} cannot be read: repeat the run.")
+    try:
+        return Config.make(**settings).determining()
+    except UserError:  # of a part that is not there any more
+        return settings
+
+
 def _check_format(workdir: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """The settings in force, from the contents of config.json.
 
@@ -257,6 +272,18 @@ def _first_free(base: Path, config: Config) -> tuple[Path, Any]:
     raise AssertionError("count is endless")
 
 
+def is_locked(workdir: Path) -> bool:
+    """Whether a process is making the run in `workdir` at this moment."""
+    try:
+        with (workdir / _LOCK).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _locked(workdir: Path) -> Any:
     """The open lock file of a directory, or None if another process has locked it."""
     file = (workdir / _LOCK).open("w")
@@ -284,6 +311,43 @@ def resumable(directory: Path, config: Config) -> bool:
         return False
     earlier = [_configuration(directory), _configuration(directory, requested=True)]
     return any(before is not None and not config.differences(before) for before in earlier)
+
+
+def extensible(directory: Path, config: Config) -> bool:
+    """Whether `directory` holds a finished run that this configuration trains for longer."""
+    if not is_run(directory) or not finished(directory):
+        return False
+    earlier = [_configuration(directory), _configuration(directory, requested=True)]
+    return any(
+        before is not None and not config.differences(before) and _longer(config, before)
+        for before in earlier
+    )
+
+
+def other_run(directory: Path, config: Config) -> str | None:
+    """What the run in `directory` is, if this configuration neither made it nor resumes it: such as
+    "a finished run with steps=4, not 6"; None if there is no such run.
+
+    Raises:
+        UserError: the run there has another format.
+    """
+    known = (holds, resumable, extensible)
+    if not is_run(directory) or any(is_so(directory, config) for is_so in known):
+        return None
+    state = "a finished run" if finished(directory) else "an unfinished run"
+    before = _configuration(directory, requested=True) or _configuration(directory)
+    if before is None:
+        return f"{state} whose config.json cannot be read"
+    here = {name: value for name, value in config.determining().items() if name != "log_every"}
+    there = {name: before.get(name) for name in here}
+    differing = config.differences(before) or {
+        name: (here[name], there[name]) for name in here if here[name] != there[name]
+    }
+    if not differing:
+        return f"{state} of other data"
+    name, (value, other) = next(iter(differing.items()))
+    more = f" ({len(differing) - 1} more differ)" if len(differing) > 1 else ""
+    return f"{state} with {name}={other}, not {value}{more}"
 
 
 def holds(directory: Path, config: Config) -> bool:

@@ -193,6 +193,19 @@ def local_table(
     return aligned(rows, left=2) if len(rows) > 1 else ""
 
 
+def duration(seconds: float) -> str:
+    """A time as text: "8 s", "3 min 20 s", "2 h 5 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    larger, smaller, units = (
+        (*divmod(whole, 60), ("min", "s"))
+        if whole < 3600
+        else (*divmod(round(seconds / 60), 60), ("h", "min"))
+    )
+    return f"{larger} {units[0]}" + (f" {smaller} {units[1]}" if smaller else "")
+
+
 def aligned(rows: Sequence[Sequence[str]], left: int) -> str:
     """Rows as aligned lines, with a rule below the first; `left` columns are left-aligned."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

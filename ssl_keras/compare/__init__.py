@@ -1,0 +1,1 @@
+"""Runs compared: side by side, or over a setting."""

@@ -1,0 +1,1 @@
+"""The runs of a folder: in the terminal, and as a page."""
