@@ -19,6 +19,7 @@ PROGRAMS = {
     "evaluate": "measure a finished run, or a SavedModel",
     "finetune": "train a finished run on few labels",
     "export": "write the SavedModel of a finished run again, or ONNX",
+    "sweep": "many runs: all combinations of the values of flags",
     "runs": "the runs of a folder: a table, a page for the browser",
     "compare": "runs side by side, or over a setting: tables, figures",
     "show_views": "draw images as training sees them",

@@ -9,18 +9,28 @@ from typing import Any
 from ssl_keras import datasets, log
 from ssl_keras.cli import flags, startup
 from ssl_keras.cli.program import Action, run_program
+from ssl_keras.config import Config
 from ssl_keras.run import devices, run_directory
 
 EXAMPLE = "--loss=nt_xent --temperature=0.1 --num_bits=5"
 
 
-def _prepare(arguments: Sequence[str], flag_values: Any) -> Action:
-    config = flags.parse(arguments, flag_values)
+def check(config: Config) -> None:
+    """Find the cheap mistakes of a run, without TensorFlow: its source, its batch, its directory.
+
+    Raises:
+        UserError: the run cannot start.
+    """
     data = config.data
     count = datasets.check(config.builder, config.run.seed, data.data_dir, data.download)
     if count is not None:
         config.for_examples(min(count, data.max_train_images or count), config.flat()["source"])
     run_directory.check_place(config)
+
+
+def _prepare(arguments: Sequence[str], flag_values: Any) -> Action:
+    config = flags.parse(arguments, flag_values)
+    check(config)
     if flag_values["only_check_args"].value:
         for notice in config.notices:
             log.info(f"Note: {notice}.")

@@ -29,7 +29,7 @@ from ssl_keras.errors import UserError, unknown_name
 from ssl_keras.reproduce.measured import Measured
 from ssl_keras.reproduce.report import write, write_report
 from ssl_keras.reproduce.studies import SCALES, STUDIES
-from ssl_keras.reproduce.sweep import Run, finish
+from ssl_keras.sweep.pool import Run, finish
 
 ALL, REPORT = "all", "report"
 

@@ -29,7 +29,7 @@ def test_every_main_of_the_package_is_a_program() -> None:
         for path in PACKAGE.rglob("*.py")
         if re.search(r"(?m)^def main\(", path.read_text())
     }
-    assert with_main - {"__main__", "reproduce.worker"} == set(umbrella.PROGRAMS)
+    assert with_main - {"__main__", "sweep.worker"} == set(umbrella.PROGRAMS)
 
 
 def test_help_lists_the_programs_without_tensorflow() -> None:

@@ -18,7 +18,7 @@ from ssl_keras.reproduce.measured import Measured
 from ssl_keras.reproduce.report import results_page, write, write_report
 from ssl_keras.reproduce.studies import SCALES, SECTIONS, STUDIES
 from ssl_keras.reproduce.studies.base import either
-from ssl_keras.reproduce.sweep import Run
+from ssl_keras.sweep.pool import Run
 from tests.reproduce.worlds import as_claimed, pretended, pretended_targets
 
 ROOT = Path(__file__).parent.parent.parent
@@ -249,3 +249,19 @@ def test_data_set_cells_are_the_flagfiles() -> None:
     assert Config.make(**settings).data.dataset == "overlay"
 
 
+def test_a_failed_run_leaves_the_other_experiments_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def one_fails(runs: list[Run], *_: Any) -> list[dict[str, Any] | None]:
+        views = pretended("views", partial(as_claimed, "views"), 1)
+        randbit = pretended("randbit", partial(as_claimed, "randbit"), 1)
+        assert len(runs) == len(views) + len(randbit)
+        return [*views, *randbit[:-1], None]
+
+    monkeypatch.setattr(program, "finish", one_fails)
+    arguments = ["views", "randbit", "--seeds=1", f"--output={tmp_path / 'results'}"]
+    assert program.main(arguments) == 2
+    shown = capsys.readouterr()
+    assert "1 of 31 runs failed: randbit/t0.2-20-bits-seed0." in shown.err
+    assert (tmp_path / "results" / "views.png").exists()
+    assert not (tmp_path / "results" / "randbit.png").exists()

@@ -12,7 +12,7 @@ import numpy as np
 from ssl_keras.cli import flags
 from ssl_keras.config import Config, groups
 from ssl_keras.reproduce.verdicts import Claims
-from ssl_keras.reproduce.sweep import Run
+from ssl_keras.sweep.pool import Run
 
 SCALES = ("smoke", "laptop", "full")
 

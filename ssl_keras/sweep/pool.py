@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import fcntl
 import json
+import logging
 import os
 import select
 import signal
@@ -18,10 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ssl_keras import log
 from ssl_keras.cli import startup
 from ssl_keras.config import Config
 from ssl_keras.errors import UserError
 from ssl_keras.run import run_directory
+from ssl_keras.run.tables import duration
 
 _PR_SET_PDEATHSIG = 1
 
@@ -32,7 +35,7 @@ class Run:
 
     Attributes:
         name: name of its directory, perhaps in a folder: "losses/first".
-        settings: those that differ from the defaults, see `Config.make`.
+        settings: those that are given; the others are the defaults, see `Config.make`.
     """
 
     name: str
@@ -51,15 +54,18 @@ class Run:
 
     def arguments(self, directory: Path) -> list[str]:
         """The command line that makes it; its flags are written to a file beside the directory."""
-        workdir = directory / self.name
+        workdir, config = directory / self.name, self.config(directory)
         flagfile = directory / f"{self.name}.flags"
         flagfile.parent.mkdir(parents=True, exist_ok=True)
-        flagfile.write_text(self.config(directory).flagfile_text())
-        return [
-            f"--flagfile={flagfile}",
-            f"--workdir={workdir}",
-            *([] if run_directory.resumable(workdir, self.config(directory)) else ["--overwrite"]),
+        # What follows from the data, such as a smaller batch, follows only for what is not given.
+        lines = [
+            f"--{name}={value}"
+            for name, value in config.replayable().items()
+            if name in config.given
         ]
+        flagfile.write_text("\n".join(lines) + "\n")
+        replaced = run_directory.other_run(workdir, config) is not None
+        return [f"--flagfile={flagfile}", f"--workdir={workdir}", *["--overwrite"] * replaced]
 
     def log(self, directory: Path) -> Path:
         """The file of its output; it is removed if the run succeeds."""
@@ -74,14 +80,14 @@ class Run:
 class Worker:
     """A share of the processor cores, and a process that makes one run after the other on it.
 
-    The process is `ssl_keras.reproduce.worker`. It is replaced if it has died, and before a run
+    The process is `ssl_keras.sweep.worker`. It is replaced if it has died, and before a run
     with another environment.
 
     Args:
         cores: the processor cores; empty: any.
     """
 
-    command: ClassVar[list[str]] = [sys.executable, "-m", "ssl_keras.reproduce.worker"]
+    command: ClassVar[list[str]] = [sys.executable, "-m", "ssl_keras.sweep.worker"]
 
     def __init__(self, cores: set[int]):
         self.cores = cores
@@ -157,15 +163,14 @@ def finish(runs: Sequence[Run], directory: Path, jobs: int) -> list[dict[str, An
     others go on.
 
     Args:
-        runs: the runs; each needs another name.
+        runs: the runs; each needs another name. What their directories hold of other settings is
+            replaced.
         directory: the folder of their directories. One sweep at a time may use it.
         jobs: how many runs at a time.
 
     Raises:
         UserError: another sweep uses the directory, or it cannot be written.
     """
-    from tqdm import tqdm
-
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
         raise ValueError(f"several runs have one name among {names}")
@@ -178,29 +183,72 @@ def finish(runs: Sequence[Run], directory: Path, jobs: int) -> list[dict[str, An
         ) from error
     with _alone(directory), _interruptible():
         missing = [run for run in runs if run.results(directory) is None]
-        print(f"{len(runs) - len(missing)} of {len(runs)} runs are done.", flush=True)
-        with tqdm(
-            total=len(missing), unit="run", dynamic_ncols=True, disable=not missing,
-            mininterval=1, miniters=0, smoothing=0,
-        ) as progress:  # fmt: skip
-            workers = [Worker(cores) for cores in shares(jobs)]
-            try:
-                while missing or any(worker.run for worker in workers):
-                    for worker in workers:
-                        if worker.run is not None:
-                            _advance(worker, directory, progress)
-                        if worker.run is None and missing:
-                            worker.begin(missing.pop(0), directory)
-                    names = [worker.run.name for worker in workers if worker.run is not None]
-                    progress.set_postfix_str(", ".join(names), refresh=False)
-                    progress.update(0)
-                    time.sleep(0.05)
-            finally:
+        log.info(f"{len(runs) - len(missing)} of {len(runs)} runs are done.")
+        progress = Progress(len(missing))
+        workers = [Worker(cores) for cores in shares(jobs)]
+        try:
+            while missing or any(worker.run for worker in workers):
                 for worker in workers:
-                    worker.terminate()
-                for worker in workers:
-                    worker.wait()
+                    if worker.run is not None:
+                        _advance(worker, directory, progress)
+                    if worker.run is None and missing:
+                        worker.begin(missing.pop(0), directory)
+                progress.show([worker.run.name for worker in workers if worker.run is not None])
+                time.sleep(0.05)
+        finally:
+            progress.close()
+            for worker in workers:
+                worker.terminate()
+            for worker in workers:
+                worker.wait()
         return [run.results(directory) for run in runs]
+
+
+class Progress:
+    """How many runs are done, and the time left: a bar, or lines where there is no terminal.
+
+    Args:
+        total: number of runs to make.
+    """
+
+    def __init__(self, total: int):
+        self.total, self.done, self.start = total, 0, time.monotonic()
+        self._bar: Any = None
+        if total and sys.stderr.isatty() and log.logger.isEnabledFor(logging.INFO):
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=total, dynamic_ncols=True, mininterval=1, miniters=0, smoothing=0,
+                bar_format="{n_fmt} of {total_fmt} runs |{bar}| {remaining} left{postfix}",
+            )  # fmt: skip
+
+    def show(self, names: Sequence[str]) -> None:
+        """The runs `names` are in progress."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(", ".join(names), refresh=False)
+            self._bar.update(0)
+
+    def count(self, name: str, failed: bool) -> None:
+        """The run `name` has ended."""
+        self.done += 1
+        if self._bar is not None:
+            self._bar.update()
+        else:
+            seconds = (time.monotonic() - self.start) / self.done * (self.total - self.done)
+            left = f", about {duration(seconds)} left" if self.done < self.total else ""
+            ended = "failed" if failed else "done"
+            log.info(f"{self.done} of {self.total} runs{left}; {ended}: {name}")
+
+    def warn(self, text: str) -> None:
+        """Say something above the bar."""
+        if self._bar is not None:
+            self._bar.clear()
+        log.warning(text)
+
+    def close(self) -> None:
+        """Leave the line."""
+        if self._bar is not None:
+            self._bar.close()
 
 
 def shares(jobs: int) -> list[set[int]]:
@@ -213,20 +261,20 @@ def shares(jobs: int) -> list[set[int]]:
     return [{cores[(job * size + k) % len(cores)] for k in range(size)} for job in range(jobs)]
 
 
-def _advance(worker: Worker, directory: Path, progress: Any) -> None:
+def _advance(worker: Worker, directory: Path, progress: Progress) -> None:
     """Clear away after the worker's run if it has ended; print the end of its log if it failed."""
     assert worker.run is not None
-    code, name, log = worker.exit_code(), worker.run.name, worker.run.log(directory)
+    code, name, file = worker.exit_code(), worker.run.name, worker.run.log(directory)
     if code is None:
         return
     if code:
-        text = " ".join(log.read_text(errors="replace").split("\n")[-6:]).strip()
-        progress.write(f"The run {name} failed ({log}): {text}", file=sys.stderr)
+        text = " ".join(file.read_text(errors="replace").split("\n")[-6:]).strip()
+        progress.warn(f"The run {name} failed ({file}): {text}")
     else:
-        log.unlink()
+        file.unlink()
         (directory / f"{name}.flags").unlink()
     worker.run = None
-    progress.update()
+    progress.count(name, failed=code != 0)
 
 
 @contextmanager
@@ -237,7 +285,7 @@ def _alone(directory: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
-                f"Another sweep is running in {directory}: wait for it, or choose another --runs."
+                f"Another sweep is running in {directory}: wait for it, or choose another folder."
             ) from None
         yield
 

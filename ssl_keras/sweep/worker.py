@@ -1,6 +1,6 @@
 """A process that makes one run after the other, so that TensorFlow is started once for many.
 
-    python -m ssl_keras.reproduce.worker
+    python -m ssl_keras.sweep.worker
 
 It reads a line {"arguments": [...], "log": PATH} from the standard input for each run, calls
 `ssl_keras.train` with its output redirected to the file, and answers with a line that holds the

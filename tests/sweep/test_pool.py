@@ -1,4 +1,4 @@
-"""Sweeps: only missing runs are made, with the same results, and failures are reported."""
+"""The pool: only missing runs are made, with the same results, and failures are reported."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ssl_keras.errors import UserError
-from ssl_keras.reproduce import __main__ as program
-from ssl_keras.reproduce import sweep
-from ssl_keras.reproduce.sweep import Run, finish, shares
-from tests.reproduce.worlds import as_claimed, pretended
+from ssl_keras.sweep import pool
+from ssl_keras.sweep.pool import Run, finish, shares
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -78,28 +75,10 @@ def test_a_run_that_fails_is_named_with_the_end_of_its_output_and_stops_no_other
     assert re.search(r"The run broken failed \(.*\): .*no/such.npz", capfd.readouterr().err)
 
 
-def test_a_failed_run_leaves_the_other_experiments_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def one_fails(runs: list[Run], *_: Any) -> list[dict[str, Any] | None]:
-        views = pretended("views", partial(as_claimed, "views"), 1)
-        randbit = pretended("randbit", partial(as_claimed, "randbit"), 1)
-        assert len(runs) == len(views) + len(randbit)
-        return [*views, *randbit[:-1], None]
-
-    monkeypatch.setattr(program, "finish", one_fails)
-    arguments = ["views", "randbit", "--seeds=1", f"--output={tmp_path / 'results'}"]
-    assert program.main(arguments) == 2
-    shown = capsys.readouterr()
-    assert "1 of 31 runs failed: randbit/t0.2-20-bits-seed0." in shown.err
-    assert (tmp_path / "results" / "views.png").exists()
-    assert not (tmp_path / "results" / "randbit.png").exists()
-
-
 def test_a_worker_that_dies_is_a_failed_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sweep.Worker, "command", [sys.executable, "-c", "print"])
+    monkeypatch.setattr(pool.Worker, "command", [sys.executable, "-c", "print"])
     runs = [Run(name, TINY) for name in ("first", "second")]
     assert finish(runs, tmp_path, jobs=1) == [None, None]
     shown = capfd.readouterr().err
@@ -120,7 +99,7 @@ for line in sys.stdin:
 def test_runs_share_a_process_unless_their_environment_differs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep.Worker, "command", [sys.executable, "-c", QUICK])
+    monkeypatch.setattr(pool.Worker, "command", [sys.executable, "-c", QUICK])
     settings = {"s/a": TINY, "s/b": {**TINY, "seed": 1}, "s/c": {**TINY, "deterministic": True}}
     finish([Run(name, values) for name, values in settings.items()], tmp_path, jobs=1)
     assert {path.suffix for path in (tmp_path / "s").iterdir()} == {".pid"}
@@ -143,7 +122,7 @@ def test_a_run_after_an_interrupted_one_gets_another_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sweep.Worker, "command", [sys.executable, "-c", INTERRUPTED])
+    monkeypatch.setattr(pool.Worker, "command", [sys.executable, "-c", INTERRUPTED])
     finish([Run(name, TINY) for name in ("first", "second")], tmp_path, jobs=1)
     shown = capfd.readouterr().err
     assert "The run first failed" in shown
@@ -171,9 +150,9 @@ def test_runs_end_with_the_sweep_however_it_ends(how: signal.Signals, tmp_path: 
     program = f"""
 import sys
 from pathlib import Path
-from ssl_keras.reproduce import sweep
-sweep.Worker.command = [sys.executable, "-c", {STUB!r}]
-sweep.finish([sweep.Run(n, {TINY!r}) for n in ("a", "b", "c")], Path({str(tmp_path)!r}), 2)
+from ssl_keras.sweep import pool
+pool.Worker.command = [sys.executable, "-c", {STUB!r}]
+pool.finish([pool.Run(n, {TINY!r}) for n in ("a", "b", "c")], Path({str(tmp_path)!r}), 2)
 """
     process = subprocess.Popen(
         [sys.executable, "-c", program],
