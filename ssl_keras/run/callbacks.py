@@ -7,12 +7,12 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ssl_keras.errors import Interrupted, UserError
-from ssl_keras.lazy import tf
+from ssl_keras.lazy import keras, tf
 from ssl_keras.run import environment
 
 
@@ -24,6 +24,10 @@ class Listener:
 
     def on_steps(self, step: int) -> None:
         """`step` steps are done; after each call of the runtime."""
+
+    def on_metrics(self, step: int, read: Callable[[], Mapping[str, float]]) -> None:
+        """After `on_steps`. `read` gives the means of the metrics over the steps since the last
+        log; it waits for the device."""
 
     def on_log(self, step: int, values: Mapping[str, float]) -> None:
         """`values` are the means of the metrics over the steps since the last log."""
@@ -137,8 +141,8 @@ class JsonLines(Listener):
 class TensorBoardScalars(Listener):
     """Writes metrics, schedules and chance levels as scalars; x is the optimizer step.
 
-    Chance levels have the tags of their metrics, in a run `chance` inside the directory: TensorBoard
-    draws them into the same charts, as lines of their own.
+    Chance levels have the tags of their metrics, in a run `chance` inside the directory:
+    TensorBoard draws them into the same charts, as lines of their own.
 
     Args:
         directory: directory of the event file.
@@ -322,6 +326,96 @@ class History(Listener):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.records = list(state["records"])
+
+
+class KerasCallbacks(Listener):
+    """Calls Keras callbacks as `fit` does. Their epoch is the interval between two logs.
+
+    They get `on_train_begin`, `on_epoch_begin`, `on_train_batch_begin`, `on_train_batch_end`,
+    `on_epoch_end` and `on_train_end`. As in `fit`, `logs` has the means of the metrics over the
+    epoch up to now, by their names; epochs and batches are counted from 0, and after a training
+    that fails or is interrupted `on_train_end` is not called.
+
+    Args:
+        model: the model of the callbacks.
+        callbacks: `keras.callbacks.Callback`s.
+        log_every: steps between logs.
+    """
+
+    def __init__(self, model: Any, callbacks: Sequence[Any], log_every: int):
+        self.model, self.callbacks, self.log_every = model, callbacks, log_every
+        # Metrics are read at each step only for a callback that asks for them.
+        self.reads = not all(
+            getattr(getattr(callback, name), "_is_default", False)
+            for callback in callbacks
+            for name in ("on_batch_end", "on_train_batch_end")
+        )
+
+    def on_start(self, first_step: int, total_steps: int) -> None:
+        self.total = total_steps
+        self.list = keras.callbacks.CallbackList(
+            list(self.callbacks),
+            model=self.model,
+            epochs=-(-total_steps // self.log_every),
+            steps=self.log_every,
+            verbose=0,
+        )
+        self.model.stop_training = False
+        self.list.on_train_begin()
+        self._begin_epoch(first_step)
+
+    def _begin_epoch(self, step: int) -> None:
+        """Begin an epoch after `step` steps, and its first batch."""
+        self.epoch, self.ended = step // self.log_every, False
+        self.list.on_epoch_begin(self.epoch)
+        self.list.on_train_batch_begin(step % self.log_every)
+
+    def on_metrics(self, step: int, read: Callable[[], Mapping[str, float]]) -> None:
+        batch = (step - 1) % self.log_every
+        self.list.on_train_batch_end(batch, dict(read()) if self.reads else None)
+        self._check()
+
+    def on_log(self, step: int, values: Mapping[str, float]) -> None:
+        self.list.on_epoch_end(self.epoch, dict(values))
+        self.ended = True
+        self._check()
+        if step == self.total:
+            self.list.on_train_end(dict(values))
+
+    def on_done(self, step: int) -> None:
+        if step == self.total:
+            return
+        if self.ended:
+            self._begin_epoch(step)
+        else:
+            self.list.on_train_batch_begin(step % self.log_every)
+
+    def _check(self) -> None:
+        """Refuse a callback that stops the training.
+
+        Raises:
+            UserError: one has set `stop_training`.
+        """
+        if self.model.stop_training:
+            raise UserError(
+                "A callback has set model.stop_training, but the length of a run is one of its "
+                "settings, so that its directory repeats it: give fewer --steps. The same "
+                "configuration resumes from the last checkpoint."
+            )
+
+
+def check_callbacks(callbacks: Sequence[Any]) -> None:
+    """Check that all are Keras callbacks.
+
+    Raises:
+        UserError: one is something else.
+    """
+    for callback in callbacks:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise UserError(
+                "callbacks must be a list of keras.callbacks.Callback objects, and "
+                f"{type(callback).__name__} is none."
+            )
 
 
 class Saver(Listener):

@@ -6,8 +6,9 @@ the metrics only at logs, so that the device never waits for Python.
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,11 @@ class TimedIterator:
         return batch
 
 
+def _values(logs: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics that a training step has returned, read from the device."""
+    return {name: float(np.mean(value)) for name, value in logs.items()}
+
+
 def train(
     model: Any,
     batches: Any,
@@ -122,10 +128,12 @@ def train(
             if timer is not None and step == first_step:
                 start, timer.seconds = time.perf_counter(), 0.0
             step = min(step + steps_per_execution, total_steps)
+            read = functools.cache(functools.partial(_values, logs))
             for listener in listeners:
                 listener.on_steps(step)
+                listener.on_metrics(step, read)
             if step >= next_log or step == total_steps:
-                values = {name: float(np.mean(value)) for name, value in logs.items()}
+                values = read()
                 model.reset_metrics()
                 next_log = (step // log_every + 1) * log_every
                 if timer is not None and step > first_step + 1:

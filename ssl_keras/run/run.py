@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,14 @@ from ssl_keras.run import messages, run_directory, tables, tensorboard, workers
 from ssl_keras.run.callbacks import (
     History,
     JsonLines,
+    KerasCallbacks,
     Listener,
     NonFiniteGuard,
     Profiler,
     Progress,
     Saver,
     TensorBoardScalars,
+    check_callbacks,
 )
 from ssl_keras.run.checkpoints import Checkpoints, weights_digest
 from ssl_keras.run.devices import Engine
@@ -45,8 +47,14 @@ from ssl_keras.run.restore import restored
 from ssl_keras.run.setup import TrainingSetup, build, build_engine, slow_batch_norm
 
 
-def train_and_evaluate(config: Config) -> dict[str, Any]:
+def train_and_evaluate(config: Config, callbacks: Sequence[Any] = ()) -> dict[str, Any]:
     """The whole run: train, evaluate, export, write the run directory, print the tables.
+
+    Args:
+        config: the configuration.
+        callbacks: `keras.callbacks.Callback`s that listen to the training, see
+            `callbacks.KerasCallbacks`. They are not recorded with the run, and baselines are
+            trained without them.
 
     Returns:
         The contents of results.json; {} in workers other than the chief, see `workers`.
@@ -55,18 +63,19 @@ def train_and_evaluate(config: Config) -> dict[str, Any]:
         UserError: the run cannot start, and nothing is written; or it stops, and what is written
             remains.
     """
+    check_callbacks(callbacks)
     with log.warnings_only(config.run.quiet or config.run.log_json):
-        return _train_and_evaluate(config)
+        return _train_and_evaluate(config, callbacks)
 
 
-def _train_and_evaluate(config: Config) -> dict[str, Any]:
+def _train_and_evaluate(config: Config, callbacks: Sequence[Any]) -> dict[str, Any]:
     # ---- Devices: worker 0 continues here, the others follow it.
     engine = build_engine(config)
     if not engine.is_chief:
         return workers.follow(config, engine)
 
     # ---- Data, networks, directory, training.
-    run = train_run(config, engine=engine)
+    run = train_run(config, engine=engine, callbacks=callbacks)
     config, evaluators = run.setup.config, run.setup.config.evaluators
     try:
         # ---- Baselines: the same run with other methods.
@@ -135,6 +144,7 @@ def train_run(
     data: DataSet | None = None,
     brief: bool = False,
     engine: Engine | None = None,
+    callbacks: Sequence[Any] = (),
 ) -> TrainedRun:
     """Train, and save the weights in the run's directory.
 
@@ -143,6 +153,7 @@ def train_run(
         data: its data set, if it is already loaded.
         brief: whether to omit the banner and lines of JSON.
         engine: the engine. Default: that of the configuration.
+        callbacks: see `train_and_evaluate`.
 
     Raises:
         UserError: see `train_and_evaluate`.
@@ -155,7 +166,7 @@ def train_run(
         setup = build(config, data, engine)
     claimed = run_directory.claim(setup.config, setup.requested)
     try:
-        return _train_in(claimed, setup, times, started, brief)
+        return _train_in(claimed, setup, times, started, brief, callbacks)
     except BaseException:
         claimed.release()
         raise
@@ -167,6 +178,7 @@ def _train_in(
     times: dict[str, Any],
     started: float,
     brief: bool,
+    callbacks: Sequence[Any],
 ) -> TrainedRun:
     config, model, workdir = setup.config, setup.model, claimed.workdir
     banner = messages.banner(setup)
@@ -240,8 +252,9 @@ def _train_in(
         )
         training_started = time.perf_counter() - earlier.get("training", 0.0)
         log.info(f"Training: {setup.total_steps - first_step} steps")
+        others = [_progress(setup, brief), *_keras_callbacks(setup, callbacks)]
         # The saver comes last: it saves the states of the others after the step.
-        listeners = [guard, *with_state.values(), board, _progress(setup, brief), saver]
+        listeners = [guard, *with_state.values(), board, *others, saver]
         if config.run.profile_steps is not None and not brief:
             listeners.append(Profiler(workdir / "tensorboard", config.run.profile_steps))
         try:
@@ -359,6 +372,14 @@ def _non_finite_report(
         )
 
     return report
+
+
+def _keras_callbacks(setup: TrainingSetup, callbacks: Sequence[Any]) -> list[Listener]:
+    """The listener that calls the user's callbacks, if there are any."""
+    if not callbacks:
+        return []
+    log_every = setup.config.run.log_every or setup.steps_per_epoch
+    return [KerasCallbacks(setup.model, callbacks, log_every)]
 
 
 def _progress(setup: TrainingSetup, brief: bool) -> Listener:
