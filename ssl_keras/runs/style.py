@@ -53,11 +53,11 @@ th button, td.name button {
 th button:focus-visible, td.name button:focus-visible, input:focus-visible {
   outline: 2px solid var(--accent); outline-offset: 2px; border-radius: 3px;
 }
-th button::after { content: "\\2195"; opacity: 0.35; padding-left: 0.35em; font-size: 0.8em; }
-th[aria-sort=ascending] button::after { content: "\\25B2"; opacity: 1; }
-th[aria-sort=descending] button::after { content: "\\25BC"; opacity: 1; }
-td.name button::before { content: "\\25B8"; color: var(--quiet); padding-right: 0.5em; }
-td.name button[aria-expanded=true]::before { content: "\\25BE"; }
+th button::after { content: "\\2195" / ""; opacity: 0.35; padding-left: 0.35em; font-size: 0.8em; }
+th[aria-sort=ascending] button::after { content: "\\25B2" / ""; opacity: 1; }
+th[aria-sort=descending] button::after { content: "\\25BC" / ""; opacity: 1; }
+td.name button::before { content: "\\25B8" / ""; color: var(--quiet); padding-right: 0.5em; }
+td.name button[aria-expanded=true]::before { content: "\\25BE" / ""; }
 .state::before {
   content: ""; display: inline-block; width: 0.55em; height: 0.55em; margin-right: 0.5em;
   border-radius: 50%; background: currentColor;
