@@ -39,7 +39,9 @@ test-gpu: $(DEV)
 	$(if $(GPU),$(BIN)/python -m pip install --quiet --constraint requirements.lock "tensorflow[and-cuda]")
 	$(BIN)/python -m pytest -q -s --confcutdir=tests/gpu tests/gpu $(ARGS)
 
-check: lint types imports test test-full
+# Both tiers at once: processes start once, and none waits for the other at the end of a tier.
+check: lint types imports $(DEV)
+	$(PYTEST) $(ARGS)
 
 lint: $(DEV)
 	$(BIN)/ruff format --check .

@@ -35,14 +35,15 @@ OTHER_FLAGS = {"flagfile", "help", "jobs", "only_check_args"}
 # What makes a training of the documentation a short one, and what belongs to an evaluator.
 SHORT = ["--steps=2", "--batch_size=16"]
 SHORT_EVALUATORS = {
-    "decoder": ["--decoder_steps=2"],
+    "decoder": ["--decoder_steps=1"],
     "linear_sgd": ["--linear_sgd_epochs=1"],
-    "local_features": ["--local_features_images=20"],
+    "local_features": ["--local_features_images=10"],
 }
 # Programs of which the same commands, shorter, are run by other tests.
 ELSEWHERE = (
     "ssl_keras.reproduce",
     "ssl_keras.launch",
+    "ssl_keras.theory.limits",
     "ssl_keras.tour",
     "tools.benchmark",
     "tools.soak",
@@ -109,6 +110,11 @@ def shortened(words: list[str], extra: list[str]) -> list[str]:
     if "--help" in words:
         return words
     own = [flag for name, given in SHORT_EVALUATORS.items() if name in text for flag in given]
+    if words[0] == "ssl_keras.sweep":
+        few = [re.sub(r"^(--\w+=[^,;]+,[^,;]+),.*", r"\1", word) for word in words]
+        short = [*SHORT, "--max_train_images=100", "--width_multiplier=0.25", *extra]
+        names = {flag.split("=")[0] for flag in short} | {"--epochs"}
+        return [word for word in few if word.split("=")[0] not in names] + short
     if words[0] == "ssl_keras.train":
         own += ["--micro_batch=8"] if "--micro_batch" in text else []
         small = ["--num_train_images=300", "--num_test_images=60"]
@@ -116,6 +122,9 @@ def shortened(words: list[str], extra: list[str]) -> list[str]:
             [] if "--encoder=" in text or "--dataset=table" in text else ["--width_multiplier=0.25"]
         )
         source = small if "multi_digit" in text else ["--max_train_images=300"]
+        heads = re.search(r"--heads=(\S+)", text)
+        if heads is None or "linear" in heads[1].split(","):
+            own += ["--linear_max_iterations=5"]
         return [*words, *own, *SHORT, *width, *source, *extra]
     if words[0] in ("ssl_keras.finetune", "ssl_keras.theory.downstream"):
         return [*words, "--steps=2", "--repeats=1"]
@@ -188,6 +197,8 @@ def test_the_lines_for_own_images_run(tmp_path: Path, monkeypatch: pytest.Monkey
             subprocess.run(line, shell=True, check=True)
         elif words[0] == "python":
             given = [*words[2:], "--steps=1", "--batch_size=16", "--width_multiplier=0.25"]
+            if words[2] == "ssl_keras.train":
+                given += ["--measure_images=0", "--linear_max_iterations=5"]
             assert programs[words[2]](given) == 0
             ran += 1
     assert ran == 5

@@ -22,18 +22,10 @@ pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[2]
 
 
-def one_of_each_kind() -> list[str]:
-    """The first loss of every module of losses."""
-    first: dict[str, str] = {}
-    for name, loss in losses.LOSSES.items():
-        first.setdefault(loss.__module__, name)
-    return list(first.values())
-
-
 @pytest.mark.parametrize(
     "loss",
     [
-        pytest.param(loss, marks=[] if loss in one_of_each_kind() else pytest.mark.full)
+        pytest.param(loss, marks=[] if loss in parity.one_of_each_kind() else pytest.mark.full)
         for loss in sorted(losses.LOSSES)
     ],
 )
@@ -74,7 +66,8 @@ def test_three_steps_on_four_devices_equal_those_on_one() -> None:
         timeout=500,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count("4 devices equal one") == len(losses.LOSSES)
+    # All losses are compared on two devices, above.
+    assert done.stdout.count("4 devices equal one") == len(parity.one_of_each_kind()) >= 4
 
 
 def test_every_device_gets_its_share_of_the_batch_of_the_step(

@@ -24,12 +24,12 @@ SETTINGS: dict[str, Any] = {
     "dataset": "plain",
     "loss": "uniform_prior",
     "batch_size": 32,
-    "steps": 40,
+    "steps": 20,
     "max_train_images": 200,
     "width_multiplier": 0.25,
     "measure_images": 0,
-    "heads": "knn",
-    "checkpoint_every": 5,
+    "heads": "",
+    "checkpoint_every": 4,
 }
 
 

@@ -72,7 +72,7 @@ def test_three_steps_equal_those_of_the_cpu(on_the_cpu: dict[str, np.ndarray]) -
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
 def test_half_precision_begins_alike_and_learns(precision: str) -> None:
-    settings = {"loss": "nt_xent", "optimizer": "adam", "learning_rate": 1e-3, "steps": 30}
+    settings = {"loss": "nt_xent", "optimizer": "adam", "learning_rate": 1e-3, "steps": 20}
     full, _ = train(**settings)
     half, weights = train(**settings, mixed_precision=precision)
     print(f"\n{precision}: loss {half[0]:.4f} to {half[-1]:.4f}; float32 {full[0]:.4f} to ", end="")

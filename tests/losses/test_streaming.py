@@ -275,7 +275,7 @@ print(peak_so_far() - before)
 
 @pytest.mark.full
 @pytest.mark.parametrize(
-    ("script", "fewer", "more"), [(MEMORY, 8192, 32768), (GEOMETRY, 2000, 6000)]
+    ("script", "fewer", "more"), [(MEMORY, 8192, 16384), (GEOMETRY, 2000, 4000)]
 )
 def test_memory_grows_with_the_rows_not_with_their_pairs(
     script: str, fewer: int, more: int
@@ -288,6 +288,6 @@ def test_memory_grows_with_the_rows_not_with_their_pairs(
         return int(done.stdout)
 
     few, many = peak(fewer), peak(more)
-    # Whole matrices would be 256 MB and 4 GB, or 64 and 576 MB, several times over.
+    # Whole matrices would be 256 MB and 1 GB, or 64 and 256 MB, several times over.
     assert few < 400
     assert many < few + 100

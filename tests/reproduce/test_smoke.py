@@ -56,4 +56,4 @@ def test_everything_runs_at_smoke_scale_and_a_lost_run_comes_back(
     judged = [name for name in names if STUDIES[name].verdict]
     for name in judged:
         assert f'<img src="results/{name}.png"' in text
-    assert text.count("**Not judged** (one seed)") == len(judged)  # five steps prove nothing
+    assert text.count("**Not judged** (one seed)") == len(judged)  # two steps prove nothing

@@ -223,11 +223,11 @@ def start(workdir: Path, settings: dict[str, Any], streaming: bool = False) -> s
 def test_killed_in_the_middle_of_an_epoch_and_gone_on_equals_never_killed(
     source: str, tmp_path: Path
 ) -> None:
-    settings = {**TINY, "steps": 60, "checkpoint_every": 2, "log_every": 7}
+    settings = {**TINY, "steps": 60, "checkpoint_every": 2, "log_every": 7, "heads": ""}
     streaming = source == "folder"
     if streaming:
         settings |= {"source": f"folder:{photographs(tmp_path / 'images')}", "batch_size": 7}
-        settings |= {"knn_k": 5, "crop_area_min": 0.5, "micro_batch": 7}
+        settings |= {"crop_area_min": 0.5, "micro_batch": 7}
     workdir = tmp_path / "run"
     process = start(workdir, settings, streaming)
     deadline = time.monotonic() + 240

@@ -420,8 +420,17 @@ def test_flags_txt_repeats_the_run_with_all_its_baselines(story: Story, tmp_path
     assert replay["requested"] == story.results["config"]
     assert comparable(replay) == comparable(story.results)
     assert (tmp_path / "replay" / "flags.txt").read_text() == flagfile.read_text()
-    other = run(tmp_path / "other", **{**STORY, **HEADLESS, "seed": 1})
-    assert other["weights_sha256"] != story.results["weights_sha256"]
+
+
+def test_another_seed_gives_other_weights_batches_and_views(bit_data: DataSet) -> None:
+    one, other = (build(Config.make(**SMALL, seed=seed, heads=""), bit_data) for seed in (0, 1))
+    kernels = [setup.model.encoder.trainable_variables[0].numpy() for setup in (one, other)]
+    assert np.abs(kernels[0] - kernels[1]).max() > 0.01
+    rows = [bit_data.train.step_rows(3, 64, seed).numpy() for seed in (0, 1)]
+    assert np.any(rows[0] != rows[1])
+    batch = next(iter(bit_data.train.batches(8)))
+    views = [setup.model.augmenter.two_views(batch, tf.constant(3))[0] for setup in (one, other)]
+    assert np.any(views[0]["image"].numpy() != views[1]["image"].numpy())
 
 
 def test_saved_model_gives_the_features_that_were_evaluated(story: Story) -> None:
