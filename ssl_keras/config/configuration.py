@@ -29,6 +29,7 @@ from ssl_keras.config.groups import (
 from ssl_keras.config.views import ViewsConfig
 from ssl_keras.datasets import DATASETS
 from ssl_keras.datasets.base import DatasetBuilder
+from ssl_keras.datasets.sources import stored
 from ssl_keras.errors import UserError, nearest
 from ssl_keras.evaluators import EVALUATORS, Baseline, Evaluator
 from ssl_keras.losses import LOSSES, Loss
@@ -115,7 +116,8 @@ class Config:
 
         Numbers may be of any type (NumPy's too), texts may be paths, and comma-separated settings
         may be lists. `encoder` may be a `keras.Model` from network inputs to features, or the path
-        of a .keras file, instead of a name.
+        of a .keras file, instead of a name. `source` may be a `tf.data.Dataset`, or one for
+        training and one for testing, which is read once and stored, see `sources.stored.store`.
 
         Args:
             base: further values, such as those of an earlier run. Where they contradict what
@@ -143,6 +145,7 @@ class Config:
             key: group(**{name: values[name] for name in settings(group) if name in values})
             for key, group in _GROUPS.items()
         }
+        values |= _stored_source(values.get("source", ""), groups["data"])
         for group in groups.values():
             values |= {name: value for name, value in group.options().items() if name in values}
         method_name, dataset = groups["training"].method, groups["data"].dataset
@@ -453,6 +456,22 @@ def _stored_encoder(encoder: Any) -> dict[str, Any]:
             f"encoder must be a name, a keras.Model or the path of a .keras file, not {encoder!r}."
         )
     return {"encoder": "keras", "encoder_file": store_model(encoder)}
+
+
+def _stored_source(source: Any, data: DataConfig) -> dict[str, Any]:
+    """The settings for a source that is a `tf.data.Dataset`; {} if it is a name or a path.
+
+    Raises:
+        UserError: it is something else, or cannot be stored.
+    """
+    if isinstance(source, str | os.PathLike):
+        return {}
+    if not stored.is_dataset(source):
+        raise UserError(
+            "source must be a name, a path, a tf.data.Dataset or a pair of them, not "
+            f"{type(source).__name__}."
+        )
+    return {"source": stored.store(source, DATASETS[data.dataset].has_images, data.data_dir)}
 
 
 def _part(registry: Registry, name: str, values: Mapping[str, Any]) -> Any:

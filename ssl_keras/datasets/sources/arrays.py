@@ -140,7 +140,7 @@ def load_npz(name: str, path: str, image_size: int | None, seed: int) -> Source:
     def part(names: tuple[tuple[str, str], ...]) -> Part | None:
         for images, labels in names:
             if images in arrays:
-                pixels = _images(file, images, arrays[images])
+                pixels = image_array(file, images, arrays[images])
                 return {"image": pixels}, read_labels(file, labels, arrays, len(pixels))
         return None
 
@@ -157,7 +157,7 @@ def load_npz(name: str, path: str, image_size: int | None, seed: int) -> Source:
 
 
 def read_labels(
-    file: Path, key: str, arrays: Mapping[str, np.ndarray], count: int
+    file: Path | str, key: str, arrays: Mapping[str, np.ndarray], count: int
 ) -> np.ndarray | None:
     """The labels `arrays[key]` of `count` examples, or None if there are none.
 
@@ -180,7 +180,12 @@ def read_labels(
     return labels
 
 
-def _images(file: Path, key: str, images: np.ndarray) -> np.ndarray:
+def image_array(file: Path | str, key: str, images: np.ndarray) -> np.ndarray:
+    """The array `key` of `file` as uint8 (N, height, width, channels), checked.
+
+    Raises:
+        UserError: it has another shape or type, or floats outside [0, 1].
+    """
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or not images.size:

@@ -74,7 +74,7 @@ def _load_npz(name: str, file: Path, seed: int) -> Source:
     arrays = read_npz(file, name)
 
     def part(suffix: str = "") -> Part:
-        x = _vectors(file, f"x{suffix}", arrays[f"x{suffix}"])
+        x = vector_array(file, f"x{suffix}", arrays[f"x{suffix}"])
         labels = read_labels(file, f"y{suffix}", arrays, len(x))
         return {"x": x, **_partner(file, f"partner{suffix}", arrays, x)}, labels
 
@@ -94,7 +94,7 @@ def _load_npz(name: str, file: Path, seed: int) -> Source:
     return _source(name, *split_part(*part(), seed))
 
 
-def _vectors(file: Path, key: str, array: np.ndarray) -> np.ndarray:
+def vector_array(file: Path | str, key: str, array: np.ndarray) -> np.ndarray:
     """The array, checked.
 
     Raises:
@@ -118,7 +118,7 @@ def _vectors(file: Path, key: str, array: np.ndarray) -> np.ndarray:
 def _partner(file: Path, key: str, arrays: dict[str, np.ndarray], x: np.ndarray) -> dict[str, Any]:
     if key not in arrays:
         return {}
-    partner = _vectors(file, key, arrays[key])
+    partner = vector_array(file, key, arrays[key])
     if partner.shape != x.shape:
         raise UserError(
             f"The array {key} of {file} has the shape {partner.shape}; the shape of the vectors, "
@@ -167,7 +167,7 @@ def _load_csv(name: str, file: Path, seed: int) -> Source:
                 ) from None
     names = sorted(dict.fromkeys(texts), key=_natural)
     labels = np.array([names.index(text) for text in texts], np.int32) if texts else None
-    parts = split_part({"x": _vectors(file, "numbers", values)}, labels, seed)
+    parts = split_part({"x": vector_array(file, "numbers", values)}, labels, seed)
     return _source(name, *parts, tuple(names))
 
 
