@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ssl_keras import randomness
+from ssl_keras.annotations import Tensor, TensorLike
 from ssl_keras.lazy import tf
 from ssl_keras.losses import functional, priors, streaming
 from ssl_keras.losses.functional import normalize
@@ -13,8 +14,11 @@ from ssl_keras.losses.pairs import compare, group
 
 
 def contrastive_accuracy(
-    projections_1: Any, projections_2: Any, keys_2: Any = None, first_row: Any = 0
-) -> Any:
+    projections_1: TensorLike,
+    projections_2: TensorLike,
+    keys_2: TensorLike | None = None,
+    first_row: TensorLike = 0,
+) -> Tensor:
     """Share of first views whose most similar second view (cosine) is of the same image.
 
     Source: google-research/simclr, tf2/metrics.py (argmax over the cross-view block).
@@ -38,7 +42,7 @@ def contrastive_accuracy(
     return tf.reduce_mean(tf.cast(nearest == positives, tf.float32))
 
 
-def target_loss(kind: str, labels: Any, logits: Any) -> Any:
+def target_loss(kind: str, labels: TensorLike, logits: TensorLike) -> Tensor:
     """Mean cross-entropy of a probe: softmax for a class, sigmoid for bits. float32 scalar.
 
     Args:
@@ -55,7 +59,7 @@ def target_loss(kind: str, labels: Any, logits: Any) -> Any:
     return tf.reduce_mean(losses)
 
 
-def target_accuracy(kind: str, labels: Any, logits: Any) -> Any:
+def target_accuracy(kind: str, labels: TensorLike, logits: TensorLike) -> Tensor:
     """Share of right decisions (for bits: the mean over bits). float32 scalar in [0, 1].
 
     Args: as `target_loss`.
@@ -67,7 +71,9 @@ def target_accuracy(kind: str, labels: Any, logits: Any) -> Any:
     return tf.reduce_mean(tf.cast(right, tf.float32))
 
 
-def alignment(representations_1: Any, representations_2: Any, alpha: float = 2.0) -> Any:
+def alignment(
+    representations_1: TensorLike, representations_2: TensorLike, alpha: float = 2.0
+) -> Tensor:
     """Mean distance of the two views of an image, ||x - y||^alpha, on the unit sphere.
 
     0 if they are equal; at alpha = 2 it is 2 (1 - mean cosine), 2 for unrelated views. Wang and
@@ -82,7 +88,7 @@ def alignment(representations_1: Any, representations_2: Any, alpha: float = 2.0
     )
 
 
-def uniformity(representations: Any, t: float = 2.0) -> Any:
+def uniformity(representations: TensorLike, t: float = 2.0) -> Tensor:
     """Log of the mean potential of pairs on the unit sphere: log mean exp(-t ||x - x'||^2).
 
     0 if all are equal, lower the more evenly spread. Wang and Isola 2020, section 4.2; Wang and Liu
@@ -97,7 +103,7 @@ def uniformity(representations: Any, t: float = 2.0) -> Any:
     return functional.log_mean_potential(rows, t, tiled)
 
 
-def tolerance(representations: Any, labels: Any, printed: bool = False) -> Any:
+def tolerance(representations: TensorLike, labels: TensorLike, printed: bool = False) -> Tensor:
     """Mean cosine of pairs of different images of equal label.
 
     Wang and Liu 2021. Their printed formula averages over *all* pairs, with 0 for pairs of
@@ -124,7 +130,7 @@ def tolerance(representations: Any, labels: Any, printed: bool = False) -> Any:
     return tf.where(same > 0, total, 0.0) / (number * (number - 1.0) if printed else same)
 
 
-def effective_rank(representations: Any) -> Any:
+def effective_rank(representations: TensorLike) -> Tensor:
     """Effective number of dimensions: exp of the entropy of the singular values.
 
     Between 1 (all on one line) and min(images, dim). Roy and Vetterli 2007; as a measure of
@@ -147,14 +153,14 @@ def effective_rank(representations: Any) -> Any:
     return tf.cast(tf.where(finite, tf.exp(entropy), float("nan")), tf.float32)
 
 
-def mean_norm(representations: Any) -> Any:
+def mean_norm(representations: TensorLike) -> Tensor:
     """Mean length of representations (images, dim)."""
     return tf.reduce_mean(tf.norm(tf.cast(representations, tf.float32), axis=1))
 
 
 def contrastive_entropy(
-    representations_1: Any, representations_2: Any, temperature: Any = 1.0
-) -> Any:
+    representations_1: TensorLike, representations_2: TensorLike, temperature: TensorLike = 1.0
+) -> Tensor:
     """Mean entropy, in nats, of the softmax of a first view's cosines with all second views.
 
     Between 0 and log(images). Source: google-research/simclr, tf2/metrics.py, where the logits are
@@ -174,8 +180,8 @@ def contrastive_entropy(
 
 
 def relative_penalties(
-    representations_1: Any, representations_2: Any, temperature: Any
-) -> tuple[Any, Any]:
+    representations_1: TensorLike, representations_2: TensorLike, temperature: TensorLike
+) -> tuple[Tensor, Tensor]:
     """Share of each negative in the gradient of a contrastive loss.
 
         r_ij = exp(s_ij / t) / sum_{k != i} exp(s_ik / t)
@@ -197,8 +203,11 @@ def relative_penalties(
 
 
 def hardness_awareness(
-    representations_1: Any, representations_2: Any, temperature: Any, share: float = 0.01
-) -> tuple[Any, Any]:
+    representations_1: TensorLike,
+    representations_2: TensorLike,
+    temperature: TensorLike,
+    share: float = 0.01,
+) -> tuple[Tensor, Tensor]:
     """Concentration of the gradient of a contrastive loss on hard negatives.
 
     Two means over the anchors of their `relative_penalties`, computed in blocks of rows. As the
@@ -231,8 +240,8 @@ def hardness_awareness(
 
 
 def mutual_information_bound(
-    representations_1: Any, representations_2: Any, temperature: Any
-) -> tuple[Any, Any]:
+    representations_1: TensorLike, representations_2: TensorLike, temperature: TensorLike
+) -> tuple[Tensor, Tensor]:
     """A lower bound, in nats, of the mutual information of the two views' representations.
 
         I >= log(2N - 1) - NT-Xent
@@ -254,7 +263,7 @@ def mutual_information_bound(
     return ceiling - loss, ceiling
 
 
-def prior_distances(representations: Any, seed: Any) -> dict[str, Any]:
+def prior_distances(representations: TensorLike, seed: TensorLike) -> dict[str, Tensor]:
     """Sliced Wasserstein distance to each prior of the generalized losses.
 
     Representations are normalised for the unit sphere, and unchanged for the cube [-1, 1]^dim and
@@ -283,7 +292,7 @@ def prior_distances(representations: Any, seed: Any) -> dict[str, Any]:
     }
 
 
-def pairwise_logistic_loss(representations_1: Any, representations_2: Any) -> Any:
+def pairwise_logistic_loss(representations_1: TensorLike, representations_2: TensorLike) -> Tensor:
     """The unsupervised logistic loss with one negative, in bits: L_un of Arora et al. 2019.
 
         mean over anchors i and other images j of log2(1 + exp(-f_i.(f_pos(i) - f_j)))
@@ -315,7 +324,9 @@ def pairwise_logistic_loss(representations_1: Any, representations_2: Any) -> An
     return tf.reduce_mean(sums) / (math.log(2) * tf.cast(tf.maximum(count - 1, 1), tf.float32))
 
 
-def mean_classifier_loss(representations: Any, labels: Any, num_classes: int) -> Any:
+def mean_classifier_loss(
+    representations: TensorLike, labels: TensorLike, num_classes: int
+) -> Tensor:
     """Supervised loss of the mean classifier, averaged over all tasks of two classes, in bits.
 
         mean over classes c, c' of mean over images x of c of log2(1 + exp(-f(x).(mu_c - mu_c')))

@@ -11,18 +11,19 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
+from ssl_keras.annotations import Tensor, TensorLike
 from ssl_keras.lazy import tf
 
 _ALGORITHM = "philox"
 
 
-def key(seed: int, purpose: str) -> Any:
+def key(seed: int, purpose: str) -> Tensor:
     """The key for `purpose` (any constant text) and the run's `seed` (an int32)."""
     purpose_number = zlib.crc32(purpose.encode()) & 0x7FFFFFFF
     return tf.constant([seed, purpose_number], dtype=tf.int32)
 
 
-def as_key(seed: Any) -> Any:
+def as_key(seed: TensorLike) -> Tensor:
     """A key from None, an integer, or a pair of integers."""
     if seed is None:
         return tf.constant([0, 0], dtype=tf.int32)
@@ -30,7 +31,7 @@ def as_key(seed: Any) -> Any:
     return tf.stack([tf.zeros((), tf.int32), seed]) if seed.shape.rank == 0 else seed
 
 
-def fold(key: Any, number: Any) -> Any:
+def fold(key: Tensor, number: Any) -> Tensor:
     """A new key from `key` and an integer (Python or tensor), such as the step."""
     return tf.random.experimental.stateless_fold_in(key, tf.cast(number, tf.int32), alg=_ALGORITHM)
 
@@ -43,12 +44,12 @@ def _words(key: Any, shape: Any, num_bits: int) -> Any:
     return tf.cast(tf.bitwise.right_shift(words, tf.constant(32 - num_bits, tf.uint32)), tf.float32)
 
 
-def uniform(key: Any, shape: Any) -> Any:
+def uniform(key: Tensor, shape: Any) -> Tensor:
     """Draws from U[0, 1): float32, multiples of 2^-24."""
     return _words(key, shape, 24) * 2.0**-24
 
 
-def normal(key: Any, shape: Any) -> Any:
+def normal(key: Tensor, shape: Any) -> Tensor:
     """Draws from N(0, 1): float32, by the inverse of the normal distribution function.
 
     Its uniform draws are odd multiples of 2^-24, never 0 or 1, where the inverse is infinite; the
@@ -57,12 +58,12 @@ def normal(key: Any, shape: Any) -> Any:
     return tf.math.ndtri((_words(key, shape, 23) + 0.5) * 2.0**-23)
 
 
-def row_keys(draws: Any) -> Any:
+def row_keys(draws: Tensor) -> Tensor:
     """Keys for `keep_mask` from uniform draws (batch,): uint32."""
     return tf.cast(draws * 2.0**24, tf.uint32)
 
 
-def keep_mask(keys: Any, number: int, shape: Any, rate: Any) -> Any:
+def keep_mask(keys: Tensor, number: int, shape: Any, rate: Tensor) -> Tensor:
     """Random mask of the elements of each row: a hash of (key of the row, number, element).
 
     Two applications of the finaliser of MurmurHash3 (Appleby 2011). A row's mask depends on its

@@ -127,10 +127,12 @@ class Source:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of an image."""
         return self.train.image_shape
 
     @property
     def labelled(self) -> bool:
+        """Whether each example has a class."""
         return self.num_classes > 0
 
 

@@ -21,6 +21,7 @@ class DigitPool:
 
     @property
     def count(self) -> int:
+        """Number of digits."""
         return len(self.images)
 
 

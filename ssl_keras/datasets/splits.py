@@ -36,6 +36,7 @@ class Split:
 
     @property
     def num_examples(self) -> int:
+        """Number of examples."""
         return self.examples.count
 
     def batches(self, batch_size: int, rows: np.ndarray | None = None) -> Any:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ssl_keras.annotations import Model, Tensor
 from ssl_keras.errors import UserError
 
 Example = Mapping[str, Any]
@@ -54,14 +55,14 @@ class Modality(ABC):
         """Stored examples -> prepared examples."""
 
     @abstractmethod
-    def compose(self, example: Example) -> Any:
+    def compose(self, example: Example) -> Tensor:
         """Prepared examples -> network inputs, float32 (batch, *network_shape)."""
 
-    def inputs(self, example: Example) -> Any:
+    def inputs(self, example: Example) -> Tensor:
         """Stored examples -> network inputs, without augmentation."""
         return self.compose(self.prepare(example))
 
-    def encoding(self, encoder: Any) -> Callable[..., Any]:
+    def encoding(self, encoder: Model) -> Callable[..., Any]:
         """function(prepared examples, *, training=False) -> features."""
 
         def encode(example: Example, *, training: bool = False) -> Any:
@@ -136,7 +137,7 @@ class Modality(ABC):
         """Suffix of an exported signature -> `tf.TensorSpec`s of its arguments."""
 
     @abstractmethod
-    def serve(self, *arguments: Any) -> Any:
+    def serve(self, *arguments: Any) -> Tensor:
         """Arguments of a signature -> network inputs."""
 
     @abstractmethod

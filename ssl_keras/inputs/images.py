@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ssl_keras.annotations import Model, Tensor, TensorLike
 from ssl_keras.errors import UserError
 from ssl_keras.inputs.base import Example, Modality
 from ssl_keras.lazy import tf
@@ -29,13 +30,15 @@ PRESETS: dict[str, dict[str, Any]] = {
 BLUR_MINIMUM_HEIGHT = 20
 
 
-def to_float(images: Any) -> Any:
+def to_float(images: TensorLike) -> Tensor:
     """uint8 images as float32 in [0, 1]; float images as they are."""
     images = tf.convert_to_tensor(images)
     return tf.cast(images, tf.float32) / 255.0 if images.dtype == tf.uint8 else images
 
 
-def compose_images(images: Any, bits: Any = None, size: tuple[int, int] | None = None) -> Any:
+def compose_images(
+    images: TensorLike, bits: TensorLike = None, size: tuple[int, int] | None = None
+) -> Tensor:
     """Images with one channel for each bit, constant over space.
 
     Args:
@@ -124,10 +127,10 @@ class Images(Modality):
     def prepare(self, example: Example) -> Example:
         return {**example, "image": to_float(example["image"])}
 
-    def compose(self, example: Example) -> Any:
+    def compose(self, example: Example) -> Tensor:
         return compose_images(example["image"], example.get("bits"), self.view_size)
 
-    def encoding(self, encoder: Any) -> Callable[..., Any]:
+    def encoding(self, encoder: Model) -> Callable[..., Any]:
         from ssl_keras.inputs.first_convolution import encoding
 
         encode = encoding(encoder)
@@ -204,7 +207,7 @@ class Images(Modality):
 
         return {"": specs(tf.float32), "_uint8": specs(tf.uint8)}
 
-    def serve(self, *arguments: Any) -> Any:
+    def serve(self, *arguments: Any) -> Tensor:
         images, *bits = arguments
         height, width, channels = self.network_shape
         right = tf.debugging.assert_equal(

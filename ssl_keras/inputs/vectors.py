@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ssl_keras.annotations import Tensor
 from ssl_keras.inputs.base import Example, Modality
 from ssl_keras.lazy import tf
 
@@ -60,7 +61,7 @@ class Vectors(Modality):
         x = tf.cast(example["x"], tf.float32)
         return {"x": (x - self.mean) / self.deviation}
 
-    def compose(self, example: Example) -> Any:
+    def compose(self, example: Example) -> Tensor:
         return example["x"]
 
     @property
@@ -78,7 +79,7 @@ class Vectors(Modality):
     def signatures(self) -> dict[str, list[Any]]:
         return {"": [tf.TensorSpec((None, self.dim), tf.float32, name="x")]}
 
-    def serve(self, *arguments: Any) -> Any:
+    def serve(self, *arguments: Any) -> Tensor:
         return self.inputs({"x": arguments[0]})
 
     def arguments(self, example: Example) -> dict[str, np.ndarray]:

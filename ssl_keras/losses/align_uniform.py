@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from ssl_keras.annotations import Labels, Tensor, TensorLike
 from ssl_keras.losses import functional, streaming
 from ssl_keras.losses.base import Loss, gather
 from ssl_keras.options import Scheduled, option
@@ -48,17 +49,17 @@ class AlignUniform(Loss):
     t: float = option(2.0, above=0, help="inverse width of the potential in align_uniform")
 
     @property
-    def weights(self) -> tuple[Any, Any]:
+    def weights(self) -> tuple[Tensor, Tensor]:
         return self.alignment_weight, self.uniformity_weight
 
     def terms(
         self,
-        projections_1: Any,
-        projections_2: Any,
-        labels: Any,
-        seed: Any,
+        projections_1: TensorLike,
+        projections_2: TensorLike,
+        labels: Labels,
+        seed: TensorLike,
         implementation: str = "auto",
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Tensor, Tensor]:
         views_1, views_2 = functional.normalize(projections_1), functional.normalize(projections_2)
         uniformities = []
         for views in (gather(views_1), gather(views_2)):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from ssl_keras import schedules
+from ssl_keras.annotations import Labels, Tensor, TensorLike
 from ssl_keras.errors import UserError
 from ssl_keras.lazy import tf
 from ssl_keras.losses import functional, streaming
@@ -16,7 +17,7 @@ from ssl_keras.options import Options, settings
 IMPLEMENTATIONS = ("auto", "dense", "tiled")
 
 
-def gather(tensor: Any) -> Any:
+def gather(tensor: Tensor) -> Tensor:
     """`tensor` of all replicas, concatenated along axis 0 in the order of replicas.
 
     Outside a replica context, and with one replica, it is `tensor` itself. Differentiable: the
@@ -31,7 +32,7 @@ def gather(tensor: Any) -> Any:
     return gathered
 
 
-def first_row(batch: Any) -> Any:
+def first_row(batch: Tensor) -> Tensor:
     """Position in the global batch of this replica's first image; each replica has `batch`."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
@@ -40,8 +41,8 @@ def first_row(batch: Any) -> Any:
 
 
 def build_pairs(
-    views_1: Any,
-    views_2: Any,
+    views_1: Tensor,
+    views_2: Tensor,
     both_kinds: bool = True,
     unit_rows: bool = True,
     implementation: str = "dense",
@@ -67,7 +68,10 @@ def build_pairs(
 
 
 def normalized_pairs(
-    projections_1: Any, projections_2: Any, both_kinds: bool = True, implementation: str = "dense"
+    projections_1: Tensor,
+    projections_2: Tensor,
+    both_kinds: bool = True,
+    implementation: str = "dense",
 ) -> Any:
     """`build_pairs` of normalised projections."""
     views_1, views_2 = functional.normalize(projections_1), functional.normalize(projections_2)
@@ -94,7 +98,7 @@ class Loss(Options):
     streams: ClassVar[bool] = False
 
     @property
-    def weights(self) -> tuple[Any, Any]:
+    def weights(self) -> tuple[Tensor, Tensor]:
         """The factors of alignment and distribution in the loss."""
         return getattr(self, "alignment_weight", 1.0), getattr(self, "distribution_weight", 1.0)
 
@@ -108,7 +112,7 @@ class Loss(Options):
         }
         return {name: schedule for name, schedule in parsed.items() if schedule is not None}
 
-    def at(self, progress: Any) -> Self:
+    def at(self, progress: TensorLike) -> Self:
         """This loss with its scheduled hyperparameters at a progress in [0, 1] of the training."""
         values = {name: schedule.at(progress) for name, schedule in self.schedules.items()}
         # Made without validation, which takes no tensors.
@@ -125,13 +129,13 @@ class Loss(Options):
 
     def parts(
         self,
-        projections_1: Any,
-        projections_2: Any,
-        labels: Any = None,
-        seed: Any = None,
-        progress: Any = 0.0,
+        projections_1: TensorLike,
+        projections_2: TensorLike,
+        labels: Labels | None = None,
+        seed: TensorLike | None = None,
+        progress: TensorLike = 0.0,
         implementation: str = "auto",
-    ) -> dict[str, Any]:
+    ) -> dict[str, Tensor]:
         """The loss and its terms: {"loss", "alignment", "distribution"}, float32 scalars.
 
         loss = alignment_weight * alignment + distribution_weight * distribution, with weights of 1
@@ -170,8 +174,8 @@ class Loss(Options):
         }
 
     def terms(
-        self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
-    ) -> tuple[Any, Any]:
+        self, projections_1: TensorLike, projections_2: TensorLike, labels: Labels, seed: TensorLike
+    ) -> tuple[Tensor, Tensor]:
         """(alignment, distribution), each a float32 scalar. Every loss implements this.
 
         Called on `at(progress)`, so every hyperparameter is a number. Losses with `streams` take a
@@ -181,13 +185,22 @@ class Loss(Options):
 
     def __call__(
         self,
-        projections_1: Any,
-        projections_2: Any,
-        labels: Any = None,
-        seed: Any = None,
-        progress: Any = 0.0,
+        projections_1: TensorLike,
+        projections_2: TensorLike,
+        labels: Labels | None = None,
+        seed: TensorLike | None = None,
+        progress: TensorLike = 0.0,
         implementation: str = "auto",
-    ) -> Any:
+    ) -> Tensor:
+        """The loss of two batches of projections, a float32 scalar: `parts(...)["loss"]`.
+
+        Args:
+            projections_1, projections_2, labels, seed, progress, implementation: see `parts`.
+                `projections_*` are (batch, dim), one row for each example, the same in both.
+
+        Raises:
+            UserError: see `parts`.
+        """
         parts = self.parts(projections_1, projections_2, labels, seed, progress, implementation)
         return parts["loss"]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from ssl_keras.annotations import Labels, Tensor, TensorLike
 from ssl_keras.errors import UserError, nearest
 from ssl_keras.lazy import tf
 from ssl_keras.losses import functional
@@ -59,12 +60,12 @@ class NTXent(Loss):
 
     def terms(
         self,
-        projections_1: Any,
-        projections_2: Any,
-        labels: Any,
-        seed: Any,
+        projections_1: TensorLike,
+        projections_2: TensorLike,
+        labels: Labels,
+        seed: TensorLike,
         implementation: str = "auto",
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Tensor, Tensor]:
         both_kinds = self.negatives == "both"
         pairs = normalized_pairs(projections_1, projections_2, both_kinds, implementation)
         attraction, repulsion = functional.nt_xent_terms(pairs, self.temperature)
@@ -125,12 +126,12 @@ class Debiased(Loss):
 
     def terms(
         self,
-        projections_1: Any,
-        projections_2: Any,
-        labels: Any,
-        seed: Any,
+        projections_1: TensorLike,
+        projections_2: TensorLike,
+        labels: Labels,
+        seed: TensorLike,
         implementation: str = "auto",
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Tensor, Tensor]:
         pairs = normalized_pairs(projections_1, projections_2, implementation=implementation)
         repulsion = functional.debiased_log_denominator(
             pairs, self.temperature, self.tau_plus, self.concentration
@@ -224,12 +225,12 @@ class SupCon(Loss):
 
     def terms(
         self,
-        projections_1: Any,
-        projections_2: Any,
-        labels: Any,
-        seed: Any,
+        projections_1: TensorLike,
+        projections_2: TensorLike,
+        labels: Labels,
+        seed: TensorLike,
         implementation: str = "auto",
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Tensor, Tensor]:
         keys = None
         if labels is not None:
             if isinstance(labels, Mapping):

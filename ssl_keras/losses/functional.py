@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ssl_keras.annotations import Tensor, TensorLike
 from ssl_keras.lazy import tf
 from ssl_keras.losses import streaming
 from ssl_keras.losses.pairs import MASKED, Pairs, StreamedPairs, compare
 
 
-def normalize(projections: Any) -> Any:
+def normalize(projections: TensorLike) -> Tensor:
     """Rows scaled to unit length, in float32.
 
     A row shorter than 1e-6 becomes zero and receives no gradient: its direction is undefined. The
@@ -35,7 +36,7 @@ def normalize(projections: Any) -> Any:
     return rows * tf.where(long_enough, scale, 0.0)
 
 
-def alignment(projections_1: Any, projections_2: Any) -> Any:
+def alignment(projections_1: TensorLike, projections_2: TensorLike) -> Tensor:
     """Mean squared difference between the two views, halved.
 
         sum_i ||z1_i - z2_i||^2 / (2 N dim)
@@ -62,8 +63,11 @@ def alignment(projections_1: Any, projections_2: Any) -> Any:
 
 
 def logsumexp_uniformity(
-    projections: Any, temperature: Any = 1.0, keys: Any = None, tiled: bool = False
-) -> Any:
+    projections: TensorLike,
+    temperature: TensorLike = 1.0,
+    keys: TensorLike = None,
+    tiled: bool = False,
+) -> Tensor:
     """Log-sum-exp distribution term of the decoupled NT-Xent.
 
         mean_i [ log sum_k exp(z_i . z_k / temperature) - log(dim) ]
@@ -100,7 +104,9 @@ def logsumexp_uniformity(
     return tf.reduce_mean(sums) - log_dim
 
 
-def sliced_wasserstein(projections: Any, prior_samples: Any, directions: Any) -> Any:
+def sliced_wasserstein(
+    projections: TensorLike, prior_samples: TensorLike, directions: TensorLike
+) -> Tensor:
     """Sliced Wasserstein distance between projections and samples of a prior.
 
         mean over columns j and ranks r of ( sort(Z W)_rj - sort(P W)_rj )^2
@@ -136,7 +142,7 @@ def sliced_wasserstein(projections: Any, prior_samples: Any, directions: Any) ->
     return tf.reduce_mean(tf.square(difference))
 
 
-def nt_xent_terms(pairs: Pairs | StreamedPairs, temperature: Any) -> tuple[Any, Any]:
+def nt_xent_terms(pairs: Pairs | StreamedPairs, temperature: TensorLike) -> tuple[Tensor, Tensor]:
     """The two terms of NT-Xent for each anchor: attraction to its positive, repulsion from all.
 
         attraction = - sim(i, pos(i)) / temperature
@@ -157,7 +163,9 @@ def nt_xent_terms(pairs: Pairs | StreamedPairs, temperature: Any) -> tuple[Any, 
     return -pairs.positives / temperature, pairs.log_sum_others(1.0 / temperature)
 
 
-def nt_xent(projections_1: Any, projections_2: Any, temperature: float, tiled: bool = False) -> Any:
+def nt_xent(
+    projections_1: TensorLike, projections_2: TensorLike, temperature: float, tiled: bool = False
+) -> Tensor:
     """NT-Xent of one device's projections, normalised by the caller: the mean over 2N anchors.
 
     `tiled`: whether to compute in tiles.
@@ -176,8 +184,8 @@ def nt_xent(projections_1: Any, projections_2: Any, temperature: float, tiled: b
 
 
 def debiased_log_denominator(
-    pairs: Pairs | StreamedPairs, temperature: Any, tau_plus: float, beta: float = 0.0
-) -> Any:
+    pairs: Pairs | StreamedPairs, temperature: TensorLike, tau_plus: float, beta: float = 0.0
+) -> Tensor:
     """Log of the denominator of the debiased and of the hard-negative loss, for each anchor.
 
         S  = M * sum_j w_j exp(s_j / t),  w = softmax_j(beta s_j / t)   (beta = 0: the plain sum)
@@ -217,8 +225,11 @@ def debiased_log_denominator(
 
 
 def supcon_terms(
-    pairs: Pairs | StreamedPairs, temperature: Any, labels: Any = None, keys: Any = None
-) -> tuple[Any, Any]:
+    pairs: Pairs | StreamedPairs,
+    temperature: TensorLike,
+    labels: TensorLike = None,
+    keys: TensorLike = None,
+) -> tuple[Tensor, Tensor]:
     """The two terms of the supervised contrastive loss for each anchor.
 
         attraction = - mean over p in P(i) of sim(i, p) / temperature
@@ -244,7 +255,7 @@ def supcon_terms(
     return attraction, repulsion
 
 
-def powered_distance(projections_1: Any, projections_2: Any, alpha: float) -> Any:
+def powered_distance(projections_1: TensorLike, projections_2: TensorLike, alpha: float) -> Tensor:
     """Mean over rows of ||z1 - z2||^alpha: Wang and Isola's alignment.
 
     It sums over the dimensions where `alignment` averages: for alpha = 2 it is 2 dim times
@@ -268,7 +279,7 @@ def powered_distance(projections_1: Any, projections_2: Any, alpha: float) -> An
     return tf.reduce_mean(powers)
 
 
-def log_mean_potential(projections: Any, t: float, tiled: bool = False) -> Any:
+def log_mean_potential(projections: TensorLike, t: float, tiled: bool = False) -> Tensor:
     """Log of the mean over distinct pairs of exp(-t ||zi - zj||^2): Wang and Isola's uniformity.
 
     0 if all rows are equal, lower the more evenly they are spread; about -3.94 for random points

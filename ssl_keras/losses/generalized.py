@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ssl_keras import randomness
+from ssl_keras.annotations import Labels, Tensor, TensorLike
 from ssl_keras.lazy import tf
 from ssl_keras.losses import functional, priors, streaming
 from ssl_keras.losses.base import Loss, gather
@@ -62,12 +63,12 @@ class DecoupledNTXent(Loss):
 
     def terms(
         self,
-        projections_1: Any,
-        projections_2: Any,
-        labels: Any,
-        seed: Any,
+        projections_1: TensorLike,
+        projections_2: TensorLike,
+        labels: Labels,
+        seed: TensorLike,
         implementation: str = "auto",
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Tensor, Tensor]:
         views_1, views_2 = functional.normalize(projections_1), functional.normalize(projections_2)
         both = tf.concat([views_1, views_2], axis=0)
         keys_1, keys_2 = gather(views_1), gather(views_2)
@@ -105,8 +106,8 @@ class PriorLoss(Loss):
     prior: ClassVar[Callable[[Any, Any], Any]]
 
     def terms(
-        self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
-    ) -> tuple[Any, Any]:
+        self, projections_1: TensorLike, projections_2: TensorLike, labels: Labels, seed: TensorLike
+    ) -> tuple[Tensor, Tensor]:
         prepare = functional.normalize if self.normalizes else _as_float32
         views_1, views_2 = prepare(projections_1), prepare(projections_2)
         both = tf.concat([gather(views_1), gather(views_2)], axis=0)

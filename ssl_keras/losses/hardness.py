@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
+from ssl_keras.annotations import Labels, Tensor, TensorLike
 from ssl_keras.errors import UserError
 from ssl_keras.lazy import tf
 from ssl_keras.losses import functional
@@ -52,8 +52,8 @@ class Simple(Loss):
     distribution_weight: Scheduled = option(1.0, minimum=0, help="weight of the distribution term")
 
     def terms(
-        self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
-    ) -> tuple[Any, Any]:
+        self, projections_1: TensorLike, projections_2: TensorLike, labels: Labels, seed: TensorLike
+    ) -> tuple[Tensor, Tensor]:
         views_1, views_2 = functional.normalize(projections_1), functional.normalize(projections_2)
         # The four products of the views of two images sum up to that of the sums of their views.
         sums = views_1 + views_2
@@ -102,7 +102,7 @@ class _Hardest(Loss):
             return max(1, min(self.num_negatives, count))
         return max(1, math.floor((0.1 if self.quantile is None else self.quantile) * count + 0.5))
 
-    def hardest(self, pairs: Pairs) -> Any:
+    def hardest(self, pairs: Pairs) -> Tensor:
         """Similarities of the hardest negatives of each anchor: (anchors, number of them)."""
         count = pairs.num_negatives
         static = tf.get_static_value(count)
@@ -155,8 +155,8 @@ class HardContrastive(_Hardest):
     temperature: Scheduled = option(0.2, above=0, help="softmax temperature")
 
     def terms(
-        self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
-    ) -> tuple[Any, Any]:
+        self, projections_1: TensorLike, projections_2: TensorLike, labels: Labels, seed: TensorLike
+    ) -> tuple[Tensor, Tensor]:
         pairs = normalized_pairs(projections_1, projections_2)
         logits = tf.concat([pairs.positives[:, None], self.hardest(pairs)], axis=1)
         repulsion = tf.reduce_logsumexp(logits / self.temperature, axis=1)
@@ -194,8 +194,8 @@ class HardSimple(_Hardest):
     distribution_weight: Scheduled = option(1.0, minimum=0, help="weight of the distribution term")
 
     def terms(
-        self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
-    ) -> tuple[Any, Any]:
+        self, projections_1: TensorLike, projections_2: TensorLike, labels: Labels, seed: TensorLike
+    ) -> tuple[Tensor, Tensor]:
         pairs = normalized_pairs(projections_1, projections_2)
         hardest = self.hardest(pairs)
         hardest = tf.where(hardest > MASKED / 2, hardest, 0.0)

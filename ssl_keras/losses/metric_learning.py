@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ssl_keras.annotations import Labels, Tensor, TensorLike
 from ssl_keras.lazy import tf
 from ssl_keras.losses import functional
 from ssl_keras.losses.base import Loss, build_pairs, gather, normalized_pairs
@@ -55,12 +56,12 @@ class NPair(_DotProduct):
 
     def terms(
         self,
-        projections_1: Any,
-        projections_2: Any,
-        labels: Any,
-        seed: Any,
+        projections_1: TensorLike,
+        projections_2: TensorLike,
+        labels: Labels,
+        seed: TensorLike,
         implementation: str = "auto",
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Tensor, Tensor]:
         views = tf.cast(projections_1, tf.float32), tf.cast(projections_2, tf.float32)
         pairs = build_pairs(
             *views, both_kinds=False, unit_rows=False, implementation=implementation
@@ -92,12 +93,12 @@ class Logistic(NPair):
 
     def terms(
         self,
-        projections_1: Any,
-        projections_2: Any,
-        labels: Any,
-        seed: Any,
+        projections_1: TensorLike,
+        projections_2: TensorLike,
+        labels: Labels,
+        seed: TensorLike,
         implementation: str = "auto",
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Tensor, Tensor]:
         views = projections_1, projections_2
         attraction, repulsion = super().terms(*views, labels, seed, implementation)
         return attraction / math.log(2), repulsion / math.log(2)
@@ -123,8 +124,8 @@ class Hinge(_DotProduct):
     """
 
     def terms(
-        self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
-    ) -> tuple[Any, Any]:
+        self, projections_1: TensorLike, projections_2: TensorLike, labels: Labels, seed: TensorLike
+    ) -> tuple[Tensor, Tensor]:
         pairs = _plain_pairs(projections_1, projections_2)
         hardest = pairs.hardest(1)[:, 0]
         loss = tf.reduce_mean(tf.nn.relu(1.0 + hardest - pairs.positives))
@@ -168,8 +169,8 @@ class Triplet(Loss):
     mining: str = option("semi_hard", choices=MINING, help="negatives that make triplets")
 
     def terms(
-        self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
-    ) -> tuple[Any, Any]:
+        self, projections_1: TensorLike, projections_2: TensorLike, labels: Labels, seed: TensorLike
+    ) -> tuple[Tensor, Tensor]:
         pairs = normalized_pairs(projections_1, projections_2)
         positives, is_negative = pairs.positive_distances, pairs.is_negative
         distances = pairs.squared_distances
@@ -229,8 +230,8 @@ class Margin(Loss):
     margin: float = option(1.0, above=0, help="distance by which negatives should be farther away")
 
     def terms(
-        self, projections_1: Any, projections_2: Any, labels: Any, seed: Any
-    ) -> tuple[Any, Any]:
+        self, projections_1: TensorLike, projections_2: TensorLike, labels: Labels, seed: TensorLike
+    ) -> tuple[Tensor, Tensor]:
         # Distances do not depend on the origin, but their rounding does: centre the views.
         views = [tf.cast(z, tf.float32) for z in (projections_1, projections_2)]
         center = tf.stop_gradient(tf.reduce_mean(gather(tf.concat(views, axis=0)), axis=0))

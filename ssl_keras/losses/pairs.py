@@ -6,6 +6,7 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
+from ssl_keras.annotations import Tensor
 from ssl_keras.lazy import tf
 from ssl_keras.losses import streaming
 from ssl_keras.losses.streaming import MASKED
@@ -39,40 +40,40 @@ class Pairs:
     key_squares: Any
 
     @property
-    def is_self(self) -> Any:
+    def is_self(self) -> Tensor:
         """bool like `products`: whether the view is the anchor itself."""
         if self.blocks == 1:
             return tf.zeros_like(self.products, tf.bool)
         return tf.tile(tf.concat([self.itself, tf.zeros_like(self.itself)], axis=1), [2, 1])
 
     @property
-    def is_negative(self) -> Any:
+    def is_negative(self) -> Tensor:
         """bool like `products`: whether the view is of another image."""
         return tf.tile(tf.logical_not(self.itself), [2, self.blocks])
 
     @property
-    def num_negatives(self) -> Any:
+    def num_negatives(self) -> Tensor:
         """Number of negatives of each anchor: int32 scalar."""
         return self.blocks * (tf.shape(self.itself)[1] - 1)
 
     @property
-    def squared_distances(self) -> Any:
+    def squared_distances(self) -> Tensor:
         """Like `products`: squared distances, at least 0."""
         count = tf.shape(self.itself)[0]
         keys = tf.repeat(self.key_squares, count, axis=0)
         return tf.nn.relu(self.anchor_squares[:, None] + keys - 2.0 * self.products)
 
-    def log_sum_others(self, scale: Any) -> Any:
+    def log_sum_others(self, scale: Tensor) -> Tensor:
         """(2n,): log of the sum of exp(scale * product) over every view but the anchor itself."""
         logits = tf.where(self.is_self, MASKED, scale * self.products)
         return tf.reduce_logsumexp(logits, axis=1)
 
-    def log_sum_negatives(self, scale: Any) -> Any:
+    def log_sum_negatives(self, scale: Tensor) -> Tensor:
         """(2n,): log of the sum over negatives of exp(scale * product); `MASKED` if none."""
         logits = tf.where(self.is_negative, scale * self.products, MASKED)
         return tf.reduce_logsumexp(logits, axis=1)
 
-    def mean_of_class(self, labels: Any, keys: Any) -> Any:
+    def mean_of_class(self, labels: Tensor, keys: Tensor) -> Tensor:
         """(2n,): mean product with the other views of images of equal label, the positive included.
 
         Both kinds of views must be compared.
@@ -86,12 +87,12 @@ class Pairs:
         total = tf.reduce_sum(positive * self.products, axis=1)
         return total / tf.reduce_sum(positive, axis=1)
 
-    def mean_negatives(self, values: Any) -> Any:
+    def mean_negatives(self, values: Tensor) -> Tensor:
         """(2n,): mean over negatives of `values` (like `products`); 0 if none."""
         total = tf.reduce_sum(tf.where(self.is_negative, values, 0.0), axis=1)
         return total / tf.cast(tf.maximum(self.num_negatives, 1), tf.float32)
 
-    def hardest(self, count: Any) -> Any:
+    def hardest(self, count: Any) -> Tensor:
         """(2n, count): products with the `count` most similar negatives, most similar first.
 
         Args:
@@ -124,31 +125,31 @@ class StreamedPairs:
     unit_rows: bool
 
     @functools.cached_property
-    def anchors(self) -> Any:
+    def anchors(self) -> Tensor:
         """(2n, dim). Made once: a view that is used three times or more has a gradient whose last
         bits depend on timing, because TensorFlow's AddN begins with whichever buffer is free."""
         return tf.concat([self.views_1, self.views_2], axis=0)
 
     @property
-    def positives(self) -> Any:
-        """See `Pairs`."""
+    def positives(self) -> Tensor:
+        """See `Pairs.positives`."""
         products = tf.reduce_sum(self.views_1 * self.views_2, axis=1)
         return tf.concat([products, products], axis=0)
 
     @property
-    def num_negatives(self) -> Any:
-        """See `Pairs`."""
+    def num_negatives(self) -> Tensor:
+        """See `Pairs.num_negatives`."""
         return (2 if self.both_kinds else 1) * (tf.shape(self.keys_1)[0] - 1)
 
-    def log_sum_others(self, scale: Any) -> Any:
-        """See `Pairs`."""
+    def log_sum_others(self, scale: Tensor) -> Tensor:
+        """See `Pairs.log_sum_others`."""
         return self._log_sums(scale, with_positive=True)
 
-    def log_sum_negatives(self, scale: Any) -> Any:
-        """See `Pairs`."""
+    def log_sum_negatives(self, scale: Tensor) -> Tensor:
+        """See `Pairs.log_sum_negatives`."""
         return self._log_sums(scale, with_positive=False)
 
-    def mean_of_class(self, labels: Any, keys: Any) -> Any:
+    def mean_of_class(self, labels: Tensor, keys: Tensor) -> Tensor:
         """See `Pairs`; computed from the sum of each class."""
         groups, count = group(keys), tf.shape(self.keys_1)[0]
         anchor_groups = tf.slice(groups, [self.first_row], [tf.shape(self.views_1)[0]])
@@ -177,7 +178,7 @@ class StreamedPairs:
         return streaming.log_sum_exp(self.anchors, keys, scale, excluded, bound)
 
 
-def group(labels: Any) -> Any:
+def group(labels: Tensor) -> Tensor:
     """A group in [0, rows) for each row, equal for equal labels: int32 (rows,).
 
     Args:
@@ -195,11 +196,11 @@ def group(labels: Any) -> Any:
 
 
 def compare(
-    views_1: Any,
-    views_2: Any,
-    keys_1: Any = None,
-    keys_2: Any = None,
-    first_row: Any = 0,
+    views_1: Tensor,
+    views_2: Tensor,
+    keys_1: Tensor = None,
+    keys_2: Tensor = None,
+    first_row: Tensor = 0,
     both_kinds: bool = True,
 ) -> Pairs:
     """The similarity matrix of a batch.
@@ -243,13 +244,13 @@ def compare(
     )
 
 
-def safe_root(squares: Any) -> Any:
+def safe_root(squares: Tensor) -> Tensor:
     """Square roots with a gradient of 0 instead of an infinite one below 1e-12."""
     large_enough = squares > 1e-12
     return tf.where(large_enough, tf.sqrt(tf.where(large_enough, squares, 1.0)), 0.0)
 
 
-def equal_rows(labels: Any, keys: Any) -> Any:
+def equal_rows(labels: Tensor, keys: Tensor) -> Tensor:
     """bool (n, N): which labels are equal.
 
     Args:

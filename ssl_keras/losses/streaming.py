@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ssl_keras.annotations import Tensor
 from ssl_keras.lazy import tf
 
 # The value of a masked entry. Finite, so that no gradient is NaN; its exponential is 0.
@@ -31,12 +32,12 @@ TILE_ENTRIES, TILE_COLUMNS = 2**22, 2**13
 
 
 def log_sum_exp(
-    anchors: Any,
-    keys: Any = None,
-    scale: Any = 1.0,
-    excluded: Any = None,
+    anchors: Tensor,
+    keys: Tensor = None,
+    scale: Tensor = 1.0,
+    excluded: Tensor = None,
     product_bound: float | None = None,
-) -> Any:
+) -> Tensor:
     """log sum_j exp(scale * a_i . k_j) for each anchor i, over the keys that are not excluded.
 
     Differentiable once with respect to anchors and keys (not to `scale`). Memory is that of the
@@ -149,12 +150,12 @@ def _general(anchors: Any, keys: Any, scale: Any, excluded: Any, bounded: bool) 
     return function(anchors, tf.convert_to_tensor(keys))
 
 
-def is_tiled(implementation: str, rows: Any, columns: Any) -> bool:
+def is_tiled(implementation: str, rows: Tensor, columns: Tensor) -> bool:
     """Whether a matrix of this size is computed in tiles: "dense", "tiled", or "auto" by size."""
     return implementation == "tiled" or (implementation == "auto" and is_better(rows, columns))
 
 
-def is_better(rows: Any, columns: Any) -> bool:
+def is_better(rows: Tensor, columns: Tensor) -> bool:
     """Whether tiles are better than a whole matrix of this size; False if the size is unknown.
 
     On a processor they are faster from about a thousand rows on. On a GPU, where each operation of
@@ -165,7 +166,7 @@ def is_better(rows: Any, columns: Any) -> bool:
     return rows * columns >= (BETTER_ON_GPU if tf.config.list_physical_devices("GPU") else BETTER)
 
 
-def nearest(anchors: Any, keys: Any) -> Any:
+def nearest(anchors: Tensor, keys: Tensor) -> Tensor:
     """Index of the key with the largest product for each anchor, the first on a tie: int32 (rows,).
 
     Not differentiable.
@@ -191,8 +192,8 @@ def nearest(anchors: Any, keys: Any) -> Any:
 
 
 def per_anchor(
-    function: Callable[[Any], Any], anchors: Any, keys: Any, excluded: Any, size: int
-) -> Any:
+    function: Callable[[Any], Any], anchors: Tensor, keys: Tensor, excluded: Tensor, size: int
+) -> Tensor:
     """A function of the rows of the similarity matrix a_i . k_j, applied to blocks of rows.
 
     For functions that need whole rows, such as their order. Not differentiable.
@@ -227,7 +228,9 @@ class _Tiles:
         whole_rows: whether a tile spans all keys.
     """
 
-    def __init__(self, anchors: Any, keys: Any, excluded: Any = None, whole_rows: bool = False):
+    def __init__(
+        self, anchors: Tensor, keys: Tensor, excluded: Tensor = None, whole_rows: bool = False
+    ):
         self.rows, self.columns = _size(anchors), _size(keys)
         self.width = self.columns if whole_rows else _smaller(self.columns, TILE_COLUMNS)
         self.height = _smaller(self.rows, TILE_ENTRIES // self.width)
@@ -241,15 +244,15 @@ class _Tiles:
         numbers = (-(-self.rows // self.height), -(-self.columns // self.width))
         return all(_is_one(number) for number in numbers)
 
-    def pad_rows(self, values: Any) -> Any:
+    def pad_rows(self, values: Tensor) -> Tensor:
         """Values of the anchors, padded like the anchors."""
         return _padded(values, self.rows, self.height)
 
-    def pad_columns(self, values: Any) -> Any:
+    def pad_columns(self, values: Tensor) -> Tensor:
         """Values of the keys, padded like the keys."""
         return _padded(values, self.columns, self.width)
 
-    def masked(self, entries: Any, first: Any, start: Any, value: float) -> Any:
+    def masked(self, entries: Tensor, first: Tensor, start: Tensor, value: float) -> Tensor:
         """A tile with `value` in place of excluded entries and of padding.
 
         Args:
@@ -274,11 +277,11 @@ class _Tiles:
             entries = tf.where(exists[None, :], entries, value)
         return entries
 
-    def over_columns(self, function: Callable[..., Any], state: Any) -> Any:
+    def over_columns(self, function: Callable[..., Any], state: Any) -> Tensor:
         """The last `state` = function(keys, first column, state) over the tiles of some rows."""
         return self._over(self.columns, self.width, self.keys, function, state)
 
-    def over_rows(self, function: Callable[..., Any], dtype: Any, shape: list[int]) -> Any:
+    def over_rows(self, function: Callable[..., Any], dtype: Any, shape: list[int]) -> Tensor:
         """function(anchors, first row) -> (height, *shape) over all blocks, concatenated."""
         number = -(-self.rows // self.height)
         if _is_one(number):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ssl_keras.annotations import Model, Tensor
 from ssl_keras.lazy import tf
 from ssl_keras.methods.learner import Learner, Views
 
@@ -29,9 +30,9 @@ class Autoencoder(Learner):
     def __init__(
         self,
         augmenter: Any,
-        encoder: Any,
-        decoder: Any,
-        linear_probe: Any = None,
+        encoder: Model,
+        decoder: Model,
+        linear_probe: Model = None,
         *,
         extra_channels_weight: float = 1.0,
         **arguments: Any,
@@ -54,22 +55,22 @@ class Autoencoder(Learner):
         return {"method": text, "decoder": f"{self.decoder.count_params():,} parameters"}
 
     @property
-    def parts(self) -> list[Any]:
+    def parts(self) -> list[Model]:
         return [self.decoder]
 
-    def reconstruct(self, inputs: Any) -> Any:
+    def reconstruct(self, inputs: Tensor) -> Tensor:
         """Reconstructions of network inputs, in inference mode; float32."""
         features = self.encoder(inputs, training=False)
         return tf.cast(self.decoder(features, training=False), tf.float32)
 
-    def outputs(self, features: Any) -> Any:
+    def outputs(self, features: Tensor) -> Tensor:
         """The reconstructions."""
         return tf.cast(self.decoder(features, training=True), tf.float32)
 
-    def objective(self, outputs: Any, views: Views) -> dict[str, Any]:
+    def objective(self, outputs: Tensor, views: Views) -> dict[str, Tensor]:
         return self.errors(self.modality.compose(views.example), outputs)
 
-    def errors(self, inputs: Any, reconstructions: Any) -> dict[str, Any]:
+    def errors(self, inputs: Tensor, reconstructions: Tensor) -> dict[str, Tensor]:
         """The loss and its parts for network inputs and their reconstructions."""
         squares = tf.square(tf.cast(inputs, tf.float32) - reconstructions)
         example_error = tf.reduce_mean(squares[..., : self.modality.main_channels])

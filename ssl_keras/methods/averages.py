@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ssl_keras.annotations import Tensor
 from ssl_keras.lazy import keras, tf
 
 
@@ -35,7 +36,7 @@ class MovingAverage:
             for variable in self.variables
         ]
 
-    def update(self, step: Any) -> None:
+    def update(self, step: Tensor) -> None:
         """Update the averages with the variables after `step`."""
         number = tf.cast(step, tf.float32)
         share = 1.0 - tf.minimum(self.decay, (1.0 + number) / (10.0 + number))
@@ -64,6 +65,7 @@ class GlobalMean(keras.metrics.Mean):
         aggregation: str = "none",
         name: str | None = None,
     ) -> Any:
+        """A variable of the metric, the same on all replicas; called by Keras."""
         variable = keras.Variable(
             initializer=initializer,
             shape=shape,
@@ -75,7 +77,7 @@ class GlobalMean(keras.metrics.Mean):
         self._tracker.add_to_store("variables", variable)
         return variable
 
-    def update(self, value: Any) -> None:
+    def update(self, value: Tensor) -> None:
         """Add the value of this replica."""
         context = tf.distribute.get_replica_context()
         if context is not None and context.num_replicas_in_sync > 1:

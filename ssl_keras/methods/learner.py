@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ssl_keras import metrics, randomness
+from ssl_keras.annotations import Model, Tensor
 from ssl_keras.datasets.base import Target
 from ssl_keras.inputs import Example, Modality
 from ssl_keras.lazy import keras, tf
@@ -36,7 +37,7 @@ class Views:
     seed: Any
     first_row: Any
 
-    def sliced(self, count: int) -> list[tuple[Example, Any]]:
+    def sliced(self, count: int) -> list[tuple[Example, Tensor]]:
         """(example, keys) in `count` slices, each with both views of its examples."""
         stacked = tf.nest.map_structure(lambda rows: slices(rows, count), (self.example, self.keys))
         return [tf.nest.map_structure(lambda rows, k=k: rows[k], stacked) for k in range(count)]
@@ -73,8 +74,8 @@ class Learner(keras.Model):
     def __init__(
         self,
         augmenter: Any,
-        encoder: Any,
-        linear_probe: Any = None,
+        encoder: Model,
+        linear_probe: Model = None,
         *,
         modality: Modality,
         targets: Mapping[str, Target] | None = None,
@@ -155,7 +156,7 @@ class Learner(keras.Model):
     reconstruct: Any = None
 
     @property
-    def parts(self) -> list[Any]:
+    def parts(self) -> list[Model]:
         """The networks trained with the encoder."""
         return []
 
@@ -174,12 +175,12 @@ class Learner(keras.Model):
         """Description of the method for the banner: label -> value."""
         return {"method": type(self).__name__}
 
-    def outputs(self, features: Any) -> Any:
+    def outputs(self, features: Tensor) -> Tensor:
         """The arguments of the objective, in training mode: features (rows, dim) -> a float32
         tensor (rows, ...), or a dictionary of them."""
         raise NotImplementedError(f"{type(self).__name__} does not define its outputs")
 
-    def objective(self, outputs: Any, views: Views) -> dict[str, Any]:
+    def objective(self, outputs: Tensor, views: Views) -> dict[str, Tensor]:
         """The loss and the other logged values.
 
         Args:
@@ -192,14 +193,14 @@ class Learner(keras.Model):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define its objective")
 
-    def progress(self, step: Any) -> Any:
+    def progress(self, step: Tensor) -> Tensor:
         """The completed share of the training at the start of `step`."""
         if self.total_steps is None:
             return 0.0
         return tf.cast(step, tf.float32) / float(self.total_steps)
 
     @property
-    def networks(self) -> list[Any]:
+    def networks(self) -> list[Model]:
         """The networks that the objective trains: the encoder and `parts`."""
         return [self.encoder, *self.parts]
 
@@ -228,11 +229,11 @@ class Learner(keras.Model):
         if self.average is not None:
             self.average.adopt()
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Features (batch, dim) of network inputs."""
         return self.encoder(inputs, training=training)
 
-    def representations(self, inputs: Any) -> list[Any]:
+    def representations(self, inputs: Tensor) -> list[Tensor]:
         """The outputs of every evaluated layer, in inference mode; the encoder's first.
 
         Args:
@@ -243,7 +244,7 @@ class Learner(keras.Model):
         """
         return [tf.cast(self.encoder(inputs, training=False), tf.float32)]
 
-    def train_step(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+    def train_step(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """One step on one batch: draw both views, update the networks and the probe."""
         labels = batch.get("labels", {})
         rows = tf.nest.flatten(batch["example"])[0]
@@ -284,7 +285,7 @@ class Learner(keras.Model):
         strategy = self.distribute_strategy
         return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
-    def features(self, example: Example, keys: Any) -> Any:
+    def features(self, example: Example, keys: Tensor) -> Tensor:
         """Features (2 batch, dim) of both views of prepared examples, in training mode.
 
         Args:
@@ -400,7 +401,7 @@ class Learner(keras.Model):
 
 def target_terms(
     targets: Mapping[str, Target], logits: Mapping[str, Any], labels: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """(losses, accuracies) of classifiers of both views: target name -> float32 scalar.
 
     Args:

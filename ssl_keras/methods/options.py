@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ssl_keras.annotations import Model
 from ssl_keras.datasets import DataSet
 from ssl_keras.errors import UserError, nearest
 from ssl_keras.networks import BATCH_NORM, build_decoder, build_linear_probe, build_projection_head
@@ -40,7 +41,7 @@ class Parts:
         """Dimension of the features."""
         return int(self.encoder.output_shape[-1])
 
-    def build_probe(self) -> Any:
+    def build_probe(self) -> Model:
         """An online linear probe of the data's targets; None without targets.
 
         Methods build it last, so that the initial weights of the other networks do not depend on
@@ -67,7 +68,7 @@ class Method(Options):
             UserError: they do not fit.
         """
 
-    def build(self, parts: Parts) -> Any:
+    def build(self, parts: Parts) -> Model:
         """The model: a `learner.Learner`, or another `keras.Model` with its interface.
 
         Raises:
@@ -102,7 +103,7 @@ class SimCLR(Method):
         needs=_HAS_LAYERS,
     )
 
-    def build_head(self, input_dim: int, policy: str = "float32") -> Any:
+    def build_head(self, input_dim: int, policy: str = "float32") -> Model:
         """A projection head on features of `input_dim`."""
         return build_projection_head(
             input_dim,
@@ -113,7 +114,7 @@ class SimCLR(Method):
             dtype=policy,
         )
 
-    def build(self, parts: Parts) -> Any:
+    def build(self, parts: Parts) -> Model:
         from ssl_keras.methods import simclr
 
         head = self.build_head(parts.dim, parts.policy)
@@ -125,7 +126,7 @@ class SimCLR(Method):
 class TwoTowers(SimCLR):
     """SimCLR with a separate encoder for the second views, see `methods.simclr`."""
 
-    def build(self, parts: Parts) -> Any:
+    def build(self, parts: Parts) -> Model:
         from ssl_keras.methods import simclr
 
         head = self.build_head(parts.dim, parts.policy)
@@ -155,7 +156,7 @@ class Supervised(Method):
     def check(self, data: DataSet) -> None:
         target_name(self.supervised_target, data, "method=supervised")
 
-    def build(self, parts: Parts) -> Any:
+    def build(self, parts: Parts) -> Model:
         from ssl_keras.methods import supervised
 
         data = parts.data
@@ -183,7 +184,7 @@ class Autoencoder(Method):
         "the picture)",
     )
 
-    def build(self, parts: Parts) -> Any:
+    def build(self, parts: Parts) -> Model:
         from ssl_keras.methods import autoencoder
 
         data, shape, weight = parts.data, parts.data.input_shape, self.extra_channels_weight

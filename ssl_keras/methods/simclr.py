@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ssl_keras import metrics
+from ssl_keras.annotations import Model, Tensor
 from ssl_keras.inputs import Example
 from ssl_keras.lazy import tf
 from ssl_keras.losses.base import gather
@@ -31,9 +32,9 @@ class SimCLR(Learner):
     def __init__(
         self,
         augmenter: Any,
-        encoder: Any,
-        projection_head: Any,
-        linear_probe: Any = None,
+        encoder: Model,
+        projection_head: Model,
+        linear_probe: Model = None,
         **arguments: Any,
     ):
         measures = ("loss", "alignment", "distribution", "contrastive_accuracy")
@@ -41,7 +42,7 @@ class SimCLR(Learner):
         self.projection_head = projection_head
 
     @property
-    def parts(self) -> list[Any]:
+    def parts(self) -> list[Model]:
         return [self.projection_head]
 
     @property
@@ -70,18 +71,18 @@ class SimCLR(Learner):
             "compared with": loss.compared_with(batch_size),
         }
 
-    def representations(self, inputs: Any) -> list[Any]:
+    def representations(self, inputs: Tensor) -> list[Tensor]:
         """See `Learner.representations`: the features, then each layer of the projection head."""
         features = self.encoder(inputs, training=False)
         outputs = in_order(self.projection_head(features, training=False))
         return [tf.cast(value, tf.float32) for value in (features, *outputs)]
 
-    def outputs(self, features: Any) -> Any:
+    def outputs(self, features: Tensor) -> Tensor:
         """The projections."""
         projections = in_order(self.projection_head(features, training=True))[-1]
         return tf.cast(projections, tf.float32)
 
-    def objective(self, outputs: Any, views: Views) -> dict[str, Any]:
+    def objective(self, outputs: Tensor, views: Views) -> dict[str, Tensor]:
         projections_1, projections_2 = tf.split(outputs, 2)
         values = self.contrastive_loss.parts(
             projections_1,
@@ -114,7 +115,7 @@ class TwoTowers(SimCLR):
     """
 
     def __init__(
-        self, *parts: Any, partner_encoder: Any, partner_projection_head: Any, **arguments: Any
+        self, *parts: Any, partner_encoder: Model, partner_projection_head: Model, **arguments: Any
     ):
         super().__init__(*parts, **arguments)
         self.partner_encoder = partner_encoder
@@ -122,10 +123,10 @@ class TwoTowers(SimCLR):
         self.encode_partner = self.modality.encoding(partner_encoder)
 
     @property
-    def parts(self) -> list[Any]:
+    def parts(self) -> list[Model]:
         return [self.projection_head, self.partner_encoder, self.partner_projection_head]
 
-    def features(self, example: Example, keys: Any) -> Any:
+    def features(self, example: Example, keys: Tensor) -> Tensor:
         halves = tf.nest.map_structure(lambda rows: tf.split(rows, 2), example)
         features = []
         for k, encode in enumerate((self.encode, self.encode_partner)):
@@ -134,7 +135,7 @@ class TwoTowers(SimCLR):
                 features.append(encode(half, training=True))
         return tf.concat(features, axis=0)
 
-    def outputs(self, features: Any) -> Any:
+    def outputs(self, features: Tensor) -> Tensor:
         """The projections of both towers."""
         heads = (self.projection_head, self.partner_projection_head)
         outputs = [

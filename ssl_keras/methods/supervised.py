@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ssl_keras.annotations import Model, Tensor
 from ssl_keras.datasets.base import Target
 from ssl_keras.lazy import tf
 from ssl_keras.methods.learner import Learner, Views, target_terms
@@ -28,9 +29,9 @@ class Supervised(Learner):
     def __init__(
         self,
         augmenter: Any,
-        encoder: Any,
-        classifier: Any,
-        linear_probe: Any = None,
+        encoder: Model,
+        classifier: Model,
+        linear_probe: Model = None,
         *,
         learned: Mapping[str, Target],
         **arguments: Any,
@@ -41,7 +42,7 @@ class Supervised(Learner):
         self.learned = dict(learned)
 
     @property
-    def parts(self) -> list[Any]:
+    def parts(self) -> list[Model]:
         return [self.classifier]
 
     @property
@@ -52,11 +53,11 @@ class Supervised(Learner):
     def describe(self, batch_size: int, loss_name: str = "") -> dict[str, str]:
         return {"method": f"supervised: learns {', '.join(self.learned)}"}
 
-    def outputs(self, features: Any) -> Any:
-        """The logits."""
+    def outputs(self, features: Tensor) -> Tensor:
+        """The logits of the classifier: target name -> (rows, size)."""
         return self.classifier(features, training=True)
 
-    def objective(self, outputs: Any, views: Views) -> dict[str, Any]:
+    def objective(self, outputs: Tensor, views: Views) -> dict[str, Tensor]:
         losses, accuracies = target_terms(self.learned, outputs, views.labels)
         loss = tf.add_n(list(losses.values())) / len(losses)
         named = {f"supervised/{name}/accuracy": value for name, value in accuracies.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ssl_keras.annotations import Model
 from ssl_keras.lazy import keras
 from ssl_keras.networks.normalization import build_batch_norm
 
@@ -14,7 +15,7 @@ _SMALLEST = 8
 
 def build_decoder(
     input_dim: int, shape: tuple[int, ...], dtype: Any = "float32", smooth: bool = False
-) -> Any:
+) -> Model:
     """A network from features to network inputs.
 
     For vectors: two times [dense 256 without bias, batch norm, ReLU], dense. For images: a dense

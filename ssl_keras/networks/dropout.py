@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ssl_keras import randomness
+from ssl_keras.annotations import Model, Tensor
 from ssl_keras.errors import UserError
 from ssl_keras.lazy import keras, tf
 
@@ -24,7 +25,7 @@ def _keys() -> list[Any]:
 
 
 @contextlib.contextmanager
-def dropout_keys(keys: Any) -> Iterator[None]:
+def dropout_keys(keys: Tensor) -> Iterator[None]:
     """Context in which `KeyedDropout` layers in training mode take their masks from `keys`.
 
     Args:
@@ -53,7 +54,13 @@ class KeyedDropout(keras.layers.Layer):
         super().__init__(**arguments)
         self.rate, self.number = rate, number
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        """The inputs, in training with a part of their entries set to zero and the others scaled.
+
+        Args:
+            inputs: (batch, ...); the masks are a function of the keys of the rows.
+            training: whether to drop entries.
+        """
         if not training or not _keys() or self.rate == 0:
             return inputs
         rate = tf.fill([tf.shape(inputs)[0]], self.rate)
@@ -64,7 +71,7 @@ class KeyedDropout(keras.layers.Layer):
         return {**super().get_config(), "rate": self.rate, "number": self.number}
 
 
-def with_dropout(network: Any, rate: float) -> Any:
+def with_dropout(network: Model, rate: float) -> Model:
     """A copy of a functional Keras model, weights included, with `KeyedDropout` after every
     activation, also of models inside it.
 

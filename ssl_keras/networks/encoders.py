@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ssl_keras.annotations import Model, Tensor
 from ssl_keras.errors import UserError, one_line
 from ssl_keras.lazy import keras
 from ssl_keras.networks.normalization import build_batch_norm
@@ -57,7 +58,7 @@ class Encoder(Options):
     # Names of the modalities that the encoder accepts, see `inputs.Modality`.
     accepts: ClassVar[tuple[str, ...]] = ("images",)
 
-    def network(self, x: Any) -> Any:
+    def network(self, x: Tensor) -> Tensor:
         """Symbolic features (batch, dim) of the symbolic network input `x`.
 
         Layers named "block_1", "block_2", ... end a group of layers. Evaluators of local features
@@ -70,7 +71,7 @@ class Encoder(Options):
 
     def build(
         self, input_shape: tuple[int, ...], dtype: Any = "float32", dropout_rate: float = 0.0
-    ) -> Any:
+    ) -> Model:
         """A `keras.Model` from network inputs (batch, *input_shape) to features (batch, dim).
 
         Args:
@@ -116,7 +117,7 @@ class Encoder(Options):
         return ""
 
 
-def relu(x: Any, block: int | None = None) -> Any:
+def relu(x: Tensor, block: int | None = None) -> Tensor:
     """ReLU; at the end of the k-th group of layers its name is "block_k"."""
     return keras.layers.ReLU(name=None if block is None else f"block_{block}")(x)
 
@@ -145,7 +146,7 @@ class MLP(WideEncoder):
     mlp_layers: int = option(3, minimum=1, maximum=20, help="number of layers of the mlp")
     mlp_width: int = option(256, minimum=1, help="width of each layer of the mlp")
 
-    def network(self, x: Any) -> Any:
+    def network(self, x: Tensor) -> Tensor:
         for _ in range(self.mlp_layers):
             x = keras.layers.Dense(self.width(self.mlp_width), use_bias=False)(x)
             x = relu(build_batch_norm()(x))
@@ -166,7 +167,7 @@ class Convnet(WideEncoder):
     training. The momentum does not affect training itself.
     """
 
-    def network(self, x: Any) -> Any:
+    def network(self, x: Tensor) -> Tensor:
         layers = keras.layers
         height, width = x.shape[1:3]
         if min(height, width) < 15:
@@ -220,7 +221,7 @@ class ResNet(WideEncoder):
     def describe(self, input_shape: tuple[int, ...]) -> str:
         return f"{self._stem(input_shape)}-image stem"
 
-    def network(self, x: Any) -> Any:
+    def network(self, x: Tensor) -> Tensor:
         layers = keras.layers
 
         def conv_norm(x: Any, filters: int, size: int, stride: int, last: bool = False) -> Any:
@@ -305,14 +306,14 @@ class ResNet50(ResNet):
     bottleneck = True
 
 
-def save_model(model: Any, path: Path) -> None:
+def save_model(model: Model, path: Path) -> None:
     """Write a Keras model to a .keras file."""
     with warnings.catch_warnings():  # Keras uses NumPy in a way that NumPy advises against
         warnings.simplefilter("ignore", DeprecationWarning)
         model.save(path)
 
 
-def store_model(model: Any) -> str:
+def store_model(model: Model) -> str:
     """Write a Keras model to a temporary .keras file; a run copies it to its directory.
 
     Returns:
@@ -339,7 +340,7 @@ class KerasFile(Encoder):
         convert=lambda path: path and str(Path(path).resolve()),
     )
 
-    def network(self, x: Any) -> Any:
+    def network(self, x: Tensor) -> Tensor:
         if not self.encoder_file:
             raise UserError("encoder=keras reads an encoder from a file: give --encoder_file.")
         try:
@@ -364,7 +365,7 @@ def _fits(shape: tuple[int | None, ...], expected: tuple[int | None, ...]) -> bo
     )
 
 
-def block_outputs(encoder: Any) -> Any:
+def block_outputs(encoder: Model) -> Model:
     """A `keras.Model` from images to the outputs of the groups of layers of a built encoder.
 
     It shares the encoder's layers. Its output is a list of (batch, height, width, channels), in the

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ssl_keras.annotations import Model, Tensor
 from ssl_keras.lazy import keras
 from ssl_keras.networks.normalization import build_batch_norm
 
@@ -21,7 +22,7 @@ def build_projection_head(
     dim: int,
     batch_norm: str = "hidden",
     dtype: Any = "float32",
-) -> Any:
+) -> Model:
     """The network from features to projections.
 
     `num_layers` dense layers without bias; batch norm and ReLU follow the hidden layers. With 0
@@ -56,12 +57,12 @@ def build_projection_head(
     return keras.Model(features, outputs, name="projection_head")
 
 
-def in_order(outputs: Mapping[str, Any]) -> list[Any]:
+def in_order(outputs: Mapping[str, Any]) -> list[Tensor]:
     """The outputs of a projection head, first layer first; the last are the projections."""
     return [outputs[name] for name in sorted(outputs, key=lambda name: int(name.split("_")[1]))]
 
 
-def build_backbone(encoder: Any, projection_head: Any, layer: str) -> Any:
+def build_backbone(encoder: Model, projection_head: Model, layer: str) -> Model:
     """The encoder and the projection head up to a layer, as one network.
 
     Args:
@@ -82,7 +83,7 @@ def build_backbone(encoder: Any, projection_head: Any, layer: str) -> Any:
 
 def build_linear_probe(
     input_dim: int, num_outputs: Mapping[str, int], initializer: Any = "glorot_uniform"
-) -> Any:
+) -> Model:
     """One linear classifier for each target, in float32.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from ssl_keras.annotations import Model
 from ssl_keras.lazy import keras, tf
 
 
@@ -70,7 +71,7 @@ def _fused_layer() -> type:
     return FusedBatchNormalization
 
 
-def as_plain_keras(network: Any) -> Any:
+def as_plain_keras(network: Model) -> Model:
     """A copy of a network that consists of Keras' layers alone and loads without this package."""
     from ssl_keras.networks.dropout import KeyedDropout
 

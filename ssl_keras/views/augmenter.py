@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ssl_keras import randomness
+from ssl_keras.annotations import Tensor
 from ssl_keras.lazy import tf
 from ssl_keras.views.mixup import Mixup
 
@@ -40,7 +41,7 @@ class Augmenter(tf.keras.layers.Layer):
         pairs = ["pairs that the data give"] if self.given_pairs else []
         return ", ".join(part for part in [*pairs, *parts] if part)
 
-    def draws(self, purpose: str, step: Any, global_batch: Any, columns: int) -> Any:
+    def draws(self, purpose: str, step: Tensor, global_batch: Tensor, columns: int) -> Tensor:
         """Draws for both views of a step: (2, global batch, columns), uniform in [0, 1).
 
         The purposes ("views", "mixup", "dropout") have independent draws.
@@ -51,11 +52,11 @@ class Augmenter(tf.keras.layers.Layer):
     def two_views(
         self,
         batch: Mapping[str, Any],
-        step: Any,
+        step: Tensor,
         *,
-        first_row: Any = 0,
+        first_row: Tensor = 0,
         num_replicas: int = 1,
-    ) -> tuple[dict[str, Any], Any]:
+    ) -> tuple[dict[str, Tensor], Tensor]:
         """Both views of a batch, the first views above the second.
 
         Args:

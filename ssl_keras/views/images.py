@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from ssl_keras.annotations import Tensor
 from ssl_keras.lazy import tf
 from ssl_keras.views.layers import (
     ColorJitter,
@@ -43,7 +44,7 @@ class Chain:
         if compiled:
             self._apply = tf.function(self._applied, autograph=False, jit_compile=True)
 
-    def __call__(self, images: Any, draws: Any) -> Any:
+    def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
         """Augmented images, each a function of the image and its row of `draws` (batch,
         num_draws)."""
         return self._apply(images, draws)
@@ -77,7 +78,7 @@ class ImageTransform:
         """The operations, for the banner."""
         return ", ".join(layer.describe() for layer in self.chain.layers)
 
-    def __call__(self, example: Mapping[str, Any], draws: Any) -> dict[str, Any]:
+    def __call__(self, example: Mapping[str, Any], draws: Tensor) -> dict[str, Tensor]:
         """See `Chain.__call__`; bits are unchanged."""
         return {**example, "image": self.chain(example["image"], draws)}
 

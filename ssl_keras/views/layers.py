@@ -6,6 +6,7 @@ import itertools
 from typing import Any
 
 from ssl_keras import lazy
+from ssl_keras.annotations import Tensor
 from ssl_keras.lazy import tf
 
 lazy.start()  # keras_cv imports TensorFlow
@@ -27,7 +28,7 @@ class StatelessLayer(keras_cv_layers.VectorizedBaseImageAugmentationLayer):
         super().__init__(dtype="float32", **arguments)
         self.built = True  # no variables; a strategy requires built layers
 
-    def transformations(self, draws: Any) -> Any:
+    def transformations(self, draws: Tensor) -> Tensor:
         """The argument `transformations` of `augment_images`.
 
         Args:
@@ -39,11 +40,17 @@ class StatelessLayer(keras_cv_layers.VectorizedBaseImageAugmentationLayer):
         """The operation, for the banner."""
         return type(self).__name__
 
-    def still(self, bits: Any) -> Any:
+    def still(self, bits: Tensor) -> Tensor:
         """Channels that the layer does not move, scaled to the size of its outputs."""
         return bits
 
-    def call(self, images: Any, draws: Any) -> Any:
+    def call(self, images: Tensor, draws: Tensor) -> Tensor:
+        """Augmented images, each a function of the image and its row of draws.
+
+        Args:
+            images: float32 (batch, height, width, channels) in [0, 1].
+            draws: float32 (batch, num_draws), uniform in [0, 1).
+        """
         return self.augment_images(images, transformations=self.transformations(draws))
 
 
@@ -82,7 +89,7 @@ class RandomResizedCrop(StatelessLayer):
         text = f"crop to {self.area_min:g} of the area" if self.area_min < 1 else "the whole image"
         return text if self.size is None else f"{text} at {self.size[0]}x{self.size[1]}"
 
-    def boxes(self, draws: Any, image_aspect: float) -> tuple[Any, Any, Any, Any]:
+    def boxes(self, draws: Tensor, image_aspect: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(top, left, height, width) of the parts, each (batch,), relative to the image.
 
         Args:
@@ -102,10 +109,11 @@ class RandomResizedCrop(StatelessLayer):
         width = tf.minimum(tf.sqrt(area * aspect), 1.0)
         return (1.0 - height) * draws[:, 2], (1.0 - width) * draws[:, 3], height, width
 
-    def call(self, images: Any, draws: Any) -> Any:
+    def call(self, images: Tensor, draws: Tensor) -> Tensor:
+        """See `StatelessLayer.call`."""
         return self._parts(images, *self.boxes(draws, images.shape[2] / images.shape[1]))
 
-    def still(self, bits: Any) -> Any:
+    def still(self, bits: Tensor) -> Tensor:
         if self.size is None:
             return bits
         zeros = tf.zeros([tf.shape(bits)[0]])
@@ -124,7 +132,7 @@ class RandomResizedCrop(StatelessLayer):
         return tf.einsum("bpw,bowc->bopc", columns, cropped)
 
 
-def interpolation_matrix(start: Any, extent: Any, size: int, samples: int) -> Any:
+def interpolation_matrix(start: Tensor, extent: Tensor, size: int, samples: int) -> Tensor:
     """Linear interpolation of `samples` samples from a part of an axis, as a matrix.
 
     Args:
@@ -159,7 +167,7 @@ class RandomFlip(StatelessLayer, keras_cv_layers.RandomFlip):
     def describe(self) -> str:
         return f"flip with probability {self.rate:g}"
 
-    def transformations(self, draws: Any) -> Any:
+    def transformations(self, draws: Tensor) -> Tensor:
         return {"flip_horizontals": draws, "flip_verticals": tf.zeros_like(draws)}
 
 
@@ -198,7 +206,8 @@ class ColorJitter(StatelessLayer):
     def describe(self) -> str:
         return f"colour jitter of strength {self.strength:g}"
 
-    def call(self, images: Any, draws: Any) -> Any:
+    def call(self, images: Tensor, draws: Tensor) -> Tensor:
+        """See `StatelessLayer.call`."""
         order = tf.cast(draws[:, 1] * float(len(self.steps)), tf.int32)
         kinds = tf.gather(tf.constant(self.steps, tf.int32), order)
         before_hue = tf.gather(tf.constant(self.before_hue, tf.int32), order)
@@ -293,7 +302,7 @@ class RandomGrayscale(StatelessLayer, keras_cv_layers.RandomColorDegeneration):
     def describe(self) -> str:
         return f"grey with probability {self.rate:g}"
 
-    def transformations(self, draws: Any) -> Any:
+    def transformations(self, draws: Tensor) -> Tensor:
         return tf.cast(draws < self.rate, tf.float32)[:, :, None, None]
 
 
@@ -313,7 +322,8 @@ class RandomBlur(StatelessLayer):
     def describe(self) -> str:
         return f"blur with probability {self.rate:g}"
 
-    def call(self, images: Any, draws: Any) -> Any:
+    def call(self, images: Tensor, draws: Tensor) -> Tensor:
+        """See `StatelessLayer.call`."""
         height, width = images.shape[1], images.shape[2]
         sigma = 0.1 + 1.9 * draws[:, 1]
         # Like the crop, a product with a banded matrix on each side.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ssl_keras import randomness
+from ssl_keras.annotations import Tensor
 from ssl_keras.lazy import tf
 
 
@@ -46,7 +47,7 @@ class Mixup(tf.keras.layers.Layer):
         extra = ", extra channels included" if self.extra_channels else ""
         return f"{self.kind} mixup with a share of at least {self.alpha:g}{extra}"
 
-    def call(self, example: Mapping[str, Any], draws: Any) -> Mapping[str, Any]:
+    def call(self, example: Mapping[str, Any], draws: Tensor) -> Mapping[str, Tensor]:
         """Mixtures of the rows of `example`.
 
         Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ssl_keras.annotations import Tensor
 from ssl_keras.lazy import tf
 
 
@@ -39,7 +40,7 @@ class VectorTransform:
             parts.append(f"Gaussian noise of {self.noise_deviation:g}")
         return ", ".join(parts)
 
-    def __call__(self, example: Mapping[str, Any], draws: Any) -> dict[str, Any]:
+    def __call__(self, example: Mapping[str, Any], draws: Tensor) -> dict[str, Tensor]:
         """Views of {"x": (batch, dim)}; each is a function of its row of `draws` (batch,
         num_draws)."""
         x = example["x"]
