@@ -112,6 +112,7 @@ def shortened(words: list[str], extra: list[str]) -> list[str]:
     own = [flag for name, given in SHORT_EVALUATORS.items() if name in text for flag in given]
     if words[0] == "ssl_keras.sweep":
         few = [re.sub(r"^(--\w+=[^,;]+,[^,;]+),.*", r"\1", word) for word in words]
+        few = [re.sub(r"^(--seed=\d+),.*", r"\1", word) for word in few]
         short = [*SHORT, "--max_train_images=100", "--width_multiplier=0.25", *extra]
         names = {flag.split("=")[0] for flag in short} | {"--epochs"}
         return [word for word in few if word.split("=")[0] not in names] + short

@@ -206,9 +206,16 @@ def _point(y: str, value: Any, runs: Sequence[FoundRun]) -> Point:
         tuple(run.settings.get("seed", 0) for run in runs),
         statistics.fmean(measured),
         statistics.stdev(measured) if len(measured) > 1 else None,
-        statistics.fmean(untrained) if untrained else None,
-        statistics.fmean(chances) if chances else None,
+        _mean(untrained),
+        _mean(chances),
     )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    """The mean; of equal values exactly their value; None of none."""
+    if not values:
+        return None
+    return values[0] if len(set(values)) == 1 else statistics.fmean(values)
 
 
 def rows(result: Comparison) -> list[dict[str, Any]]:
