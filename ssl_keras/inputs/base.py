@@ -32,6 +32,8 @@ class Modality(ABC):
     name: ClassVar[str]
     # Preset -> operation of `--views=augment` -> value.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
+    # The main column of an example.
+    column: ClassVar[str] = "x"
     # Whether an example can be shown as a picture.
     has_pictures: ClassVar[bool] = False
 

@@ -103,6 +103,7 @@ class Images(Modality):
     augmentation: str = "digits"
 
     name: ClassVar[str] = "images"
+    column: ClassVar[str] = "image"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
     has_pictures: ClassVar[bool] = True
 

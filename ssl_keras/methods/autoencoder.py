@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ssl_keras.annotations import Model, Tensor
+from ssl_keras.inputs import Modality, modality_of
 from ssl_keras.lazy import tf
-from ssl_keras.methods.learner import Learner, Views
+from ssl_keras.methods.learner import Learner, Views, feature_dim, network_shape
+from ssl_keras.networks import build_decoder
 
 
 class Autoencoder(Learner):
@@ -20,28 +22,39 @@ class Autoencoder(Learner):
     reconstructs the input of the encoder, which is the augmented view.
 
     Args:
-        augmenter, encoder: see `Learner`.
-        decoder: `keras.Model` from features to network inputs.
+        encoder: see `Learner`.
+        decoder: `keras.Model` from features to network inputs. Default: see
+            `networks.build_decoder`.
         linear_probe: see `Learner`.
-        extra_channels_weight: at least 0.
+        extra_channels_weight: at least 0. Default: extra channels / picture channels.
+        num_bits, modality: see `Learner`.
         **arguments: see `Learner`.
     """
 
     def __init__(
         self,
-        augmenter: Any,
         encoder: Model,
-        decoder: Model,
-        linear_probe: Model = None,
+        decoder: Model | None = None,
+        linear_probe: Model | None = None,
         *,
-        extra_channels_weight: float = 1.0,
+        extra_channels_weight: float | None = None,
+        num_bits: int = 0,
+        modality: Modality | None = None,
         **arguments: Any,
     ):
-        has_extra = decoder.output_shape[-1] > arguments["modality"].main_channels
-        measures = ["loss", "example_error", *(["extra_channels_error"] if has_extra else [])]
-        super().__init__(augmenter, encoder, linear_probe, measures=measures, **arguments)
+        if modality is None:
+            modality = modality_of(network_shape(encoder), num_bits)
+        if decoder is None:
+            decoder = build_decoder(feature_dim(encoder), modality.network_shape)
+        main = modality.main_channels
+        extra = int(decoder.output_shape[-1]) - main
+        measures = ["loss", "example_error", *(["extra_channels_error"] if extra else [])]
+        arguments |= {"measures": measures, "num_bits": num_bits, "modality": modality}
+        super().__init__(encoder, linear_probe, **arguments)
         self.decoder = decoder
-        self.extra_channels_weight = extra_channels_weight
+        self.extra_channels_weight = (
+            extra / main if extra_channels_weight is None else extra_channels_weight
+        )
 
     @property
     def progress_names(self) -> dict[str, str]:

@@ -6,15 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ssl_keras import metrics, randomness
+from ssl_keras import losses, metrics, randomness
 from ssl_keras.annotations import Model, Tensor
 from ssl_keras.datasets.base import Target
-from ssl_keras.inputs import Example, Modality
+from ssl_keras.errors import UserError
+from ssl_keras.inputs import Example, Modality, modality_of
 from ssl_keras.lazy import keras, tf
 from ssl_keras.losses.base import first_row
 from ssl_keras.methods.averages import GlobalMean, MovingAverage
 from ssl_keras.methods.slicing import after, joined, slices
+from ssl_keras.networks import build_linear_probe
 from ssl_keras.networks.dropout import dropout_keys
+from ssl_keras.views.augmenter import build_augmenter
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,16 @@ class Learner(keras.Model):
                                                        |
                                                        +-- stop gradient --> linear_probe
 
-    The parts are injected and can be used alone. `call` returns the features of network inputs.
-    Train it with `compile` and `fit` on batches {"example": nest of (batch, ...), "labels":
-    {target: ...}, "partner": nest, optional}, see `inputs`.
+    The parts are injected and can be used alone. Train it with `compile` and `fit` on a
+    `tf.data.Dataset` of batches of equal size:
+
+        images                          uint8, or float in [0, 1]: (batch, height, width, channels)
+        (images, classes)               with integers (batch,), for a probe
+        {"image": ..., "bits": ...}     with bits (batch, num_bits), alone or instead of `images`
+        {"example": ..., "labels": {target: ...}, "partner": ...}    the form of a data set
+
+    For vectors (batch, dim) the name is "x". `predict` and `call` return features (batch, dim) of
+    examples in one of the first forms, or of network inputs: floats, with bits as channels.
 
     A method defines `parts` (networks trained with the encoder), `outputs` (what they compute from
     features) and `objective` (a function of the outputs).
@@ -61,23 +71,37 @@ class Learner(keras.Model):
     is saved with the weights; the training step has no other random state.
 
     Args:
-        augmenter: draws the views, see `views.augmenter.Augmenter`.
-        encoder: `keras.Model` from network inputs to features.
-        linear_probe: `keras.Model` from features to {target name: logits}, or None.
-        targets: name -> `Target`, predicted by the probe.
-        modality: what an example is made of.
-        seed: the run's seed.
+        encoder: `keras.Model` from network inputs (batch, height, width, channels + num_bits) or
+            (batch, dim), of a known shape, to features (batch, dim).
+        linear_probe: `keras.Model` from features to {target name: logits}. Default: none, or with
+            `num_classes` one of the class, and of the bits.
+        num_classes: number of classes of the labels.
+        num_bits: number of bits that are the last channels of the network inputs.
+        augmentation: how views are drawn: a preset ("auto", "digits", "small_rgb", "large_rgb",
+            "vectors", "none"), or operations that change those of "auto", such as {"flip": True,
+            "crop_area_min": 0.3}; see `config.ViewsConfig`.
+        augmenter: draws the views instead, see `views.augmenter.Augmenter`.
+        modality: what an example is made of. Default: see `inputs.modality_of`.
+        targets: name -> `Target`, predicted by `linear_probe`.
+        seed: seed of the views and of everything else that is drawn.
         kernel_l2: weight of the sum of squares of all kernels, added to the objective.
         measures: names of the values of `objective`; the first is "loss".
+        **arguments: arguments of `keras.Model`, such as `dtype`.
+
+    Raises:
+        UserError: the encoder's input has no known shape, or another one than such examples.
     """
 
     def __init__(
         self,
-        augmenter: Any,
         encoder: Model,
-        linear_probe: Model = None,
+        linear_probe: Model | None = None,
         *,
-        modality: Modality,
+        num_classes: int | None = None,
+        num_bits: int = 0,
+        augmentation: str | Mapping[str, Any] = "auto",
+        augmenter: Any = None,
+        modality: Modality | None = None,
         targets: Mapping[str, Target] | None = None,
         seed: int = 0,
         kernel_l2: float = 0.0,
@@ -85,6 +109,14 @@ class Learner(keras.Model):
         **arguments: Any,
     ):
         super().__init__(**arguments)
+        if modality is None:
+            modality = modality_of(network_shape(encoder), num_bits)
+        if augmenter is None:
+            augmenter = build_augmenter(modality, augmentation, seed)
+        if linear_probe is None and num_classes is not None:
+            targets = default_targets(num_classes, num_bits)
+            sizes = {name: target.size for name, target in targets.items()}
+            linear_probe = build_linear_probe(feature_dim(encoder), sizes)
         self.augmenter = augmenter
         self.encoder = encoder
         self.modality = modality
@@ -114,7 +146,7 @@ class Learner(keras.Model):
 
     def compile(
         self,
-        optimizer: Any,
+        optimizer: Any = None,
         loss: Any = None,
         probe_optimizer: Any = None,
         *,
@@ -127,8 +159,8 @@ class Learner(keras.Model):
         """Configure training.
 
         Args:
-            optimizer: optimizer of all networks but the probe.
-            loss: the loss of a contrastive method, made by `losses.get`.
+            optimizer: optimizer of all networks but the probe. Default: Adam at 1e-3.
+            loss: the loss of a contrastive method: made by `losses.get`, or its name.
             probe_optimizer: optimizer of the linear probe. Default: Adam at 1e-3.
             total_steps: length of the training, for schedules of the loss. Default: they keep their
                 initial values.
@@ -138,8 +170,8 @@ class Learner(keras.Model):
             ema_decay: decay of a moving average of the weights, see `MovingAverage`.
             **arguments: arguments of `keras.Model.compile` (jit_compile, steps_per_execution, ...).
         """
-        super().compile(optimizer=optimizer, **arguments)
-        self.contrastive_loss = loss
+        super().compile(optimizer=optimizer or keras.optimizers.Adam(1e-3), **arguments)
+        self.contrastive_loss = losses.get(loss) if isinstance(loss, str) else loss
         self.total_steps = total_steps
         self.micro_batch, self.loss_impl = micro_batch, loss_impl
         self.optimizer.build(self.learned_variables)
@@ -229,8 +261,17 @@ class Learner(keras.Model):
         if self.average is not None:
             self.average.adopt()
 
-    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
-        """Features (batch, dim) of network inputs."""
+    def call(self, inputs: Any, training: bool = False) -> Tensor:
+        """Features (batch, dim).
+
+        Args:
+            inputs: network inputs, or examples: {"image", "bits"}, {"x"}, or uint8 images.
+            training: whether batch norm and dropout are in training mode.
+        """
+        if not isinstance(inputs, Mapping) and inputs.dtype == tf.uint8:
+            inputs = {self.modality.column: inputs}
+        if isinstance(inputs, Mapping):
+            inputs = self.modality.inputs(inputs)
         return self.encoder(inputs, training=training)
 
     def representations(self, inputs: Tensor) -> list[Tensor]:
@@ -244,8 +285,16 @@ class Learner(keras.Model):
         """
         return [tf.cast(self.encoder(inputs, training=False), tf.float32)]
 
-    def train_step(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """One step on one batch: draw both views, update the networks and the probe."""
+    def train_step(self, data: Any) -> dict[str, Tensor]:
+        """One step on one batch: draw both views, update the networks and the probe.
+
+        Args:
+            data: a batch, in one of the forms above.
+
+        Raises:
+            UserError: labels that are needed are missing.
+        """
+        batch = self._batch(data)
         labels = batch.get("labels", {})
         rows = tf.nest.flatten(batch["example"])[0]
         row = first_row(tf.shape(rows)[0])
@@ -275,6 +324,46 @@ class Learner(keras.Model):
         if self._several_workers:  # Keras concatenates the values of workers
             results = {name: value[None] for name, value in results.items()}
         return results
+
+    def test_step(self, data: Any) -> dict[str, Tensor]:
+        """There is none: what an encoder is worth is measured on frozen features.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(
+            f"{type(self).__name__} has no evaluate and takes no validation_data: measure the "
+            "features that predict returns, or train with train_and_evaluate."
+        )
+
+    def _batch(self, data: Any) -> dict[str, Any]:
+        """A batch in the form of a data set: {"example", "labels", "partner", if there is one}."""
+        if isinstance(data, Mapping) and "example" in data:
+            batch = dict(data)
+        else:
+            example, labels, *_ = (*data, None) if isinstance(data, tuple | list) else (data, None)
+            if not isinstance(example, Mapping):
+                example = {self.modality.column: example}
+            if labels is not None and not isinstance(labels, Mapping):
+                labels = {"class": labels}
+            batch = {"example": example, "labels": dict(labels or {})}
+        labels = dict(batch.get("labels", {}))
+        bits = batch["example"].get("bits")
+        if bits is not None and "bits" in self.probed:
+            labels.setdefault("bits", tf.cast(bits > 0, tf.int32))
+        for name in self.needed_labels:
+            if name not in labels:
+                raise UserError(
+                    f"{type(self).__name__} needs labels of the {name}, and the batches have "
+                    f"{', '.join(labels) or 'none'}: give (images, classes), or leave num_classes "
+                    "out."
+                )
+        return {**batch, "labels": labels}
+
+    @property
+    def needed_labels(self) -> list[str]:
+        """The names of the targets whose labels a batch must have."""
+        return list(self.probed)
 
     @property
     def _replicas(self) -> int:
@@ -392,11 +481,52 @@ class Learner(keras.Model):
             return {}
         with tf.GradientTape() as tape:
             logits = self.linear_probe(features, training=True)
-            losses, accuracies = target_terms(self.probed, logits, labels)
-            objectives = [loss / self._replicas for loss in losses.values()]
+            terms, accuracies = target_terms(self.probed, logits, labels)
+            objectives = [loss / self._replicas for loss in terms.values()]
         variables = self.linear_probe.trainable_variables
         self.probe_optimizer.apply(tape.gradient(objectives, variables), variables)
         return {f"linear_probe/{name}/accuracy": value for name, value in accuracies.items()}
+
+
+def network_shape(encoder: Model) -> tuple[int | None, ...]:
+    """The shape of an encoder's input, without batch axis.
+
+    Raises:
+        UserError: it is not known.
+    """
+    try:
+        shape = encoder.input_shape
+    except (AttributeError, ValueError):
+        shape = None
+    if not isinstance(shape, tuple):
+        raise UserError(
+            "The encoder must have one input of a known shape: begin it with keras.Input(shape)."
+        )
+    return shape[1:]
+
+
+def feature_dim(encoder: Model) -> int:
+    """The dimension of an encoder's features.
+
+    Raises:
+        UserError: see `network_shape`; or the outputs are no features (batch, dim).
+    """
+    network_shape(encoder)
+    shape = encoder.output_shape
+    if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] is None:
+        raise UserError(
+            f"The encoder gives outputs of the shape {shape}; features (batch, dim) are needed: "
+            "end it with a pooling or a flattening layer."
+        )
+    return int(shape[1])
+
+
+def default_targets(num_classes: int, num_bits: int = 0) -> dict[str, Target]:
+    """Targets of examples with classes that are balanced, and with random bits, if any."""
+    targets = {"class": Target("class", "class", num_classes, 1 / num_classes, 1 / num_classes)}
+    if num_bits:
+        targets["bits"] = Target("bits", "bits", num_bits, 0.5, 0.5**num_bits)
+    return targets
 
 
 def target_terms(
@@ -409,9 +539,9 @@ def target_terms(
         logits: target name -> (2 batch, size), the first views above the second.
         labels: target name -> labels of the examples (batch, ...).
     """
-    losses, accuracies = {}, {}
+    terms, accuracies = {}, {}
     for name, target in targets.items():
         both = tf.concat([labels[name], labels[name]], axis=0)
-        losses[name] = metrics.target_loss(target.kind, both, logits[name])
+        terms[name] = metrics.target_loss(target.kind, both, logits[name])
         accuracies[name] = metrics.target_accuracy(target.kind, both, logits[name])
-    return losses, accuracies
+    return terms, accuracies

@@ -26,7 +26,8 @@ class Parts:
         encoder: the encoder, with initial weights.
         build_encoder: builds another encoder.
         policy: precision policy of the networks' layers.
-        arguments: arguments of `learner.Learner` that all methods have in common.
+        arguments: arguments of `learner.Learner` that all methods have in common, the augmenter
+            among them.
     """
 
     data: DataSet
@@ -119,7 +120,7 @@ class SimCLR(Method):
 
         head = self.build_head(parts.dim, parts.policy)
         probe = parts.build_probe()
-        return simclr.SimCLR(parts.augmenter, parts.encoder, head, probe, **parts.arguments)
+        return simclr.SimCLR(parts.encoder, head, probe, **parts.arguments)
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,6 @@ class TwoTowers(SimCLR):
         partner_encoder = parts.build_encoder()
         partner_head = self.build_head(parts.dim, parts.policy)
         return simclr.TwoTowers(
-            parts.augmenter,
             parts.encoder,
             head,
             parts.build_probe(),
@@ -164,7 +164,6 @@ class Supervised(Method):
         learned = {name: data.targets[name]}
         classifier = build_linear_probe(parts.dim, {name: data.targets[name].size})
         return supervised.Supervised(
-            parts.augmenter,
             parts.encoder,
             classifier,
             parts.build_probe(),
@@ -197,7 +196,6 @@ class Autoencoder(Method):
             )
         decoder = build_decoder(parts.dim, shape, parts.policy)
         return autoencoder.Autoencoder(
-            parts.augmenter,
             parts.encoder,
             decoder,
             parts.build_probe(),

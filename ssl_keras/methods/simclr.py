@@ -9,10 +9,16 @@ from ssl_keras.annotations import Model, Tensor
 from ssl_keras.inputs import Example
 from ssl_keras.lazy import tf
 from ssl_keras.losses.base import gather
-from ssl_keras.methods.learner import Learner, Views
+from ssl_keras.methods import options
+from ssl_keras.methods.learner import Learner, Views, feature_dim
 from ssl_keras.networks import in_order
 from ssl_keras.networks.dropout import dropout_keys
 from ssl_keras.options import plain
+
+
+def default_head(encoder: Model) -> Model:
+    """The projection head that the options of `--method=simclr` give by default."""
+    return options.SimCLR().build_head(feature_dim(encoder))
 
 
 class SimCLR(Learner):
@@ -20,26 +26,40 @@ class SimCLR(Learner):
 
         features --> projection_head --> projections --> contrastive loss
 
-    Compile it with a loss, see `Learner.compile`.
+        model = SimCLR(encoder, num_classes=10)
+        model.compile()                      # NT-Xent and Adam, or compile(optimizer, loss)
+        model.fit(batches, epochs=10)        # batches of (images, classes), see `Learner`
+        features = model.predict(images)
+
+    `fit` logs the loss, its two terms, the share of views that find their partner, and the accuracy
+    of a linear probe that learns beside the encoder and does not change it.
 
     Args:
-        augmenter, encoder: see `Learner`.
-        projection_head: see `networks.build_projection_head`.
+        encoder: see `Learner`.
+        projection_head: see `networks.build_projection_head`. Default: two layers, of 256 and 64
+            units, batch norm between them.
         linear_probe: see `Learner`.
         **arguments: see `Learner`.
     """
 
     def __init__(
         self,
-        augmenter: Any,
         encoder: Model,
-        projection_head: Model,
-        linear_probe: Model = None,
+        projection_head: Model | None = None,
+        linear_probe: Model | None = None,
         **arguments: Any,
     ):
+        if projection_head is None:
+            projection_head = default_head(encoder)
         measures = ("loss", "alignment", "distribution", "contrastive_accuracy")
-        super().__init__(augmenter, encoder, linear_probe, measures=measures, **arguments)
+        super().__init__(encoder, linear_probe, measures=measures, **arguments)
         self.projection_head = projection_head
+
+    def compile(
+        self, optimizer: Any = None, loss: Any = "nt_xent", *more: Any, **rest: Any
+    ) -> None:
+        """See `Learner.compile`; the default loss is NT-Xent."""
+        super().compile(optimizer, loss, *more, **rest)
 
     @property
     def parts(self) -> list[Model]:
@@ -110,16 +130,21 @@ class TwoTowers(SimCLR):
     For pairs of two different kinds. The encoder of the first views is evaluated and exported.
 
     Args:
-        partner_encoder, partner_projection_head: see `SimCLR`.
-        **arguments: see `SimCLR`.
+        *parts: encoder, projection head and probe of the first views, see `SimCLR`.
+        partner_encoder, partner_projection_head: those of the second views, see `SimCLR`.
+        **arguments: see `SimCLR`; for pairs that the data give, an `augmenter` that takes them.
     """
 
     def __init__(
-        self, *parts: Any, partner_encoder: Model, partner_projection_head: Model, **arguments: Any
+        self,
+        *parts: Any,
+        partner_encoder: Model,
+        partner_projection_head: Model | None = None,
+        **arguments: Any,
     ):
         super().__init__(*parts, **arguments)
         self.partner_encoder = partner_encoder
-        self.partner_projection_head = partner_projection_head
+        self.partner_projection_head = partner_projection_head or default_head(partner_encoder)
         self.encode_partner = self.modality.encoding(partner_encoder)
 
     @property

@@ -266,9 +266,9 @@ class _Trial:
             keras.initializers.RandomNormal(stddev=_INITIAL_DEVIATION, seed=seed),
         )
         learner = Supervised(
-            build_views(config, data, seed)[0],
             network,
             classifier,
+            augmenter=build_views(config, data, seed)[0],
             modality=data.modality,
             learned=data.targets,
             seed=seed,

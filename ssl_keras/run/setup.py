@@ -326,6 +326,7 @@ def _build_model(config: Config, data: DataSet, engine: Engine, augmenter: Augme
     The encoder is initialised first, so a seed gives the same encoder to all methods.
     """
     arguments = {
+        "augmenter": augmenter,
         "modality": data.modality,
         "targets": data.targets,
         "seed": config.run.seed,

@@ -81,3 +81,28 @@ class Augmenter(tf.keras.layers.Layer):
         if self.mixup is not None:
             views = self.mixup(views, draws("mixup", self.mixup.num_draws))
         return views, randomness.row_keys(draws("dropout", 1)[:, 0])
+
+
+def build_augmenter(
+    modality: Any,
+    augmentation: str | Mapping[str, Any] = "auto",
+    seed: int = 0,
+    given_pairs: bool = False,
+) -> Augmenter:
+    """An augmenter of examples.
+
+    Args:
+        modality: what an example is made of, see `inputs.Modality`.
+        augmentation: a preset, or operations that change those of the preset "auto".
+        seed: seed of the draws.
+        given_pairs: see `Augmenter`.
+
+    Raises:
+        UserError: a preset or an operation that does not fit the examples.
+    """
+    is_preset = isinstance(augmentation, str)
+    operations = modality.operations(
+        augmentation if is_preset else "auto", {} if is_preset else augmentation
+    )
+    transform = modality.transform(operations, compiled=True)
+    return Augmenter(modality.prepare, transform, seed, given_pairs=given_pairs)

@@ -60,10 +60,10 @@ def make(loss: str, full: bool = False, batch_norm: bool = True, **compiling: An
     operations = MODALITY.operations("none", {"crop_area_min": 0.5, "flip": True})
     transform = MODALITY.transform(operations, compiled=False)
     model = SimCLR(
-        Augmenter(MODALITY.prepare, transform) if full else Noise(),
         encoder,
         networks.build_projection_head(12, num_layers=1, hidden_dim=10, dim=6),
         networks.build_linear_probe(12, {"class": 3}) if full else None,
+        augmenter=Augmenter(MODALITY.prepare, transform) if full else Noise(),
         modality=MODALITY,
         targets=TARGETS,
         kernel_l2=1e-3 if full else 0.0,

@@ -51,16 +51,16 @@ def make(kind: str, batch_norm: bool = False, **compiling: Any) -> Learner:
         MODALITY.prepare, transform, mixup=Mixup("linear", 0.8, MODALITY.mix, extra_channels=True)
     )
     common: dict[str, Any] = {"modality": MODALITY, "targets": TARGETS, "kernel_l2": 0.01}
+    common["augmenter"] = augmenter
     probe = networks.build_linear_probe(10, {"class": 3})
     model: Learner
     if kind == "supervised":
         classifier = networks.build_linear_probe(10, {"class": 3})
-        model = Supervised(augmenter, encoder, classifier, probe, learned=TARGETS, **common)
+        model = Supervised(encoder, classifier, probe, learned=TARGETS, **common)
     elif kind == "autoencoder":
         decoder = keras.Sequential([keras.Input((10,)), keras.layers.Dense(192)])
         decoder.add(keras.layers.Reshape((8, 8, 3)))
         model = Autoencoder(
-            augmenter,
             encoder,
             decoder,
             probe,
@@ -71,7 +71,7 @@ def make(kind: str, batch_norm: bool = False, **compiling: Any) -> Learner:
         head = networks.build_projection_head(
             10, num_layers=2, hidden_dim=8, dim=6, batch_norm="none"
         )
-        model = SimCLR(augmenter, encoder, head, probe, **common)
+        model = SimCLR(encoder, head, probe, **common)
     loss = losses.get(kind) if kind in losses.LOSSES else None
     model.compile(
         keras.optimizers.SGD(0.1), loss, keras.optimizers.SGD(0.1), total_steps=3, **compiling

@@ -49,11 +49,11 @@ def build(
     keras.utils.set_random_seed(0)
     encoder = networks.ENCODERS.get("convnet", width_multiplier=0.25).build((16, 16, 3))
     model = SimCLR(
-        build_augmenter(flip=True),
         encoder,
         networks.build_projection_head(32, num_layers=2, hidden_dim=16, dim=8),
         networks.build_linear_probe(32, {n: f.size for n, f in TARGETS.items()}) if probe else None,
         modality=MODALITY,
+        augmenter=build_augmenter(flip=True),
         targets=TARGETS,
         kernel_l2=kernel_l2,
     )
@@ -215,11 +215,11 @@ def test_fit_works_as_with_any_keras_model() -> None:
 def test_mixed_precision_trains_with_a_float32_loss(policy: str) -> None:
     keras.utils.set_random_seed(0)
     model = SimCLR(
-        build_augmenter(),
         networks.ENCODERS.get("convnet", width_multiplier=0.25).build((16, 16, 3), policy),
         networks.build_projection_head(32, num_layers=2, hidden_dim=16, dim=8, dtype=policy),
         networks.build_linear_probe(32, {n: f.size for n, f in TARGETS.items()}),
         modality=MODALITY,
+        augmenter=build_augmenter(),
         targets=TARGETS,
         dtype=keras.DTypePolicy(policy),
     )

@@ -190,9 +190,9 @@ def test_the_control_is_what_one_would_build_by_hand(
     )
     made.model.augmenter.seed = 5
     model = Supervised(
-        made.model.augmenter,
         encoder,
         classifier,
+        augmenter=made.model.augmenter,
         modality=made.data.modality,
         learned={"class": target},
         seed=5,

@@ -156,9 +156,7 @@ class Agreement(Method):
                 first, second = tf.split(outputs, 2)
                 return {"loss": tf.reduce_mean(tf.abs(first - second) ** exponent)}
 
-        return AgreementLearner(
-            parts.augmenter, parts.encoder, parts.build_probe(), **parts.arguments
-        )
+        return AgreementLearner(parts.encoder, parts.build_probe(), **parts.arguments)
 
 
 METHODS.add("agreement", Agreement)
