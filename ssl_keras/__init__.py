@@ -6,8 +6,8 @@
     results = ssl_keras.train_and_evaluate(config)
     encoder = ssl_keras.load_encoder(results["paths"]["workdir"])
 
-`losses`, `metrics`, `datasets` and `networks` are usable alone. The names below are imported when
-they are used.
+`losses`, `metrics`, `datasets`, `networks` and `views` are usable alone, and so are the Keras
+models of the methods, such as `SimCLR(encoder)`. The names below are imported when they are used.
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ _NAMES = {
     "load_encoder": "run.saved_models",
     "read_runs": "run.collection",
     "run_table": "run.collection",
+    "SimCLR": "methods",
+    "TwoTowers": "methods",
+    "Supervised": "methods",
+    "Autoencoder": "methods",
 }
 
 __all__ = list(_NAMES)

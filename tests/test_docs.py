@@ -52,6 +52,39 @@ ELSEWHERE = (
 # A cluster, somebody else's model, and the pets of another test.
 UNKNOWN = ("multi_worker", "DIR_OF", "data/pets", "...")
 
+# Stand-ins for packages that the documentation uses and this project does not need: they check what
+# they are told, in a file that is found before the package.
+STAND_INS = {
+    "wandb": """
+import contextlib, types
+logged = []
+def log(values):
+    assert all(isinstance(value, float) for value in values.values())
+    logged.append(values)
+@contextlib.contextmanager
+def init(project, config):
+    assert config["loss"] == "nt_xent"
+    run = types.SimpleNamespace(summary={})
+    yield run
+    assert "linear_probe/class/accuracy" in logged[0], logged
+    assert "linear/features/class/accuracy" in run.summary
+""",
+    "mlflow": """
+import contextlib
+params, logged = {}, []
+log_params = params.update
+def log_metrics(values, step=None):
+    assert all(isinstance(value, float | int) for value in values.values())
+    logged.append((step, values))
+@contextlib.contextmanager
+def start_run():
+    yield
+    assert params["loss"] == "nt_xent"
+    assert logged[0][0] == 0 and "linear_probe/class/accuracy" in logged[0][1]
+    assert logged[-1][0] is None and "linear/features/class/accuracy" in logged[-1][1]
+""",
+}
+
 # Runs the items of a document, in their order, in one process.
 DRIVER = """
 import json, runpy, sys
@@ -82,6 +115,9 @@ def items(path: Path) -> Iterator[tuple[str, object]]:
     name of its file, ("program", text) for other Python, ("command", words)."""
     # One of the programs reads the geometry that was logged.
     extra = [] if "theory.mean_classifier" in path.read_text() else ["--measure_images=0"]
+    for package, text in STAND_INS.items():
+        if f"import {package}\n" in path.read_text():
+            yield "file", (f"{package}.py", text)
     for language, text in blocks(path):
         name = re.match(r"# (\w+\.py)\n", text)
         if language == "python" and name:
