@@ -7,18 +7,24 @@ import importlib.util
 import numpy as np
 import pytest
 
+from ssl_keras import train
 from ssl_keras.datasets import load_source
 from ssl_keras.datasets.sources import photos
 from ssl_keras.errors import UserError
 
 
-def test_without_scikit_image_a_sentence_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_scikit_image_a_sentence_names_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "skimage" else find(name)
     )
     with pytest.raises(UserError, match=r"source=photos needs scikit-image.*: pip install scik"):
         load_source("photos")
+    for line in ("--dataset=plain --source=photos", "--flagfile=overlay"):
+        assert train.main(["program", *line.split(), "--only_check_args"]) == 2
+        assert ": pip install scikit-image.\n" in capsys.readouterr().err
 
 
 def test_crops_are_real_colour_images_with_balanced_labels() -> None:

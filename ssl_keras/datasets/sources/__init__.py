@@ -1,7 +1,7 @@
 """Sources of images, selected by `--source`.
 
     mnist_5k         5,000 real digits, embedded
-    photos           crops of ten real photographs, embedded
+    photos           crops of ten real photographs; needs scikit-image
     idx:FOLDER       MNIST-format files, gzipped or not
     folder:FOLDER    image files, in a folder for each class or flat
     npz:FILE         NumPy arrays
@@ -82,8 +82,11 @@ def check_source(name: str, data_dir: str | None, download: bool, seed: int) -> 
     kind, _, path = name.partition(":")
     if kind == "folder":
         return folder.check_folder(name, path, seed)
-    if kind in PATHS or name == "photos":
-        if kind in PATHS and not Path(path).expanduser().exists():
+    if name == "photos":
+        photos.check_photos()
+        return None
+    if kind in PATHS:
+        if not Path(path).expanduser().exists():
             raise UserError(f"{path!r}, which the source {name!r} names, does not exist.")
         return None
     _refuse_path(name)

@@ -93,9 +93,17 @@ def crop_boxes(
     ]
 
 
-def _crops(photograph: str, split: str, size: int, seed: int) -> np.ndarray:
-    from PIL import Image
+def check_photos() -> None:
+    """Check that the packages with the photographs are installed.
 
+    Raises:
+        UserError: scikit-image is missing.
+    """
+    for photograph in PHOTOGRAPHS:
+        _file(photograph)
+
+
+def _file(photograph: str) -> Path:
     package, relative = PHOTOGRAPHS[photograph]
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
@@ -103,7 +111,13 @@ def _crops(photograph: str, split: str, size: int, seed: int) -> np.ndarray:
             "source=photos needs scikit-image, which holds eight of its ten photographs: "
             "pip install scikit-image."
         )
-    with Image.open(Path(spec.submodule_search_locations[0]) / relative) as file:
+    return Path(spec.submodule_search_locations[0]) / relative
+
+
+def _crops(photograph: str, split: str, size: int, seed: int) -> np.ndarray:
+    from PIL import Image
+
+    with Image.open(_file(photograph)) as file:
         image = file.convert("RGB")
     boxes = crop_boxes(image.size[::-1], split, f"photos/{photograph}/{split}", seed)
     crops = [
