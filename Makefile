@@ -1,6 +1,7 @@
 # make train     set up what the program needs, and run the main job (ARGS="--flag=value ..." passes flags on)
 # make test      set up what developers need too; the tests that prove the product: at most four minutes on two cores
 # make check     format, lint, types, import contract, all tests: what CI runs, at most 14 minutes
+# make docs      pages of the public calls in build/docs
 # make test-gpu  what to run first on a machine with a GPU
 
 VENV := .venv
@@ -14,7 +15,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 # Test processes: TensorFlow keeps about two cores busy by itself.
 JOBS ?= 2
 
-.PHONY: train test test-full test-browser test-gpu check format lint types imports clean
+.PHONY: docs train test test-full test-browser test-gpu check format lint types imports clean
 
 train: $(READY)
 	$(BIN)/python -m ssl_keras.train --loss=uniform_prior $(ARGS)
@@ -40,6 +41,10 @@ test-gpu: $(DEV)
 	$(BIN)/python -m pytest -q -s --confcutdir=tests/gpu tests/gpu $(ARGS)
 
 # Both tiers at once: processes start once, and none waits for the other at the end of a tier.
+# Pages of the public calls, from their docstrings: build/docs/ssl_keras.html
+docs: $(DEV)
+	$(BIN)/python -m tools.api_pages build/docs
+
 check: lint types imports $(DEV)
 	$(PYTEST) $(ARGS)
 

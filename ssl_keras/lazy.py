@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -51,6 +52,8 @@ def without_noise() -> Iterator[None]:
 def start() -> None:
     """Import TensorFlow and Keras, and look for devices, without noise. No device is opened, so
     that they can still be configured."""
+    # keras-cv imports progress bars of notebooks, which nothing here draws.
+    warnings.filterwarnings("ignore", message="IProgress not found")
     with without_noise():
         importlib.import_module("keras")
         importlib.import_module("tensorflow").config.list_physical_devices()

@@ -109,7 +109,14 @@ def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
 
 @pytest.mark.parametrize(
     ("target", "installs"),
-    [("train", False), ("test", True), ("check", True), ("lint", True), ("test-gpu", True)],
+    [
+        ("train", False),
+        ("test", True),
+        ("check", True),
+        ("lint", True),
+        ("docs", True),
+        ("test-gpu", True),
+    ],
 )
 def test_training_installs_nothing_for_developers(
     target: str, installs: bool, tmp_path: Path

@@ -56,10 +56,14 @@ class SimCLR(Learner):
         self.projection_head = projection_head
 
     def compile(
-        self, optimizer: Any = None, loss: Any = "nt_xent", *more: Any, **rest: Any
+        self,
+        optimizer: Any = None,
+        loss: Any = "nt_xent",
+        probe_optimizer: Any = None,
+        **arguments: Any,
     ) -> None:
         """See `Learner.compile`; the default loss is NT-Xent."""
-        super().compile(optimizer, loss, *more, **rest)
+        super().compile(optimizer, loss, probe_optimizer, **arguments)
 
     @property
     def parts(self) -> list[Model]:

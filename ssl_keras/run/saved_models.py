@@ -232,7 +232,14 @@ def _write(
         archive.add_endpoint(name, function, input_signature=None if traced else specs)
     # Autograph would rewrite the networks' Python code, which needs no rewriting, for a second.
     write_out = tf.autograph.experimental.do_not_convert(archive.write_out)
-    write_out(str(directory), verbose=False)
+    # In a notebook TensorFlow says that it has written its own files.
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("WARNING")
+    try:
+        write_out(str(directory), verbose=False)
+    finally:
+        logger.setLevel(level)
 
 
 def relative_difference(actual: np.ndarray, expected: np.ndarray) -> float:
