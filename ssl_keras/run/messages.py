@@ -219,10 +219,12 @@ def _next(setup: TrainingSetup, workdir: Path) -> list[str]:
     if num_bits is not None and num_bits < 16:
         lines.append(_train(config, num_bits=max(1, 2 * num_bits)))
     if config.loss is None:
-        lines.append(_train(config, method=None, loss="nt_xent"))
+        # By name, although it is the default: so options of this method are left out.
+        lines.append(_train(config, method="simclr", loss="nt_xent"))
+    elif config.objective.loss != "nt_xent":
+        lines.append(_train(config, loss="nt_xent"))
     else:
-        other = "nt_xent" if config.objective.loss != "nt_xent" else "uniform_prior"
-        lines.append(_train(config, loss=other))
+        lines.append(_train(config, loss="uniform_prior", loss_impl=None))  # it has no tiles
     if any(target.kind == "class" for target in setup.data.targets.values()):
         others = [n for n in ("retrieval", "knn", "linear") if n not in config.evaluators]
         lines += [f"evaluate {run} --heads={name}" for name in others[:1]]

@@ -123,6 +123,10 @@ def test_what_to_do_next_repeats_the_flags_of_the_run(story: Story) -> None:
             ["train --loss=nt_xent --heads=retrieval --num_bits=16", "evaluate R --heads=knn"],
         ),
         ({"flip": True, "num_bits": 0}, ["train --flip --num_bits=1"]),
+        (
+            {"loss": "nt_xent", "loss_impl": "tiled", "num_bits": 0},
+            ["train --num_bits=0", "train --loss=nt_xent --loss_impl=tiled --num_bits=1"],
+        ),
     ],
     ids=str,
 )
