@@ -60,13 +60,14 @@ def start() -> None:
 
 
 class LazyModule:
-    """The module `name`, imported at the first access to an attribute."""
+    """The module `name`, imported at the first access to an attribute; `starts`: after `start`."""
 
-    def __init__(self, name: str):
-        self._name = name
+    def __init__(self, name: str, starts: bool = True):
+        self._name, self._starts = name, starts
 
     def __getattr__(self, attribute: str) -> Any:
-        start()
+        if self._starts:
+            start()
         value = getattr(importlib.import_module(self._name), attribute)
         setattr(self, attribute, value)
         return value
@@ -90,4 +91,5 @@ def attributes(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]
 
 tf: Any = LazyModule("tensorflow")
 keras: Any = LazyModule("keras")
-tfds: Any = LazyModule("tensorflow_datasets")
+# Lists its data sets without TensorFlow; who reads one calls `start` first.
+tfds: Any = LazyModule("tensorflow_datasets", starts=False)

@@ -29,7 +29,7 @@ from ssl_keras.datasets.sources import decoding
 from ssl_keras.datasets.sources.splitting import NO_LABELS
 from ssl_keras.errors import UserError, nearest
 from ssl_keras.inputs.images import preset_for
-from ssl_keras.lazy import tf, tfds
+from ssl_keras.lazy import start, tf, tfds
 
 # Builders of this package: source name -> module that defines the builder.
 EMBEDDED = {"mnist_5k": "ssl_keras.datasets.sources.mnist_5k"}
@@ -98,6 +98,7 @@ def load_tfds(
     resize: str = "squash",
 ) -> Source:
     """The TensorFlow Datasets data set called `name`, see `sources.load_source`."""
+    start()
     tfds.disable_progress_bar()
     builder = _prepared_builder(name, data_dir, download)
     features = builder.info.features
