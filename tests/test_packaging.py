@@ -1,9 +1,11 @@
 """What is installed: the supported Pythons, ranges and locks, the extras, and what make does.
 
 The lower ends of the ranges in setup.cfg were tested together: on Python 3.11 with the lowest
-version of each, the smoke run and `make test` passed, without the tests of exact numbers. With
-tensorflow-datasets 4.9.9 the digits cannot be prepared beside protobuf 7. The upper ends are those
-of requirements.lock, with which all tests run.
+version of each (keras 3.12.0, numpy 2.0.0, scikit-learn 1.5.0, scikit-image 0.24.0, tensorflow
+2.20.0, ...) the smoke run and `make test` passed, without the tests of exact numbers; matplotlib
+3.9 then warns of a newer pyparsing. With tensorflow-datasets 4.9.9 the digits cannot be prepared
+beside protobuf 7. The upper ends are those of requirements.lock, with which all tests run. Where
+there is none, the newest were tried too, on Python 3.13: numpy 2.5.5, scipy 1.18.1.
 """
 
 from __future__ import annotations
