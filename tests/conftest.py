@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Iterator
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -28,6 +31,21 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     directory = str(tmp_path_factory.mktemp("tensorflow_datasets"))
     os.environ["TFDS_DATA_DIR"] = directory
     return directory
+
+
+@pytest.fixture(scope="session", autouse=True)
+def embedded_once(data_dir: str) -> Iterator[None]:
+    """The digits and the photographs of the package are read once a process: half a second to two
+    seconds in most tests. Tests of sources import `load_source` itself."""
+    load = datasets.load_source
+    kept = functools.lru_cache(maxsize=8)(load)
+
+    def load_source(name: str, *arguments: Any, **options: Any) -> Any:
+        return (kept if name in ("mnist_5k", "photos") else load)(name, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets, "load_source", load_source)
+        yield
 
 
 @pytest.fixture(scope="session")
