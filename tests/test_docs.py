@@ -43,14 +43,15 @@ SHORT_EVALUATORS = {
 ELSEWHERE = (
     "ssl_keras.reproduce",
     "ssl_keras.launch",
+    "ssl_keras.show_views",
     "ssl_keras.theory.limits",
     "ssl_keras.tour",
     "tools.benchmark",
     "tools.soak",
     "tools.scaling",
 )
-# A cluster, somebody else's model, and the pets of another test.
-UNKNOWN = ("multi_worker", "DIR_OF", "data/pets", "...")
+# A cluster, somebody else's model, and the pets and the ONNX file of other tests.
+UNKNOWN = ("multi_worker", "DIR_OF", "data/pets", "--onnx", "...")
 
 # Stand-ins for packages that the documentation uses and this project does not need: they check what
 # they are told, in a file that is found before the package.
@@ -128,6 +129,9 @@ def items(path: Path) -> Iterator[tuple[str, object]]:
     name of its file, ("program", text) for other Python, ("command", words)."""
     # One of the programs reads the geometry that was logged.
     extra = [] if "theory.mean_classifier" in path.read_text() else ["--measure_images=0"]
+    # All evaluators of the default are for the README.
+    heads = "" if path == README else ', heads="linear"'
+    extra += [] if path == README else ["--heads=linear"]
     for package, text in STAND_INS.items():
         if f"import {package}\n" in path.read_text():
             yield "file", (f"{package}.py", text)
@@ -137,7 +141,7 @@ def items(path: Path) -> Iterator[tuple[str, object]]:
             yield "file", (name[1], text)
         elif language == "python":
             short = r"\1steps=2, batch_size=16, max_train_images=100, measure_images=0, "
-            short += "linear_max_iterations=5"
+            short += "linear_max_iterations=5" + ("" if "heads=" in text else heads)
             yield "program", re.sub(r"(Config\.make\([^)]*)steps=\d+", short, text)
         elif not language:
             yield from (("command", shortened(words, extra)) for words in commands_of(text))
@@ -155,7 +159,7 @@ def commands_of(block: str) -> Iterator[list[str]]:
 
 
 def shortened(words: list[str], extra: list[str]) -> list[str]:
-    """A command that takes seconds; a training gets `extra` flags."""
+    """A command that takes seconds; a training gets `extra` flags, evaluators if it names none."""
     text = " ".join(words)
     if "--help" in words:
         return words
@@ -163,7 +167,7 @@ def shortened(words: list[str], extra: list[str]) -> list[str]:
     if words[0] == "ssl_keras.sweep":
         few = [re.sub(r"^(--\w+=[^,;]+,[^,;]+),.*", r"\1", word) for word in words]
         few = [re.sub(r"^(--seed=\d+),.*", r"\1", word) for word in few]
-        short = [*SHORT, "--max_train_images=100", "--width_multiplier=0.25", *extra]
+        short = [*SHORT, "--max_train_images=100", "--width_multiplier=0.25", "--jobs=1", *extra]
         names = {flag.split("=")[0] for flag in short} | {"--epochs"}
         return [word for word in few if word.split("=")[0] not in names] + short
     if words[0] == "ssl_keras.train":
@@ -176,6 +180,8 @@ def shortened(words: list[str], extra: list[str]) -> list[str]:
         heads = re.search(r"--heads=(\S+)", text)
         if heads is None or "linear" in heads[1].split(","):
             own += ["--linear_max_iterations=5"]
+        if heads is not None:
+            extra = [flag for flag in extra if not flag.startswith("--heads")]
         return [*words, *own, *SHORT, *width, *source, *extra]
     if words[0] in ("ssl_keras.finetune", "ssl_keras.theory.downstream"):
         return [*words, "--steps=2", "--repeats=1"]
