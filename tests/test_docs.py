@@ -37,7 +37,7 @@ SHORT = ["--steps=2", "--batch_size=16"]
 SHORT_EVALUATORS = {
     "decoder": ["--decoder_steps=1"],
     "linear_sgd": ["--linear_sgd_epochs=1"],
-    "local_features": ["--local_features_images=10"],
+    "local_features": ["--local_features_images=6", "--local_features_shown=2"],
 }
 # Programs of which the same commands, shorter, are run by other tests.
 ELSEWHERE = (

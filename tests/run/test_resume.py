@@ -17,7 +17,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from ssl_keras import datasets
 from ssl_keras.config import Config
+from ssl_keras.datasets.sources import folder
 from ssl_keras.errors import Interrupted, UserError
 from ssl_keras.run import build, restore_run, run_directory, train_and_evaluate
 from ssl_keras.run import run as run_module
@@ -113,6 +115,7 @@ def test_stopped_and_gone_on_equals_never_stopped(
 
 
 @pytest.mark.full
+@pytest.mark.usefixtures("no_export")
 @pytest.mark.parametrize(
     "settings",
     [
@@ -124,7 +127,7 @@ def test_stopped_and_gone_on_equals_never_stopped(
 def test_going_on_is_exact_on_several_devices_and_in_low_precision(
     settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shorter = {"steps": 5, "heads": "", **settings}
+    shorter = {"steps": 5, "heads": "", "measure_images": 0, "measure_every": None, **settings}
     train_and_evaluate(make(tmp_path / "whole", **shorter))
     stop_after(3, make(tmp_path / "run", **shorter), monkeypatch)
     train_and_evaluate(make(tmp_path / "run", **shorter))
@@ -150,39 +153,32 @@ def test_what_is_refused_late_harms_nothing(
 
 @pytest.mark.full
 def test_going_on_where_the_settings_mean_something_else_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stopped: Path, tmp_path: Path
 ) -> None:
-    config = make(tmp_path / "run")
-    stop_after(2, config, monkeypatch)
-    (path,) = (tmp_path / "run" / "checkpoints").glob("step-*.json")
+    shutil.copytree(stopped, tmp_path / "run")
+    path = tmp_path / "run" / "checkpoints" / "step-8.json"
     record = json.loads(path.read_text())
     assert record["state"]["engine"] == {"precision": "off", "jit": False, "replicas": 1}
     record["state"]["engine"]["precision"] = "bfloat16"
     path.write_text(json.dumps(record))
     with pytest.raises(UserError, match="begun with precision=bfloat16, but on this machine"):
-        train_and_evaluate(config)
+        train_and_evaluate(make(tmp_path / "run", checkpoint_every=3))
 
 
 @pytest.mark.full
-def test_tensorboard_shows_every_step_once(
+@pytest.mark.usefixtures("no_export")
+def test_a_full_disk_keeps_the_last_good_checkpoint_and_tensorboard_shows_every_step_once(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     config = make(tmp_path / "run", checkpoint_every=3)
-    save = Checkpoints.save
+    write = tf.train.Checkpoint.write
 
-    def until_step_6(self: Checkpoints, step: int, state: Any) -> None:
-        if step > 6:
-            raise KeyboardInterrupt  # as if the process had died before the checkpoint of step 9
-        save(self, step, state)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "save", until_step_6)
-        with pytest.raises(KeyboardInterrupt):
-            train_and_evaluate(config)
-    train_and_evaluate(config)
-    assert comparable(tmp_path / "run") == comparable(whole)
+    def full(self: Any, prefix: str, *arguments: Any) -> Any:
+        if prefix.endswith("step-9"):
+            raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+        return write(self, prefix, *arguments)
 
     def logged(workdir: Path) -> list[tuple[int, float]]:
         board = EventAccumulator(str(workdir / "tensorboard"), {"tensors": 0})
@@ -190,20 +186,27 @@ def test_tensorboard_shows_every_step_once(
         events = board.Tensors("train/loss")
         return [(event.step, float(tf.make_ndarray(event.tensor_proto))) for event in events]
 
+    with monkeypatch.context() as patch:
+        patch.setattr(tf.train.Checkpoint, "write", full)
+        with pytest.raises(UserError, match=r"step 9 cannot be .*No space.* is that of step 6"):
+            train_and_evaluate(config)
+    assert [step for step, _ in logged(tmp_path / "run")] == [4, 8]
+    assert train_and_evaluate(config)["times"]["resumed_at"] == [6]
+    assert comparable(tmp_path / "run") == comparable(whole)
     assert [step for step, _ in logged(whole)] == [4, 8, 12, 14]
     assert logged(tmp_path / "run") == logged(whole)
 
 
-def photographs(folder: Path) -> Path:
+def photographs(root: Path) -> Path:
     generator = np.random.default_rng(0)
     for part, count in (("train", 12), ("test", 4)):
         for name in ("a", "b"):
-            place = folder / part / name
+            place = root / part / name
             place.mkdir(parents=True)
             for number in range(count):
                 pixels = generator.integers(0, 256, (20, 20, 3), np.uint8)
                 Image.fromarray(pixels).save(place / f"{number}.png")
-    return folder
+    return root
 
 
 def start(workdir: Path, settings: dict[str, Any], streaming: bool = False) -> subprocess.Popen:
@@ -219,9 +222,10 @@ def start(workdir: Path, settings: dict[str, Any], streaming: bool = False) -> s
     )
 
 
+@pytest.mark.usefixtures("no_export")
 @pytest.mark.parametrize("source", ["memory", pytest.param("folder", marks=pytest.mark.full)])
 def test_killed_in_the_middle_of_an_epoch_and_gone_on_equals_never_killed(
-    source: str, tmp_path: Path
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = {**TINY, "steps": 60, "checkpoint_every": 2, "log_every": 7, "heads": ""}
     streaming = source == "folder"
@@ -238,13 +242,13 @@ def test_killed_in_the_middle_of_an_epoch_and_gone_on_equals_never_killed(
     process.kill()
     process.wait()
     assert not (workdir / "results.json").exists()
-    assert start(workdir, settings, streaming).wait(timeout=300) == 0
-    assert json.loads((workdir / "results.json").read_text())["times"]["resumed_at"]
-    alone = tmp_path / "alone"
     if streaming:
-        assert start(alone, settings, streaming).wait(timeout=300) == 0
-    else:
-        train_and_evaluate(Config.make(**settings, workdir=str(alone)))
+        monkeypatch.setattr(datasets, "IN_MEMORY_BYTES", 0)
+        monkeypatch.setattr(folder, "IN_MEMORY_BYTES", 0)
+    results = train_and_evaluate(Config.make(**settings, workdir=str(workdir)))
+    assert results["times"]["resumed_at"]
+    alone = tmp_path / "alone"
+    train_and_evaluate(Config.make(**settings, workdir=str(alone)))
     assert comparable(workdir) == comparable(alone)
 
 
@@ -274,24 +278,51 @@ def stopped(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
     return workdir
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("damage", ["record", "data", "torn"])
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(
-    damage: str, whole: Path, stopped: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    config = make(tmp_path / "run", checkpoint_every=3)
-    shutil.copytree(stopped, tmp_path / "run")
-    directory = tmp_path / "run" / "checkpoints"
-    assert sorted(path.name for path in directory.glob("*.json")) == ["step-6.json", "step-8.json"]
-    data = directory / "step-8.data-00000-of-00001"
-    if damage == "record":
-        (directory / "step-8.json").write_text('{"step": 8')
-    elif damage == "data":
+def damage(directory: Path, step: int, kind: str) -> None:
+    """Damage a checkpoint: cut its record or its data off, flip bits in the data, or let the record
+    be about other values."""
+    data = directory / f"step-{step}.data-00000-of-00001"
+    record = directory / f"step-{step}.json"
+    if kind == "record":
+        record.write_text(f'{{"step": {step}')
+    elif kind == "values":
+        record.write_text(json.dumps({**json.loads(record.read_text()), "sha256": "0" * 64}))
+    elif kind == "data":
         content = bytearray(data.read_bytes())
         content[len(content) // 2] ^= 255
         data.write_bytes(bytes(content))
     else:
         data.write_bytes(data.read_bytes()[:100])
+
+
+@pytest.mark.parametrize("kind", ["record", "data", "torn", "values"])
+def test_of_damaged_checkpoints_the_newest_good_one_is_restored(kind: str, tmp_path: Path) -> None:
+    variables = [tf.Variable(tf.zeros((20, 30)), name="kernel"), tf.Variable(0.0, name="count")]
+    kept = Checkpoints(tmp_path, {"weights": variables})
+    for step in (6, 8):
+        variables[0].assign(tf.fill((20, 30), float(step)))
+        variables[1].assign(step + 1)
+        kept.save(step, {"history": [step]})
+    damage(tmp_path, 8, kind)
+    notice = "the checkpoint of step 8 is damaged"
+    assert kept.restore() == (6, {"history": [6]}, [notice])
+    np.testing.assert_array_equal(variables[0], np.full((20, 30), 6))
+    assert float(variables[1]) == 7
+    damage(tmp_path, 6, kind)
+    with pytest.raises(UserError, match=rf"No checkpoint in .* can be read \({notice}; .* step 6"):
+        kept.restore()
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("no_export")
+def test_a_run_with_a_damaged_checkpoint_resumes_from_the_one_before(
+    whole: Path, stopped: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = make(tmp_path / "run", checkpoint_every=3)
+    shutil.copytree(stopped, tmp_path / "run")
+    directory = tmp_path / "run" / "checkpoints"
+    assert sorted(path.name for path in directory.glob("*.json")) == ["step-6.json", "step-8.json"]
+    damage(directory, 8, "data")
     results = train_and_evaluate(config)
     told = capfd.readouterr().err
     assert "the checkpoint of step 8 is damaged, so training resumes from the one before" in told
@@ -304,10 +335,11 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
 
 
 @pytest.mark.full
+@pytest.mark.usefixtures("no_export")
 def test_other_mathematics_is_refused_and_other_measuring_is_not(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Path, stopped: Path, tmp_path: Path
 ) -> None:
-    stop_after(5, make(tmp_path / "run"), monkeypatch)
+    shutil.copytree(stopped, tmp_path / "run")
     for settings, message in (
         ({"distribution_weight": 2.0}, "an unfinished run with distribution_weight=5.0, not 2.0"),
         ({"batch_size": 32}, "batch_size=64, not 32"),
@@ -324,8 +356,10 @@ def test_other_mathematics_is_refused_and_other_measuring_is_not(
 
 
 @pytest.mark.full
+@pytest.mark.usefixtures("no_export")
 def test_a_finished_run_can_become_longer(tmp_path: Path) -> None:
     settings = {"learning_rate_decay": "constant", "log_every": 5, "measure_every": 5}
+    settings |= {"heads": "", "micro_batch": 64}
     train_and_evaluate(make(tmp_path / "a", steps=10, **settings))
     with pytest.raises(UserError, match="holds a finished run: choose another directory"):
         train_and_evaluate(make(tmp_path / "a", steps=10, **settings))
@@ -333,25 +367,6 @@ def test_a_finished_run_can_become_longer(tmp_path: Path) -> None:
     assert longer["times"]["resumed_at"] == [10]
     train_and_evaluate(make(tmp_path / "b", steps=20, **settings))
     assert comparable(tmp_path / "a") == comparable(tmp_path / "b")
-
-
-@pytest.mark.full
-def test_a_checkpoint_that_cannot_be_written_keeps_the_last_good_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = make(tmp_path / "run", checkpoint_every=3)
-    write = tf.train.Checkpoint.write
-
-    def full(self: Any, prefix: str, *arguments: Any) -> Any:
-        if prefix.endswith("step-9"):
-            raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
-        return write(self, prefix, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(tf.train.Checkpoint, "write", full)
-        with pytest.raises(UserError, match=r"step 9 cannot be .*No space.* is that of step 6"):
-            train_and_evaluate(config)
-    assert train_and_evaluate(config)["times"]["resumed_at"] == [6]
 
 
 @pytest.mark.full
