@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ssl_keras import train
 from ssl_keras.cli import flags
 from ssl_keras.run import train_and_evaluate
 
@@ -150,9 +151,9 @@ def test_deterministic_runs_are_equal(tmp_path: Path) -> None:
     results = []
     for name in ("first", "second"):
         result = python(
-            "-m", "ssl_keras.train", "--loss=nt_xent", "--steps=8", "--batch_size=64",
-            "--width_multiplier=0.25", "--heads=knn", "--deterministic",
-            f"--workdir={tmp_path / name}",
+            "-m", "ssl_keras.train", "--loss=nt_xent", "--steps=5", "--batch_size=64",
+            "--width_multiplier=0.25", "--heads=knn", "--deterministic", "--measure_images=0",
+            "--max_train_images=400", f"--workdir={tmp_path / name}",
         )  # fmt: skip
         assert result.returncode == 0, result.stderr
         assert "deterministic operations only" in result.stdout
@@ -161,21 +162,19 @@ def test_deterministic_runs_are_equal(tmp_path: Path) -> None:
         assert results[0][key] == results[1][key], key
 
 
-@pytest.mark.full
-def test_a_second_start_refuses_to_lose_the_first(smoke: tuple[Path, str]) -> None:
+def test_a_second_start_refuses_to_lose_the_first(
+    smoke: tuple[Path, str], capfd: pytest.CaptureFixture[str]
+) -> None:
     workdir, _ = smoke
-    result = python("-m", "ssl_keras.train", "--flagfile=flags/smoke.flags", f"--workdir={workdir}")
-    assert result.returncode == 2
-    assert result.stderr.startswith("ssl_keras.train: workdir is ")
-    assert "--overwrite" in result.stderr
-    assert "Traceback" not in result.stderr
+    assert train.main(["train", "--flagfile=smoke", f"--workdir={workdir}"]) == 2
+    errors = capfd.readouterr().err
+    assert errors.startswith("ssl_keras.train: workdir is ")
+    assert "--overwrite" in errors
+    assert "Traceback" not in errors
 
 
-@pytest.mark.full
-def test_an_unwritable_directory_is_one_sentence() -> None:
-    result = python(
-        "-m", "ssl_keras.train", "--flagfile=flags/smoke.flags", "--workdir=/proc/none/run"
-    )
-    assert result.returncode == 2
-    assert "cannot be written" in result.stderr
-    assert "Traceback" not in result.stderr
+def test_an_unwritable_directory_is_one_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+    assert train.main(["train", "--flagfile=smoke", "--workdir=/proc/none/run"]) == 2
+    errors = capfd.readouterr().err
+    assert "cannot be written" in errors
+    assert "Traceback" not in errors
