@@ -40,6 +40,7 @@ def embedded_once(data_dir: str) -> Iterator[None]:
     load = datasets.load_source
     kept = functools.lru_cache(maxsize=8)(load)
 
+    @functools.wraps(load)
     def load_source(name: str, *arguments: Any, **options: Any) -> Any:
         return (kept if name in ("mnist_5k", "photos") else load)(name, *arguments, **options)
 

@@ -99,10 +99,13 @@ def test_the_gpu_extra_is_tensorflow_in_the_same_range() -> None:
 
 
 def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What a user's `make` does: without what a `make` around these tests passes on to it."""
+    of_make = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES", "VENV", "PYTHON", "ARGS")
+    own = {name: value for name, value in os.environ.items() if name not in of_make}
     return subprocess.run(
         ["make", *arguments],
         cwd=ROOT,
-        env={**os.environ, **environment},
+        env={**own, **environment},
         capture_output=True,
         text=True,
         check=False,

@@ -38,7 +38,7 @@ def start_tensorflow(strategy: str = "none", num_devices: int | None = None) -> 
     # spends a second of a short run on looking at them again and again.
     gc.disable()
     try:
-        lazy.start()
+        lazy.start_program()
         with lazy.without_noise():
             devices.open_devices(strategy, num_devices)
     finally:
