@@ -29,6 +29,12 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
+def printable(text: str) -> str:
+    """A text from outside, such as a file's name, in one line that a terminal only shows: control
+    characters, line breaks and bytes of no encoding become escapes like \\x1b."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def unknown_name(kind: str, name: object, valid: Iterable[str]) -> UserError:
     """The error for an unknown name, which proposes the nearest valid one.
 

@@ -81,7 +81,9 @@ def compare(kind: str, name: str, numbers: dict[str, Any]) -> None:
         return
     assert set(numbers["values"]) == set(expected["values"])
     for key, value in expected["values"].items():
-        assert numbers["values"][key] == pytest.approx(value, rel=0.05, abs=0.1), key
+        # Some steps of a decoder from random weights differ more between processors.
+        near = 0.3 if key.startswith("decoder/") else 0.1
+        assert numbers["values"][key] == pytest.approx(value, rel=0.05, abs=near), key
 
 
 @pytest.mark.parametrize("name", FLAGFILES)

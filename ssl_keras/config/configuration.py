@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ssl_keras import plugins
+from ssl_keras import datasets, plugins
 from ssl_keras.config.combinations import check_combinations
 from ssl_keras.config.groups import (
     DataConfig,
@@ -382,6 +382,10 @@ class Config:
         """Eight hexadecimal digits that identify `determining`."""
         text = json.dumps(self.determining(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def data_digests(self) -> dict[str, str]:
+        """What identifies the data at this moment, see `datasets.digests`."""
+        return datasets.digests(self.builder, self.data.data_dir)
 
     def run_name(self) -> str:
         """The default name of the run's directory: loss, data set, source, seed, digest."""

@@ -26,6 +26,7 @@ from ssl_keras.datasets.overlay import Overlay
 from ssl_keras.datasets.plain import Plain
 from ssl_keras.datasets.sources import check_source, load_source
 from ssl_keras.datasets.sources.decoding import MAX_MEGAPIXELS
+from ssl_keras.datasets.sources.digests import source_digest
 from ssl_keras.datasets.sources.vectors import check_vectors, load_vectors
 from ssl_keras.datasets.splits import MemorySplit, Split
 from ssl_keras.datasets.table import Table
@@ -42,6 +43,7 @@ __all__ = [
     "Split",
     "Target",
     "check",
+    "digests",
     "load",
     "load_source",
 ]
@@ -84,6 +86,19 @@ def check(
         return check_source(source, data_dir, download, seed)
     check_vectors(source)
     return None
+
+
+def digests(builder: DatasetBuilder, data_dir: str | None = None) -> dict[str, str]:
+    """What identifies the data of a data set: option -> digest of the source that it names.
+
+    A source that cannot be read has no digest. See `sources.digests` for what it depends on.
+
+    Args:
+        builder: the data set.
+        data_dir: see `load`.
+    """
+    found = {n: source_digest(name, data_dir) for n, name in builder.sources().items()}
+    return {option: digest for option, digest in found.items() if digest is not None}
 
 
 def load(
@@ -162,6 +177,7 @@ def load(
         )
     if max_train_images is not None:
         data = data.map_training(lambda split: split.at_most(max_train_images, seed))
+    data = dataclasses.replace(data, digests=digests(builder, data_dir))
     splits = {data.train, data.probing, data.test}
     if sum(split.num_examples * split.example_bytes() for split in splits) > IN_MEMORY_BYTES:
         return data

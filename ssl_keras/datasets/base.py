@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ssl_keras.datasets.examples import Examples
-from ssl_keras.datasets.splits import Split
+from ssl_keras.datasets.splits import MemorySplit, Split
 from ssl_keras.inputs import Images, Modality
 from ssl_keras.inputs.images import nearest_pixels
-from ssl_keras.options import Options, option
+from ssl_keras.options import Options, option, settings
 
 KINDS = ("class", "bits", "presence")
 # Prefixes of sources that are paths, such as "npz:FILE".
@@ -44,9 +44,10 @@ class Target:
         kind: "class" (labels are integers in [0, size)), "bits" (labels are binary vectors of
             length `size`, random bits), or "presence" (binary vectors: the classes in an image).
         size: number of classes, or length of the vector.
-        chance: chance level of the accuracy: the share of the most frequent label; for vectors,
-            its mean over the entries.
-        all_right_chance: chance level of whole vectors; for a class equal to `chance`.
+        chance: what the best constant answer reaches on the test examples: the share of their most
+            frequent label; for vectors, its mean over the entries.
+        all_right_chance: the same for whole vectors; for a class equal to `chance`.
+        names: of the classes; or empty, and then they are numbers.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Target:
     size: int
     chance: float
     all_right_chance: float
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -64,22 +66,30 @@ class Target:
         """Whether labels are binary vectors; their entries are predicted independently."""
         return self.kind != "class"
 
+    def name_of(self, label: int) -> str:
+        """The name of a class."""
+        return self.names[label] if self.names else str(label)
 
-def class_target(name: str, labels: np.ndarray | None, num_classes: int) -> Target:
-    """The `Target` of integer labels. Without labels the classes are taken as balanced."""
+
+def class_target(
+    name: str, labels: np.ndarray | None, num_classes: int, names: Sequence[str] = ()
+) -> Target:
+    """The `Target` of the integer labels of the test examples. Without labels the classes are taken
+    as balanced."""
     if labels is None:
         chance = 1.0 / num_classes
     else:
         chance = float(np.bincount(labels, minlength=num_classes).max() / len(labels))
-    return Target(name, "class", num_classes, chance, chance)
+    return Target(name, "class", num_classes, chance, chance, tuple(names))
 
 
-def vector_target(name: str, kind: str, labels: np.ndarray) -> Target:
-    """The `Target` of binary vectors (examples, size); its chance levels are those of `labels`."""
+def vector_target(name: str, kind: str, labels: np.ndarray, names: Sequence[str] = ()) -> Target:
+    """The `Target` of the binary vectors (examples, size) of the test examples."""
     means = labels.mean(axis=0)
     chance = float(np.maximum(means, 1.0 - means).mean())
     _, counts = np.unique(labels, axis=0, return_counts=True)
-    return Target(name, kind, labels.shape[1], chance, float(counts.max() / len(labels)))
+    all_right = float(counts.max() / len(labels))
+    return Target(name, kind, labels.shape[1], chance, all_right, tuple(names))
 
 
 @dataclass(frozen=True)
@@ -145,11 +155,11 @@ class DataSet:
         train, test: the splits.
         targets: target name -> `Target`, the competing features.
         modality: what an example is made of.
-        class_names: names of the classes of the target "class", or empty.
         notices: sentences for the user.
         local_targets: name -> `LocalTarget`, the targets of pixels; see `locations`.
         probing_split: examples that evaluators are fitted on instead of `train`, as many and in
             the same order, where training shows less of a target than testing does; or None.
+        digests: what identifies the data, see `datasets.digests`.
     """
 
     name: str
@@ -157,10 +167,10 @@ class DataSet:
     test: Split
     targets: Mapping[str, Target]
     modality: Modality
-    class_names: tuple[str, ...] = field(default=())
     notices: tuple[str, ...] = field(default=())
     local_targets: Mapping[str, LocalTarget] = field(default_factory=dict)
     probing_split: Split | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def probing(self) -> Split:
@@ -169,9 +179,10 @@ class DataSet:
 
     @property
     def training_chances(self) -> dict[str, float]:
-        """Target name -> `Target.chance` in the training split."""
+        """Target name -> `Target.chance` on the training examples; where reading their labels means
+        reading everything, on the test examples."""
         chances = {name: target.chance for name, target in self.targets.items()}
-        if self.probing_split is not None:
+        if isinstance(self.train, MemorySplit):
             for name, target in self.targets.items():
                 if target.kind == "class":
                     labels = self.train.read_labels(name)
@@ -243,6 +254,11 @@ class DatasetBuilder(Options):
     has_images: ClassVar[bool] = True
     # Incremented when the same options produce other examples or another probing split.
     version: ClassVar[int] = 1
+
+    def sources(self) -> dict[str, str]:
+        """Option -> name of a source that the data set is made from."""
+        found = settings(type(self)).items()
+        return {n: getattr(self, n) for n, setting in found if setting.convert is absolute_source}
 
     def build(self, context: BuildContext) -> DataSet:
         """The data set; its batches are composed lazily, see `datasets.load`.

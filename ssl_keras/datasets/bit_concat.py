@@ -84,7 +84,7 @@ class BitConcat(ImageBuilder):
         source, seed = self.main_source(context), context.seed
         targets = source_targets(source)
         if self.num_bits:
-            targets["bits"] = self._target(seed, source.train.count)
+            targets["bits"] = self._target(seed, source.test.count)
 
         def split(name: str, examples: Examples) -> Split:
             integers = self.integers(seed, name, examples.count)
@@ -107,12 +107,11 @@ class BitConcat(ImageBuilder):
             test=split("test", source.test),
             targets=targets,
             modality=images(source, self.num_bits),
-            class_names=source.class_names,
             notices=source.notices,
         )
 
     def _target(self, seed: int, count: int) -> Target:
         if self.num_unique_values is None:
             return Target("bits", "bits", self.num_bits, 0.5, 0.5**self.num_bits)
-        bits = binary_digits(self.integers(seed, "train", count), self.num_bits)
+        bits = binary_digits(self.integers(seed, "test", count), self.num_bits)
         return vector_target("bits", "bits", bits)

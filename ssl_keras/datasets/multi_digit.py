@@ -20,6 +20,7 @@ from ssl_keras.datasets.base import (
     DataSet,
     DatasetBuilder,
     LocalTarget,
+    Source,
     Target,
     absolute_source,
     class_target,
@@ -117,7 +118,7 @@ class MultiDigit(DatasetBuilder):
             name: _Plan.draw(self, digits, name, counts[name], sizes, canvas, context.seed)
             for name in ("train", "test")
         }
-        targets = self._targets(plans["train"], digits.num_classes)
+        targets = self._targets(plans["test"], digits)
         title = f"{len(sizes)} digits"
         if self.digit_sizes:
             title = f"two digits of {sizes[0]} and {sizes[1]} pixels"
@@ -138,12 +139,13 @@ class MultiDigit(DatasetBuilder):
             "digit": LocalTarget("digit", ("nothing", *map(str, range(num_classes)))),
         }
 
-    def _targets(self, plan: _Plan, num_classes: int) -> dict[str, Target]:
+    def _targets(self, plan: _Plan, digits: Source) -> dict[str, Target]:
+        count, names = digits.num_classes, digits.class_names
         return {
-            name: vector_target(name, "presence", labels)
+            name: vector_target(name, "presence", labels, names)
             if labels.ndim == 2
-            else class_target(name, labels, num_classes)
-            for name, labels in self._labels(plan, num_classes).items()
+            else class_target(name, labels, count, names)
+            for name, labels in self._labels(plan, count).items()
         }
 
     def _labels(self, plan: _Plan, num_classes: int) -> dict[str, np.ndarray]:

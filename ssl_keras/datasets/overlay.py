@@ -166,8 +166,8 @@ class Overlay(ImageBuilder):
             )
         }
         if self.overlay_content != "background":
-            drawn = pools["probing"].labels[assignment["probing"]]
-            targets["digit"] = class_target("digit", drawn, digits.num_classes)
+            drawn = pools["test"].labels[assignment["test"]]
+            targets["digit"] = class_target("digit", drawn, digits.num_classes, digits.class_names)
             classes = map(str, range(digits.num_classes))
             local["region"] = LocalTarget("region", ("background", "digit"))
             local["digit"] = LocalTarget("digit", ("nothing", *classes))
@@ -184,7 +184,6 @@ class Overlay(ImageBuilder):
             test=split("test", source.test),
             targets=targets,
             modality=images(source),
-            class_names=source.class_names,
             notices=tuple(notices),
             local_targets=local,
             probing_split=split("probing", source.train) if few else None,

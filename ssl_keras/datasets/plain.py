@@ -27,7 +27,8 @@ def source_targets(source: Source) -> dict[str, Target]:
     """The target "class" of a source, or {} without labels."""
     if not source.labelled:
         return {}
-    return {"class": class_target("class", source.train.labels, source.num_classes)}
+    target = class_target("class", source.test.labels, source.num_classes, source.class_names)
+    return {"class": target}
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,5 @@ class Plain(ImageBuilder):
             test=Split(source.test, compose),
             targets=source_targets(source),
             modality=images(source),
-            class_names=source.class_names,
             notices=source.notices,
         )

@@ -38,6 +38,5 @@ class Table(DatasetBuilder):
             test=Split(source.test, compose),
             targets=source_targets(source),
             modality=Vectors.standardizing(source.train.columns["x"]),  # type: ignore[attr-defined]
-            class_names=source.class_names,
             notices=source.notices,
         )

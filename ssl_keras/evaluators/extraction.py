@@ -270,7 +270,7 @@ def extract_local(
             train_labels[index],
             test_labels[index],
             {
-                key: class_target(key, train_labels[index][key], len(target.values))
+                key: class_target(key, test_labels[index][key], len(target.values))
                 for key, target in data.local_targets.items()
             },
             inputs=build_inputs(data),

@@ -95,7 +95,7 @@ def _run_features(
     workdir: Path, evaluators: Mapping[str, Evaluator], seed: int
 ) -> tuple[FrozenEncoder, dict[str, EncoderFeatures], str]:
     """(encoder, features of all encoders, digest of its weights before they were computed)."""
-    config, results = run_directory.read(workdir)
+    config, results = run_directory.read(workdir, with_data=True)
     data = load_data(config)
     check_evaluators(evaluators, config, data)
     setup = build(config, data, recorded_engine(results))

@@ -60,7 +60,7 @@ def export_run(
     workdir, directory = Path(workdir), Path(directory)
     if onnx:
         check_onnx()
-    config, results = run_directory.read(workdir)
+    config, results = run_directory.read(workdir, with_data=True)
     is_export = run_directory.is_saved_model(directory)
     if directory.exists() and not (is_export or not any(directory.iterdir())):
         raise UserError(

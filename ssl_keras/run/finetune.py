@@ -77,7 +77,7 @@ def finetune_run(workdir: Path | str, options: FinetuningConfig) -> dict[str, An
     """
     start = time.perf_counter()
     workdir = Path(workdir)
-    config, results = run_directory.read(workdir)
+    config, results = run_directory.read(workdir, with_data=True)
     setup = build(config, engine=recorded_engine(results))
     layers = setup.model.layer_names
     if options.finetune_from not in layers:
@@ -303,7 +303,7 @@ class _Trial:
         """Export in float32 and compare with the logits of the model."""
         name = self.target.name
         network = self._backbone("float32", learner.encoder.get_weights())
-        export_classifier(network, learner.classifier, name, directory)
+        export_classifier(network, learner.classifier, self.target, directory)
         inputs = data.inputs(next(iter(data.test.batches(_COMPARED_EXAMPLES))))
         expected = learner.classifier(network(inputs, training=False))[name]
         return compare_export(directory, inputs, expected, output="logits")

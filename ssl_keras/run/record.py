@@ -30,7 +30,7 @@ class RunRecord:
         setup: the banner: label -> value.
         config: the settings in force that determine the results.
         requested: the same settings as requested, before values that follow from the data.
-        data: name, version, notices, sizes and targets of the data.
+        data: name, version, digests, notices, sizes and targets of the data.
         engine: see `devices.Engine.described`.
         steps, seed: length and seed of the training.
         times: seconds of each part; "resumed_at" lists steps.
@@ -80,6 +80,7 @@ class RunRecord:
             data={
                 "name": data.name,
                 "version": config.builder.version,
+                "digests": dict(data.digests),
                 "notices": list(data.notices),
                 "train_images": data.train.num_examples,
                 "test_images": data.test.num_examples,

@@ -70,7 +70,7 @@ def restore_run(workdir: Path | str) -> TrainingSetup:
             on other weights.
     """
     workdir = Path(workdir)
-    config, results = run_directory.read(workdir)
+    config, results = run_directory.read(workdir, with_data=True)
     return restored(config, results, workdir)
 
 
@@ -136,7 +136,7 @@ def load_saved_model(directory: Path, config: Config | None = None) -> FrozenEnc
                 f"The SavedModel {directory} does not lie in the directory of its run: say which "
                 "data to evaluate it on, with --dataset, --source and the like."
             )
-        config, _ = run_directory.read(directory.parent)
+        config, _ = run_directory.read(directory.parent, with_data=True)
     try:
         loaded = tf.saved_model.load(str(directory))
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:

@@ -87,7 +87,11 @@ class ClaimedDirectory:
                 copy = workdir / "initial_encoder.keras"
                 copy.write_bytes(encoder)
                 config = config.with_values(encoder_file=str(copy))
-            about = {"format": FORMAT, "requested": self.requested.replayable()}
+            about = {
+                "format": FORMAT,
+                "data_digests": config.data_digests(),
+                "requested": self.requested.replayable(),
+            }
             write_json(workdir / "config.json", {**about, **config.replayable()})
             temporary = workdir / ".flags.txt.tmp"
             temporary.write_text(f"{MARK}\n{config.flagfile_text()}")
@@ -147,6 +151,13 @@ def check(config: Config) -> None:
             f"{others}: to resume it give the same flags, or choose another --workdir, or pass "
             "--overwrite to replace it."
         )
+    changed = changed_source(workdir, config.data_digests())
+    if changed is not None:
+        raise UserError(
+            f"workdir is {workdir}, which holds {state} run, and the data of --{changed} have "
+            "changed since it was begun: restore them, or choose another --workdir, or pass "
+            "--overwrite to begin again on the data as they are."
+        )
     if before is None or (is_finished and not _longer(config, before)):
         raise UserError(
             f"workdir is {workdir}, which holds {state} run: choose another directory, or pass "
@@ -168,6 +179,20 @@ def _configuration(workdir: Path, requested: bool = False) -> dict[str, Any] | N
     if not isinstance(settings, dict):
         return None
     return settings.get("requested") if requested else _check_format(workdir, settings)
+
+
+def changed_source(workdir: Path, digests: Mapping[str, str]) -> str | None:
+    """The option of a source whose data have changed since a run was begun, or None.
+
+    Args:
+        workdir: directory of the run.
+        digests: those of the data now, see `datasets.digests`.
+    """
+    try:
+        before = json.loads((workdir / "config.json").read_text()).get("data_digests", {})
+        return next((n for n in before if digests.get(n, before[n]) != before[n]), None)
+    except (OSError, ValueError, AttributeError, TypeError):
+        return None
 
 
 def read_settings(workdir: Path) -> dict[str, Any]:
@@ -192,7 +217,8 @@ def _check_format(workdir: Path, settings: dict[str, Any]) -> dict[str, Any]:
         UserError: they have another format.
     """
     number = settings.pop("format", 1)
-    settings.pop("requested", None)
+    for name in ("requested", "data_digests"):
+        settings.pop(name, None)
     if number != FORMAT:
         raise UserError(
             f"The run {workdir} has the format {number}, but this version of ssl_keras reads "
@@ -310,7 +336,8 @@ def resumable(directory: Path, config: Config) -> bool:
     if not is_run(directory) or finished(directory):
         return False
     earlier = [_configuration(directory), _configuration(directory, requested=True)]
-    return any(before is not None and not config.differences(before) for before in earlier)
+    same = any(before is not None and not config.differences(before) for before in earlier)
+    return same and changed_source(directory, config.data_digests()) is None
 
 
 def extensible(directory: Path, config: Config) -> bool:
@@ -318,10 +345,11 @@ def extensible(directory: Path, config: Config) -> bool:
     if not is_run(directory) or not finished(directory):
         return False
     earlier = [_configuration(directory), _configuration(directory, requested=True)]
-    return any(
+    longer = any(
         before is not None and not config.differences(before) and _longer(config, before)
         for before in earlier
     )
+    return longer and changed_source(directory, config.data_digests()) is None
 
 
 def other_run(directory: Path, config: Config) -> str | None:
@@ -352,7 +380,7 @@ def other_run(directory: Path, config: Config) -> str | None:
 
 def holds(directory: Path, config: Config) -> bool:
     """Whether `directory` is a finished run of exactly this configuration, on the current version
-    of its data."""
+    of its data, which have not changed."""
     try:
         _, results = read(directory)
     except UserError:
@@ -360,7 +388,9 @@ def holds(directory: Path, config: Config) -> bool:
     settings = json.loads(json.dumps(config.determining()))
     same_data = results.get("data", {}).get("version", 1) == config.builder.version
     same_settings = settings in (results.get("config"), results.get("requested"))
-    return bool(finished(directory) and same_data and same_settings)
+    if not (finished(directory) and same_data and same_settings):
+        return False
+    return changed_source(directory, config.data_digests()) is None
 
 
 def is_saved_model(directory: Path) -> bool:
@@ -407,11 +437,16 @@ def write_json(path: Path, value: Any) -> None:
     os.replace(temporary, path)
 
 
-def read(workdir: Path) -> tuple[Config, dict[str, Any]]:
+def read(workdir: Path, with_data: bool = False) -> tuple[Config, dict[str, Any]]:
     """(configuration, results) of a finished run.
 
+    Args:
+        workdir: directory of the run.
+        with_data: whether its data will be used.
+
     Raises:
-        UserError: it is not the directory of a run, the run is not finished, or a file is damaged.
+        UserError: it is not the directory of a run, the run is not finished, a file is damaged, or
+            the data to be used have changed since it was trained.
     """
     if not workdir.is_dir():
         raise UserError(f"The run {workdir} does not exist: give the directory of a finished run.")
@@ -428,4 +463,11 @@ def read(workdir: Path) -> tuple[Config, dict[str, Any]]:
             contents.append(json.loads((workdir / name).read_text()))
         except (OSError, ValueError) as error:
             raise UserError(f"{workdir / name} cannot be read: {error}; repeat the run.") from error
-    return Config.make(**_check_format(workdir, contents[0])), contents[1]
+    config = Config.make(**_check_format(workdir, contents[0]))
+    changed = changed_source(workdir, config.data_digests()) if with_data else None
+    if changed is not None:
+        raise UserError(
+            f"The data of --{changed} have changed since the run {workdir} was trained on them, so "
+            "test examples may have been trained on: restore the data, or repeat the run."
+        )
+    return config, contents[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import inspect
 import json
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ssl_keras.datasets.base import Target
 from ssl_keras.errors import UserError, one_line, unknown_name
 from ssl_keras.inputs import Modality
 from ssl_keras.lazy import keras, tf
@@ -198,23 +200,26 @@ def export_onnx(encoder: Any, path: Path) -> None:
         encoder.export(str(path), format="onnx", verbose=False)
 
 
-def export_classifier(network: Any, classifier: Any, target: str, directory: Path) -> None:
-    """Write a network and its classifier to `directory`, for inference in float32.
+def export_classifier(network: Any, classifier: Any, target: Target, directory: Path) -> None:
+    """Write a network and its classifier to `directory`, for inference in float32, with a card.
 
-    One signature: `serving_default`, network inputs -> {"logits"}.
+    One signature: `serving_default`, network inputs -> {"logits"}. The card, JSON, has the target;
+    its "names" are those of the classes, in the order of the logits.
 
     Args:
         network: float32 `keras.Model` from network inputs.
         classifier: float32 `keras.Model` from its output to {target name: logits}.
-        target: the name of the target.
+        target: the target.
         directory: is created.
     """
 
     def logits(inputs: Any) -> dict[str, Any]:
-        return {"logits": classifier(network(inputs, training=False), training=False)[target]}
+        return {"logits": classifier(network(inputs, training=False), training=False)[target.name]}
 
     inputs = [tf.TensorSpec((None, *network.input_shape[1:]), tf.float32, name="inputs")]
     _write(directory, [network, classifier], {"serving_default": (logits, inputs)})
+    card = {"target": dataclasses.asdict(target)}
+    (directory / CARD).write_text(json.dumps(card, indent=2) + "\n")
 
 
 def _write(

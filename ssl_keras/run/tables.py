@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ssl_keras import errors
 from ssl_keras.datasets.base import LocalTarget, Target
 
 # Prefixes of the controls: the encoder before training, and shuffled labels.
@@ -11,6 +12,8 @@ CONTROL = "untrained"
 SHUFFLED = "shuffled_labels"
 # The linear probe that is trained with the encoder, on augmented views.
 ONLINE = "online_probe"
+# Most names of classes that one line lists.
+_SHOWN_NAMES = 4
 
 
 def banner(lines: Mapping[str, str]) -> str:
@@ -24,13 +27,22 @@ def describe_targets(targets: Mapping[str, Target]) -> str:
     parts = []
     for name, target in targets.items():
         if target.kind == "class":
-            parts.append(f"{name} ({target.size} classes, chance {target.chance:.3g})")
+            shown = f"{target.size} classes{_names(target)}, chance {target.chance:.3g}"
+            parts.append(f"{name} ({shown})")
         else:
             parts.append(
                 f"{name} ({target.size}, chance {target.chance:.3g} each, "
                 f"{target.all_right_chance:.3g} all right)"
             )
     return ", ".join(parts)
+
+
+def _names(target: Target) -> str:
+    """The names of the first classes, unless they are the numbers from 0 on: ": cat, dog"."""
+    if list(target.names) == [str(number) for number in range(len(target.names))]:
+        return ""
+    more = ", ..." if target.size > _SHOWN_NAMES else ""
+    return ": " + ", ".join(errors.printable(name) for name in target.names[:_SHOWN_NAMES]) + more
 
 
 def accuracy_table(

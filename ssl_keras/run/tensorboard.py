@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ssl_keras import pictures
+from ssl_keras import errors, pictures
 from ssl_keras.datasets.base import Target
 from ssl_keras.evaluators.base import FrozenFeatures, spread
 from ssl_keras.lazy import tf
@@ -154,6 +154,7 @@ def write_embedding(
     directory: Path,
     embeddings: Mapping[str, np.ndarray],
     labels: Mapping[str, np.ndarray],
+    targets: Mapping[str, Target],
     images: np.ndarray | None,
 ) -> None:
     """Write files for TensorBoard's Embedding Projector.
@@ -162,6 +163,7 @@ def write_embedding(
         directory: directory of the event file.
         embeddings: name -> (points, dim).
         labels: target name -> (points,) or (points, size).
+        targets: target name -> `Target`; classes are shown by their names.
         images: (points, height, width, 1 or 3) in [0, 1], the thumbnails; or None.
     """
     from google.protobuf import text_format
@@ -170,7 +172,7 @@ def write_embedding(
     folder = directory / "projector"
     folder.mkdir(parents=True, exist_ok=True)
     config = projector.ProjectorConfig()
-    columns = _columns(labels)
+    columns = _columns(labels, targets)
     if columns:
         rows = zip(*columns.values(), strict=True)
         lines = ["\t".join(row) for row in rows]
@@ -205,12 +207,14 @@ def _sheet(images: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
     return sheet.reshape(side * size[0], side * size[1], 3), (size[0], size[1])
 
 
-def _columns(labels: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
+def _columns(
+    labels: Mapping[str, np.ndarray], targets: Mapping[str, Target]
+) -> dict[str, list[str]]:
     """A column of texts for each target; short vectors also have a column for each entry."""
     columns: dict[str, list[str]] = {}
     for name, values in labels.items():
         if values.ndim == 1:
-            columns[name] = [str(value) for value in values]
+            columns[name] = [errors.printable(targets[name].name_of(value)) for value in values]
             continue
         columns[name] = ["".join(str(entry) for entry in row) for row in values]
         if values.shape[1] <= _COLUMNS:
@@ -279,5 +283,6 @@ def write_test_embedding(directory: Path, layers: Mapping[str, FrozenFeatures]) 
         directory,
         {name: frozen.test[rows] for name, frozen in shown.items()},
         {name: labels[rows] for name, labels in features.test_labels.items()},
+        features.targets,
         modality.pictures(features.inputs.test(rows)) if modality.has_pictures else None,
     )

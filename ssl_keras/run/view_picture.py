@@ -47,8 +47,7 @@ def _labels(setup: TrainingSetup, labels: Any, row: int) -> list[str]:
     for name, target in setup.data.targets.items():
         label = labels[name][row].numpy()
         if target.kind == "class":
-            names = setup.data.class_names if name == "class" else ()
-            texts.append(f"{name}: {names[label] if names else label}"[:15])
+            texts.append(f"{name}: {target.name_of(label)}"[:15])
         elif target.kind == "presence":
-            texts.append("has " + ",".join(map(str, np.flatnonzero(label))))
+            texts.append("has " + ",".join(map(target.name_of, np.flatnonzero(label).tolist())))
     return texts

@@ -117,7 +117,7 @@ def test_vectors_with_partners_are_pairs(tmp_path: Path) -> None:
         (lambda: dataset(PIXELS[:0]), "is empty."),
         (lambda: dataset(PIXELS.astype(np.float32)), "floats must lie in [0, 1]"),
         (lambda: dataset(PIXELS.astype(np.int32)), "has the type int32; uint8, or float"),
-        (lambda: dataset(PIXELS, tf.one_hot(LABELS, 4)), "one whole number for each of the 40"),
+        (lambda: dataset(PIXELS, tf.one_hot(LABELS, 4)), "one text for each of the 40"),
         (lambda: dataset({"picture": PIXELS}), 'have picture; "image" (or "x") is needed'),
         (lambda: dataset(PIXELS, LABELS, LABELS), "have 3 parts: (example, label) is needed"),
         (lambda: dataset(PIXELS).map(lambda x: {"image": {"a": x}}), "each must be one tensor"),
@@ -166,8 +166,9 @@ def test_a_run_on_a_dataset_resumes_and_is_restored(tmp_path: Path) -> None:
         "workdir": tmp_path / "run",
     }
     results = train_and_evaluate(Config.make(source=dataset(PIXELS, LABELS), **settings))
-    assert results["data"]["train_images"] == 32
+    data = results["data"]
+    assert data["train_images"] + data["test_images"] == len(PIXELS)
     longer = {**settings, "steps": 3}
     resumed = train_and_evaluate(Config.make(source=dataset(PIXELS, LABELS).batch(5), **longer))
     assert resumed["times"]["resumed_at"] == [2]
-    assert restore_run(tmp_path / "run").data.train.num_examples == 32
+    assert restore_run(tmp_path / "run").data.train.num_examples == data["train_images"]

@@ -161,7 +161,7 @@ def test_the_embedding_has_thumbnails_and_all_labels(finished: Path) -> None:
 def test_thumbnails_lie_row_by_row(shape: tuple[int, ...], tmp_path: Path) -> None:
     images = np.zeros(shape, np.float32)
     images[-1] = 1
-    tensorboard.write_embedding(tmp_path, {"x": np.ones((shape[0], 2))}, {}, images)
+    tensorboard.write_embedding(tmp_path, {"x": np.ones((shape[0], 2))}, {}, {}, images)
     with Image.open(tmp_path / "projector" / "sprite.png") as picture:
         sheet = np.asarray(picture)
     side = int(np.ceil(np.sqrt(shape[0])))

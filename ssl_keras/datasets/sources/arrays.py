@@ -7,7 +7,8 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,31 @@ from ssl_keras.datasets.examples import (
     resize_many,
     resized,
 )
-from ssl_keras.datasets.sources.splitting import NO_LABELS, Part, check_parts, split_part
+from ssl_keras.datasets.sources.splitting import (
+    NO_LABELS,
+    Part,
+    check_parts,
+    dense_labels,
+    divided_by_contents,
+    num_classes,
+    read_labels,
+)
 from ssl_keras.errors import UserError
 from ssl_keras.inputs.images import preset_for
 from ssl_keras.lazy import tf
 
 # Sources up to this many bytes of pixels, after scaling, are kept in memory.
 IN_MEMORY_BYTES = 2**31
-# Labels from here on are taken for numbers that are not classes.
-MOST_CLASSES = 100_000
+# Part of EMNIST -> the character of each label (Cohen et al. 2017, and the mapping files).
+_MERGED = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"
+_EMNIST = {
+    "letters": " ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    "byclass": "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
+    "balanced": _MERGED,
+    "bymerge": _MERGED,
+}
+# At most this many channels are taken for channels where they come first.
+_FEW_CHANNELS = 4
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -70,37 +87,64 @@ def read_idx(path: Path) -> np.ndarray:
 def load_idx(name: str, path: str, image_size: int | None, seed: int) -> Source:
     """A folder with the four files of MNIST, Fashion-MNIST, KMNIST, EMNIST, ...
 
-    File names contain "train" ("t10k" or "test" for testing) and "images" or "labels".
+    File names contain "train" ("t10k" or "test" for testing) and "images" or "labels". Those of
+    EMNIST contain "emnist": its images are stored transposed.
     """
     root = Path(path).expanduser()
     if not root.is_dir():
         raise UserError(f"The folder {path!r} of the source {name!r} does not exist.")
 
-    def read(part: str, kind: str) -> np.ndarray:
-        words = ("train",) if part == "train" else ("t10k", "test")
-        files = [
-            file
-            for file in sorted(root.iterdir())
-            if kind in file.name and any(word in file.name for word in words)
-        ]
-        if len(files) != 1:
-            listed = ", ".join(file.name for file in files) or "none"
-            raise UserError(
-                f"{root} must hold one file of {part} {kind} in MNIST format (such as "
-                f"{words[0]}-{kind}-idx{3 if kind == 'images' else 1}-ubyte.gz); found: {listed}."
-            )
-        return read_idx(files[0])
+    files = idx_files(root)
+    names = [file.name.lower() for file in files.values()]
+    is_emnist = any("emnist" in file for file in names)
+    classes = next((c for kind, c in _EMNIST.items() if any(kind in file for file in names)), "")
 
     def read_part(part: str) -> Part:
-        images, labels = read(part, "images"), read(part, "labels")
+        images, labels = read_idx(files[part, "images"]), read_idx(files[part, "labels"])
         if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
             raise UserError(
                 f"The {part} images of {root} have the shape {images.shape} and the labels "
                 f"{labels.shape}; (N, height, width) and (N,) are needed."
             )
-        return {"image": images[..., None]}, labels.astype(np.int32)
+        images = images.transpose(0, 2, 1) if is_emnist else images
+        return {"image": images[..., None]}, labels
 
-    return _source(name, read_part("train"), read_part("test"), image_size, digits=True)
+    source = _source(
+        name,
+        read_part("train"),
+        read_part("test"),
+        image_size,
+        digits=True,
+        class_names=classes if is_emnist else (),
+    )
+    if not is_emnist:
+        return source
+    upright = "the files of EMNIST hold transposed images, which are turned upright"
+    return replace(source, notices=(*source.notices, upright))
+
+
+def idx_files(root: Path) -> dict[tuple[str, str], Path]:
+    """("train" or "test", "images" or "labels") -> the file of a folder in MNIST format.
+
+    Raises:
+        UserError: the folder does not hold one file of each.
+    """
+    found = {}
+    for part, words in (("train", ("train",)), ("test", ("t10k", "test"))):
+        for kind, rank in (("images", 3), ("labels", 1)):
+            files = [
+                file
+                for file in sorted(root.iterdir())
+                if kind in file.name and any(word in file.name for word in words)
+            ]
+            if len(files) != 1:
+                listed = ", ".join(file.name for file in files) or "none"
+                raise UserError(
+                    f"{root} must hold one file of {part} {kind} in MNIST format (such as "
+                    f"{words[0]}-{kind}-idx{rank}-ubyte.gz); found: {listed}."
+                )
+            found[part, kind] = files[0]
+    return found
 
 
 def read_npz(file: Path, name: str) -> dict[str, np.ndarray]:
@@ -131,8 +175,9 @@ def load_npz(name: str, path: str, image_size: int | None, seed: int) -> Source:
 
     Images are (N, height, width) or (N, height, width, channels): uint8, or float in [0, 1]. With
     three or more channels the first three are RGB, with fewer the first is grey; the others are
-    extra channels, such as masks or depth. Labels are integers and may be absent. Without test
-    images a seeded, stratified fifth is for testing.
+    extra channels, such as masks or depth. Labels are whole numbers or texts and may be absent; an
+    array class_names names numbers. Without test images about a fifth of each class is for testing,
+    see `splitting.keyed_split`: an image's part depends on its pixels and the seed.
     """
     file = Path(path).expanduser()
     arrays = read_npz(file, name)
@@ -152,32 +197,25 @@ def load_npz(name: str, path: str, image_size: int | None, seed: int) -> Source:
                 f"{file} holds the arrays {', '.join(arrays) or 'none'}; x_train, y_train, x_test "
                 "and y_test, or images and labels, are needed."
             )
-        train, test = split_part(*whole, seed)
-    return _source(name, train, test, image_size, digits=False)
+        train, test = divided_by_contents(whole, "image", seed)
+    return _source(name, train, test, image_size, False, class_names(file, arrays))
 
 
-def read_labels(
-    file: Path | str, key: str, arrays: Mapping[str, np.ndarray], count: int
-) -> np.ndarray | None:
-    """The labels `arrays[key]` of `count` examples, or None if there are none.
+def class_names(file: Path | str, arrays: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """The array class_names of an archive, one text for each label from 0 on; () if there is none.
 
     Raises:
-        UserError: they are not `count` integers in [0, MOST_CLASSES).
+        UserError: it holds something else.
     """
-    labels = arrays.get(key)
-    if labels is None:
-        return None
-    if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
+    names = arrays.get("class_names")
+    if names is None:
+        return ()
+    if names.ndim != 1 or names.dtype.kind not in "US":
         raise UserError(
-            f"The array {key} of {file} has the shape {labels.shape} and the type {labels.dtype}; "
-            f"one whole number for each of the {count} examples is needed."
+            f"The array class_names of {file} has the shape {names.shape} and the type "
+            f"{names.dtype}; one text for each class is needed."
         )
-    if labels.min() < 0 or labels.max() >= MOST_CLASSES:
-        raise UserError(
-            f"The labels {key} of {file} go from {labels.min()} to {labels.max()}; they must be "
-            f"numbers of classes, from 0 to {MOST_CLASSES - 1} at the most."
-        )
-    return labels
+    return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
 
 
 def image_array(file: Path | str, key: str, images: np.ndarray) -> np.ndarray:
@@ -188,6 +226,13 @@ def image_array(file: Path | str, key: str, images: np.ndarray) -> np.ndarray:
     """
     if images.ndim == 3:
         images = images[..., None]
+    _, few, height, width = images.shape if images.ndim == 4 else (0, 0, 0, 0)
+    if 1 <= few <= _FEW_CHANNELS < min(height, width):
+        raise UserError(
+            f"The array {key} of {file} has the shape {images.shape}, where channels come first: "
+            f"save numpy.moveaxis({key}, 1, -1), which has the shape "
+            f"{(len(images), height, width, few)}."
+        )
     if images.ndim != 4 or not images.size:
         raise UserError(
             f"The array {key} of {file} has the shape {images.shape}; (N, height, width) or "
@@ -208,8 +253,16 @@ def image_array(file: Path | str, key: str, images: np.ndarray) -> np.ndarray:
     return np.round(images * 255).astype(np.uint8)
 
 
-def _source(name: str, train: Part, test: Part, image_size: int | None, digits: bool) -> Source:
-    num_classes = check_parts(name, "image", "images", train, test)
+def _source(
+    name: str,
+    train: Part,
+    test: Part,
+    image_size: int | None,
+    digits: bool,
+    class_names: Sequence[str] = (),
+) -> Source:
+    check_parts(name, "image", "images", train, test)
+    train, test, names = dense_labels(name, train, test, class_names)
     train_examples, test_examples = (
         _examples(columns["image"], labels, image_size) for columns, labels in (train, test)
     )
@@ -217,9 +270,10 @@ def _source(name: str, train: Part, test: Part, image_size: int | None, digits: 
         name=name,
         train=train_examples,
         test=test_examples,
-        num_classes=num_classes,
+        num_classes=num_classes(train[1]),
+        class_names=names,
         augmentation="digits" if digits else preset_for(train_examples.image_shape),
-        notices=() if num_classes else (NO_LABELS,),
+        notices=() if train[1] is not None else (NO_LABELS,),
     )
 
 

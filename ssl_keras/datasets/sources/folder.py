@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ import numpy as np
 from ssl_keras.datasets.base import Source
 from ssl_keras.datasets.examples import ArrayExamples, EncodedExamples, Examples
 from ssl_keras.datasets.sources import decoding
-from ssl_keras.datasets.sources.splitting import NO_LABELS, seeded_split
+from ssl_keras.datasets.sources.splitting import NO_LABELS, keyed_split, natural
 from ssl_keras.errors import UserError
 from ssl_keras.inputs.images import preset_for
 from ssl_keras.lazy import tf
@@ -41,8 +40,9 @@ def load_folder(
     """Images of a folder, see `sources.load_source`.
 
     `PATH/train/CLASS/*` and `PATH/test/CLASS/*` (or other usual names, in any case); or
-    `PATH/CLASS/*`, with a seeded, stratified fifth for testing; or `PATH/*` without labels, split
-    the same way. Files and classes are sorted by name (2 before 10), so their order does not depend
+    `PATH/CLASS/*`, with about a fifth of each class for testing, see `splitting.keyed_split`: a
+    file's part depends on its name and the seed; or `PATH/*` without labels, split the same way.
+    Files and classes are sorted by name (2 before 10), so their order does not depend
     on the file system. Other files, and folders without images, are left out with a notice.
     """
     notices: list[str] = []
@@ -83,14 +83,19 @@ def check_folder(name: str, path: str, seed: int) -> int:
     return len(_parts(name, path, seed)[0])
 
 
+def image_files(name: str, path: str) -> list[str]:
+    """The names of the image files of a folder, relative to it; no file is opened.
+
+    Raises:
+        UserError: see `check_folder`.
+    """
+    train, test, _ = _parts(name, path, seed=0)
+    root = Path(path).expanduser()
+    return [os.path.relpath(file, root) for file, _ in (*train, *test)]
+
+
 # Files with their labels.
 Labelled = list[tuple[str, int]]
-
-
-def natural(name: str) -> tuple[Any, ...]:
-    """Key that sorts names as people do: 2 before 10."""
-    parts = re.split(r"(\d+)", name)
-    return (*(int(part) if part.isdecimal() else part for part in parts), name)
 
 
 def _parts(
@@ -125,7 +130,8 @@ def _parts(
     else:
         files, classes = _list(name, root, notices)
         labels = np.array([label for _, label in files])
-        train_rows, test_rows = seeded_split(labels, seed)
+        keys = (os.fsencode(os.path.relpath(file, root)) for file, _ in files)
+        train_rows, test_rows = keyed_split(keys, labels, seed)
         train, test = [files[row] for row in train_rows], [files[row] for row in test_rows]
     if len(classes) == 1:
         inner = [f.name for f in sorted((root / classes[0]).iterdir()) if f.is_dir()]

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ssl_keras.datasets.sources.arrays import image_array, read_labels
+from ssl_keras.datasets.sources.arrays import image_array
+from ssl_keras.datasets.sources.splitting import read_labels
 from ssl_keras.datasets.sources.vectors import vector_array
 from ssl_keras.errors import UserError, one_line
 from ssl_keras.lazy import tf

@@ -56,10 +56,8 @@ def check_tfds(name: str, data_dir: str | None, download: bool) -> int | None:
         raise UserError(
             f"The folder {data_dir!r} of --data_dir does not exist: correct it, or create it."
         )
-    root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-    base = re.split(r"[/:]", name)[0]
-    folder = root.expanduser() / base
-    files = sorted(folder.rglob("dataset_info.json"))
+    folder, files = _folder(name, data_dir), infos(name, data_dir)
+    base = folder.name
     namespace = re.match(r"\w+:\D", name)  # huggingface:NAME, ...
     if not files and base not in EMBEDDED and not namespace:
         if base not in tfds.list_builders(with_community_datasets=False):
@@ -71,6 +69,19 @@ def check_tfds(name: str, data_dir: str | None, download: bool) -> int | None:
     splits = json.loads(files[0].read_text()).get("splits", [])
     counts = {split["name"]: sum(map(int, split["shardLengths"])) for split in splits}
     return counts.get("train") if {"test", "validation"} & set(counts) else None
+
+
+def _folder(name: str, data_dir: str | None) -> Path:
+    """The folder of a data set, prepared or not."""
+    root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    return root.expanduser() / re.split(r"[/:]", name)[0]
+
+
+def infos(name: str, data_dir: str | None) -> list[Path]:
+    """The files that describe the prepared configurations and versions which a name can mean."""
+    words = re.split(r"[/:]", name)[1:]  # DATA_SET/CONFIGURATION:VERSION
+    files = sorted(_folder(name, data_dir).rglob("dataset_info.json"))
+    return [file for file in files if all(word in file.parts for word in words)]
 
 
 def _unprepared(name: str, folder: Path | str) -> UserError:

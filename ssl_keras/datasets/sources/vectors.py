@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,18 @@ import numpy as np
 
 from ssl_keras.datasets.base import Source
 from ssl_keras.datasets.examples import ArrayExamples
-from ssl_keras.datasets.sources.arrays import read_labels, read_npz
-from ssl_keras.datasets.sources.splitting import NO_LABELS, Part, check_parts, split_part
+from ssl_keras.datasets.sources.arrays import class_names, read_npz
+from ssl_keras.datasets.sources.splitting import (
+    NO_LABELS,
+    Part,
+    check_parts,
+    dense_labels,
+    divided,
+    divided_by_contents,
+    num_classes,
+    read_labels,
+    seeded_split,
+)
 from ssl_keras.errors import UserError, unknown_name
 
 # Tables that come with scikit-learn: name -> function of sklearn.datasets.
@@ -46,9 +56,11 @@ def load_vectors(name: str, seed: int = 0) -> Source:
         npz:FILE                      arrays x_train, y_train, x_test, y_test, or x and y
         csv:FILE                      numbers with a header; the class in a column "label"
 
-    Vectors keep their dtype. Labels may be absent. Without a test split a seeded, stratified fifth
-    is for testing. An archive may have a partner for each vector, of the same length: partner_train
-    and partner_test, or partner.
+    Vectors keep their dtype. Labels are whole numbers or texts and may be absent; an array
+    class_names of an archive names numbers. Without a test split about a fifth of each class is for
+    testing, see `splitting.keyed_split`: a vector's part depends on its values and the seed. An
+    archive may have a partner for each vector, of the same length: partner_train and partner_test,
+    or partner.
 
     Args:
         name: see above.
@@ -66,8 +78,9 @@ def load_vectors(name: str, seed: int = 0) -> Source:
     import sklearn.datasets
 
     table = getattr(sklearn.datasets, EMBEDDED[name])()
-    class_names = tuple(map(str, table.target_names))
-    return _source(name, *split_part({"x": table.data}, table.target, seed), class_names)
+    part = {"x": table.data}, table.target
+    parts = divided(part, seeded_split(table.target, seed))
+    return _source(name, *parts, class_names=tuple(map(str, table.target_names)))
 
 
 def _load_npz(name: str, file: Path, seed: int) -> Source:
@@ -85,13 +98,13 @@ def _load_npz(name: str, file: Path, seed: int) -> Source:
                 f"{file} holds {partners[0]} alone: partner_train and partner_test are needed, "
                 "or neither of them."
             )
-        return _source(name, part("_train"), part("_test"))
+        return _source(name, part("_train"), part("_test"), class_names(file, arrays))
     if "x" not in arrays:
         raise UserError(
             f"{file} holds the arrays {', '.join(arrays) or 'none'}; x_train, y_train, x_test and "
             "y_test, or x and y, are needed."
         )
-    return _source(name, *split_part(*part(), seed))
+    return _source(name, *divided_by_contents(part(), "x", seed), class_names(file, arrays))
 
 
 def vector_array(file: Path | str, key: str, array: np.ndarray) -> np.ndarray:
@@ -165,25 +178,19 @@ def _load_csv(name: str, file: Path, seed: int) -> Source:
                     "only numbers are read, and the class from a column "
                     f"{' or '.join(LABEL_COLUMNS)}."
                 ) from None
-    names = sorted(dict.fromkeys(texts), key=_natural)
-    labels = np.array([names.index(text) for text in texts], np.int32) if texts else None
-    parts = split_part({"x": vector_array(file, "numbers", values)}, labels, seed)
-    return _source(name, *parts, tuple(names))
+    labels = np.array(texts) if texts else None
+    part = {"x": vector_array(file, "numbers", values)}, labels
+    return _source(name, *divided_by_contents(part, "x", seed))
 
 
-def _natural(text: str) -> list[Any]:
-    """Sort key that orders the numbers in a text by value."""
-    parts = re.split(r"(\d+)", text)
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
-
-
-def _source(name: str, train: Part, test: Part, class_names: tuple[str, ...] = ()) -> Source:
-    num_classes = check_parts(name, "x", "vectors", train, test)
+def _source(name: str, train: Part, test: Part, class_names: Sequence[str] = ()) -> Source:
+    check_parts(name, "x", "vectors", train, test)
+    train, test, names = dense_labels(name, train, test, class_names)
     return Source(
         name=name,
         train=ArrayExamples(*train),
         test=ArrayExamples(*test),
-        num_classes=num_classes,
-        class_names=class_names,
-        notices=() if num_classes else (NO_LABELS,),
+        num_classes=num_classes(train[1]),
+        class_names=names,
+        notices=() if train[1] is not None else (NO_LABELS,),
     )
