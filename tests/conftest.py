@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -16,6 +17,7 @@ from ssl_keras import datasets
 from ssl_keras.cli import startup
 from ssl_keras.datasets import DataSet
 from ssl_keras.run import devices
+from ssl_keras.run import run as run_module
 
 startup.start_tensorflow(num_devices=2)
 
@@ -47,6 +49,19 @@ def embedded_once(data_dir: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets, "load_source", load_source)
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_export(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs leave an empty folder in place of their SavedModel, which takes longer than two steps of
+    training, except in tests marked `exports`."""
+    if request.node.get_closest_marker("exports") is None:
+
+        def export(setup: Any, directory: Path, results: Any) -> float:
+            directory.mkdir(exist_ok=True)
+            return 0.0
+
+        monkeypatch.setattr(run_module, "export_setup", export)
 
 
 @pytest.fixture(scope="session")

@@ -141,7 +141,7 @@ def items(path: Path) -> Iterator[tuple[str, object]]:
             yield "file", (name[1], text)
         elif language == "python":
             short = r"\1steps=2, batch_size=16, max_train_images=100, measure_images=0, "
-            short += "linear_max_iterations=5" + ("" if "heads=" in text else heads)
+            short += "export=False, linear_max_iterations=5" + ("" if "heads=" in text else heads)
             yield "program", re.sub(r"(Config\.make\([^)]*)steps=\d+", short, text)
         elif not language:
             yield from (("command", shortened(words, extra)) for words in commands_of(text))
@@ -168,6 +168,7 @@ def shortened(words: list[str], extra: list[str]) -> list[str]:
         few = [re.sub(r"^(--\w+=[^,;]+,[^,;]+),.*", r"\1", word) for word in words]
         few = [re.sub(r"^(--seed=\d+),.*", r"\1", word) for word in few]
         short = [*SHORT, "--max_train_images=100", "--width_multiplier=0.25", "--jobs=1", *extra]
+        short += ["--noexport"]
         names = {flag.split("=")[0] for flag in short} | {"--epochs"}
         return [word for word in few if word.split("=")[0] not in names] + short
     if words[0] == "ssl_keras.train":
@@ -182,10 +183,17 @@ def shortened(words: list[str], extra: list[str]) -> list[str]:
             own += ["--linear_max_iterations=5"]
         if heads is not None:
             extra = [flag for flag in extra if not flag.startswith("--heads")]
+        if f"{workdir_of(words)}/saved_model" not in EVERYTHING:
+            own += ["--noexport"]
         return [*words, *own, *SHORT, *width, *source, *extra]
     if words[0] in ("ssl_keras.finetune", "ssl_keras.theory.downstream"):
         return [*words, "--steps=2", "--repeats=1"]
     return [*words, *own]
+
+
+def workdir_of(words: list[str]) -> str | None:
+    """The directory that a command names."""
+    return next((word[10:] for word in words if word.startswith("--workdir=")), None)
 
 
 def adds_parts(path: Path) -> bool:
@@ -269,7 +277,7 @@ def test_the_lines_for_own_images_run(tmp_path: Path, monkeypatch: pytest.Monkey
         elif words[0] == "python":
             given = [*words[2:], "--steps=1", "--batch_size=16", "--width_multiplier=0.25"]
             if words[2] == "ssl_keras.train":
-                given += ["--measure_images=0", "--linear_max_iterations=5"]
+                given += ["--measure_images=0", "--linear_max_iterations=5", "--noexport"]
             assert programs[words[2]](given) == 0
             ran += 1
     assert ran == 5

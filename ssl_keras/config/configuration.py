@@ -68,6 +68,7 @@ for _group in _GROUPS.values():
 _WITHOUT_EFFECT = (
     "data_dir",
     "download",
+    "export",
     "quiet",
     "log_json",
     "profile_steps",
@@ -320,7 +321,7 @@ class Config:
             ),
             {"method": method},
         )
-        return Config.make(**{**shared, **differing, "heads": ""})
+        return Config.make(**{**shared, **differing, "heads": "", "export": False})
 
     def with_values(self, **values: Any) -> Config:
         """The same configuration with other values; values of None are ignored, options that they

@@ -196,6 +196,9 @@ class RunConfig(Options):
         5.0, above=0, help="maximum number of minutes between checkpoints"
     )
     checkpoint_keep: int = option(2, minimum=1, help="number of checkpoints to keep")
+    export: bool = option(
+        True, help="write the encoder as a SavedModel; ssl_keras.export can do it later"
+    )
     quiet: bool = option(False, help="print warnings only, and the run's directory at the end")
     log_json: bool = option(
         False, help="print only lines of JSON: the metrics of every log, and the results"

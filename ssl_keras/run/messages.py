@@ -199,8 +199,7 @@ def closing(setup: TrainingSetup, workdir: Path, results: Mapping[str, Any]) -> 
     lines += [
         f"Weights and batch-norm statistics unchanged by evaluation (SHA-256 "
         f"{results['weights_sha256'][:12]}).",
-        f"SavedModel reloaded: relative difference "
-        f"{results['saved_model_relative_difference']:.1g}.",
+        *_exported(results["saved_model_relative_difference"]),
         f"Time: {times['total']:.0f} s ({times['training']:.0f} s training, "
         f"{times.get('evaluation', 0):.0f} s evaluation; {_wait(times['input_wait_share'])}).",
         "",
@@ -209,6 +208,11 @@ def closing(setup: TrainingSetup, workdir: Path, results: Mapping[str, Any]) -> 
         *(f"  {_program('python')} -m ssl_keras.{line}" for line in _next(setup, workdir)),
     ]
     return "\n".join(lines)
+
+
+def _exported(difference: float | None) -> list[str]:
+    """The line about the SavedModel, if there is one."""
+    return [] if difference is None else [f"SavedModel reloaded: relative difference {difference:.1g}."]
 
 
 def _next(setup: TrainingSetup, workdir: Path) -> list[str]:
@@ -229,7 +233,7 @@ def _next(setup: TrainingSetup, workdir: Path) -> list[str]:
         others = [n for n in ("retrieval", "knn", "linear") if n not in config.evaluators]
         lines += [f"evaluate {run} --heads={name}" for name in others[:1]]
         lines.append(f"finetune {run} --label_fraction=0.1")
-    return lines
+    return lines if config.run.export else [*lines, f"export {run}"]
 
 
 def _train(config: Config, **values: Any) -> str:

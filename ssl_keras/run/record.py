@@ -42,7 +42,8 @@ class RunRecord:
         weights_sha256: digest of the weights at the end of the training.
         results: "evaluator/layer/measure" -> value, see `measure.measure`.
         protocol: description of each evaluator.
-        saved_model_relative_difference: difference of features between the export and the model.
+        saved_model_relative_difference: difference of features between the export and the model;
+            None without an export.
         finished: whether the run is complete.
         versions, hardware: see `environment`.
     """

@@ -278,7 +278,7 @@ def _train_in(
 
 
 def finish(run: TrainedRun) -> dict[str, Any]:
-    """Export the encoder, write results.json, release the directory.
+    """Export the encoder if that is set, write results.json, release the directory.
 
     Returns:
         The contents of results.json.
@@ -291,10 +291,11 @@ def finish(run: TrainedRun) -> dict[str, Any]:
     run.board.on_end()
     # The measurements are safe if the export fails.
     record.write(workdir)
-    with timed(record.times, "export"):
-        record.saved_model_relative_difference = export_setup(
-            run.setup, workdir / "saved_model", record.as_json()
-        )
+    if run.setup.config.run.export:
+        with timed(record.times, "export"):
+            record.saved_model_relative_difference = export_setup(
+                run.setup, workdir / "saved_model", record.as_json()
+            )
     if weights_digest(run.setup.model.variables) != record.weights_sha256:
         raise RuntimeError("evaluation or export changed the weights or batch-norm statistics")
     record.times["total"] = time.perf_counter() - run.started
@@ -309,8 +310,8 @@ def baseline_features(
 ) -> dict[str, EncoderFeatures]:
     """Method -> features, for each baseline among the evaluators.
 
-    A baseline is a separate run in `baselines/METHOD` of the run's directory; a missing one is
-    trained on `engine`.
+    A baseline is a separate run in `baselines/METHOD` of the run's directory, without an export; a
+    missing one is trained on `engine`.
     """
     features = {}
     others = {name: e for name, e in evaluators.items() if not isinstance(e, Baseline)}

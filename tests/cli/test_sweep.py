@@ -26,6 +26,7 @@ from tests.cli.folders import KEY, write_run, write_unfinished
 
 ROOT = Path(__file__).parent.parent.parent
 TINY = [
+    "--noexport",
     "--dataset=plain", "--loss=nt_xent", "--steps=6", "--batch_size=16", "--max_train_images=100",
     "--width_multiplier=0.25", "--heads=linear", "--measure_images=0", "--log_every=2",
     "--checkpoint_every=2",

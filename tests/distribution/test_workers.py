@@ -21,6 +21,7 @@ from tests.distribution.matrix import combinations, is_refused
 
 ROOT = Path(__file__).parents[2]
 SETTINGS: dict[str, Any] = {
+    "export": False,
     "dataset": "plain",
     "loss": "uniform_prior",
     "batch_size": 32,

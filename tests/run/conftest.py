@@ -72,15 +72,3 @@ def story(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Story:
             texts = {"output": output.getvalue(), "errors": errors.getvalue()}
             printed.write_text(json.dumps({"results": results, **texts}))
     return Story(workdir, **json.loads(printed.read_text()))
-
-
-@pytest.fixture
-def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs leave an empty folder in place of their SavedModel, which takes a second: for tests of
-    something else."""
-
-    def export(setup: Any, directory: Path, results: Any) -> float:
-        directory.mkdir(exist_ok=True)
-        return 0.0
-
-    monkeypatch.setattr(run_module, "export_setup", export)

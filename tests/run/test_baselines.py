@@ -25,7 +25,6 @@ def make(workdir: Path, **settings: Any) -> Config:
 
 
 @pytest.mark.full
-@pytest.mark.usefixtures("no_export")
 @pytest.mark.parametrize("method", ["supervised", "autoencoder"])
 def test_a_baseline_is_the_method_on_its_own(method: str, story: Story, tmp_path: Path) -> None:
     contrastive = ("loss", "distribution_weight")
@@ -86,7 +85,6 @@ def test_tables_pictures_and_tensorboard_have_them_side_by_side(story: Story) ->
 
 
 @pytest.mark.full
-@pytest.mark.usefixtures("no_export")
 def test_evaluating_later_trains_what_is_missing_and_nothing_else(
     story: Story, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -115,7 +115,6 @@ def test_stopped_and_gone_on_equals_never_stopped(
 
 
 @pytest.mark.full
-@pytest.mark.usefixtures("no_export")
 @pytest.mark.parametrize(
     "settings",
     [
@@ -166,7 +165,6 @@ def test_going_on_where_the_settings_mean_something_else_is_refused(
 
 
 @pytest.mark.full
-@pytest.mark.usefixtures("no_export")
 def test_a_full_disk_keeps_the_last_good_checkpoint_and_tensorboard_shows_every_step_once(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,7 +211,7 @@ def start(workdir: Path, settings: dict[str, Any], streaming: bool = False) -> s
     flags = [f"--{name}={value}" for name, value in settings.items()]
     program = ["-c", STREAMED] if streaming else ["-m", "ssl_keras.train"]
     return subprocess.Popen(
-        [sys.executable, *program, *flags, f"--workdir={workdir}"],
+        [sys.executable, *program, *flags, "--noexport", f"--workdir={workdir}"],
         cwd=ROOT,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
         stdout=subprocess.DEVNULL,
@@ -222,7 +220,6 @@ def start(workdir: Path, settings: dict[str, Any], streaming: bool = False) -> s
     )
 
 
-@pytest.mark.usefixtures("no_export")
 @pytest.mark.parametrize("source", ["memory", pytest.param("folder", marks=pytest.mark.full)])
 def test_killed_in_the_middle_of_an_epoch_and_gone_on_equals_never_killed(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -314,7 +311,6 @@ def test_of_damaged_checkpoints_the_newest_good_one_is_restored(kind: str, tmp_p
 
 
 @pytest.mark.full
-@pytest.mark.usefixtures("no_export")
 def test_a_run_with_a_damaged_checkpoint_resumes_from_the_one_before(
     whole: Path, stopped: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -335,7 +331,6 @@ def test_a_run_with_a_damaged_checkpoint_resumes_from_the_one_before(
 
 
 @pytest.mark.full
-@pytest.mark.usefixtures("no_export")
 def test_other_mathematics_is_refused_and_other_measuring_is_not(
     whole: Path, stopped: Path, tmp_path: Path
 ) -> None:
@@ -356,7 +351,6 @@ def test_other_mathematics_is_refused_and_other_measuring_is_not(
 
 
 @pytest.mark.full
-@pytest.mark.usefixtures("no_export")
 def test_a_finished_run_can_become_longer(tmp_path: Path) -> None:
     settings = {"learning_rate_decay": "constant", "log_every": 5, "measure_every": 5}
     settings |= {"heads": "", "micro_batch": 64}

@@ -240,7 +240,6 @@ def test_geometry_is_measured_while_training_and_after(story: Story) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.usefixtures("no_export")
 def test_measuring_changes_nothing_in_the_training(story: Story, tmp_path: Path) -> None:
     options = {**STORY, **HEADLESS, "profile_steps": None}
     without = run(tmp_path / "run", **{**options, "measure_images": 0})
@@ -252,7 +251,6 @@ def test_measuring_changes_nothing_in_the_training(story: Story, tmp_path: Path)
 
 
 @pytest.mark.full
-@pytest.mark.usefixtures("no_export")
 def test_scheduled_hyperparameters_change_the_training_and_are_logged(tmp_path: Path) -> None:
     options = {"loss": "nt_xent", "heads": "", "measure_images": 0}
     results = run(tmp_path / "run", temperature="linear:1.0:0.1", **options)
@@ -267,7 +265,6 @@ def test_scheduled_hyperparameters_change_the_training_and_are_logged(tmp_path: 
 
 
 @pytest.mark.full
-@pytest.mark.usefixtures("no_export")
 def test_a_warning_is_told_at_once_and_at_the_end(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -420,7 +417,6 @@ def test_other_weights_than_those_measured_are_refused(story: Story, tmp_path: P
 
 
 @pytest.mark.full
-@pytest.mark.usefixtures("no_export")
 def test_flags_txt_repeats_the_run(story: Story, tmp_path: Path) -> None:
     flagfile = story.workdir / "flags.txt"
     arguments = ["program", f"--flagfile={flagfile}", f"--workdir={tmp_path / 'replay'}"]
@@ -477,7 +473,6 @@ def test_every_depth_of_the_head_runs(layers: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.usefixtures("no_export")
 @pytest.mark.parametrize(
     "values",
     [
@@ -540,7 +535,6 @@ def test_other_axes_run_together(tmp_path: Path) -> None:
     assert "linear_probe/bits/accuracy" not in results["training"]
 
 
-@pytest.mark.usefixtures("no_export")
 def test_quiet_says_where_the_run_is_and_nothing_else(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -556,7 +550,6 @@ def test_quiet_says_where_the_run_is_and_nothing_else(
 
 
 @pytest.mark.full
-@pytest.mark.usefixtures("no_export")
 def test_logs_as_json_are_the_history_and_the_results(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -573,7 +566,6 @@ def test_logs_as_json_are_the_history_and_the_results(
 
 
 @pytest.mark.full
-@pytest.mark.usefixtures("no_export")
 def test_what_was_trained_in_low_precision_is_measured_in_float32(tmp_path: Path) -> None:
     options = {"heads": "knn", "steps": 2, "max_train_images": 300}
     results = run(tmp_path / "run", mixed_precision="bfloat16", **options)

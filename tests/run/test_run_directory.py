@@ -137,6 +137,7 @@ def test_a_directory_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
 
 
+@pytest.mark.exports
 def test_a_run_that_was_stopped_while_it_was_exported_goes_on(tmp_path: Path) -> None:
     made = config(tmp_path / "run")
     begun(made).release()

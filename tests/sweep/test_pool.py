@@ -20,6 +20,7 @@ from ssl_keras.sweep.pool import Run, finish, shares
 ROOT = Path(__file__).parent.parent.parent
 
 TINY: dict[str, Any] = {
+    "export": False,
     "dataset": "plain",
     "steps": 2,
     "batch_size": 16,

@@ -36,6 +36,7 @@ def test_the_tour_trains_draws_and_tells(tmp_path: Path, capfd: pytest.CaptureFi
 
 
 @pytest.mark.full
+@pytest.mark.exports
 def test_an_exported_encoder_beats_training_from_scratch(
     tmp_path: Path, data_dir: str, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -69,9 +69,9 @@ class Study:
         return {label: _shrunk(cells[label]) for label in (next(iter(cells)), list(cells)[-1])}
 
     def runs(self, scale: str, seeds: int) -> list[Run]:
-        """One run for each cell and seed."""
+        """One run for each cell and seed, without an export."""
         return [
-            Run(f"{label}-seed{seed}", {**settings, "seed": seed})
+            Run(f"{label}-seed{seed}", {**settings, "export": False, "seed": seed})
             for label, settings in self.cells(scale).items()
             for seed in range(seeds)
         ]
