@@ -43,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     script = "python -m ssl_keras" if Path(called).name == "__main__.py" else "ssl-keras"
     name = rest[0] if rest else "--help"
     if name in ("--help", "-h", "-help", "help"):
-        return startup.guarded(script, lambda: print(help_text(script)), lambda: False)
+        return startup.guarded(
+            script, lambda: print(help_text(script)), lambda: False, only_prints=True
+        )
     if name == "--version":
         print(f"ssl_keras {importlib.import_module('ssl_keras').__version__}")
         return startup.OK

@@ -9,6 +9,7 @@ from typing import Any
 
 from ssl_keras.cli import flags, startup
 from ssl_keras.cli.program import Action, needed_run, run_program
+from ssl_keras.paths import tensorflow_path
 
 EXAMPLE = "--run=runs/mine --output=encoders/mine"
 
@@ -24,7 +25,7 @@ def _define(arguments: Sequence[str]) -> Any:
 
 def _prepare(arguments: Sequence[str], flag_values: Any) -> Action:
     flags.values(arguments, flag_values)
-    run, output = Path(needed_run(flag_values)), str(flag_values["output"].value)
+    run, output = Path(needed_run(flag_values)), tensorflow_path(flag_values["output"].value)
     overwrite, onnx = (bool(flag_values[name].value) for name in ("overwrite", "onnx"))
 
     def export() -> None:

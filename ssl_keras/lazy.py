@@ -66,21 +66,32 @@ def _without_unused() -> Iterator[None]:
 
 
 def start_program() -> None:
-    """Like `start`, in less time, with keras-cv: Keras's wrappers for scikit-learn and its
-    galleries do not work afterwards, so this is for programs and not for a user's process."""
+    """Like `start`, in less time, with keras-cv, and with the defaults of Keras, whatever the
+    user's keras.json says.
+
+    Keras's wrappers for scikit-learn and its galleries do not work afterwards, so this is for
+    programs and not for a user's process.
+    """
     with _without_unused():
         start()
         importlib.import_module("keras_cv")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
 
 
 @functools.cache
 def start() -> None:
     """Import TensorFlow and Keras, and look for devices, without noise. No device is opened, so
-    that they can still be configured."""
+    that they can still be configured.
+
+    Keras is told its backend and the order of the axes of images, which the user's keras.json may
+    have otherwise: the networks here depend on both.
+    """
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     # keras-cv imports progress bars of notebooks, which nothing here draws.
     warnings.filterwarnings("ignore", message="IProgress not found")
     with without_noise():
-        importlib.import_module("keras")
+        importlib.import_module("keras").config.set_image_data_format("channels_last")
         importlib.import_module("tensorflow").config.list_physical_devices()
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 
 from ssl_keras import commands
+from ssl_keras.errors import printable
 
 logger = logging.getLogger("ssl_keras")
 
@@ -18,7 +19,8 @@ class _Console(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
-        print(commands.as_typed(record.getMessage()), file=stream, flush=True)
+        lines = commands.as_typed(record.getMessage()).split("\n")
+        print("\n".join(map(printable, lines)), file=stream, flush=True)
 
 
 if not logger.handlers:

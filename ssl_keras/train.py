@@ -10,6 +10,7 @@ from ssl_keras import datasets, log
 from ssl_keras.cli import flags, startup
 from ssl_keras.cli.program import Action, run_program
 from ssl_keras.config import Config
+from ssl_keras.errors import printable
 from ssl_keras.run import devices, run_directory
 
 EXAMPLE = "--loss=nt_xent --temperature=0.1 --num_bits=5"
@@ -33,7 +34,7 @@ def _prepare(arguments: Sequence[str], flag_values: Any) -> Action:
     check(config)
     if flag_values["only_check_args"].value:
         for notice in config.notices:
-            log.info(f"Note: {notice}.")
+            log.info(f"Note: {printable(notice)}.")
 
     def train() -> None:
         if config.engine.strategy == "multi_worker":

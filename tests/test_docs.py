@@ -141,7 +141,8 @@ def items(path: Path) -> Iterator[tuple[str, object]]:
             yield "file", (name[1], text)
         elif language == "python":
             short = r"\1steps=2, batch_size=16, max_train_images=100, measure_images=0, "
-            short += "export=False, linear_max_iterations=5" + ("" if "heads=" in text else heads)
+            short += "" if "load_encoder" in text else "export=False, "
+            short += "linear_max_iterations=5" + ("" if "heads=" in text else heads)
             yield "program", re.sub(r"(Config\.make\([^)]*)steps=\d+", short, text)
         elif not language:
             yield from (("command", shortened(words, extra)) for words in commands_of(text))

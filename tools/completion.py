@@ -99,7 +99,9 @@ def script() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
     build_parser("tools.completion", __doc__).parse_args(arguments)
-    return startup.guarded("tools.completion", lambda: print(script()), lambda: False)
+    return startup.guarded(
+        "tools.completion", lambda: print(script()), lambda: False, only_prints=True
+    )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 from ssl_keras import commands, log
 from ssl_keras.cli import flags, startup
 from ssl_keras.errors import UserError
+from ssl_keras.paths import tensorflow_path
 
 # The body of a program, run after its flags have been checked.
 Action = Callable[[], None]
@@ -57,9 +58,9 @@ def needed_run(flag_values: Any) -> str:
     """The value of --run.
 
     Raises:
-        UserError: it is missing.
+        UserError: it is missing, or see `paths.tensorflow_path`.
     """
     run = str(flag_values["run"].value)
     if not run:
         raise UserError("Which run? Give its directory: --run=DIR.")
-    return run
+    return tensorflow_path(run)

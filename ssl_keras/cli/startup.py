@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
 import os
 import re
@@ -10,12 +9,19 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from ssl_keras import commands, lazy
+from ssl_keras import commands, console, errors, lazy
 from ssl_keras.errors import UserError
-from ssl_keras.run import devices
+from ssl_keras.run import devices, interruption
 
 # Exit codes.
 OK, DEFECT, MISTAKE, INTERRUPTED, CLOSED = 0, 1, 2, 130, 141
+
+# Environment variables that select something else than Keras 3 on TensorFlow -> the values that
+# do not.
+_ENVIRONMENT = {
+    "KERAS_BACKEND": ("tensorflow", ""),
+    "TF_USE_LEGACY_KERAS": ("", "0", "false", "no"),
+}
 
 
 def start_tensorflow(strategy: str = "none", num_devices: int | None = None) -> None:
@@ -28,8 +34,8 @@ def start_tensorflow(strategy: str = "none", num_devices: int | None = None) -> 
     Raises:
         UserError: the environment selects another backend or an older Keras.
     """
-    for name, valid in (("KERAS_BACKEND", ("tensorflow",)), ("TF_USE_LEGACY_KERAS", ("", "0"))):
-        if os.environ.get(name, valid[0]) not in valid:
+    for name, valid in _ENVIRONMENT.items():
+        if os.environ.get(name, valid[0]).strip().lower() not in valid:
             raise UserError(
                 f"The environment variable {name} is {os.environ[name]!r}; this program needs "
                 "Keras 3 on TensorFlow: unset it."
@@ -46,55 +52,60 @@ def start_tensorflow(strategy: str = "none", num_devices: int | None = None) -> 
         gc.enable()
 
 
-def _drop_output() -> None:
-    """Send what is still to be written to the standard output nowhere, if nobody reads it."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):
-        pass
-
-
-# A help text of argparse is written when Python ends.
-atexit.register(_drop_output)
-
-
-def guarded(program: str, body: Callable[[], None], verbose: Callable[[], bool]) -> int:
+def guarded(
+    program: str,
+    body: Callable[[], None],
+    verbose: Callable[[], bool],
+    only_prints: bool = False,
+) -> int:
     """Run `body` and return its exit code.
+
+    SIGTERM, SIGHUP and SIGUSR1, unless they are ignored, interrupt it like Ctrl-C. The standard
+    streams never end it, see `console.Stream`.
 
     Args:
         program: "ssl_keras.train", ...; error messages begin with it, as it was typed.
         body: the program.
         verbose: whether to print the traceback of a `UserError` too.
+        only_prints: whether the output is all that the program makes.
 
     Returns:
-        0 for success; 2 for a `UserError`, which is printed as one sentence; 130 if interrupted;
-        141, without a word, if nobody reads the output any more (`| head`). Other exceptions pass
-        through (Python's exit code is 1).
+        0 for success; 2 for a `UserError`, and for what the system refuses (no space, no memory),
+        which is printed as one sentence; 130 if interrupted; of a program that only prints 141,
+        without a word, if nobody reads the output any more (`| head`), and 1 if it cannot be
+        written. Other exceptions pass through (Python's exit code is 1).
     """
-    program = commands.label(program)
+    with console.protected() as (output, _), interruption.as_interrupts():
+        code = _guarded(commands.label(program), body, verbose)
+        output.flush()
+    if code == OK and only_prints and output.lost is not None:
+        return CLOSED if isinstance(output.lost, BrokenPipeError) else DEFECT
+    return code
+
+
+def _guarded(program: str, body: Callable[[], None], verbose: Callable[[], bool]) -> int:
+    def say(text: str) -> None:
+        print(f"{program}: {errors.printable(commands.as_typed(text))}", file=sys.stderr)
+
     try:
         body()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _drop_output()
-        return CLOSED
-    except UserError as error:
-        if verbose():
-            traceback.print_exc()
-        print(f"{program}: {commands.as_typed(str(error))}", file=sys.stderr)
-        return MISTAKE
+    except KeyboardInterrupt as interrupted:
+        print(f"{program}: interrupted{str(interrupted) or '.'}", file=sys.stderr)
+        return INTERRUPTED
     except Exception as error:
         # TensorFlow wraps a `UserError` that is raised while it reads data.
         wrapped = re.search(r"\bUserError: (.+)", str(error))
-        if wrapped is None:
+        sentence = (
+            str(error)
+            if isinstance(error, errors.UserError)
+            else wrapped.group(1).strip()
+            if wrapped
+            else errors.of_the_system(error)
+        )
+        if sentence is None:
             raise
         if verbose():
             traceback.print_exc()
-        print(f"{program}: {commands.as_typed(wrapped.group(1).strip())}", file=sys.stderr)
+        say(sentence)
         return MISTAKE
-    except KeyboardInterrupt as interruption:
-        print(f"{program}: interrupted{str(interruption) or '.'}", file=sys.stderr)
-        return INTERRUPTED
     return OK

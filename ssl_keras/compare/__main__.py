@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
             place = output or default_output(options.runs, options.x)
             compare_over(runs, options.x, options.y, place)
 
-    return startup.guarded("ssl_keras.compare", body, lambda: False)
+    return startup.guarded("ssl_keras.compare", body, lambda: False, only_prints=True)
 
 
 if __name__ == "__main__":

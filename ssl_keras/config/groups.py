@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ssl_keras import paths
 from ssl_keras.datasets import DATASETS
 from ssl_keras.datasets.sources import ON_BAD_IMAGE
 from ssl_keras.datasets.sources.decoding import MAX_MEGAPIXELS, RESIZE
@@ -25,7 +26,9 @@ class DataConfig(Options):
         None, minimum=2, help="largest number of training examples, drawn by the seed (all)"
     )
     data_dir: str | None = option(
-        None, help="folder of prepared TensorFlow Datasets ($TFDS_DATA_DIR, or in the home folder)"
+        None,
+        help="folder of prepared TensorFlow Datasets ($TFDS_DATA_DIR, or in the home folder)",
+        convert=paths.local_path,
     )
     download: bool = option(False, help="download the source if it is not prepared")
 
@@ -182,7 +185,9 @@ class RunConfig(Options):
     """Run"""
 
     seed: int = option(0, minimum=0, maximum=2**31 - 1, help="seed of all random numbers")
-    workdir: str | None = option(None, help="directory of the run (runs/NAME-HASH)")
+    workdir: str | None = option(
+        None, help="directory of the run (runs/NAME-HASH)", convert=paths.tensorflow_path
+    )
     overwrite: bool = option(False, help="replace a run that --workdir already holds")
     plugins: str = option(
         "",

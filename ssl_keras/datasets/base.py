@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ from ssl_keras.datasets.splits import MemorySplit, Split
 from ssl_keras.inputs import Images, Modality
 from ssl_keras.inputs.images import nearest_pixels
 from ssl_keras.options import Options, option, settings
+from ssl_keras.paths import local_path
 
 KINDS = ("class", "bits", "presence")
 # Prefixes of sources that are paths, such as "npz:FILE".
@@ -31,7 +32,7 @@ def absolute_source(name: str | os.PathLike[str]) -> str:
         name = f"{suffix if suffix in ('npz', 'csv') else 'folder'}:{os.fspath(name)}"
     kind, colon, path = name.partition(":")
     if colon and kind in PATH_KINDS:
-        return f"{kind}:{Path(path).expanduser().resolve()}"
+        return f"{kind}:{Path(local_path(path)).resolve()}"
     return name
 
 
@@ -65,6 +66,10 @@ class Target:
     def is_vector(self) -> bool:
         """Whether labels are binary vectors; their entries are predicted independently."""
         return self.kind != "class"
+
+    def described(self) -> dict[str, Any]:
+        """Its attributes, as JSON."""
+        return {**asdict(self), "names": list(self.names)}
 
     def name_of(self, label: int) -> str:
         """The name of a class."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from ssl_keras.errors import UserError
 from ssl_keras.lazy import keras, tf
+from ssl_keras.paths import tensorflow_path
 
 
 def weights_digest(variables: Sequence[Any]) -> str:
@@ -23,12 +24,17 @@ def weights_digest(variables: Sequence[Any]) -> str:
     return digest.hexdigest()
 
 
+def _record_digest(record: Mapping[str, Any]) -> str:
+    """SHA-256 of a record, as JSON with sorted names."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
 class Checkpoints:
     """Checkpoints `step-N` in a directory, each with a file `step-N.json`.
 
     A checkpoint holds variables by group. The file is written last; it holds the digest of their
-    values, their names and shapes, and the other state of the training. A checkpoint without its
-    file, or with another digest, is ignored.
+    values, their names and shapes, the other state of the training, and the digest of all that. A
+    checkpoint without its file, or with another digest, is ignored.
 
     Args:
         directory: is created on demand.
@@ -37,7 +43,7 @@ class Checkpoints:
     """
 
     def __init__(self, directory: Path, groups: Mapping[str, Sequence[Any]], keep: int = 2):
-        self.directory = directory
+        self.directory = Path(tensorflow_path(directory))
         self.groups = {name: list(variables) for name, variables in groups.items()}
         self.keep = keep
         trackables = {
@@ -73,13 +79,14 @@ class Checkpoints:
             "shapes": self._shapes(),
             "state": dict(state),
         }
+        record = json.loads(json.dumps(record))  # as it will be read
         temporary = self.directory / f".step-{step}.json.tmp"
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             prefix.with_suffix(".json").unlink(missing_ok=True)
             self.checkpoint.write(str(prefix))
             with temporary.open("w") as file:
-                json.dump(record, file)
+                json.dump({"record_sha256": _record_digest(record), **record}, file)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, prefix.with_suffix(".json"))
@@ -110,8 +117,11 @@ class Checkpoints:
         for step in reversed(self.steps()):
             try:
                 record = json.loads((self.directory / f"step-{step}.json").read_text())
+                whole = record.pop("record_sha256") == _record_digest(record)
                 shapes = record["shapes"]
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                whole = False
+            if not whole:
                 notices.append(f"the checkpoint of step {step} is damaged")
                 continue
             self._check(shapes)

@@ -55,8 +55,21 @@ def evaluate_run(
         UserError: it is neither, the data differ from those it was trained on, or an evaluator does
             not fit.
     """
-    start = time.perf_counter()
     directory = Path(directory)
+    is_model = run_directory.is_saved_model(directory)
+    with run_directory.used(directory.parent if is_model else directory):
+        return _evaluate(directory, evaluators, seed, repeats, config)
+
+
+def _evaluate(
+    directory: Path,
+    evaluators: Mapping[str, Evaluator],
+    seed: int,
+    repeats: int,
+    config: Config | None,
+) -> dict[str, Any]:
+    """`evaluate_run` of a run that is locked."""
+    start = time.perf_counter()
     if run_directory.is_saved_model(directory):
         frozen, encoders, before = _saved_model_features(directory, evaluators, config)
         place = directory.with_name(f"{directory.name}-evaluations")

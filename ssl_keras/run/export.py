@@ -60,6 +60,13 @@ def export_run(
     workdir, directory = Path(workdir), Path(directory)
     if onnx:
         check_onnx()
+    inside = directory.resolve().is_relative_to(workdir.resolve())
+    with run_directory.used(workdir, alone=inside):
+        return _export(workdir, directory, overwrite, onnx)
+
+
+def _export(workdir: Path, directory: Path, overwrite: bool, onnx: bool) -> float:
+    """`export_run` of a run that is locked."""
     config, results = run_directory.read(workdir, with_data=True)
     is_export = run_directory.is_saved_model(directory)
     if directory.exists() and not (is_export or not any(directory.iterdir())):

@@ -14,7 +14,7 @@ from ssl_keras.config import Config, FinetuningConfig
 from ssl_keras.datasets import DataSet
 from ssl_keras.datasets.base import Target
 from ssl_keras.datasets.splits import labelled_rows
-from ssl_keras.errors import UserError, unknown_name
+from ssl_keras.errors import UserError, printable, unknown_name
 from ssl_keras.evaluators.base import measured
 from ssl_keras.evaluators.extraction import extract
 from ssl_keras.evaluators.linear import Linear
@@ -75,8 +75,13 @@ def finetune_run(workdir: Path | str, options: FinetuningConfig) -> dict[str, An
     Raises:
         UserError: it is not a finished run, or the settings do not fit its data.
     """
+    with run_directory.used(Path(workdir), alone=True):
+        return _finetune(Path(workdir), options)
+
+
+def _finetune(workdir: Path, options: FinetuningConfig) -> dict[str, Any]:
+    """`finetune_run` of a run that is locked."""
     start = time.perf_counter()
-    workdir = Path(workdir)
     config, results = run_directory.read(workdir, with_data=True)
     setup = build(config, engine=recorded_engine(results))
     layers = setup.model.layer_names
@@ -97,7 +102,7 @@ def finetune_run(workdir: Path | str, options: FinetuningConfig) -> dict[str, An
     path = run_directory.finetuned_path(workdir, options.options())
     log.info(tables.banner({"run": str(workdir), **trial.banner()}) + "\n")
     for notice in (*data.notices, *trial.notices()):
-        log.info(f"Note: {notice}.")
+        log.info(f"Note: {printable(notice)}.")
 
     repetitions: list[dict[str, float]] = []
     seconds: dict[str, float] = {}
@@ -131,7 +136,7 @@ def finetune_run(workdir: Path | str, options: FinetuningConfig) -> dict[str, An
         "test_images": data.test.num_examples,
         "batch_size": trial.batch_size,
         "steps": trial.total_steps,
-        "target": dataclasses.asdict(target),
+        "target": target.described(),
         "weights_sha256": results["weights_sha256"],
         "saved_model_relative_difference": difference,
         "protocol": {

@@ -212,7 +212,11 @@ def closing(setup: TrainingSetup, workdir: Path, results: Mapping[str, Any]) -> 
 
 def _exported(difference: float | None) -> list[str]:
     """The line about the SavedModel, if there is one."""
-    return [] if difference is None else [f"SavedModel reloaded: relative difference {difference:.1g}."]
+    return (
+        []
+        if difference is None
+        else [f"SavedModel reloaded: relative difference {difference:.1g}."]
+    )
 
 
 def _next(setup: TrainingSetup, workdir: Path) -> list[str]:

@@ -73,7 +73,7 @@ class RunRecord:
     def begin(cls, setup: TrainingSetup, workdir: Path, banner: dict[str, str]) -> RunRecord:
         """The record of a run, without measurements."""
         config, data = setup.config, setup.data
-        targets = {name: dataclasses.asdict(target) for name, target in data.targets.items()}
+        targets = {name: target.described() for name, target in data.targets.items()}
         return cls(
             setup=banner,
             config=config.determining(),

@@ -12,7 +12,7 @@ from ssl_keras import config as configuration
 from ssl_keras import log
 from ssl_keras.config import Config
 from ssl_keras.datasets import DataSet
-from ssl_keras.errors import Interrupted, UserError
+from ssl_keras.errors import Interrupted, UserError, printable
 from ssl_keras.evaluators import Baseline, Evaluator
 from ssl_keras.run import messages, run_directory, tables, tensorboard, workers
 from ssl_keras.run.callbacks import (
@@ -185,7 +185,7 @@ def _train_in(
     if not brief:
         log.info(tables.banner({**banner, "workdir": str(workdir)}) + "\n")
         for notice in (*config.notices, *setup.data.notices, *_network_notices(setup)):
-            log.info(f"Note: {notice}.")
+            log.info(f"Note: {printable(notice)}.")
 
     # ---- The control: the encoder before training.
     evaluated = any(setup.data.targets or not e.needs_labels for e in config.evaluators.values())

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -21,7 +21,7 @@ from ssl_keras.options import plain
 # The first line of flags.txt: a directory without it is not a run, and is never changed.
 MARK = "# A run of ssl_keras; repeat it with: python -m ssl_keras.train --flagfile=THIS_FILE"
 # Version of the contents of a run directory, in config.json; other versions are refused.
-FORMAT = 2
+FORMAT = 3
 
 # Everything that a run writes into its directory; nothing else is ever removed.
 NAMES = (
@@ -264,7 +264,7 @@ def claim(config: Config, requested: Config | None = None) -> ClaimedDirectory:
             lock = _locked(workdir)
             if lock is None:
                 raise UserError(
-                    f"workdir is {workdir}, where another process is training: wait for it, or "
+                    f"workdir is {workdir}, which another process is using: wait for it, or "
                     "choose another --workdir."
                 )
         else:
@@ -319,6 +319,26 @@ def _locked(workdir: Path) -> Any:
         file.close()
         return None
     return file
+
+
+@contextmanager
+def used(workdir: Path, alone: bool = False) -> Iterator[None]:
+    """Hold the lock of a run: no process trains it meanwhile and, if `alone`, none reads it.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context((workdir / _LOCK).open())
+            fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"The run {workdir} is in use by another process: wait until that has ended."
+            ) from None
+        except OSError:  # a copy without a lock, or a file system without locks
+            pass
+        yield
 
 
 def _clear(workdir: Path, names: Collection[str]) -> None:
@@ -432,7 +452,7 @@ def whole_directory(path: Path) -> Iterator[Path]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(json.dumps(value, indent=2) + "\n")
     os.replace(temporary, path)
 

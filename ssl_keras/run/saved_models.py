@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import inspect
 import json
@@ -218,7 +217,7 @@ def export_classifier(network: Any, classifier: Any, target: Target, directory: 
 
     inputs = [tf.TensorSpec((None, *network.input_shape[1:]), tf.float32, name="inputs")]
     _write(directory, [network, classifier], {"serving_default": (logits, inputs)})
-    card = {"target": dataclasses.asdict(target)}
+    card = {"target": target.described()}
     (directory / CARD).write_text(json.dumps(card, indent=2) + "\n")
 
 

@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
             write_csv([run.row() for run in runs], csv)
             print(f"Written: {csv}")
 
-    return startup.guarded("ssl_keras.runs", body, lambda: False)
+    return startup.guarded("ssl_keras.runs", body, lambda: False, only_prints=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 from ssl_keras import commands, log, train
 from ssl_keras.cli import flags
 from ssl_keras.cli.program import Action, run_program
-from ssl_keras.errors import Interrupted, UserError
+from ssl_keras.errors import Interrupted, UserError, printable
 from ssl_keras.options import Options, option
 from ssl_keras.run import collection, run_directory
 from ssl_keras.sweep import grid, pool
@@ -65,7 +65,7 @@ def _tell(chosen: Grid, folder: Path) -> None:
     log.info(f"{chosen}, in {folder}")
     notices = dict.fromkeys(notice for cell in chosen.cells for notice in cell.config.notices)
     for notice in notices:
-        log.info(f"Note: {notice}.")
+        log.info(f"Note: {printable(notice)}.")
 
 
 def _check(run: pool.Run, folder: Path, overwrite: bool) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from ssl_keras import train
 from ssl_keras.config import Config
+from ssl_keras.datasets.sources import check_source
 from ssl_keras.datasets.sources import tfds as tfds_source
 from ssl_keras.errors import UserError
 
@@ -49,6 +50,8 @@ def test_they_are_told_without_tensorflow(tmp_path: Path) -> None:
     (prepared / "dataset_info.json").write_text(json.dumps({"splits": splits}))
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "letter.txt").write_text("dear")
+    count = check_source(f"folder:{folder}", None, False, seed=0)
+    assert 9 < count < 20
     cases = {
         ("--source=cifar10", f"--data_dir={tmp_path}"): "'cifar10' is not prepared in",
         ("--source=cifar1", f"--data_dir={tmp_path}"): "Did you mean 'cifar10'?",
@@ -57,13 +60,13 @@ def test_they_are_told_without_tensorflow(tmp_path: Path) -> None:
         ("--source=npz:/nowhere",): "'/nowhere', which the source 'npz:/nowhere' names",
         ("--dataset=table", "--source=csv:/nowhere"): "'/nowhere' of the source 'csv:/nowhere'",
         ("--dataset=table", "--source=win"): "Did you mean 'wine'?",
-        (f"--source=folder:{folder}", "--batch_size=17"): "has 16 training examples",
+        (f"--source=folder:{folder}", "--batch_size=21"): f"has {count} training examples",
         ("--source=mnist", f"--data_dir={tmp_path / 'data'}", "--batch_size=51"): "has 50 training",
         (
             "--batch_size=20",
             "--max_train_images=19",
             f"--source=folder:{folder}",
-        ): "has 16 training",
+        ): f"has {count} training",
         ("--batch_size=20", "--max_train_images=9", f"--source=folder:{folder}"): "has 9 training",
         (f"--workdir={tmp_path / 'notes'}",): "holds other things than a run",
     }

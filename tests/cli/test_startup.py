@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
+import keras
 import pytest
 
 from ssl_keras import lazy
@@ -34,6 +35,7 @@ def test_a_program_starts_with_keras_cv_and_without_what_it_does_not_use(
     for name in lazy._UNUSED:
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setattr(lazy, "start", lambda: record("start"))
+    monkeypatch.setattr(lazy.keras, "config", keras.config)
     monkeypatch.setattr(lazy.importlib, "import_module", record)
     lazy.start_program()
     assert imported == [(name, set(lazy._UNUSED)) for name in ("start", "keras_cv")]

@@ -16,7 +16,6 @@ import pytest
 
 from ssl_keras.config import Config
 from ssl_keras.evaluators import EVALUATORS
-from ssl_keras.run import run as run_module
 from ssl_keras.run import train_and_evaluate
 
 STORY: dict[str, Any] = {

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from ssl_keras.datasets.sources import folder
 from ssl_keras.errors import Interrupted, UserError
 from ssl_keras.run import build, restore_run, run_directory, train_and_evaluate
 from ssl_keras.run import run as run_module
-from ssl_keras.run.checkpoints import Checkpoints
+from ssl_keras.run.checkpoints import Checkpoints, _record_digest
 from tools.soak import STREAMED
 
 ROOT = Path(__file__).parents[2]
@@ -140,9 +141,7 @@ def test_what_is_refused_late_harms_nothing(
     # A finished run that is to become longer, on a machine where its settings mean something else.
     shutil.copytree(whole, tmp_path / "run")
     for path in (tmp_path / "run" / "checkpoints").glob("step-*.json"):
-        record = json.loads(path.read_text())
-        record["state"]["engine"]["jit"] = True
-        path.write_text(json.dumps(record))
+        rewrite(path, lambda record: record["state"]["engine"].update(jit=True))
     before = (tmp_path / "run" / "results.json").read_bytes()
     with pytest.raises(UserError, match="begun with jit=True"):
         train_and_evaluate(make(tmp_path / "run", steps=20))
@@ -156,10 +155,9 @@ def test_going_on_where_the_settings_mean_something_else_is_refused(
 ) -> None:
     shutil.copytree(stopped, tmp_path / "run")
     path = tmp_path / "run" / "checkpoints" / "step-8.json"
-    record = json.loads(path.read_text())
-    assert record["state"]["engine"] == {"precision": "off", "jit": False, "replicas": 1}
-    record["state"]["engine"]["precision"] = "bfloat16"
-    path.write_text(json.dumps(record))
+    engine = json.loads(path.read_text())["state"]["engine"]
+    assert engine == {"precision": "off", "jit": False, "replicas": 1}
+    rewrite(path, lambda record: record["state"]["engine"].update(precision="bfloat16"))
     with pytest.raises(UserError, match="begun with precision=bfloat16, but on this machine"):
         train_and_evaluate(make(tmp_path / "run", checkpoint_every=3))
 
@@ -275,6 +273,14 @@ def stopped(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
     return workdir
 
 
+def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the record of a checkpoint, and the digest with it."""
+    record = json.loads(path.read_text())
+    del record["record_sha256"]
+    change(record)
+    path.write_text(json.dumps({"record_sha256": _record_digest(record), **record}))
+
+
 def damage(directory: Path, step: int, kind: str) -> None:
     """Damage a checkpoint: cut its record or its data off, flip bits in the data, or let the record
     be about other values."""
@@ -283,7 +289,7 @@ def damage(directory: Path, step: int, kind: str) -> None:
     if kind == "record":
         record.write_text(f'{{"step": {step}')
     elif kind == "values":
-        record.write_text(json.dumps({**json.loads(record.read_text()), "sha256": "0" * 64}))
+        rewrite(record, lambda content: content.update(sha256="0" * 64))
     elif kind == "data":
         content = bytearray(data.read_bytes())
         content[len(content) // 2] ^= 255
@@ -308,6 +314,27 @@ def test_of_damaged_checkpoints_the_newest_good_one_is_restored(kind: str, tmp_p
     damage(tmp_path, 6, kind)
     with pytest.raises(UserError, match=rf"No checkpoint in .* can be read \({notice}; .* step 6"):
         kept.restore()
+
+
+def test_no_flipped_bit_changes_the_record_of_a_checkpoint_unseen(tmp_path: Path) -> None:
+    variable = tf.Variable(tf.zeros((3,)), name="kernel")
+    kept = Checkpoints(tmp_path, {"weights": [variable]})
+    for step in (6, 8):
+        variable.assign(tf.fill((3,), float(step)))
+        kept.save(step, {"history": [{"loss": step / 7}], "times": {"total": 1.5}})
+    path = tmp_path / "step-8.json"
+    content = path.read_bytes()
+    whole = kept.restore()
+    assert whole == (8, {"history": [{"loss": 8 / 7}], "times": {"total": 1.5}}, [])
+    outcomes = []
+    for position in range(0, len(content), 3):
+        flipped = bytearray(content)
+        flipped[position] ^= 1 << position % 8
+        path.write_bytes(bytes(flipped))
+        outcomes.append(kept.restore())
+    # Only what JSON reads alike, such as another white space, may pass.
+    assert sum(outcome == whole for outcome in outcomes) <= 3
+    assert all(outcome == whole or outcome[0] == 6 for outcome in outcomes)
 
 
 @pytest.mark.full
@@ -410,7 +437,7 @@ def test_one_directory_has_one_process(tmp_path: Path, monkeypatch: pytest.Monke
     config = make(tmp_path / "run")
     first = run_directory.claim(config)
     first.begin()
-    with pytest.raises(UserError, match="where another process is training"):
+    with pytest.raises(UserError, match="which another process is using"):
         run_directory.claim(config)
     first.lock.close()
     again = run_directory.claim(config)

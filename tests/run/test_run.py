@@ -88,6 +88,8 @@ def test_the_directory_holds_everything(story: Story) -> None:
         "log_json",
         "checkpoint_minutes",
         "checkpoint_keep",
+        "data_digests",
+        "export",
     }
     assert [record["step"] for record in results["history"]] == [2, 4, 6]
     assert results["training"] == results["history"][-1]

@@ -180,3 +180,55 @@ def test_a_run_of_another_format_is_refused_by_every_program(
     # It is replaced when that is asked for.
     assert not begun(config(workdir, overwrite=True)).resumes
     assert json.loads((workdir / "config.json").read_text())["format"] == 2
+
+
+def test_a_run_in_use_is_left_alone(tmp_path: Path) -> None:
+    claimed = begun(config(tmp_path / "run"))
+    with pytest.raises(UserError, match=r"run is in use by another process: wait until"):
+        run_directory.used(claimed.workdir).__enter__()
+    claimed.release()
+    with run_directory.used(claimed.workdir), run_directory.used(claimed.workdir):  # two readers
+        for alone in (
+            lambda: run_directory.used(claimed.workdir, alone=True).__enter__(),
+            lambda: run_directory.claim(config(claimed.workdir)),
+        ):
+            with pytest.raises(UserError, match="another process"):
+                alone()
+    with (
+        run_directory.used(claimed.workdir, alone=True),
+        pytest.raises(UserError, match="in use by another process"),
+    ):
+        run_directory.used(claimed.workdir).__enter__()
+    with run_directory.used(tmp_path / "not there"):
+        pass
+
+
+def test_commands_take_the_lock_of_the_run(tmp_path: Path) -> None:
+    claimed = begun(config(tmp_path / "run"))
+    for use in (
+        lambda: evaluate.main(["evaluate", f"--run={claimed.workdir}"]),
+        lambda: finetune.main(["finetune", f"--run={claimed.workdir}"]),
+        lambda: export.main(["export", f"--run={claimed.workdir}"]),
+    ):
+        assert use() == 2
+    claimed.release()
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("runs/lr[0.1]", r"has the character '\[', which TensorFlow takes for a pattern"),
+        ("runs/a\\b", "which TensorFlow takes for a pattern"),
+        ("gs://bucket/run", "is remote, and only local ones .* a program for gs://"),
+        ("runs/caf\udce9", r"caf\\udce9' has bytes of no encoding"),
+    ],
+)
+def test_a_path_that_would_not_be_read_again_is_refused(path: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Config.make(workdir=path)
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    made = Config.make(workdir="~/run", data_dir="~/data")
+    assert (made.run.workdir, made.data.data_dir) == (f"{tmp_path}/run", f"{tmp_path}/data")

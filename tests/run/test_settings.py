@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ssl_keras import datasets
 from ssl_keras.cli import flags
 from ssl_keras.config import Config
 from ssl_keras.datasets import DataSet, load
@@ -75,7 +76,8 @@ def test_flags_txt_of_a_default_run_holds_every_value_in_force(
     # What follows from the data is the same when it is known already.
     assert build(again, default_data).config == config
     content = json.loads((workdir / "config.json").read_text())
-    assert content.pop("format") == 2
+    assert content.pop("format") == run_directory.FORMAT
+    assert content.pop("data_digests") == datasets.digests(config.builder)
     assert content.pop("requested") == Config.make().replayable()
     assert Config.make(**content) == config
 

@@ -205,11 +205,14 @@ def _prepared_builder(name: str, data_dir: str | None, download: bool) -> Any:
             builder.download_and_prepare()
     except Exception as error:
         # Another process may have prepared it in the meantime.
-        if not tfds.builder(name, data_dir=data_dir).is_prepared():
+        with _quiet():
+            prepared = tfds.builder(name, data_dir=data_dir).is_prepared()
+        if not prepared:
             first = (str(error).splitlines() or [""])[0]
+            advice = ": choose a folder that can be written with --data_dir."
             raise UserError(
                 f"The source {name!r} could not be prepared in {builder.data_dir}: "
-                f"{type(error).__name__}: {first}"
+                f"{type(error).__name__}: {first}{advice if isinstance(error, OSError) else ''}"
             ) from error
     return tfds.builder(name, data_dir=data_dir)
 
