@@ -327,7 +327,7 @@ def test_unfinished_damaged_and_unlabelled_runs_are_refused(
     for file in (damaged / "checkpoints").glob("*.index"):
         file.write_bytes(file.read_bytes()[:50])
     (unfinished / "results.json").unlink()
-    images = np.zeros((40, 16, 16), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (40, 16, 16), np.uint8)
     np.savez(tmp_path / "images.npz", images=images)
     claimed = run_directory.claim(
         Config.make(
@@ -338,6 +338,7 @@ def test_unfinished_damaged_and_unlabelled_runs_are_refused(
         )
     )
     claimed.begin()
+    claimed.release()
     unlabelled = claimed.workdir
     run_directory.write_json(unlabelled / "results.json", {})
     for directory, message in (

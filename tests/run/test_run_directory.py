@@ -159,14 +159,15 @@ def test_a_run_of_another_format_is_refused_by_every_program(
     workdir = tmp_path / "run"
     begun(config(workdir)).release()
     settings = json.loads((workdir / "config.json").read_text())
-    assert settings.pop("format") == 2
-    for number, content in ((1, settings), (3, {"format": 3, **settings})):
+    current = settings.pop("format")
+    later = current + 1
+    for number, content in ((1, settings), (later, {"format": later, **settings})):
         run_directory.write_json(workdir / "config.json", content)
-        run_directory.write_json(workdir / "results.json", {"finished": number == 3})
+        run_directory.write_json(workdir / "results.json", {"finished": number == later})
         before = {path.name: path.read_bytes() for path in workdir.iterdir()}
         sentence = (
             f"The run {workdir} has the format {number}, but this version of ssl_keras reads "
-            "format 2: repeat the run, with --overwrite or in another directory.\n"
+            f"format {current}: repeat the run, with --overwrite or in another directory.\n"
         )
         with pytest.raises(UserError) as caught:
             run_directory.claim(config(workdir))
@@ -179,7 +180,7 @@ def test_a_run_of_another_format_is_refused_by_every_program(
         assert {path.name: path.read_bytes() for path in workdir.iterdir()} == before
     # It is replaced when that is asked for.
     assert not begun(config(workdir, overwrite=True)).resumes
-    assert json.loads((workdir / "config.json").read_text())["format"] == 2
+    assert json.loads((workdir / "config.json").read_text())["format"] == current
 
 
 def test_a_run_in_use_is_left_alone(tmp_path: Path) -> None:
