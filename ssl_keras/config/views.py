@@ -8,7 +8,7 @@ from typing import Any
 from ssl_keras.errors import unknown_name
 from ssl_keras.inputs import PRESETS
 from ssl_keras.options import Needs, Options, option
-from ssl_keras.views import MIXUP_KINDS
+from ssl_keras.views import CROP_LAWS, MIXUP_KINDS
 
 VIEWS = ("augment", "mixup", "dropout", "given")
 _AUGMENT, _MIXUP = Needs("views", ("augment",)), Needs("views", ("mixup",))
@@ -35,6 +35,13 @@ class ViewsConfig(Options):
         above=0,
         maximum=1,
         help="smallest area share of a crop; 1: no crop (by preset)",
+        needs=_AUGMENT,
+    )
+    crop_law: str | None = option(
+        None,
+        choices=CROP_LAWS,
+        help="which parts crops take: uniform in area, or like tf.image (official) or torchvision "
+        "(uniform)",
         needs=_AUGMENT,
     )
     flip: bool | None = option(None, help="mirror half of the views (by preset)", needs=_AUGMENT)

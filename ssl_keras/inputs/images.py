@@ -143,7 +143,8 @@ class Images(Modality):
 
     @property
     def defaults(self) -> Mapping[str, Any]:
-        defaults = {
+        defaults: dict[str, Any] = {
+            "crop_law": "uniform",
             "crop_area_min": 1.0,
             "flip": False,
             "color_strength": 0.0,

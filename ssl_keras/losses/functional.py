@@ -21,7 +21,8 @@ from ssl_keras.losses.pairs import MASKED, Pairs, StreamedPairs, compare
 def normalize(projections: TensorLike) -> Tensor:
     """Rows scaled to unit length, in float32.
 
-    A row shorter than 1e-6 becomes zero and receives no gradient: its direction is undefined. The
+    A row shorter than 1e-6 becomes zero and receives no gradient: its direction is undefined. A row
+    longer than 1.8e19, whose square is no finite number, becomes NaN, which stops a training. The
     gradient grows with 1 / length. For rows shorter than about 1e-3 it may exceed float16 (loss
     scaling then skips the step); in float32 and bfloat16 it stays finite.
 
@@ -33,6 +34,7 @@ def normalize(projections: TensorLike) -> Tensor:
     long_enough = squares > 1e-12
     # The inner `where` makes the reciprocal, and with it the gradient, finite.
     scale = tf.math.rsqrt(tf.where(long_enough, squares, 1.0))
+    scale = tf.where(tf.math.is_inf(squares), float("nan"), scale)
     return rows * tf.where(long_enough, scale, 0.0)
 
 

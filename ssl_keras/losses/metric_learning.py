@@ -198,8 +198,8 @@ class Triplet(Loss):
 
 
 def _minimum(values: Any, mask: Any) -> Any:
-    """(rows,): the least entry of each row where `mask` is true; 1e9 if there is none."""
-    return tf.reduce_min(tf.where(mask, values, 1e9), axis=1)
+    """(rows,): the least entry of each row where `mask` is true; 1e30 if there is none."""
+    return tf.reduce_min(tf.where(mask, values, 1e30), axis=1)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from ssl_keras.annotations import Tensor
 from ssl_keras.lazy import tf
 
 # The value of a masked entry. Finite, so that no gradient is NaN; its exponential is 0.
-MASKED = -1e9
+MASKED = -1e30
 # exp(s), sums of many of them, and their reciprocals are within float32 up to this |s|.
 SAFE = 40.0
 # Least number of entries of a matrix for which tiles are better.

@@ -9,3 +9,5 @@ Images are float32 in [0, 1]. Augmentation leaves the bits unchanged; mixup mixe
 """
 
 MIXUP_KINDS = ("linear", "geometric", "binary")
+# See `crops`.
+CROP_LAWS = ("uniform", "official", "torchvision")

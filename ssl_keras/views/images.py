@@ -92,6 +92,7 @@ def build_chain(
     color_strength: float,
     grayscale: float,
     blur: float,
+    crop_law: str = "uniform",
     size: tuple[int, int] | None = None,
     extra_channels_move: bool = True,
     compiled: bool = True,
@@ -101,6 +102,7 @@ def build_chain(
     Args:
         channels: channels of the picture; further channels are extra. Colour operations need 3.
         crop_area_min: smallest share of the area of a crop; 1 crops nothing.
+        crop_law: a key of `crops.LAWS`.
         flip: whether to mirror images at random.
         color_strength: s of `ColorJitter`; 0 for none.
         grayscale, blur: probabilities; 0 for none.
@@ -115,7 +117,7 @@ def build_chain(
     """
     layers: list[StatelessLayer] = []
     if crop_area_min < 1 or size is not None:
-        layers.append(RandomResizedCrop(crop_area_min, size=size))
+        layers.append(RandomResizedCrop(crop_area_min, size=size, law=crop_law))
     if flip:
         layers.append(RandomFlip())
     if color_strength > 0 and channels == 3:

@@ -8,6 +8,7 @@ from typing import Any
 from ssl_keras import lazy
 from ssl_keras.annotations import Tensor
 from ssl_keras.lazy import tf
+from ssl_keras.views.crops import LAWS, Boxes
 
 lazy.start()  # keras_cv imports TensorFlow
 from keras_cv import layers as keras_cv_layers  # noqa: E402
@@ -57,11 +58,8 @@ class StatelessLayer(keras_cv_layers.VectorizedBaseImageAugmentationLayer):
 class RandomResizedCrop(StatelessLayer):
     """A random part of the image, resized to `size` (bilinear).
 
-    Area ~ U(area_min, 1) of the image; aspect ratio (width / height, in pixels) log-uniform in
-    `aspect`, restricted to the ratios at which a part of that area fits; position uniform. This is
-    the distribution of the usual rejection sampling, but with an exactly uniform area. Borders may
-    lie between pixels: pixel centres are at half-integers, as in `tf.image.resize`, and samples
-    beyond the outermost centres take the value there.
+    Which part is a matter of the law, see `crops`. Pixel centres are at half-integers, as in
+    `tf.image.resize`, and samples beyond the outermost centres take the value there.
 
     Source: Szegedy et al. 2015; Chen et al. 2020, appendix A (area 0.08 to 1, aspect 3/4 to 4/3).
     Crop and resize are two small batched matrix products. Where a part is scaled down, the triangle
@@ -71,9 +69,9 @@ class RandomResizedCrop(StatelessLayer):
         area_min: smallest share of the area, in (0, 1]; 1 for the whole image.
         aspect: (smallest, largest) ratio of width to height.
         size: (height, width) of the result; None for that of the images.
+        law: a key of `crops.LAWS`.
     """
 
-    num_draws = 4
     geometric = True
 
     def __init__(
@@ -81,37 +79,32 @@ class RandomResizedCrop(StatelessLayer):
         area_min: float,
         aspect: tuple[float, float] = (3 / 4, 4 / 3),
         size: tuple[int, int] | None = None,
+        law: str = "uniform",
     ):
         super().__init__()
-        self.area_min, self.aspect, self.size = area_min, aspect, size
+        self.area_min, self.aspect, self.size, self.law = area_min, aspect, size, law
+        self.num_draws = LAWS[law].num_draws
 
     def describe(self) -> str:
         text = f"crop to {self.area_min:g} of the area" if self.area_min < 1 else "the whole image"
+        text += "" if self.law == "uniform" or self.area_min == 1 else f" ({self.law} law)"
         return text if self.size is None else f"{text} at {self.size[0]}x{self.size[1]}"
 
-    def boxes(self, draws: Tensor, image_aspect: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def boxes(self, draws: Tensor, height: int, width: int) -> Boxes:
         """(top, left, height, width) of the parts, each (batch,), relative to the image.
 
         Args:
-            draws: (batch, 4).
-            image_aspect: width / height of the image in pixels.
+            draws: (batch, num_draws).
+            height, width: of the image in pixels.
         """
-        area = self.area_min + (1.0 - self.area_min) * draws[:, 0]
-        # Relative aspect: width share / height share. The part fits if area <= aspect <= 1/area.
-        smallest = tf.maximum(self.aspect[0] / image_aspect, area)
-        largest = tf.minimum(self.aspect[1] / image_aspect, 1.0 / area)
-        # Where no ratio of the range fits (very flat images), take the nearest that does.
-        largest = tf.maximum(largest, area)
-        smallest = tf.minimum(smallest, largest)
-        log_smallest, log_largest = tf.math.log(smallest), tf.math.log(largest)
-        aspect = tf.exp(log_smallest + (log_largest - log_smallest) * draws[:, 1])
-        height = tf.minimum(tf.sqrt(area / aspect), 1.0)
-        width = tf.minimum(tf.sqrt(area * aspect), 1.0)
-        return (1.0 - height) * draws[:, 2], (1.0 - width) * draws[:, 3], height, width
+        if self.area_min == 1:
+            zeros = tf.zeros_like(draws[:, 0])
+            return zeros, zeros, zeros + 1.0, zeros + 1.0
+        return LAWS[self.law].boxes(draws, self.area_min, self.aspect, (height, width))
 
     def call(self, images: Tensor, draws: Tensor) -> Tensor:
         """See `StatelessLayer.call`."""
-        return self._parts(images, *self.boxes(draws, images.shape[2] / images.shape[1]))
+        return self._parts(images, *self.boxes(draws, *images.shape[1:3]))
 
     def still(self, bits: Tensor) -> Tensor:
         if self.size is None:

@@ -1,11 +1,12 @@
 """Three training steps for each of some losses, as arrays; a process of its own for the CPU.
 
-python -m tests.gpu.steps OUTPUT.npz
+python -m tests.gpu.steps OUTPUT.npz LOSS ...
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,13 +44,13 @@ def train(steps: int = 3, **settings: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.array(losses), np.concatenate(weights)
 
 
-def three_steps_of_each() -> dict[str, np.ndarray]:
+def three_steps_of_each(losses: Sequence[str] = LOSSES) -> dict[str, np.ndarray]:
     """Arrays by "LOSS/losses" and "LOSS/weights", in full float32."""
     before = tf.config.experimental.tensor_float_32_execution_enabled()
     tf.config.experimental.enable_tensor_float_32_execution(False)
     try:
         arrays = {}
-        for loss in LOSSES:
+        for loss in losses:
             arrays[f"{loss}/losses"], arrays[f"{loss}/weights"] = train(loss=loss)
         return arrays
     finally:
@@ -58,4 +59,4 @@ def three_steps_of_each() -> dict[str, np.ndarray]:
 
 if __name__ == "__main__":
     startup.start_tensorflow()
-    np.savez(sys.argv[1], **three_steps_of_each())
+    np.savez(sys.argv[1], **three_steps_of_each(sys.argv[2:]))
