@@ -205,6 +205,7 @@ RUNS = {
 
 
 @pytest.mark.full
+@pytest.mark.exports
 @pytest.mark.parametrize("name", list(RUNS))
 def test_whole_runs(
     name: str, tmp_path: Path, data_dir: str, capfd: pytest.CaptureFixture[str]

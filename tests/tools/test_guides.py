@@ -21,6 +21,7 @@ pytestmark = pytest.mark.long
 
 
 @pytest.mark.full
+@pytest.mark.exports
 def test_the_tour_trains_draws_and_tells(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     arguments = [f"--runs={tmp_path}", "--steps=2"]
     assert tour.main(arguments) == 0
