@@ -109,6 +109,7 @@ def test_a_character_without_an_encoding_is_an_escape() -> None:
         (os.fsdecode(b"caf\xe9.png"), "caf\\udce9.png"),
         ("Café 猫 ±", "Café 猫 ±"),
     ],
+    ids=["escape sequence", "line break", "bytes of no encoding", "letters"],
 )
 def test_what_comes_from_outside_cannot_steer_the_terminal(
     text: str, expected: str, capfd: pytest.CaptureFixture[str]

@@ -223,6 +223,7 @@ def test_commands_take_the_lock_of_the_run(tmp_path: Path) -> None:
         ("gs://bucket/run", "is remote, and only local ones .* a program for gs://"),
         ("runs/caf\udce9", r"caf\\udce9' has bytes of no encoding"),
     ],
+    ids=["bracket", "backslash", "remote", "bytes of no encoding"],
 )
 def test_a_path_that_would_not_be_read_again_is_refused(path: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
