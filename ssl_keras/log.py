@@ -19,8 +19,7 @@ class _Console(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
-        lines = commands.as_typed(record.getMessage()).split("\n")
-        print("\n".join(map(printable, lines)), file=stream, flush=True)
+        print(commands.as_typed(record.getMessage()), file=stream, flush=True)
 
 
 if not logger.handlers:
@@ -29,14 +28,19 @@ if not logger.handlers:
     logger.propagate = False
 
 
+def _shown(text: str) -> str:
+    """The text, its lines `printable`."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def info(text: str = "") -> None:
     """Say something that `--quiet` silences."""
-    logger.info("%s", text)
+    logger.info("%s", _shown(text))
 
 
 def warning(text: str) -> None:
     """Say something that the user should see in any case."""
-    logger.warning("%s", text)
+    logger.warning("%s", _shown(text))
 
 
 @contextlib.contextmanager
