@@ -154,6 +154,7 @@ UNMET: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         for name, value in {
             "augmentation": "none",
             "crop_area_min": 1.0,
+            "crop_law": "official",
             "flip": False,
             "extra_channels_move": True,
             "color_strength": 0.0,
