@@ -9,8 +9,8 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from ssl_keras import commands, console, errors, lazy
-from ssl_keras.errors import UserError
+from ssl_keras import commands, console, lazy
+from ssl_keras.errors import UserError, of_the_system, printable
 from ssl_keras.run import devices, interruption
 
 # Exit codes.
@@ -84,28 +84,26 @@ def guarded(
 
 
 def _guarded(program: str, body: Callable[[], None], verbose: Callable[[], bool]) -> int:
-    def say(text: str) -> None:
-        print(f"{program}: {errors.printable(commands.as_typed(text))}", file=sys.stderr)
-
     try:
         body()
     except KeyboardInterrupt as interrupted:
         print(f"{program}: interrupted{str(interrupted) or '.'}", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
-        # TensorFlow wraps a `UserError` that is raised while it reads data.
-        wrapped = re.search(r"\bUserError: (.+)", str(error))
-        sentence = (
-            str(error)
-            if isinstance(error, errors.UserError)
-            else wrapped.group(1).strip()
-            if wrapped
-            else errors.of_the_system(error)
-        )
+        sentence = _sentence(error)
         if sentence is None:
             raise
         if verbose():
             traceback.print_exc()
-        say(sentence)
+        print(f"{program}: {printable(commands.as_typed(sentence))}", file=sys.stderr)
         return MISTAKE
     return OK
+
+
+def _sentence(error: Exception) -> str | None:
+    """What to tell the user about an error; None if it is a defect of the program."""
+    if isinstance(error, UserError):
+        return str(error)
+    # TensorFlow wraps a `UserError` that is raised while it reads data.
+    wrapped = re.search(r"\bUserError: (.+)", str(error))
+    return wrapped.group(1).strip() if wrapped else of_the_system(error)

@@ -14,16 +14,21 @@ from typing import Any
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
-def _install(handler: Any) -> dict[signal.Signals, Any]:
-    """Set a handler of `SIGNALS` in the main thread, but not of those that are ignored (`nohup`).
+@contextmanager
+def _handled(handler: Any) -> Iterator[None]:
+    """Within it `handler` hears `SIGNALS`, but not those that are ignored (`nohup`).
 
-    Returns:
-        The handlers before.
+    Outside the main thread, where signals cannot be caught, it does nothing.
     """
-    if threading.current_thread() is not threading.main_thread():
-        return {}
-    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    return {number: signal.signal(number, handler) for number in heard}
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, handler) for number in heard}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 @contextmanager
@@ -33,12 +38,8 @@ def as_interrupts() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = _install(interrupt)
-    try:
+    with _handled(interrupt):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Interruption:
@@ -49,10 +50,10 @@ class Interruption:
 
     def __init__(self) -> None:
         self.requested = False
-        self._before: dict[signal.Signals, Any] = {}
+        self._handled = _handled(self._request)
 
     def __enter__(self) -> Interruption:
-        self._before = _install(self._request)
+        self._handled.__enter__()
         return self
 
     def __exit__(
@@ -61,8 +62,7 @@ class Interruption:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self._handled.__exit__(None, None, None)
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         if self.requested:

@@ -212,11 +212,9 @@ def closing(setup: TrainingSetup, workdir: Path, results: Mapping[str, Any]) -> 
 
 def _exported(difference: float | None) -> list[str]:
     """The line about the SavedModel, if there is one."""
-    return (
-        []
-        if difference is None
-        else [f"SavedModel reloaded: relative difference {difference:.1g}."]
-    )
+    if difference is None:
+        return []
+    return [f"SavedModel reloaded: relative difference {difference:.1g}."]
 
 
 def _next(setup: TrainingSetup, workdir: Path) -> list[str]:

@@ -204,7 +204,7 @@ def _train_in(
         _check_engine(setup, state)
     workers.start(setup.engine, model, config, first_step)
     # All checks have passed: from here on earlier results may be removed.
-    claimed.begin()
+    claimed.begin(dict(setup.data.digests))
     for notice in notices:
         log.warning(f"Note: {notice}, so training resumes from the one before.")
 

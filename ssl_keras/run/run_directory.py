@@ -71,8 +71,11 @@ class ClaimedDirectory:
     config: Config
     requested: Config
 
-    def begin(self) -> None:
+    def begin(self, data_digests: Mapping[str, str] | None = None) -> None:
         """Remove earlier outcomes, and write the settings.
+
+        Args:
+            data_digests: of the loaded data, see `datasets.digests`. Default: of the data now.
 
         Raises:
             UserError: it cannot be written.
@@ -89,7 +92,7 @@ class ClaimedDirectory:
                 config = config.with_values(encoder_file=str(copy))
             about = {
                 "format": FORMAT,
-                "data_digests": config.data_digests(),
+                "data_digests": config.data_digests() if data_digests is None else data_digests,
                 "requested": self.requested.replayable(),
             }
             write_json(workdir / "config.json", {**about, **config.replayable()})

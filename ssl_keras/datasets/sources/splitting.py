@@ -155,7 +155,7 @@ def dense_labels(
     values = np.unique(train_labels)
     if len(values) < 2:
         raise UserError(f"The source {name!r} has one class only, {values[0]}: two are needed.")
-    if len(values) > max(2, len(train_labels) // 2) and len(values) > MOST_DISTINCT:
+    if len(values) > max(MOST_DISTINCT, len(train_labels) // 2):
         raise UserError(
             f"The {len(train_labels)} training labels of {name!r} have {len(values)} different "
             "values: labels must be classes that examples share."
