@@ -18,6 +18,10 @@ class UserError(ValueError):
     """
 
 
+class Failure(UserError):
+    """What has failed through no mistake of the user: one sentence too, but the exit code 1."""
+
+
 def nearest(name: str, valid: Iterable[str]) -> str | None:
     """The valid name nearest to `name`; None if none is near."""
     by_lower = {candidate.lower(): candidate for candidate in valid}

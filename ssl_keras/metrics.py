@@ -244,10 +244,11 @@ def mutual_information_bound(
 ) -> tuple[Tensor, Tensor]:
     """A lower bound, in nats, of the mutual information of the two views' representations.
 
-        I >= log(2N - 1) - NT-Xent
+        I >= log N - NT-Xent, with the N views of the other kind as candidates
 
-    It cannot exceed its ceiling log(2N - 1), however large the information is. van den Oord et al.
-    2018 (InfoNCE), with the 2N - 1 candidates of NT-Xent.
+    It cannot exceed its ceiling log N, however large the information is. van den Oord et al. 2018
+    (InfoNCE), the mean over both directions. The negatives must be independent of the anchor: views
+    of its own kind, which NT-Xent has too, are not what the other view is drawn from.
 
     Args:
         representations_1, representations_2: (images, dim), the two views, normalised here.
@@ -258,8 +259,9 @@ def mutual_information_bound(
     """
     views = normalize(representations_1), normalize(representations_2)
     rows = views[0].shape[0] and 2 * views[0].shape[0]
-    loss = functional.nt_xent(*views, temperature, tiled=streaming.is_better(rows, rows))
-    ceiling = tf.math.log(tf.cast(2 * tf.shape(representations_1)[0] - 1, tf.float32))
+    tiled = streaming.is_better(rows, views[0].shape[0])
+    loss = functional.nt_xent(*views, temperature, tiled=tiled, both_kinds=False)
+    ceiling = tf.math.log(tf.cast(tf.shape(representations_1)[0], tf.float32))
     return ceiling - loss, ceiling
 
 

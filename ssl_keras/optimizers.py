@@ -62,7 +62,15 @@ class SGD(Optimizer):
 
 @dataclass(frozen=True)
 class Lamb(Optimizer):
-    """LAMB (You et al. 2020): Adam with layer-wise trust ratios, for large batches."""
+    """LAMB (You et al. 2020, arXiv 1904.00962): Adam with layer-wise trust ratios, for large
+    batches.
+
+        w = w - learning_rate * trust * u,   trust = ||w|| / ||u||,   u = m / (sqrt(v) + epsilon)
+
+    As Keras computes it, which departs from the paper: the trust has no upper bound; biases and
+    batch-norm parameters have it too; the weight decay is decoupled, outside of u and its trust.
+    The trust is 1 if a norm is 0.
+    """
 
     keras_name = "Lamb"
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 import os
 import reprlib
 import types
@@ -106,6 +107,11 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+# The largest number of an option without an upper bound, and the least of one that is above 0.
+LARGEST = {int: 2e9, float: 1e30}
+LEAST = 1e-30
+
+
 @dataclass(frozen=True)
 class Setting:
     """One option of a class: what its field and its annotation say.
@@ -192,24 +198,20 @@ class Setting:
         return UserError(f"{self.name} must be {self.kind_text}, not {_shown(value)}.")
 
     def _check_bounds(self, number: float, value: Any) -> None:
-        inside = (
-            math.isfinite(number)
-            and (self.minimum is None or number >= self.minimum)
-            and (self.maximum is None or number <= self.maximum)
-            and (self.above is None or number > self.above)
-            and (self.below is None or number < self.below)
-        )
-        if not inside:
-            words = {"minimum": "at least", "above": "above", "maximum": "at most"}
-            words["below"] = "below"
-            bounds = [
-                f"{word} {getattr(self, name):g}"
-                for name, word in words.items()
-                if getattr(self, name) is not None
-            ]
-            raise UserError(
-                f"{self.name} must be {' and '.join(bounds) or 'finite'}, not {_shown(value)}."
-            )
+        bounds = {"minimum": self.minimum, "above": self.above}
+        bounds |= {"maximum": self.maximum, "below": self.below}
+        # What 32 bits cannot hold, or not the reciprocal of.
+        if number > LARGEST[self.kind] and self.maximum is self.below is None:
+            bounds["maximum"] = LARGEST[self.kind]
+        if self.above == 0 < number < LEAST:
+            bounds |= {"above": None, "minimum": LEAST}
+        tests = {"minimum": operator.ge, "above": operator.gt}
+        tests |= {"maximum": operator.le, "below": operator.lt}
+        words = {"minimum": "at least", "above": "above", "maximum": "at most", "below": "below"}
+        given = {name: bound for name, bound in bounds.items() if bound is not None}
+        if not (math.isfinite(number) and all(tests[n](number, b) for n, b in given.items())):
+            texts = " and ".join(f"{words[name]} {bound:g}" for name, bound in given.items())
+            raise UserError(f"{self.name} must be {texts or 'finite'}, not {_shown(value)}.")
 
 
 def _shown(value: Any) -> str:

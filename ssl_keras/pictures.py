@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ssl_keras import files
+
 # Distinct colours, for clusters.
 COLORS = np.array(
     [
@@ -184,7 +186,9 @@ def write_png(path: Path, picture: np.ndarray) -> None:
     """Write a picture (height, width, 3) in [0, 1]."""
     from PIL import Image
 
-    Image.fromarray(np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)).save(path)
+    image = Image.fromarray(np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8))
+    with files.whole_file(path) as temporary:
+        image.save(temporary, format="PNG")
 
 
 def enlarge(picture: np.ndarray, factor: int) -> np.ndarray:

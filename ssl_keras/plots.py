@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from ssl_keras import files
 
 # Rows of a table: column -> value; COLUMN_sd is the standard deviation over seeds.
 Rows = Sequence[Mapping[str, Any]]
@@ -165,3 +168,15 @@ def finish(figure: Any, rows: Rows, accuracy: str = "accuracy") -> None:
         text = f"Means over {number} seeds; error bars: ± one standard deviation."
     figure.tight_layout(rect=(0, 0.05, 1, 1))
     figure.text(0.01, 0.01, text, fontsize=7, color="0.3")
+
+
+def write(figure: Any, path: Path, **options: Any) -> None:
+    """Write a figure, or leave what was there.
+
+    Args:
+        figure: of matplotlib.
+        path: its suffix says the format.
+        options: of `Figure.savefig`.
+    """
+    with files.whole_file(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:], **options)

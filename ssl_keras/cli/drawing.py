@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ssl_keras import commands
+from ssl_keras import commands, plots
 from ssl_keras.errors import UserError
 
 
@@ -37,6 +37,6 @@ def save(figure: Any, output: Path, dpi: int = 130) -> None:
     import matplotlib.pyplot as plt
 
     figure.tight_layout()
-    figure.savefig(output, dpi=dpi)
+    plots.write(figure, output, dpi=dpi)
     plt.close(figure)
     print(f"Written: {output}")

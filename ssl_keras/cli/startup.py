@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 
 from ssl_keras import commands, console, lazy
-from ssl_keras.errors import UserError, of_the_system, printable
+from ssl_keras.errors import Failure, UserError, of_the_system, printable
 from ssl_keras.run import devices, interruption
 
 # Exit codes.
@@ -71,7 +71,8 @@ def guarded(
 
     Returns:
         0 for success; 2 for a `UserError`, and for what the system refuses (no space, no memory),
-        which is printed as one sentence; 130 if interrupted; of a program that only prints 141,
+        which is printed as one sentence; 1 for a
+        `Failure`, printed too; 130 if interrupted; of a program that only prints 141,
         without a word, if nobody reads the output any more (`| head`), and 1 if it cannot be
         written. Other exceptions pass through (Python's exit code is 1).
     """
@@ -96,7 +97,7 @@ def _guarded(program: str, body: Callable[[], None], verbose: Callable[[], bool]
         if verbose():
             traceback.print_exc()
         print(f"{program}: {printable(commands.as_typed(sentence))}", file=sys.stderr)
-        return MISTAKE
+        return DEFECT if isinstance(error, Failure) else MISTAKE
     return OK
 
 

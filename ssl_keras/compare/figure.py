@@ -48,7 +48,7 @@ def draw(result: Comparison, output: Path) -> None:
         legend |= {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "frameon": False}
     axis.legend([handles[k] for k in order], [labels[k] for k in order], **legend)
     plots.finish(figure, drawn, ACCURACY)
-    figure.savefig(output, dpi=150)
+    plots.write(figure, output, dpi=150)
     plt.close(figure)
     print(f"Written: {output}")
 

@@ -267,11 +267,20 @@ class Config:
             for name in {**here, **other}
             if name not in free and here.get(name) != other.get(name)
         }
-        length = "epochs" if "steps" not in {**here, **other} else "steps"
-        before, after = differing.get(length, (None, None))[::-1]
-        if before is not None and after is not None and after > before:
-            del differing[length]
+        if self.is_longer_than(other):
+            del differing[self._length]
         return differing
+
+    @property
+    def _length(self) -> str:
+        return "epochs" if self.optimization.steps is None else "steps"
+
+    def is_longer_than(self, other: Mapping[str, Any]) -> bool:
+        """Whether the training is longer, by the same setting, than that of an earlier run."""
+        here, there = self.replayable().get(self._length), other.get(self._length)
+        if self._length == "epochs" and other.get("steps") is not None:
+            return False
+        return isinstance(here, int) and isinstance(there, int) and here > there
 
     def for_examples(self, count: int, name: str, step: int = 1) -> Config:
         """The configuration for data with `count` training examples.

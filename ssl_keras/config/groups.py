@@ -136,7 +136,7 @@ class EngineConfig(Options):
         "colour images alone; off: nothing",
     )
     steps_per_execution: int = option(
-        1, minimum=1, help="training steps in each call of the runtime"
+        1, minimum=1, maximum=10_000, help="training steps in each call of the runtime"
     )
     micro_batch: int | None = option(
         None,

@@ -50,7 +50,7 @@ def build_pairs(
     """The pairs of this replica's anchors with the views of all replicas.
 
     Args:
-        views_1, views_2: float32 (batch, dim).
+        views_1, views_2: float32 (batch, dim); float64 for a dense matrix of that type.
         both_kinds: whether anchors are compared with both kinds of views.
         unit_rows: whether no row is longer than 1.
         implementation: see `Loss.parts`; losses that need single products take "dense".

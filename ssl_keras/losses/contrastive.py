@@ -158,7 +158,10 @@ class HardNegative(Debiased):
     Args:
         temperature: t, above 0, or a schedule. Default 0.5, the authors' code's.
         tau_plus: see `Debiased`.
-        beta: concentration on hard negatives, at least 0. Default 1, the authors' code's.
+        beta: concentration on hard negatives, 0 to 1000. Default 1, the authors' code's. The
+            correction is a difference that loses digits where it is small: measured against
+            float64 the loss is within 1e-4 for (1 + beta) / t up to 250 and tau_plus up to 0.9; at
+            2000 and 0.9 it is off by up to 0.5%.
 
     Called with `projections_1`, `projections_2`: (batch, dim), any float dtype, un-normalised.
     Returns a float32 scalar, the mean over the 2N anchors.
@@ -172,7 +175,7 @@ class HardNegative(Debiased):
     True
     """
 
-    beta: float = option(1.0, minimum=0, help="concentration on hard negatives")
+    beta: float = option(1.0, minimum=0, maximum=1000, help="concentration on hard negatives")
 
     @property
     def concentration(self) -> float:

@@ -166,11 +166,19 @@ def nt_xent_terms(pairs: Pairs | StreamedPairs, temperature: TensorLike) -> tupl
 
 
 def nt_xent(
-    projections_1: TensorLike, projections_2: TensorLike, temperature: float, tiled: bool = False
+    projections_1: TensorLike,
+    projections_2: TensorLike,
+    temperature: float,
+    tiled: bool = False,
+    both_kinds: bool = True,
 ) -> Tensor:
     """NT-Xent of one device's projections, normalised by the caller: the mean over 2N anchors.
 
-    `tiled`: whether to compute in tiles.
+    Args:
+        projections_1, projections_2: (batch, dim), the two views.
+        temperature: above 0.
+        tiled: whether to compute in tiles.
+        both_kinds: whether anchors are compared with both kinds of views, or the other one only.
 
     >>> same = [[1.0, 0.0], [1.0, 0.0]]
     >>> round(float(nt_xent(same, same, temperature=0.5)), 6)  # collapse: log(2N - 1)
@@ -178,9 +186,9 @@ def nt_xent(
     """
     views_1, views_2 = tf.cast(projections_1, tf.float32), tf.cast(projections_2, tf.float32)
     if tiled:
-        pairs: Any = StreamedPairs(views_1, views_2, views_1, views_2, 0, True, True)
+        pairs: Any = StreamedPairs(views_1, views_2, views_1, views_2, 0, both_kinds, True)
     else:
-        pairs = compare(views_1, views_2)
+        pairs = compare(views_1, views_2, both_kinds=both_kinds)
     attraction, repulsion = nt_xent_terms(pairs, temperature)
     return tf.reduce_mean(attraction + repulsion)
 

@@ -66,7 +66,7 @@ class Simple(Loss):
         return -tf.reduce_mean(tf.reduce_sum(views_1 * views_2, axis=1)), mean_negative
 
     def collapse_value(self, num_images: int, dim: int) -> float:
-        return float(self.distribution_weight) - 1.0
+        return (float(self.distribution_weight) if num_images > 1 else 0.0) - 1.0
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class HardContrastive(_Hardest):
         return -tf.reduce_mean(pairs.positives) / self.temperature, tf.reduce_mean(repulsion)
 
     def collapse_value(self, num_images: int, dim: int) -> float:
-        return math.log(1 + self.num_hardest(2 * num_images - 2))
+        return math.log(1 + self.num_hardest(2 * num_images - 2)) if num_images > 1 else 0.0
 
 
 @dataclass(frozen=True)
@@ -202,4 +202,4 @@ class HardSimple(_Hardest):
         return -tf.reduce_mean(pairs.positives), tf.reduce_mean(hardest)
 
     def collapse_value(self, num_images: int, dim: int) -> float:
-        return float(self.distribution_weight) - 1.0
+        return (float(self.distribution_weight) if num_images > 1 else 0.0) - 1.0

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from ssl_keras.annotations import Labels, Tensor, TensorLike
 from ssl_keras.lazy import tf
 from ssl_keras.losses import functional
-from ssl_keras.losses.base import Loss, build_pairs, gather, normalized_pairs
+from ssl_keras.losses.base import Loss, build_pairs, normalized_pairs
 from ssl_keras.losses.pairs import Pairs, safe_root
 from ssl_keras.options import option
 
@@ -232,13 +232,13 @@ class Margin(Loss):
     def terms(
         self, projections_1: TensorLike, projections_2: TensorLike, labels: Labels, seed: TensorLike
     ) -> tuple[Tensor, Tensor]:
-        # Distances do not depend on the origin, but their rounding does: centre the views.
-        views = [tf.cast(z, tf.float32) for z in (projections_1, projections_2)]
-        center = tf.stop_gradient(tf.reduce_mean(gather(tf.concat(views, axis=0)), axis=0))
-        pairs = build_pairs(views[0] - center, views[1] - center)
-        gaps = tf.nn.relu(self.margin - safe_root(pairs.squared_distances))
+        # Squares of float32 numbers are exact in float64: a small distance far from the origin, or
+        # beside a row that is far away, keeps its digits.
+        pairs = build_pairs(tf.cast(projections_1, tf.float64), tf.cast(projections_2, tf.float64))
+        distances = tf.cast(safe_root(pairs.squared_distances), tf.float32)
+        gaps = tf.nn.relu(self.margin - distances)
         distribution = tf.reduce_mean(pairs.mean_negatives(tf.square(gaps)))
-        return tf.reduce_mean(pairs.positive_distances), distribution
+        return tf.cast(tf.reduce_mean(pairs.positive_distances), tf.float32), distribution
 
     def collapse_value(self, num_images: int, dim: int) -> float:
-        return self.margin**2
+        return self.margin**2 if num_images > 1 else 0.0

@@ -182,9 +182,11 @@ def group(labels: Tensor) -> Tensor:
     """A group in [0, rows) for each row, equal for equal labels: int32 (rows,).
 
     Args:
-        labels: (rows,) integers, or vectors (rows, size), which are equal if all entries are.
+        labels: (rows,) numbers or booleans, or vectors (rows, size), which are equal if all entries
+            are.
     """
     labels = tf.convert_to_tensor(labels)
+    labels = tf.cast(labels, tf.int32) if labels.dtype == tf.bool else labels
     columns = labels[:, None] if labels.shape.rank == 1 else labels
     order = tf.range(tf.shape(columns)[0])
     for column in reversed(tf.unstack(columns, axis=1)):
@@ -206,7 +208,7 @@ def compare(
     """The similarity matrix of a batch.
 
     Args:
-        views_1, views_2: float32 (n, dim), this replica's, normalised or not.
+        views_1, views_2: float32 or float64 (n, dim), this replica's, normalised or not.
         keys_1, keys_2: float32 (N, dim), the views of all replicas. Default: this replica's.
         first_row: position of this replica's first image in the global batch.
         both_kinds: whether anchors are compared with both kinds of views.
@@ -254,12 +256,16 @@ def equal_rows(labels: Tensor, keys: Tensor) -> Tensor:
     """bool (n, N): which labels are equal.
 
     Args:
-        labels, keys: (n,) and (N,) integers, or vectors (n, size) and (N, size), which are equal if
-            all entries are.
+        labels, keys: (n,) and (N,) numbers or booleans, or vectors (n, size) and (N, size), which
+            are equal if all entries are.
     """
     labels, keys = tf.convert_to_tensor(labels), tf.convert_to_tensor(keys)
     if labels.shape.rank == 1:
         return labels[:, None] == keys[None, :]
+    if labels.dtype.is_floating:
+        groups = group(tf.concat([labels, keys], axis=0))
+        count = tf.shape(labels)[0]
+        return groups[:count, None] == groups[None, count:]
     # Squared distances: exact for integers below a million, without an array of n N size entries.
     rows, columns = tf.cast(labels, tf.float64), tf.cast(keys, tf.float64)
     squares = tf.reduce_sum(tf.square(rows), axis=1)[:, None]

@@ -126,7 +126,9 @@ def relu(x: Tensor, block: int | None = None) -> Tensor:
 class WideEncoder(Encoder):
     """Base class of encoders whose widths can be scaled."""
 
-    width_multiplier: float = option(1.0, above=0, help="factor on every layer's width")
+    width_multiplier: float = option(
+        1.0, minimum=0.01, maximum=100, help="factor on every layer's width"
+    )
 
     def width(self, channels: int) -> int:
         """The width of a layer whose width is `channels` at a multiplier of 1."""

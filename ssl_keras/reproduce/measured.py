@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ssl_keras import files
 from ssl_keras.errors import UserError
 from ssl_keras.options import plain
 from ssl_keras.reproduce.studies import STUDIES, Study
@@ -98,13 +98,11 @@ class Measured:
         """Write NAME.csv; returns what it holds."""
         columns = list(dict.fromkeys(key for row in self.rows for key in row))
         path = folder / f"{self.name}.csv"
-        unfinished = path.with_suffix(".tmp")
-        with unfinished.open("w", newline="") as file:
+        with files.whole_file(path) as unfinished, unfinished.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
             for row in self.rows:
                 writer.writerow(_texts(row))
-        os.replace(unfinished, path)
         recorded = Measured.recorded(self.name, self.scale, folder)
         assert recorded is not None
         return recorded

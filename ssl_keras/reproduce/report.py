@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ssl_keras import plots
+from ssl_keras import files, plots
 from ssl_keras.reproduce.measured import Measured
 from ssl_keras.reproduce.studies import SECTIONS, STUDIES, Study
 
@@ -44,7 +44,7 @@ def write(measured: Measured, output: Path) -> Measured:
         if picture != output / file:
             shutil.copyfile(picture, output / file)
     recorded = measured.record(output)
-    (output / f"{name}.md").write_text("\n".join(_page(recorded)) + "\n")
+    files.write_text(output / f"{name}.md", "\n".join(_page(recorded)) + "\n")
     _draw(recorded, output)
     return recorded
 
@@ -85,10 +85,10 @@ def _draw(measured: Measured, output: Path) -> None:
         figure.clear()
         figure.text(0.05, 0.5, f"Not drawn: some run has not measured {error}.")
     plots.finish(figure, measured.rows)
-    figure.savefig(output / f"{name}.png", dpi=130)
+    plots.write(figure, output / f"{name}.png", dpi=130)
     # The same numbers give the same file.
     with plt.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
-        figure.savefig(output / f"{name}.svg", metadata={"Date": None})
+        plots.write(figure, output / f"{name}.svg", metadata={"Date": None})
     plt.close(figure)
 
 
@@ -103,7 +103,7 @@ def write_report(measured: Mapping[str, Measured], scale: str, output: Path) -> 
     """
     recorded = {name: write(study, output) for name, study in measured.items()}
     path = output.with_name(f"{output.name}.md")
-    path.write_text("\n".join(results_page(recorded, scale, output)) + "\n")
+    files.write_text(path, "\n".join(results_page(recorded, scale, output)) + "\n")
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ssl_keras import files
 from ssl_keras.errors import Interrupted, UserError
 from ssl_keras.lazy import keras, tf
 from ssl_keras.run import environment
@@ -270,18 +272,19 @@ class Profiler(Listener):
 
 
 def _remove_after(directory: Path, step: int) -> None:
-    """Remove records of steps after `step` from event files, and a truncated last record."""
+    """Remove records of steps after `step` from event files, and what follows a damaged one."""
+    from google.protobuf.message import DecodeError
+
     for path in sorted(directory.glob("events.out.tfevents.*")):
-        temporary = path.with_name(f".{path.name}.tmp")
-        with tf.io.TFRecordWriter(str(temporary)) as writer:
-            try:
-                for record in tf.data.TFRecordDataset(str(path)):
-                    content = record.numpy()
-                    if tf.compat.v1.Event.FromString(content).step <= step:
-                        writer.write(content)
-            except tf.errors.DataLossError:
-                pass
-        os.replace(temporary, path)
+        with (
+            files.whole_file(path) as temporary,
+            tf.io.TFRecordWriter(str(temporary)) as writer,
+            contextlib.suppress(tf.errors.DataLossError, DecodeError),
+        ):
+            for record in tf.data.TFRecordDataset(str(path)):
+                content = record.numpy()
+                if tf.compat.v1.Event.FromString(content).step <= step:
+                    writer.write(content)
 
 
 class NonFiniteGuard(Listener):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ssl_keras import files
 from ssl_keras.errors import UserError
 from ssl_keras.lazy import keras, tf
 from ssl_keras.paths import tensorflow_path
@@ -37,7 +38,7 @@ class Checkpoints:
     checkpoint without its file, or with another digest, is ignored.
 
     Args:
-        directory: is created on demand.
+        directory: is created on demand, in a folder that exists.
         groups: name -> variables (of Keras or TensorFlow), always in the same order.
         keep: number of checkpoints to keep.
     """
@@ -80,18 +81,16 @@ class Checkpoints:
             "state": dict(state),
         }
         record = json.loads(json.dumps(record))  # as it will be read
-        temporary = self.directory / f".step-{step}.json.tmp"
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(exist_ok=True)
             prefix.with_suffix(".json").unlink(missing_ok=True)
             self.checkpoint.write(str(prefix))
-            with temporary.open("w") as file:
+            whole = files.whole_file(prefix.with_suffix(".json"))
+            with whole as temporary, temporary.open("w") as file:
                 json.dump({"record_sha256": _record_digest(record), **record}, file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, prefix.with_suffix(".json"))
         except (OSError, tf.errors.OpError) as error:
-            temporary.unlink(missing_ok=True)
             reason = " ".join((getattr(error, "strerror", None) or str(error)).split())[:200]
             steps = self.steps()
             last = (
@@ -101,8 +100,10 @@ class Checkpoints:
                 f"The checkpoint of step {step} cannot be written to {self.directory} ({reason}): "
                 f"free space there, and run the same command again; {last}."
             ) from error
-        for old in self.steps()[: -self.keep]:
-            self._remove(old)
+        kept = {f"step-{number}" for number in self.steps()[-self.keep :]}
+        for path in self.directory.glob("step-*"):  # what killed processes have left, too
+            if path.name.split(".")[0] not in kept:
+                files.remove(path)
 
     def restore(self) -> tuple[int, dict[str, Any], list[str]] | None:
         """Set the variables to the values of the newest good checkpoint.
@@ -116,10 +117,10 @@ class Checkpoints:
         notices: list[str] = []
         for step in reversed(self.steps()):
             try:
-                record = json.loads((self.directory / f"step-{step}.json").read_text())
+                record = files.read_json(self.directory / f"step-{step}.json")
                 whole = record.pop("record_sha256") == _record_digest(record)
                 shapes = record["shapes"]
-            except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            except (UserError, KeyError, TypeError, AttributeError, RecursionError):
                 whole = False
             if not whole:
                 notices.append(f"the checkpoint of step {step} is damaged")
@@ -162,8 +163,3 @@ class Checkpoints:
                     f"The checkpoints in {self.directory} are of another network: {group} are "
                     f"{len(expected)} variables here, and {len(there)} there."
                 )
-
-    def _remove(self, step: int) -> None:
-        (self.directory / f"step-{step}.json").unlink(missing_ok=True)
-        for path in self.directory.glob(f"step-{step}.*"):
-            path.unlink(missing_ok=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv as csv_format
 import importlib
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,8 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ssl_keras.errors import UserError, one_line
+from ssl_keras import files
+from ssl_keras.errors import UserError
 from ssl_keras.run import run_directory
+from ssl_keras.run.record import RunRecord
 
 FINISHED, RUNNING, INTERRUPTED, DAMAGED = "finished", "running", "interrupted", "damaged"
 
@@ -134,13 +135,11 @@ def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         UserError: the file cannot be written.
     """
     columns = dict.fromkeys(name for row in rows for name in row)
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with temporary.open("w", newline="") as file:
+        with files.whole_file(path) as temporary, temporary.open("w", newline="") as file:
             writer = csv_format.DictWriter(file, list(columns), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-        os.replace(temporary, path)
     except OSError as error:
         raise UserError(
             f"{path} cannot be written ({error.strerror or error}): choose another place."
@@ -211,35 +210,36 @@ def look(path: Path, name: str) -> FoundRun:
     except UserError as error:
         return FoundRun(path, name, DAMAGED, str(error))
     step, seconds, history = _checkpoint(path)
-    if (path / "results.json").is_file():
+    if os.path.lexists(path / "results.json"):
         try:
-            record = json.loads((path / "results.json").read_text())
-            found = FoundRun(
+            record = files.read_json(path / "results.json")
+            problem = RunRecord.problem(record) or run_directory.contradiction(settings, record)
+        except UserError as error:
+            problem = str(error)
+        if problem is not None:
+            problem = f"results.json is damaged ({problem})"
+            return FoundRun(path, name, DAMAGED, problem, settings, {}, history, step, seconds)
+        if record["finished"]:
+            return FoundRun(
                 path, name, FINISHED, "", record["config"], record, record["history"],
                 record["steps"], record["times"]["total"],
             )  # fmt: skip
-            found.row()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            problem = f"results.json cannot be read ({one_line(error)})"
-            return FoundRun(path, name, DAMAGED, problem, settings, {}, history, step, seconds)
-        if record.get("finished") is True:
-            return found
     state = RUNNING if run_directory.is_locked(path) else INTERRUPTED
     return FoundRun(path, name, state, _stopped(path), settings, {}, history, step, seconds)
 
 
 def _checkpoint(path: Path) -> tuple[int, float | None, list[Mapping[str, float]]]:
     """(steps, seconds, history) of the newest checkpoint that can be read."""
-    files = {
+    found = {
         int(file.stem.removeprefix("step-")): file
         for file in (path / "checkpoints").glob("step-*.json")
         if file.stem.removeprefix("step-").isdigit()
     }
-    for step, file in sorted(files.items(), reverse=True):
+    for step, file in sorted(found.items(), reverse=True):
         try:
-            state = json.loads(file.read_text())["state"]
+            state = files.read_json(file)["state"]
             return step, state.get("seconds"), list(state["history"]["records"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (UserError, KeyError, TypeError, AttributeError):
             continue
     return 0, None, []
 
@@ -247,8 +247,8 @@ def _checkpoint(path: Path) -> tuple[int, float | None, list[Mapping[str, float]
 def _stopped(path: Path) -> str:
     """Why an unfinished run has stopped, if it has said so."""
     try:
-        step = json.loads((path / "non_finite.json").read_text())["step"]
-    except (OSError, ValueError, KeyError, TypeError):
+        step = files.read_json(path / "non_finite.json")["step"]
+    except (UserError, KeyError, TypeError):
         return ""
     return f"the loss was not finite at step {step}"
 

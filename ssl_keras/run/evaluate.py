@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ssl_keras import log
+from ssl_keras import files, log
 from ssl_keras.config import Config
 from ssl_keras.errors import UserError
 from ssl_keras.evaluators import Evaluator
@@ -93,7 +93,7 @@ def _evaluate(
         "times": {"total": time.perf_counter() - start},
     }
     path = run_directory.evaluation_path(place, settings)
-    run_directory.write_json(path, record)
+    files.write_json(path, record)
     pictures = write_pictures(path.with_suffix(""), draw(evaluators, seed, encoders))
     layers = list(encoders[""].layers)
     for line in messages.evaluation_tables(frozen.data, evaluators, layers, values):

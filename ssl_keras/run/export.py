@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ssl_keras import log
+from ssl_keras import files, log
 from ssl_keras.errors import UserError
 from ssl_keras.run import run_directory
 from ssl_keras.run.restore import restored
@@ -108,7 +108,7 @@ def export_setup(setup: TrainingSetup, directory: Path, results: Mapping[str, An
     names = ("setup", "results", "steps", "seed", "weights_sha256", "data", "config", "versions")
     card = {name: results[name] for name in names}
     inputs = data.inputs(next(iter(data.test.batches(_COMPARED_EXAMPLES))))
-    with run_directory.whole_directory(directory) as place:
+    with files.whole_directory(directory) as place:
         export_encoder(data.modality, model.encoder, model.projection_head, place, card)
         return compare_export(place, inputs, model.encoder(inputs, training=False))
 

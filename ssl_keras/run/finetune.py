@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ssl_keras import log, networks, optimizers
+from ssl_keras import files, log, networks, optimizers
 from ssl_keras.config import Config, FinetuningConfig
 from ssl_keras.datasets import DataSet
 from ssl_keras.datasets.base import Target
@@ -119,7 +119,7 @@ def _finetune(workdir: Path, options: FinetuningConfig) -> dict[str, Any]:
                 learner, measures = trial.run(subset, weights, seed)
             values |= {f"{title}/{key}": value for key, value in measures.items()}
             if title == "pretrained" and seed == options.seed:
-                with run_directory.whole_directory(path.with_suffix("")) as directory:
+                with files.whole_directory(path.with_suffix("")) as directory:
                     difference = trial.export(learner, subset, directory)
         repetitions.append(values | _gains(values))
 
@@ -147,7 +147,7 @@ def _finetune(workdir: Path, options: FinetuningConfig) -> dict[str, Any]:
         "hardware": environment.hardware(),
         "times": {"total": time.perf_counter() - start, **seconds},
     }
-    run_directory.write_json(path, record)
+    files.write_json(path, record)
     log.info("\n" + _closing(record, target, path))
     return record
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+import typing
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ssl_keras.run import environment, run_directory
-from ssl_keras.run.setup import TrainingSetup
+from ssl_keras import files
+from ssl_keras.run import environment
+
+if TYPE_CHECKING:
+    from ssl_keras.run.setup import TrainingSetup
 
 
 @contextmanager
@@ -94,10 +98,51 @@ class RunRecord:
             paths={"workdir": str(workdir), "data_dir": config.data.data_dir},
         )
 
+    @classmethod
+    def problem(cls, contents: Any) -> str | None:
+        """What is wrong with the contents of a results.json, or None."""
+        if not isinstance(contents, dict):
+            return "it is no dictionary"
+        for name, expected in _types(cls).items():
+            if name not in contents:
+                return f"it has no {name}"
+            if not _fits(contents[name], expected):
+                return f"its {name} has another type"
+        targets = contents["data"].get("targets")
+        if not _fits(targets, dict[str, dict[str, Any]]):
+            return "its targets have another type"
+        if not all(_fits(target.get("chance"), float) for target in targets.values()):
+            return "a target has no chance level"
+        if contents["finished"] and not _fits(contents["times"].get("total"), float):
+            return "its total time has another type"
+        return None
+
     def as_json(self) -> dict[str, Any]:
         """The contents of results.json."""
         return dataclasses.asdict(self)
 
     def write(self, workdir: Path) -> None:
         """Write results.json atomically."""
-        run_directory.write_json(workdir / "results.json", self.as_json())
+        files.write_json(workdir / "results.json", self.as_json())
+
+
+def _types(cls: type) -> dict[str, Any]:
+    """Field -> its type."""
+    return typing.get_type_hints(cls, {**globals(), "TrainingSetup": Any})
+
+
+def _fits(value: Any, expected: Any) -> bool:
+    """Whether a value read from JSON has a type: that of a field of `RunRecord`."""
+    origin, inner = typing.get_origin(expected), typing.get_args(expected)
+    if expected is Any:
+        return True
+    if origin is dict:
+        return isinstance(value, Mapping) and all(_fits(v, inner[1]) for v in value.values())
+    if origin is list:
+        return isinstance(value, list) and all(_fits(v, inner[0]) for v in value)
+    if inner:  # X | None
+        return any(_fits(value, one) for one in inner)
+    if expected is float:
+        numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return numeric and (isinstance(value, float) or abs(value) < 2**53)
+    return isinstance(value, expected) and not (expected is int and isinstance(value, bool))

@@ -139,7 +139,7 @@ def load_saved_model(directory: Path, config: Config | None = None) -> FrozenEnc
         config, _ = run_directory.read(directory.parent, with_data=True)
     try:
         loaded = tf.saved_model.load(str(directory))
-    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+    except Exception as error:  # a damaged one raises errors of all kinds
         raise UserError(f"The SavedModel {directory} cannot be read: {one_line(error)}") from error
     signatures = loaded.signatures
     name = next((n for n in ("representations", "serving_default") if n in signatures), None)

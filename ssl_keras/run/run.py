@@ -1,4 +1,4 @@
-"""The story of a run, from top to bottom: train, evaluate, export, write."""
+"""The story of a run: train, evaluate, export, write."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_keras import config as configuration
-from ssl_keras import log
+from ssl_keras import files, log
 from ssl_keras.config import Config
 from ssl_keras.datasets import DataSet
 from ssl_keras.errors import Interrupted, UserError, printable
@@ -76,37 +76,15 @@ def _train_and_evaluate(config: Config, callbacks: Sequence[Any]) -> dict[str, A
 
     # ---- Data, networks, directory, training.
     run = train_run(config, engine=engine, callbacks=callbacks)
-    config, evaluators = run.setup.config, run.setup.config.evaluators
     try:
-        # ---- Baselines: the same run with other methods.
-        if run.untrained is not None:
-            with timed(run.record.times, "baselines"):
-                baselines = baseline_features(run.setup, evaluators, run.workdir, engine)
+        with run_directory.watched(run.workdir):
+            if run.untrained is not None:
+                _evaluate(run, run.untrained, engine)
 
-            # ---- Evaluation of frozen features: of the model, the control and the baselines.
-            with timed(run.record.times, "evaluation"):
-                log.info("Evaluating frozen features")
-                encoders = {
-                    "": trained_features(run.setup, evaluators, config.run.seed),
-                    tables.CONTROL: run.untrained,
-                    **baselines,
-                }
-                run.record.results = measure(evaluators, config.run.seed, encoders)
-                pictures = write_pictures(
-                    run.workdir / "pictures", draw(evaluators, config.run.seed, encoders)
-                )
-            tensorboard.write_results(
-                run.setup, run.board, run.workdir, run.record.setup, run.record.results
-            )
-            for name, picture in pictures.items():
-                run.board.image(f"pictures/{name}", picture, run.setup.total_steps)
-            tensorboard.write_test_embedding(run.workdir / "tensorboard", encoders[""].layers)
-        run.record.protocol = protocols(evaluators)
-
-        # ---- Export, results.json, closing.
-        results = finish(run)
+            # ---- Export, results.json, closing.
+            results = finish(run)
         log.info("\n" + messages.closing(run.setup, run.workdir, results))
-        messages.outcome(config, run.workdir, results)
+        messages.outcome(run.setup.config, run.workdir, results)
         workers.dismiss(engine)
         return results
     except KeyboardInterrupt as interruption:
@@ -114,6 +92,29 @@ def _train_and_evaluate(config: Config, callbacks: Sequence[Any]) -> dict[str, A
         raise Interrupted(f"{moment}; {messages.resume_command(run.workdir)}") from None
     finally:
         run.claimed.release()
+
+
+def _evaluate(run: TrainedRun, untrained: EncoderFeatures, engine: Engine) -> None:
+    """Measure the model, the control and the baselines; write pictures and TensorBoard's tables."""
+    setup, record = run.setup, run.record
+    evaluators, seed = setup.config.evaluators, setup.config.run.seed
+    # ---- Baselines: the same run with other methods.
+    with timed(record.times, "baselines"):
+        baselines = baseline_features(setup, evaluators, run.workdir, engine)
+
+    # ---- Evaluation of frozen features.
+    with timed(record.times, "evaluation"):
+        log.info("Evaluating frozen features")
+        trained = trained_features(setup, evaluators, seed)
+        encoders = {"": trained, tables.CONTROL: untrained, **baselines}
+        record.results = measure(evaluators, seed, encoders)
+        drawn = draw(evaluators, seed, encoders)
+        pictures = write_pictures(run.workdir / "pictures", drawn)
+    record.protocol = protocols(evaluators)
+    tensorboard.write_results(setup, run.board, run.workdir, record.setup, record.results)
+    for name, picture in pictures.items():
+        run.board.image(f"pictures/{name}", picture, setup.total_steps)
+    tensorboard.write_test_embedding(run.workdir / "tensorboard", trained.layers)
 
 
 @dataclass
@@ -166,7 +167,8 @@ def train_run(
         setup = build(config, data, engine)
     claimed = run_directory.claim(setup.config, setup.requested)
     try:
-        return _train_in(claimed, setup, times, started, brief, callbacks)
+        with run_directory.watched(claimed.workdir):
+            return _train_in(claimed, setup, times, started, brief, callbacks)
     except BaseException:
         claimed.release()
         raise
@@ -202,11 +204,21 @@ def _train_in(
     first_step, state, notices = restored_state or (0, {}, [])
     if restored_state is not None:
         _check_engine(setup, state)
+    if claimed.extends and restored_state is None:
+        raise UserError(
+            f"The run {workdir} has no checkpoint any more, so it cannot be trained for longer: "
+            "begin again with --overwrite, or in another --workdir."
+        )
     workers.start(setup.engine, model, config, first_step)
     # All checks have passed: from here on earlier results may be removed.
     claimed.begin(dict(setup.data.digests))
     for notice in notices:
         log.warning(f"Note: {notice}, so training resumes from the one before.")
+    if claimed.extends:
+        shorter = workdir / run_directory.SHORTER
+        log.info(f"Note: the finished run is kept in {shorter} until this one is finished.")
+    elif claimed.resumes and restored_state is None:
+        log.info("Note: the run has no checkpoint yet: it begins with its first step.")
 
     # ---- Listeners of the training.
     history = History()
@@ -301,6 +313,7 @@ def finish(run: TrainedRun) -> dict[str, Any]:
     record.times["total"] = time.perf_counter() - run.started
     record.finished = True
     record.write(workdir)
+    files.remove(workdir / run_directory.SHORTER)
     run.claimed.release()
     return record.as_json()
 
@@ -364,7 +377,7 @@ def _non_finite_report(
     def report(step: int) -> str:
         rows = train.step_rows(step, config.optimization.batch_size, config.run.seed)
         path = workdir / "non_finite.json"
-        run_directory.write_json(path, {"step": step, "images": rows.numpy().tolist()})
+        files.write_json(path, {"step": step, "images": rows.numpy().tolist()})
         steps = checkpoints.steps()
         last = f"that of step {steps[-1]}" if steps else "there is none"
         return (

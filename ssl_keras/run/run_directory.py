@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from ssl_keras import files
 from ssl_keras.config import Config
-from ssl_keras.errors import UserError
+from ssl_keras.errors import Failure, UserError
 from ssl_keras.options import plain
+from ssl_keras.run.record import RunRecord
 
 # The first line of flags.txt: a directory without it is not a run, and is never changed.
 MARK = "# A run of ssl_keras; repeat it with: python -m ssl_keras.train --flagfile=THIS_FILE"
@@ -38,18 +37,20 @@ NAMES = (
     "finetuned",
     "non_finite.json",
     "initial_encoder.keras",
+    "shorter",
 )
-_LOCK = ".lock"
 # Written after the training; removed when the training is resumed.
 _OUTCOMES = ("results.json", "saved_model", "pictures", "non_finite.json")
+# A finished run, while a longer one is trained from it, and what it consists of.
+SHORTER = "shorter"
+_KEPT = [name for name in NAMES if name not in (SHORTER, "tensorboard")]
 
 
 def is_run(directory: Path) -> bool:
     """Whether `directory` is that of a run."""
-    flags = directory / "flags.txt"
     try:
-        return flags.is_file() and flags.read_text().startswith(MARK)
-    except (OSError, UnicodeDecodeError):
+        return files.read_text(directory / "flags.txt", len(MARK)) == MARK
+    except (OSError, ValueError):
         return False
 
 
@@ -60,6 +61,7 @@ class ClaimedDirectory:
     Attributes:
         workdir: the directory.
         resumes: whether it holds the start of this run.
+        extends: whether that is a finished run, which is now longer.
         lock: the open lock file.
         config: the configuration, with every value in force.
         requested: the configuration as requested.
@@ -67,12 +69,14 @@ class ClaimedDirectory:
 
     workdir: Path
     resumes: bool
+    extends: bool
     lock: Any
     config: Config
     requested: Config
 
     def begin(self, data_digests: Mapping[str, str] | None = None) -> None:
-        """Remove earlier outcomes, and write the settings.
+        """Remove earlier outcomes, and write the settings. A finished run is kept in `shorter/`
+        until the longer one is finished.
 
         Args:
             data_digests: of the loaded data, see `datasets.digests`. Default: of the data now.
@@ -84,27 +88,50 @@ class ClaimedDirectory:
         encoder_file = config.flat().get("encoder_file")
         try:
             encoder = Path(encoder_file).read_bytes() if encoder_file else None
+            if self.extends:
+                with files.whole_directory(workdir / SHORTER) as place:
+                    place.mkdir()
+                    for name in _KEPT:
+                        files.linked_copy(workdir / name, place / name)
             if is_run(workdir):
                 _clear(workdir, NAMES if config.run.overwrite else _OUTCOMES)
             if encoder is not None:
                 copy = workdir / "initial_encoder.keras"
-                copy.write_bytes(encoder)
+                with files.whole_file(copy) as temporary:
+                    temporary.write_bytes(encoder)
                 config = config.with_values(encoder_file=str(copy))
             about = {
                 "format": FORMAT,
                 "data_digests": config.data_digests() if data_digests is None else data_digests,
                 "requested": self.requested.replayable(),
             }
-            write_json(workdir / "config.json", {**about, **config.replayable()})
-            temporary = workdir / ".flags.txt.tmp"
-            temporary.write_text(f"{MARK}\n{config.flagfile_text()}")
-            os.replace(temporary, workdir / "flags.txt")
+            (workdir / "checkpoints").mkdir(exist_ok=True)
+            files.write_json(workdir / "config.json", {**about, **config.replayable()})
+            files.write_text(workdir / "flags.txt", f"{MARK}\n{config.flagfile_text()}")
         except OSError as error:
             raise _unwritable(config, error) from error
 
     def release(self) -> None:
         """Unlock the directory."""
         self.lock.close()
+
+
+@contextmanager
+def watched(workdir: Path) -> Iterator[None]:
+    """An error in the context is about the directory, if that is gone.
+
+    Raises:
+        Failure: it is.
+    """
+    try:
+        yield
+    except Exception as error:
+        if workdir.is_dir():
+            raise
+        raise Failure(
+            f"{workdir} has vanished, so nothing can be written there: put the folder back and run "
+            "the same command again, or begin again with it."
+        ) from error
 
 
 def check_place(config: Config) -> None:
@@ -118,13 +145,18 @@ def check_place(config: Config) -> None:
     workdir = Path(config.run.workdir)
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"workdir is {workdir}, which is a file: choose a directory.")
-    if not workdir.is_dir() or {path.name for path in workdir.iterdir()} <= {_LOCK}:
+    if not workdir.is_dir() or _is_untouched(workdir):
         return
     if not is_run(workdir):
         raise UserError(
             f"workdir is {workdir}, which holds other things than a run: choose a new or an empty "
             "directory."
         )
+
+
+def _is_untouched(workdir: Path) -> bool:
+    """Whether a directory is empty, but for a lock."""
+    return {path.name for path in workdir.iterdir()} <= {files.LOCK}
 
 
 def check(config: Config) -> None:
@@ -161,12 +193,26 @@ def check(config: Config) -> None:
             "changed since it was begun: restore them, or choose another --workdir, or pass "
             "--overwrite to begin again on the data as they are."
         )
-    if before is None or (is_finished and not _longer(config, before)):
+    if before is not None and not (workdir / "checkpoints").is_dir():
+        raise UserError(
+            f"workdir is {workdir}, which holds {state} run whose folder checkpoints is gone: put "
+            "it back, or choose another --workdir, or pass --overwrite to begin again."
+        )
+    if before is None or (is_finished and not config.is_longer_than(before)):
         raise UserError(
             f"workdir is {workdir}, which holds {state} run: choose another directory, or pass "
             "--overwrite to replace it; python -m ssl_keras.evaluate measures it with other "
             "evaluators."
         )
+
+
+def _settings(workdir: Path) -> dict[str, Any] | None:
+    """The contents of config.json; None if it cannot be read."""
+    try:
+        settings = files.read_json(workdir / "config.json")
+    except UserError:
+        return None
+    return settings if isinstance(settings, dict) else None
 
 
 def _configuration(workdir: Path, requested: bool = False) -> dict[str, Any] | None:
@@ -175,13 +221,13 @@ def _configuration(workdir: Path, requested: bool = False) -> dict[str, Any] | N
     Raises:
         UserError: it has another format.
     """
-    try:
-        settings = json.loads((workdir / "config.json").read_text())
-    except (OSError, ValueError):
+    settings = _settings(workdir)
+    if settings is None:
         return None
-    if not isinstance(settings, dict):
-        return None
-    return settings.get("requested") if requested else _check_format(workdir, settings)
+    if not requested:
+        return _check_format(workdir, settings)
+    asked = settings.get("requested")
+    return asked if isinstance(asked, dict) else None
 
 
 def changed_source(workdir: Path, digests: Mapping[str, str]) -> str | None:
@@ -191,11 +237,10 @@ def changed_source(workdir: Path, digests: Mapping[str, str]) -> str | None:
         workdir: directory of the run.
         digests: those of the data now, see `datasets.digests`.
     """
-    try:
-        before = json.loads((workdir / "config.json").read_text()).get("data_digests", {})
-        return next((n for n in before if digests.get(n, before[n]) != before[n]), None)
-    except (OSError, ValueError, AttributeError, TypeError):
+    before = (_settings(workdir) or {}).get("data_digests")
+    if not isinstance(before, dict):
         return None
+    return next((n for n in before if digests.get(n, before[n]) != before[n]), None)
 
 
 def read_settings(workdir: Path) -> dict[str, Any]:
@@ -204,13 +249,33 @@ def read_settings(workdir: Path) -> dict[str, Any]:
     Raises:
         UserError: they cannot be read, or have another format.
     """
-    settings = _configuration(workdir)
-    if settings is None:
-        raise UserError(f"{workdir / 'config.json'} cannot be read: repeat the run.")
+    settings = _readable_configuration(workdir)
     try:
         return Config.make(**settings).determining()
     except UserError:  # of a part that is not there any more
         return settings
+
+
+def read_config(workdir: Path) -> Config:
+    """The configuration of a run, finished or not.
+
+    Raises:
+        UserError: it cannot be read, or has another format.
+    """
+    return Config.make(**_readable_configuration(workdir))
+
+
+def _readable_configuration(workdir: Path) -> dict[str, Any]:
+    path = workdir / "config.json"
+    files.read_json(path)  # says why it cannot be read
+    settings = _configuration(workdir)
+    if settings is None:
+        raise UserError(f"{path} is damaged (it is no dictionary): repeat the run.")
+    for name, value in settings.items():
+        simple = value is None or isinstance(value, (str, int, float))
+        if name in ("cls", "base") or not simple:
+            raise UserError(f"{path} is damaged (the setting {name!r}): repeat the run.")
+    return settings
 
 
 def _check_format(workdir: Path, settings: dict[str, Any]) -> dict[str, Any]:
@@ -232,17 +297,10 @@ def _check_format(workdir: Path, settings: dict[str, Any]) -> dict[str, Any]:
 
 def finished(workdir: Path) -> bool:
     """Whether a run is complete, its export included."""
-    path = workdir / "results.json"
     try:
-        return json.loads(path.read_text())["finished"] is True
-    except (OSError, ValueError, KeyError, TypeError):
+        return files.read_json(workdir / "results.json")["finished"] is True
+    except (UserError, KeyError, TypeError, IndexError):
         return False
-
-
-def _longer(config: Config, before: Mapping[str, Any]) -> bool:
-    here = config.replayable()
-    name = "steps" if "steps" in here else "epochs"
-    return name in before and here[name] > before[name]
 
 
 def claim(config: Config, requested: Config | None = None) -> ClaimedDirectory:
@@ -264,7 +322,7 @@ def claim(config: Config, requested: Config | None = None) -> ClaimedDirectory:
         if config.run.workdir is not None:
             workdir = Path(config.run.workdir)
             workdir.mkdir(parents=True, exist_ok=True)
-            lock = _locked(workdir)
+            lock = files.lock(workdir, create=True)
             if lock is None:
                 raise UserError(
                     f"workdir is {workdir}, which another process is using: wait for it, or "
@@ -272,10 +330,13 @@ def claim(config: Config, requested: Config | None = None) -> ClaimedDirectory:
                 )
         else:
             workdir, lock = _first_free(Path("runs") / config.run_name(), config)
+        files.check_own(workdir, (files.LOCK, *NAMES))
+        files.remove_leftovers(workdir, NAMES)
     except OSError as error:
         raise _unwritable(config, error) from error
     resumes = is_run(workdir) and not config.run.overwrite
-    return ClaimedDirectory(workdir, resumes, lock, config, requested or config)
+    extends = resumes and finished(workdir)
+    return ClaimedDirectory(workdir, resumes, extends, lock, config, requested or config)
 
 
 def _unwritable(config: Config, error: OSError) -> UserError:
@@ -293,10 +354,9 @@ def _first_free(base: Path, config: Config) -> tuple[Path, Any]:
             workdir.mkdir()
         except FileExistsError:
             replaced = config.run.overwrite and number == 1 and is_run(workdir)
-            untouched = {path.name for path in workdir.iterdir()} <= {_LOCK}
-            if not (replaced or untouched or resumable(workdir, config)):
+            if not (replaced or _is_untouched(workdir) or resumable(workdir, config)):
                 continue
-        if (lock := _locked(workdir)) is not None:
+        if (lock := files.lock(workdir, create=True)) is not None:
             return workdir, lock
     raise AssertionError("count is endless")
 
@@ -304,24 +364,12 @@ def _first_free(base: Path, config: Config) -> tuple[Path, Any]:
 def is_locked(workdir: Path) -> bool:
     """Whether a process is making the run in `workdir` at this moment."""
     try:
-        with (workdir / _LOCK).open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        file = files.lock(workdir, shared=True)
     except OSError:
         return False
-    return False
-
-
-def _locked(workdir: Path) -> Any:
-    """The open lock file of a directory, or None if another process has locked it."""
-    file = (workdir / _LOCK).open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if file is not None:
         file.close()
-        return None
-    return file
+    return file is None
 
 
 @contextmanager
@@ -329,50 +377,47 @@ def used(workdir: Path, alone: bool = False) -> Iterator[None]:
     """Hold the lock of a run: no process trains it meanwhile and, if `alone`, none reads it.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds it, or something in it is a link.
     """
-    with ExitStack() as stack:
-        try:
-            file = stack.enter_context((workdir / _LOCK).open())
-            fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"The run {workdir} is in use by another process: wait until that has ended."
-            ) from None
-        except OSError:  # a copy without a lock, or a file system without locks
-            pass
+    files.check_own(workdir, (files.LOCK, *NAMES))
+    try:
+        file = files.lock(workdir, shared=not alone)
+    except OSError:  # a copy without a lock, or a file system without locks
+        yield
+        return
+    if file is None:
+        raise UserError(
+            f"The run {workdir} is in use by another process: wait until that has ended."
+        )
+    with file:
         yield
 
 
 def _clear(workdir: Path, names: Collection[str]) -> None:
     # The mark goes last: after an interrupted removal the directory still counts as a run.
     for name in sorted(names, key=lambda name: name == "flags.txt"):
-        path = workdir / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif path.exists() or path.is_symlink():
-            path.unlink()
+        files.remove(workdir / name)
 
 
 def resumable(directory: Path, config: Config) -> bool:
     """Whether `directory` holds an unfinished run that this configuration resumes."""
-    if not is_run(directory) or finished(directory):
-        return False
-    earlier = [_configuration(directory), _configuration(directory, requested=True)]
-    same = any(before is not None and not config.differences(before) for before in earlier)
-    return same and changed_source(directory, config.data_digests()) is None
+    return not finished(directory) and any(_settings_alike(directory, config))
 
 
 def extensible(directory: Path, config: Config) -> bool:
     """Whether `directory` holds a finished run that this configuration trains for longer."""
-    if not is_run(directory) or not finished(directory):
-        return False
-    earlier = [_configuration(directory), _configuration(directory, requested=True)]
-    longer = any(
-        before is not None and not config.differences(before) and _longer(config, before)
-        for before in earlier
-    )
-    return longer and changed_source(directory, config.data_digests()) is None
+    alike = _settings_alike(directory, config) if finished(directory) else ()
+    return any(config.is_longer_than(before) for before in alike)
+
+
+def _settings_alike(directory: Path, config: Config) -> list[dict[str, Any]]:
+    """The settings of the run in `directory`, in force and requested, that differ from `config` in
+    the length at most; none if there is no run that can go on."""
+    if not (is_run(directory) and (directory / "checkpoints").is_dir()):
+        return []
+    both = (_configuration(directory), _configuration(directory, requested=True))
+    alike = [before for before in both if before and not config.differences(before)]
+    return [] if alike and changed_source(directory, config.data_digests()) else alike
 
 
 def other_run(directory: Path, config: Config) -> str | None:
@@ -439,25 +484,13 @@ def _record_path(directory: Path, name: str, settings: Any) -> Path:
     return directory / f"{name}-{digest}.json"
 
 
-@contextmanager
-def whole_directory(path: Path) -> Iterator[Path]:
-    """A temporary directory that replaces `path` when the context ends without an error."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(value, indent=2) + "\n")
-    os.replace(temporary, path)
+def contradiction(settings: Mapping[str, Any], results: Mapping[str, Any]) -> str | None:
+    """How the settings in config.json contradict those in results.json, or None."""
+    here, there = json.loads(json.dumps(dict(settings))), results["config"]
+    name = next((n for n, v in here.items() if n in there and there[n] != v), None)
+    if name is None:
+        return None
+    return f"by config.json {name} is {here[name]}, by results.json {there[name]}"
 
 
 def read(workdir: Path, with_data: bool = False) -> tuple[Config, dict[str, Any]]:
@@ -480,17 +513,16 @@ def read(workdir: Path, with_data: bool = False) -> tuple[Config, dict[str, Any]
         )
     if not (workdir / "results.json").is_file():
         raise UserError(f"The run {workdir} is not finished: it has no results.json.")
-    contents = []
-    for name in ("config.json", "results.json"):
-        try:
-            contents.append(json.loads((workdir / name).read_text()))
-        except (OSError, ValueError) as error:
-            raise UserError(f"{workdir / name} cannot be read: {error}; repeat the run.") from error
-    config = Config.make(**_check_format(workdir, contents[0]))
+    config = read_config(workdir)
+    results = files.read_json(workdir / "results.json")
+    if problem := RunRecord.problem(results):
+        raise UserError(f"{workdir / 'results.json'} is damaged ({problem}): repeat the run.")
+    if problem := contradiction(config.determining(), results):
+        raise UserError(f"The run {workdir} is damaged ({problem}): repeat the run.")
     changed = changed_source(workdir, config.data_digests()) if with_data else None
     if changed is not None:
         raise UserError(
             f"The data of --{changed} have changed since the run {workdir} was trained on them, so "
             "test examples may have been trained on: restore the data, or repeat the run."
         )
-    return config, contents[1]
+    return config, results

@@ -160,7 +160,7 @@ def load_encoder(directory: Path | str, layer: str = "features") -> Any:
         )
     try:
         encoder, head = (keras.models.load_model(place / name) for name in (ENCODER, HEAD))
-    except (OSError, ValueError, TypeError) as error:
+    except Exception as error:  # a damaged one raises errors of all kinds
         raise UserError(f"The encoder in {place} cannot be read: {one_line(error)}") from error
     layers = ["features", *(name for name in head.output if name != "projection_0")]
     if layer not in layers:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ssl_keras import errors, pictures
+from ssl_keras import errors, files, pictures
 from ssl_keras.datasets.base import Target
 from ssl_keras.evaluators.base import FrozenFeatures, spread
 from ssl_keras.lazy import tf
@@ -178,12 +178,13 @@ def write_embedding(
         lines = ["\t".join(row) for row in rows]
         if len(columns) > 1:  # the Projector expects no header for a single column
             lines.insert(0, "\t".join(columns))
-        (folder / "labels.tsv").write_text("\n".join(lines) + "\n")
+        files.write_text(folder / "labels.tsv", "\n".join(lines) + "\n")
     if images is not None:
         sheet, (height, width) = _sheet(images)
         pictures.write_png(folder / "sprite.png", sheet)
     for name, values in embeddings.items():
-        np.savetxt(folder / f"{name}.tsv", values, fmt="%.5g", delimiter="\t")
+        with files.whole_file(folder / f"{name}.tsv") as temporary:
+            np.savetxt(temporary, values, fmt="%.5g", delimiter="\t")
         embedding = config.embeddings.add(tensor_name=name, tensor_path=f"projector/{name}.tsv")
         if columns:
             embedding.metadata_path = "projector/labels.tsv"
@@ -191,7 +192,7 @@ def write_embedding(
             embedding.sprite.image_path = "projector/sprite.png"
             embedding.sprite.single_image_dim.extend([width, height])
     text = text_format.MessageToString(config)
-    (directory / "projector_config.pbtxt").write_text(text)
+    files.write_text(directory / "projector_config.pbtxt", text)
 
 
 def _sheet(images: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ssl_keras import files
 from ssl_keras.cli import startup
 from ssl_keras.cli.drawing import build_parser
 from ssl_keras.errors import UserError
@@ -56,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(note)
         if html is not None:
             try:
-                html.write_text(page(runs, ", ".join(map(str, options.folders))), "utf-8")
+                files.write_text(html, page(runs, ", ".join(map(str, options.folders))))
             except OSError as error:
                 raise UserError(f"{html} cannot be written ({error.strerror}).") from error
             print(f"Written: {html}")

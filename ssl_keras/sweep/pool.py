@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import json
 import logging
 import os
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ssl_keras import log
+from ssl_keras import files, log
 from ssl_keras.cli import startup
 from ssl_keras.config import Config
 from ssl_keras.errors import UserError
@@ -280,13 +279,12 @@ def _advance(worker: Worker, directory: Path, progress: Progress) -> None:
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
     """Lock the directory against other sweeps; the lock ends with the process."""
-    with (directory / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"Another sweep is running in {directory}: wait for it, or choose another folder."
-            ) from None
+    file = files.lock(directory, create=True)
+    if file is None:
+        raise UserError(
+            f"Another sweep is running in {directory}: wait for it, or choose another folder."
+        )
+    with file:
         yield
 
 

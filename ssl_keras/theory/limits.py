@@ -64,15 +64,15 @@ def draw(output: Path, num_images: int, dim: int, seed: int) -> None:
     high = [t * (nt_xent(t) - math.log(count + 1)) for t in TEMPERATURES]
 
     temperature = 0.5
-    many = sphere(20_000)
-    many = np.concatenate([many, near(many)])
+    many = sphere(10_000)
+    many = np.concatenate([many, near(many)]).astype(np.float32)
     differences, spreads = [], []
     for batch in BATCHES:
         samples = []
-        for _ in range(10):
+        for _ in range(5):
             first = sphere(batch)
             second = near(first)
-            both = np.concatenate([first, second])
+            both = np.concatenate([first, second]).astype(np.float32)
             potential = np.mean(np.log(np.mean(np.exp(both @ many.T / temperature), axis=1)))
             limit = potential - np.mean(np.sum(first * second, axis=1)) / temperature
             loss = nt_xent(temperature, first, second)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ssl_keras import files
 from ssl_keras.config import Config
 from ssl_keras.run import environment, run_directory
 
@@ -21,10 +22,10 @@ def write_unfinished(workdir: Path, step: int = 0, **settings: Any) -> Path:
     config = Config.make(**{**BASE, **settings})
     workdir.mkdir(parents=True)
     about = {"format": run_directory.FORMAT, "requested": config.replayable()}
-    run_directory.write_json(workdir / "config.json", {**about, **config.replayable()})
+    files.write_json(workdir / "config.json", {**about, **config.replayable()})
     (workdir / "flags.txt").write_text(f"{run_directory.MARK}\n{config.flagfile_text()}")
+    (workdir / "checkpoints").mkdir()
     if step:
-        (workdir / "checkpoints").mkdir()
         state = {"history": {"records": history(step)}, "seconds": 30.0}
         path = workdir / "checkpoints" / f"step-{step}.json"
         path.write_text(json.dumps({"step": step, "state": state}))
@@ -54,18 +55,28 @@ def write_run(
     ten = {"name": "class", "kind": "class", "size": 10, "chance": 0.1, "all_right_chance": 0.1}
     steps = config.flat()["steps"]
     record = {
+        "setup": {},
         "config": config.determining(),
         "requested": config.determining(),
         "data": {"version": config.builder.version, "targets": {"class": ten, "bits": bits}},
+        "engine": {},
         "steps": steps,
+        "seed": 0,
+        "paths": {},
         "times": {"total": 125.0},
         "training": history(steps)[-1],
         "history": history(steps),
+        "geometry_history": [],
+        "warning": None,
+        "weights_sha256": "",
+        "protocol": {},
+        "saved_model_relative_difference": None,
+        "hardware": {},
         "results": values,
         "finished": True,
         "versions": environment.versions(),
     }
-    run_directory.write_json(workdir / "results.json", record)
+    files.write_json(workdir / "results.json", record)
     pixels = np.random.default_rng(0).integers(0, 256, (60, 900, 3)).astype(np.uint8)
     Image.fromarray(pixels).save(workdir / "views.png")
     return workdir

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 import ssl_keras
+from ssl_keras import files
 from ssl_keras.errors import UserError
-from ssl_keras.run import run_directory
 from ssl_keras.run.collection import find_runs, write_csv
 from ssl_keras.run.tables import duration
 from ssl_keras.runs import __main__ as runs
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
     write_run(folder / "bits=2" / "baselines" / "supervised", 0.9, method="supervised", num_bits=2)
     write_run(folder / "other" / "deep", 0.6, loss="uniform_prior", seed=1)
     write_unfinished(folder / "stopped", step=3, num_bits=20)
-    run_directory.write_json(folder / "stopped" / "non_finite.json", {"step": 4, "images": []})
+    files.write_json(folder / "stopped" / "non_finite.json", {"step": 4, "images": []})
     write_run(folder / "torn", 0.1, num_bits=3)
     (folder / "torn" / "results.json").write_text('{"finished": true, "resul')
     write_run(folder / "unknown", 0.1, num_bits=3)

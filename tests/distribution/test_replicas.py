@@ -63,7 +63,7 @@ def test_three_steps_on_four_devices_equal_those_on_one() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=500,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     # All losses are compared on two devices, above.

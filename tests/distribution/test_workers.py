@@ -51,7 +51,7 @@ def ended(workers: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
     """(exit code, output) of each."""
     found = []
     for worker in workers:
-        output, _ = worker.communicate(timeout=300)
+        output, _ = worker.communicate(timeout=600)
         found.append((worker.returncode, output))
     return found
 
@@ -83,7 +83,7 @@ def test_a_killed_worker_ends_the_other_and_both_go_on(together: Path, tmp_path:
     workdir = tmp_path / "run"
     workers = started(two(workdir))
     kept = Checkpoints(workdir / "checkpoints", {})
-    until = time.monotonic() + 200
+    until = time.monotonic() + 600
     while not kept.steps() and time.monotonic() < until and workers[0].poll() is None:
         time.sleep(0.02)
     workers[1].kill()
@@ -144,6 +144,6 @@ def test_the_launcher_passes_interruptions_on(tmp_path: Path) -> None:
             launcher.send_signal(signal.SIGTERM)
             break
     told += launcher.stdout.read()
-    assert launcher.wait(timeout=120) == 130, told
+    assert launcher.wait(timeout=600) == 130, told
     assert "the same command resumes it" in told
     assert Checkpoints(tmp_path / "run" / "checkpoints", {}).steps()

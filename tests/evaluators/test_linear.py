@@ -86,6 +86,48 @@ def test_a_start_changes_the_way_and_not_the_end() -> None:
         np.testing.assert_allclose(loss, expected, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:Line Search failed", "ignore:The line search")
+@pytest.mark.parametrize("l2", [1e-2, 1e-4, 1e-6])
+@pytest.mark.parametrize("kind", ["class", "bits"])
+def test_an_exact_fit_is_the_same_from_any_start_and_that_of_scikit_learn(
+    kind: str, l2: float
+) -> None:
+    # Few examples, which are nearly separable: weak penalties leave the objective flat.
+    generator = np.random.default_rng(4)
+    features = generator.normal(size=(150, 60))
+    scores = features[:, :3] + 0.3 * generator.normal(size=(150, 3))
+    labels = scores.argmax(axis=1) if kind == "class" else (scores > 0).astype(np.int32)
+    one_hot_labels = linear.one_hot(labels, kind, 3)
+    tested = generator.normal(size=(2000, 60))
+    starts = (None, *(generator.normal(size=(61, 3)) * scale for scale in (0.1, 10.0)))
+    fits = [
+        linear.fit(features, one_hot_labels, kind, l2, start=start, exact=True) for start in starts
+    ]
+    values = [linear.objective(w, features, one_hot_labels, kind, l2)[0] for w in fits]
+    if kind == "class":
+        model = LogisticRegression(
+            C=1 / (l2 * 150), tol=1e-12, max_iter=100_000, solver="newton-cg"
+        )
+        model.fit(features, labels)
+        theirs = np.vstack([model.coef_.T, model.intercept_[None]])
+        expected = linear.objective(theirs, features, one_hot_labels, kind, l2)[0]
+    else:
+        expected = min(values)
+    np.testing.assert_allclose(values, expected, atol=2e-4 * l2)
+    decisions = [
+        logits.argmax(axis=1) if kind == "class" else logits > 0
+        for logits in (linear.predict(weights, tested) for weights in fits)
+    ]
+    for other in decisions[1:]:
+        assert np.mean(other != decisions[0]) <= 5e-3
+
+
+def test_separable_data_do_not_end_at_the_end_of_the_grid() -> None:
+    features = frozen(clusters(300, 0, 0.3), clusters(200, 1, 0.3), CLASS)
+    found = linear.probe(features, "class", 0).l2
+    assert linear.L2_GRID[-1] < found < linear.L2_GRID[0]
+
+
 @pytest.mark.parametrize("kind", ["class", "bits"])
 def test_gradient_equals_finite_differences(kind: str) -> None:
     generator = np.random.default_rng(0)

@@ -197,8 +197,58 @@ def test_one_image_has_no_negatives(name: str) -> None:
     np.testing.assert_allclose(value, attraction.get(name, 0.0), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("beta", [0.0, 10.0, 49.0])
+@pytest.mark.parametrize("tau_plus", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("temperature", [0.2, 1.0])
+@pytest.mark.parametrize("spread", [0.1, 3.0])
+def test_a_concentrated_correction_keeps_its_digits(
+    beta: float, tau_plus: float, temperature: float, spread: float
+) -> None:
+    # The docstring of HardNegative promises 1e-4 up to (1 + beta) / t = 250.
+    z1 = draw(1, 16, seed=5) + spread * draw(64, 16)
+    z2 = z1 + 0.3 * spread * draw(64, 16, seed=1)
+    loss = losses.get("hard_negative", temperature=temperature, beta=beta, tau_plus=tau_plus)
+    expected = oracles.debiased(z1, z2, temperature, tau_plus, beta)
+    for implementation in ("dense", "tiled"):
+        value = float(loss(z1, z2, implementation=implementation))
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4, 1e7])
+def test_distances_beside_a_far_row_and_far_from_the_origin_keep_their_digits(scale: float) -> None:
+    z1, z2 = draw(6, 3), draw(6, 3, seed=1)
+    far = z1.copy()
+    far[0] = scale
+    moved = (z1 + np.float32(scale), z2 + np.float32(scale))
+    for first, second in ((far, z2), moved):
+        expected = oracles.margin(first, second, 2.0)
+        np.testing.assert_allclose(
+            losses.get("margin", margin=2.0)(first, second), expected, rtol=1e-5
+        )
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["whole", "half", "boolean", "vectors of whole", "vectors of half", "vectors of booleans"],
+)
+def test_labels_of_any_type_are_equal_or_not(kind: str) -> None:
+    generator = np.random.default_rng(3)
+    labels: np.ndarray = generator.integers(0, 2, (8, 2) if "vectors" in kind else 8)
+    classes = labels @ [1, 2] if "vectors" in kind else labels
+    if "half" in kind:
+        labels = labels * 0.3 + 0.1
+    elif "boolean" in kind:
+        labels = labels.astype(bool)
+    z1, z2 = views(8, 4)
+    expected = oracles.supcon(z1, z2, classes, 0.5)
+    loss = losses.get("supcon", temperature=0.5)
+    for implementation in ("dense", "tiled"):
+        value = loss(z1, z2, labels=labels, implementation=implementation)
+        np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("num_images", [2, 16])
+@pytest.mark.parametrize("num_images", [1, 2, 16])
 def test_collapse_value_is_the_loss_of_equal_projections(name: str, num_images: int) -> None:
     loss = losses.get(name)
     same = np.tile(draw(1, 8), (num_images, 1)) * (0.0 if name in FREE else 1.0)

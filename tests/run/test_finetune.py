@@ -16,8 +16,8 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import average_precision_score
 
+from ssl_keras import files, networks
 from ssl_keras import finetune as program
-from ssl_keras import networks
 from ssl_keras.config import Config, FinetuningConfig
 from ssl_keras.datasets import DataSet, MemorySplit
 from ssl_keras.datasets.splits import labelled_rows
@@ -340,7 +340,7 @@ def test_unfinished_damaged_and_unlabelled_runs_are_refused(
     claimed.begin()
     claimed.release()
     unlabelled = claimed.workdir
-    run_directory.write_json(unlabelled / "results.json", {})
+    files.write_json(unlabelled / "results.json", {})
     for directory, message in (
         (damaged, "can be read (the checkpoint of step"),
         (unfinished, "is not finished: it has no results.json."),

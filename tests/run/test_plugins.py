@@ -181,7 +181,7 @@ def program(name: str, *flags: str, cwd: Path) -> subprocess.CompletedProcess[st
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=600,
     )
 
 

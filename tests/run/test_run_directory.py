@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ssl_keras import evaluate, export, finetune, train
+from ssl_keras import evaluate, export, files, finetune, train
 from ssl_keras.config import Config
 from ssl_keras.errors import UserError
 from ssl_keras.run import run_directory
@@ -53,7 +53,6 @@ def test_a_run_is_replaced_only_when_asked_and_only_what_is_its_own(
     claimed = begun(config(tmp_path / "run"))
     claimed.release()
     workdir = claimed.workdir
-    (workdir / "checkpoints").mkdir()
     (workdir / "checkpoints" / "ckpt").write_text("weights")
     (workdir / "finetuned" / "class-0.1-features").mkdir(parents=True)
     (workdir / "notes.md").write_text("mine")
@@ -70,6 +69,7 @@ def test_a_run_is_replaced_only_when_asked_and_only_what_is_its_own(
     begun(config(workdir, overwrite=True))
     assert sorted(path.name for path in workdir.iterdir()) == [
         ".lock",
+        "checkpoints",
         "config.json",
         "flags.txt",
         "notes.md",
@@ -112,9 +112,9 @@ def test_a_file_is_no_directory(tmp_path: Path) -> None:
 
 def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
-    run_directory.write_json(path, {"a": 1})
+    files.write_json(path, {"a": 1})
     with pytest.raises(TypeError):
-        run_directory.write_json(path, {"a": object()})
+        files.write_json(path, {"a": object()})
     assert json.loads(path.read_text()) == {"a": 1}
 
 
@@ -122,7 +122,7 @@ def test_a_directory_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "model"
 
     def fill(name: str, interrupted: bool = False) -> None:
-        with run_directory.whole_directory(path) as place:
+        with files.whole_directory(path) as place:
             place.mkdir()
             (place / name).touch()
             if interrupted:
@@ -162,9 +162,9 @@ def test_a_run_of_another_format_is_refused_by_every_program(
     current = settings.pop("format")
     later = current + 1
     for number, content in ((1, settings), (later, {"format": later, **settings})):
-        run_directory.write_json(workdir / "config.json", content)
-        run_directory.write_json(workdir / "results.json", {"finished": number == later})
-        before = {path.name: path.read_bytes() for path in workdir.iterdir()}
+        files.write_json(workdir / "config.json", content)
+        files.write_json(workdir / "results.json", {"finished": number == later})
+        before = {path.name: path.read_bytes() for path in workdir.iterdir() if path.is_file()}
         sentence = (
             f"The run {workdir} has the format {number}, but this version of ssl_keras reads "
             f"format {current}: repeat the run, with --overwrite or in another directory.\n"
@@ -177,7 +177,9 @@ def test_a_run_of_another_format_is_refused_by_every_program(
             assert capfd.readouterr().err == f"ssl_keras.{name}: {sentence}"
         assert train.main(["train", f"--workdir={workdir}"]) == 2
         assert capfd.readouterr().err == f"ssl_keras.train: {sentence}"
-        assert {path.name: path.read_bytes() for path in workdir.iterdir()} == before
+        assert {
+            path.name: path.read_bytes() for path in workdir.iterdir() if path.is_file()
+        } == before
     # It is replaced when that is asked for.
     assert not begun(config(workdir, overwrite=True)).resumes
     assert json.loads((workdir / "config.json").read_text())["format"] == current

@@ -164,7 +164,7 @@ pool.finish([pool.Run(n, {TINY!r}) for n in ("a", "b", "c")], Path({str(tmp_path
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     files = [tmp_path / "a.pid", tmp_path / "b.pid"]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not all(file.exists() and file.read_text() for file in files):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -173,7 +173,7 @@ pool.finish([pool.Run(n, {TINY!r}) for n in ("a", "b", "c")], Path({str(tmp_path
         finish([], tmp_path, 1)
     children = [int(file.read_text()) for file in files]
     process.send_signal(how)
-    assert process.wait(timeout=60) != 0
+    assert process.wait(timeout=600) != 0
     while any(alive(child) for child in children):
         assert time.monotonic() < deadline
         time.sleep(0.05)

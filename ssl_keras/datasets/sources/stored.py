@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ssl_keras import files
 from ssl_keras.datasets.sources.arrays import image_array
 from ssl_keras.datasets.sources.splitting import read_labels
 from ssl_keras.datasets.sources.vectors import vector_array
@@ -72,9 +73,8 @@ def store(source: Any, images: bool, data_dir: str | None = None) -> str:
     if not path.exists():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.stem}-{os.getpid()}.npz")
-            np.savez(temporary, **arrays)  # type: ignore[arg-type]
-            os.replace(temporary, path)
+            with files.whole_file(path) as temporary, temporary.open("wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
         except OSError as error:
             raise UserError(
                 f"{_NAME} cannot be stored in {path.parent} ({error.strerror or error}): choose "
