@@ -11,7 +11,7 @@ from ssl_keras.cli import flags, startup
 from ssl_keras.cli.program import Action, run_program
 from ssl_keras.config import Config
 from ssl_keras.errors import printable
-from ssl_keras.run import devices, run_directory
+from ssl_keras.run import devices, meeting, run_directory
 
 EXAMPLE = "--loss=nt_xent --temperature=0.1 --num_bits=5"
 
@@ -38,12 +38,16 @@ def _prepare(arguments: Sequence[str], flag_values: Any) -> Action:
 
     def train() -> None:
         if config.engine.strategy == "multi_worker":
-            number, index = devices.worker()
+            addresses, index = devices.worker()
             with log.warnings_only(config.run.quiet or config.run.log_json):
-                log.info(f"Worker {index} of {number} is waiting for the others.")
+                log.info(f"Worker {index} of {len(addresses)} is waiting for the others.")
+                told, minutes = meeting.greeting(config), config.engine.wait_minutes
+                meeting.meet(addresses, index, told, minutes, log.info)
         else:
             devices.check_alone()
-        startup.start_tensorflow(config.engine.strategy, config.engine.devices)
+        startup.start_tensorflow(
+            config.engine.strategy, config.engine.devices, config.engine.wait_minutes
+        )
         from ssl_keras.run import train_and_evaluate
 
         train_and_evaluate(config)

@@ -24,12 +24,15 @@ _ENVIRONMENT = {
 }
 
 
-def start_tensorflow(strategy: str = "none", num_devices: int | None = None) -> None:
+def start_tensorflow(
+    strategy: str = "none", num_devices: int | None = None, wait_minutes: float = 10.0
+) -> None:
     """Import TensorFlow and Keras and open the devices, see `devices.open_devices`.
 
     Args:
         strategy: see `config.EngineConfig`.
         num_devices: number of devices of this machine; without a GPU the CPU is divided.
+        wait_minutes: how long several workers wait for each other.
 
     Raises:
         UserError: the environment selects another backend or an older Keras.
@@ -46,7 +49,7 @@ def start_tensorflow(strategy: str = "none", num_devices: int | None = None) -> 
     try:
         lazy.start_program()
         with lazy.without_noise():
-            devices.open_devices(strategy, num_devices)
+            devices.open_devices(strategy, num_devices, wait_minutes)
     finally:
         gc.freeze()
         gc.enable()

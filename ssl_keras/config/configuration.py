@@ -73,6 +73,7 @@ _WITHOUT_EFFECT = (
     "log_json",
     "profile_steps",
     "plugins",
+    "wait_minutes",
 )
 
 _CHECKPOINTING = ("checkpoint_every", "checkpoint_minutes", "checkpoint_keep")

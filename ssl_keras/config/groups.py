@@ -167,6 +167,13 @@ class EngineConfig(Options):
         "divided",
         needs=Needs("strategy", ("mirrored",)),
     )
+    wait_minutes: float = option(
+        10.0,
+        above=0,
+        maximum=10_000,
+        help="how long the workers wait for each other before the training",
+        needs=Needs("strategy", ("multi_worker",)),
+    )
 
 
 @dataclass(frozen=True)

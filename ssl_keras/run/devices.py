@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ssl_keras.errors import UserError, one_line
+from ssl_keras.errors import UserError, one_line, printable
 from ssl_keras.lazy import keras, tf
+from ssl_keras.run import meeting
 
 POLICIES = {"off": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
 
 # The lowest compute capabilities with full speed in these types.
 _BFLOAT16_SINCE, _FLOAT16_SINCE = (8, 0), (7, 0)
+
+# Seconds that a worker may pause, as in a full memory or a moved virtual machine.
+_PAUSE_SECONDS = 90
 
 _EXAMPLE = (
     '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
@@ -113,7 +117,9 @@ def best_precision(capabilities: Sequence[tuple[int, int]], several: bool, jit: 
     return "float16" if min(capabilities) >= _FLOAT16_SINCE and not (several or jit) else "off"
 
 
-def open_devices(kind: str = "none", devices: int | None = None) -> None:
+def open_devices(
+    kind: str = "none", devices: int | None = None, wait_minutes: float = 10.0
+) -> None:
     """Open TensorFlow's devices; possible once in a process.
 
     GPU memory grows on demand. Without a GPU the CPU is divided into `devices`.
@@ -130,6 +136,7 @@ def open_devices(kind: str = "none", devices: int | None = None) -> None:
             [tf.config.LogicalDeviceConfiguration()] * devices,
         )
     if kind == "multi_worker":
+        _configure_workers(wait_minutes)
         _strategy(kind, devices)  # must precede any other operation
     tf.constant(0)
 
@@ -163,8 +170,32 @@ def _strategy(kind: str, devices: int | None) -> Any:
     return tf.distribute.MirroredStrategy([device.name for device in available[:count]])
 
 
-def worker() -> tuple[int, int]:
-    """(number of workers, index of this worker) from the environment variable TF_CONFIG.
+def _configure_workers(wait_minutes: float) -> None:
+    """Bound TensorFlow's waiting for workers, and let one pause for a minute.
+
+    There is no public call for that; without the private one its defaults hold: waiting without an
+    end, and a pause of ten seconds.
+    """
+    addresses, _ = worker()
+    try:
+        from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
+        from tensorflow.python.eager import context
+
+        context.context().configure_coordination_service(
+            service_type="standalone",
+            service_leader="/job:worker/replica:0/task:0",
+            cluster_register_timeout_in_ms=int(60_000 * wait_minutes),
+            heartbeat_timeout_in_ms=_PAUSE_SECONDS * 1000,
+            coordinated_jobs=[
+                coordination_config_pb2.CoordinatedJob(name="worker", num_tasks=len(addresses))
+            ],
+        )
+    except (ImportError, AttributeError, TypeError):
+        return
+
+
+def worker() -> tuple[list[str], int]:
+    """(addresses of the workers, index of this one) from the environment variable TF_CONFIG.
 
     Raises:
         UserError: it is missing, or does not describe workers.
@@ -173,8 +204,11 @@ def worker() -> tuple[int, int]:
     try:
         settings = json.loads(text)
         workers, task = settings["cluster"]["worker"], settings["task"]
-        kind, index = task["type"], int(task["index"])
-    except (ValueError, KeyError, TypeError):
+        kind, index = task["type"], task["index"]
+        index = int(index) if isinstance(index, str) else index
+        if not isinstance(workers, list) or type(index) is not int:
+            raise TypeError
+    except (ValueError, KeyError, TypeError, RecursionError):
         state = f"is {text[:120]!r}" if text else "is not set"
         raise UserError(
             f"strategy=multi_worker needs the environment variable TF_CONFIG, which {state}: it "
@@ -192,7 +226,19 @@ def worker() -> tuple[int, int]:
             f"TF_CONFIG gives this task the index {index}, but there are {len(workers)} workers: "
             f"give an index from 0 to {len(workers) - 1}."
         )
-    return len(workers), index
+    for number, address in enumerate(workers):
+        try:
+            meeting.split(address)
+        except (ValueError, AttributeError):
+            raise UserError(
+                f"TF_CONFIG gives worker {number} the address {printable(str(address))[:120]!r}, "
+                "which is not HOST:PORT with a port from 1 to 65535."
+            ) from None
+        if address in workers[:number]:
+            raise UserError(
+                f"TF_CONFIG gives the address {address} to two workers: each needs its own."
+            )
+    return workers, index
 
 
 def check_alone() -> None:

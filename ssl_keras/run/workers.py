@@ -43,7 +43,8 @@ def follow(config: Config, engine: Engine) -> dict[str, Any]:
     Raises:
         UserError: the configuration is not that of the chief, or the chief has stopped.
     """
-    number, index = devices.worker()
+    addresses, index = devices.worker()
+    number = len(addresses)
     setup = build(config, engine=engine)
     print(f"Worker {index} of {number}: follows worker 0, which writes the results.", flush=True)
     with lost_workers_as_errors(engine):

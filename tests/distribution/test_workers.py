@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -105,11 +106,28 @@ def test_a_killed_worker_ends_the_other_and_both_go_on(together: Path, tmp_path:
 
 
 @pytest.mark.full
+def test_a_worker_may_pause(tmp_path: Path) -> None:
+    # Without `devices._configure_workers` the other one gives up after eight seconds.
+    workers = started(two(tmp_path / "run"))
+    kept = Checkpoints(tmp_path / "run" / "checkpoints", {})
+    until = time.monotonic() + 600
+    while not kept.steps() and time.monotonic() < until and workers[0].poll() is None:
+        time.sleep(0.02)
+    workers[1].send_signal(signal.SIGSTOP)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        workers[0].wait(timeout=15)
+    workers[1].send_signal(signal.SIGCONT)
+    for code, output in ended(workers):
+        assert code == 0, output
+
+
+@pytest.mark.full
 def test_workers_with_other_flags_are_refused(tmp_path: Path) -> None:
     commands = [training(flags(tmp_path / "run", seed=index)) for index in range(2)]
     (chief, _), (other, heard) = ended(started(commands))
     assert other == 2
-    assert "The flags of this worker are not those of worker 0" in heard
+    assert "The flags of worker 1 (" in heard
+    assert ") are not those of worker 0 (" in heard
     assert chief == 2
 
 

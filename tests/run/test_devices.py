@@ -84,6 +84,14 @@ def config(kind: str = "worker", index: object = 0, **cluster: list[str]) -> str
         (config("worker", 0, worker=["a:1"], ps=["b:1"]), "in a cluster of worker, ps"),
         (config("worker", 2), "the index 2, but there are 2 workers: give an index from 0 to 1"),
         (config("worker", "first"), "it must be like"),
+        (config("worker", True), "it must be like"),
+        (config("worker", 0.5), "it must be like"),
+        ('{"cluster": {"worker": "a:1"}, "task": {"type": "worker", "index": 0}}', "it must be"),
+        ("[" * 100_000, "it must be like"),
+        (config("worker", 0, worker=["a:1", "a:1"]), "gives the address a:1 to two workers"),
+        (config("worker", 0, worker=["a:1", "b"]), "worker 1 the address 'b', which is not HOST:"),
+        (config("worker", 0, worker=["a:1", "b:70000"]), "a port from 1 to 65535"),
+        (config("worker", 0, worker=["a:1", 3]), "worker 1 the address '3'"),  # type: ignore[list-item]
     ],
 )
 def test_a_wrong_cluster_is_one_sentence(
@@ -99,5 +107,5 @@ def test_a_wrong_cluster_is_one_sentence(
 
 def test_a_cluster_says_who_is_who(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_CONFIG", config("worker", 1))
-    assert devices.worker() == (2, 1)
+    assert devices.worker() == (["a:1", "b:1"], 1)
     assert not Engine(kind="multi_worker").is_chief
