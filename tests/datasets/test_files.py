@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import struct
+import tracemalloc
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -519,3 +522,45 @@ class TestFilesAsPeopleHaveThem:
 def test_a_path_without_its_kind_is_explained(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="looks like a path: write folder:"):
         load_source(str(tmp_path))
+
+
+def npy_header(shape: tuple[int, ...]) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        stream, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_header_that_promises_too_much_is_refused_before_memory_goes(
+    tmp_path: Path, compress: bool
+) -> None:
+    write_idx(tmp_path, compress)
+    suffix = ".gz" if compress else ""
+    file = tmp_path / f"train-images-idx3-ubyte{suffix}"
+    header = struct.pack(">HBB3I", 0, 8, 3, 10**6, 10**4, 10**2) + b"\0" * 100
+    file.write_bytes(gzip.compress(header) if compress else header)
+    with pytest.raises(UserError, match=r"promises 931.3 GiB of data, and .* GiB of memory are fr"):
+        load_source(f"idx:{tmp_path}")
+    archive = tmp_path / "images.npz"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED if compress else 0) as file_:
+        file_.writestr("images.npy", npy_header((10**6, 10**4, 10**2)) + b"\0" * 100)
+    with pytest.raises(UserError, match=r"images.npz promises 931.3 GiB of data"):
+        load_source(f"npz:{archive}")
+
+
+def test_what_expands_without_end_is_read_as_far_as_its_header_promises(tmp_path: Path) -> None:
+    write_idx(tmp_path)
+    bomb = io.BytesIO()
+    with gzip.open(bomb, "w") as file:
+        file.write(struct.pack(">HBB3I", 0, 8, 3, 20, 8, 8))
+        for _ in range(300):
+            file.write(b"\0" * 2**20)
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(bomb.getvalue())
+    tracemalloc.start()
+    with pytest.raises(UserError, match=r"1280 bytes of data are declared, more are there"):
+        load_source(f"idx:{tmp_path}")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**24

@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 from ssl_keras import evaluate, export, files, finetune, train
+from ssl_keras.cli import startup
 from ssl_keras.compare import __main__ as compare
 from ssl_keras.config import Config
-from ssl_keras.errors import UserError
-from ssl_keras.run import run_directory
+from ssl_keras.errors import Failure, UserError
+from ssl_keras.run import run as run_module
+from ssl_keras.run import run_directory, train_and_evaluate
 from ssl_keras.run.collection import find_runs
 from ssl_keras.run.record import RunRecord
 from ssl_keras.runs.page import page
@@ -210,3 +212,33 @@ def test_a_damaged_saved_model_is_a_sentence(
             assert code in (0, 2)
             assert "Traceback" not in told
         path.write_bytes(whole)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("moment", ["training", "evaluation", "export"])
+def test_a_folder_that_vanishes_is_a_sentence_and_fails(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workdir = tmp_path / "run"
+    name = {"training": "train_setup", "evaluation": "measure", "export": "export_setup"}[moment]
+    original = getattr(run_module, name)
+
+    def vanish(*arguments: Any, **options: Any) -> Any:
+        shutil.rmtree(workdir)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(run_module, name, vanish)
+    settings = {"steps": 2, "batch_size": 16, "max_train_images": 60, "measure_images": 0}
+    config = Config.make(
+        **settings, heads="linear,retrieval", width_multiplier=0.25, workdir=str(workdir)
+    )
+    with pytest.raises(Failure, match=r"run has vanished, so nothing can be written there: put"):
+        train_and_evaluate(config)
+
+
+def test_a_failure_has_the_exit_code_1(capfd: pytest.CaptureFixture[str]) -> None:
+    def body() -> None:
+        raise Failure("It has vanished.")
+
+    assert startup.guarded("ssl_keras.train", body, lambda: False) == 1
+    assert capfd.readouterr().err == "ssl_keras.train: It has vanished.\n"

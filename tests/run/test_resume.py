@@ -378,14 +378,31 @@ def test_other_mathematics_is_refused_and_other_measuring_is_not(
 
 
 @pytest.mark.full
-def test_a_finished_run_can_become_longer(tmp_path: Path) -> None:
+def test_a_finished_run_can_become_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"learning_rate_decay": "constant", "log_every": 5, "measure_every": 5}
     settings |= {"heads": "", "micro_batch": 64}
     train_and_evaluate(make(tmp_path / "a", steps=10, **settings))
     with pytest.raises(UserError, match="holds a finished run: choose another directory"):
         train_and_evaluate(make(tmp_path / "a", steps=10, **settings))
+
+    # Until the longer run is finished the shorter one is there, and can be evaluated.
+    class Killed(Exception):
+        pass
+
+    def kill(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "finish", kill)
+        with pytest.raises(Killed):
+            train_and_evaluate(make(tmp_path / "a", steps=20, **settings))
+    shorter = tmp_path / "a" / "shorter"
+    assert not run_directory.finished(tmp_path / "a")
+    assert run_directory.read(shorter)[1]["steps"] == 10
+    assert restore_run(shorter).total_steps == 10
     longer = train_and_evaluate(make(tmp_path / "a", steps=20, **settings))
-    assert longer["times"]["resumed_at"] == [10]
+    assert longer["times"]["resumed_at"] == [10, 20]
+    assert not shorter.exists()
     train_and_evaluate(make(tmp_path / "b", steps=20, **settings))
     assert comparable(tmp_path / "a") == comparable(tmp_path / "b")
 

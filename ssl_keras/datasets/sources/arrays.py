@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from ssl_keras.datasets.base import Source
 from ssl_keras.datasets.examples import (
@@ -56,32 +57,57 @@ def read_idx(path: Path) -> np.ndarray:
         UserError: not an IDX file, truncated, or of another type than unsigned bytes.
     """
     try:
-        data = path.read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
+        with path.open("rb") as plain:
+            packed = plain.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if packed else path.open("rb") as file:
+            start = file.read(4)
+            if len(start) < 4 or start[:2] != b"\0\0":
+                raise UserError(
+                    f"{path} is not an IDX file: it starts with {start.hex() or 'nothing'} instead "
+                    "of the magic number 0000 08 NN."
+                )
+            if start[2] != 8:
+                raise UserError(
+                    f"{path} holds values of type 0x{start[2]:02x}; unsigned bytes (0x08) are "
+                    "needed."
+                )
+            header = file.read(4 * start[3])
+            if len(header) < 4 * start[3]:
+                raise UserError(
+                    f"{path} is truncated: its header is not complete; fetch it again."
+                )
+            shape = struct.unpack(f">{start[3]}I", header)
+            expected = math.prod(shape)
+            check_memory(path, expected)
+            data = file.read(expected + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path} cannot be read: {error}; fetch the file again.") from error
-    if len(data) < 4 or data[:2] != b"\0\0":
+    if len(data) != expected:
+        there = f"{len(data)} are" if len(data) < expected else "more are"
         raise UserError(
-            f"{path} is not an IDX file: it starts with {data[:4].hex() or 'nothing'} instead of "
-            "the magic number 0000 08 NN."
-        )
-    if data[2] != 8:
-        raise UserError(
-            f"{path} holds values of type 0x{data[2]:02x}; unsigned bytes (0x08) are needed."
-        )
-    rank = data[3]
-    header = 4 + 4 * rank
-    if len(data) < header:
-        raise UserError(f"{path} is truncated: its header is not complete; fetch it again.")
-    shape = struct.unpack(f">{rank}I", data[4:header])
-    expected, actual = math.prod(shape), len(data) - header
-    if actual != expected:
-        raise UserError(
-            f"{path} is truncated or damaged: {expected} bytes of data are declared, {actual} are "
+            f"{path} is truncated or damaged: {expected} bytes of data are declared, {there} "
             "there; fetch it again."
         )
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def check_memory(path: Path, promised: int) -> None:
+    """Check that what a file promises fits into memory, before any of it is read.
+
+    Args:
+        path: the file, whose header may be damaged, or which may be small and expand.
+        promised: bytes.
+
+    Raises:
+        UserError: it does not fit.
+    """
+    free = psutil.virtual_memory().available
+    if promised > free:
+        raise UserError(
+            f"{path} promises {promised / 2**30:.4g} GiB of data, and {free / 2**30:.3g} GiB of "
+            "memory are free: a damaged file, or take a smaller one, or a folder of images "
+            "(folder:DIR), which are read when they are needed."
+        )
 
 
 def load_idx(name: str, path: str, image_size: int | None, seed: int) -> Source:
@@ -156,13 +182,33 @@ def read_npz(file: Path, name: str) -> dict[str, np.ndarray]:
     if not file.is_file():
         raise UserError(f"The file {str(file)!r} of the source {name!r} does not exist.")
     try:
-        archive = np.load(file, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("it holds one array, not an archive of several")
-        with archive:
+        check_memory(file, promised_bytes(file))
+        with np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
     except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise UserError(f"{file} cannot be read as a NumPy archive (.npz): {error}.") from error
+
+
+def promised_bytes(file: Path) -> int:
+    """The bytes of all arrays of a NumPy archive, from their headers.
+
+    Raises:
+        OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError: it is no such archive.
+    """
+    with file.open("rb") as start:
+        if start.read(6) == b"\x93NUMPY":
+            raise ValueError("it holds one array, not an archive of several")
+    total = 0
+    with zipfile.ZipFile(file) as archive:
+        for name in archive.namelist():
+            with archive.open(name) as member:
+                version = np.lib.format.read_magic(member)
+                read = np.lib.format.read_array_header_1_0
+                if version != (1, 0):
+                    read = np.lib.format.read_array_header_2_0
+                shape, _, kind = read(member)
+                total += math.prod(shape) * kind.itemsize
+    return total
 
 
 _TRAIN = (("x_train", "y_train"), ("train_images", "train_labels"))
