@@ -47,6 +47,7 @@ ELSEWHERE = (
     "ssl_keras.theory.limits",
     "ssl_keras.tour",
     "tools.benchmark",
+    "tools.fuzz",
     "tools.soak",
     "tools.scaling",
 )

@@ -168,6 +168,9 @@ def send(number: signal.Signals) -> None:
 def test_every_signal_to_end_stops_training_between_steps_and_others_at_once(
     number: signal.Signals,
 ) -> None:
+    # As a shell starts a program; `nohup` ignores one of them.
+    normal = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    around = signal.signal(number, normal)
     before = signal.getsignal(number)
     with Interruption() as interruption:
         send(number)
@@ -180,6 +183,7 @@ def test_every_signal_to_end_stops_training_between_steps_and_others_at_once(
         == startup.INTERRUPTED
     )
     assert signal.getsignal(number) == before
+    signal.signal(number, around)
 
 
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
