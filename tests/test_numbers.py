@@ -57,7 +57,7 @@ def processor() -> str:
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     lines = sorted({line for line in info.splitlines() if line.startswith(("model", "flags"))})
     lines += [importlib.metadata.version(name) for name in ("tensorflow", "keras", "numpy")]
-    lines += [os.environ.get("OPENBLAS_CORETYPE", ""), str(os.cpu_count())]
+    lines += [os.environ.get("OPENBLAS_CORETYPE", ""), str(len(os.sched_getaffinity(0)))]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
