@@ -4,13 +4,14 @@
     echo 'source ~/.ssl_keras_completion' >> ~/.bashrc
 
 `ssl-keras ev<Tab>` gives evaluate, `ssl-keras train --lo<Tab>` --loss=, --log_every=, ..., and
-`--loss=hy<Tab>` hypersphere_prior; evaluate, finetune and export have their flags too.
+`--loss=hy<Tab>` hypersphere_prior; every program has its flags.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import io
 import re
 import sys
@@ -19,8 +20,6 @@ from collections.abc import Sequence
 from ssl_keras.__main__ import PROGRAMS
 from ssl_keras.cli import flags, startup
 from ssl_keras.cli.drawing import build_parser
-
-WITH_FLAGS = ("train", "evaluate", "finetune", "export")
 
 _FUNCTION = """\
 _ssl_keras_complete() {
@@ -48,11 +47,18 @@ def listed_flags(program: str) -> dict[str, bool]:
     """The flags of `python -m ssl_keras.PROGRAM`, as listed by its --help -> whether it is a
     switch, which has no value."""
     caught = io.StringIO()
-    with contextlib.redirect_stdout(caught):
-        importlib.import_module(f"ssl_keras.{program}").main([program, "--help"])
-    entries = re.split(r"(?m)^  --(\w+)  ", caught.getvalue())[1:]
+    with contextlib.redirect_stdout(caught), contextlib.suppress(SystemExit):
+        module = f"ssl_keras.{program}"
+        package = importlib.util.find_spec(module).submodule_search_locations  # type: ignore[union-attr]
+        main = importlib.import_module(f"{module}.__main__" if package else module).main
+        main([program, "--help"])
+    entries = re.split(r"(?m)^ {2,4}--(\w+)", caught.getvalue())[1:]
     texts = dict(zip(entries[::2], entries[1::2], strict=True))
-    return {name: bool(re.search(r"\[(True|False)\]", text)) for name, text in texts.items()}
+    if caught.getvalue().startswith("usage:"):  # argparse names the value of a flag that has one
+        return {name: not re.match(r" \S", text) for name, text in texts.items() if name != "help"}
+    switches = {n: bool(re.search(r"\[(True|False)\]", text)) for n, text in texts.items()}
+    more = listed_flags("train") if "Takes the flags of" in caught.getvalue() else {}
+    return {**more, **switches, "flagfile": False}
 
 
 def words(program: str) -> list[str]:
@@ -63,20 +69,18 @@ def words(program: str) -> list[str]:
     for name, is_switch in listed_flags(program).items():
         flag = known.get(name)
         if is_switch or (flag is not None and flag.boolean):
-            result += [f"--{name}", f"--no{name}"]
+            result += [f"--{name}"] if flag is None else [f"--{name}", f"--no{name}"]
             continue
         result.append(f"--{name}=")
         setting = getattr(getattr(flag, "parser", None), "setting", None)
         choices = (setting.choices or ()) if setting is not None else ()
         result += [f"--{name}={choice}" for choice in choices]
-    return [*result, "--flagfile=", "--help"]
+    return [*result, "--help"]
 
 
 def script() -> str:
     """The script for bash."""
-    cases = [
-        f"      {name}) _ssl_keras_complete '{' '.join(words(name))}' ;;" for name in WITH_FLAGS
-    ]
+    cases = [f"      {name}) _ssl_keras_complete '{' '.join(words(name))}' ;;" for name in PROGRAMS]
     return "\n".join(
         [
             _FUNCTION,

@@ -85,7 +85,15 @@ def test_downstream_refuses_in_a_sentence(
         ("ssl-keras export --onn", {"--onnx"}),
         ("ssl-keras t", {name for name in PROGRAMS if name[0] == "t"}),
         ("ssl-keras theory.d", {"theory.downstream"}),
-        ("ssl-keras compare --out", set()),
+        ("ssl-keras compare --out", {"--output="}),
+        ("ssl-keras sweep --temp", {"--temperature="}),
+        ("ssl-keras sweep --loss=hyper", {"hypersphere_prior"}),
+        ("ssl-keras sweep --fold", {"--folder="}),
+        ("ssl-keras reproduce --esti", {"--estimate"}),
+        ("ssl-keras theory.limits --se", {"--seed="}),
+        ("ssl-keras show_views --show_p", {"--show_pairs="}),
+        ("ssl-keras show_views --num_bi", {"--num_bits="}),
+        ("ssl-keras nothing --out", set()),
     ],
 )
 def test_bash_completes_flags_and_choices(line: str, offered: set[str], tmp_path: Path) -> None:

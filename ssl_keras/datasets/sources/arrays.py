@@ -73,9 +73,7 @@ def read_idx(path: Path) -> np.ndarray:
                 )
             header = file.read(4 * start[3])
             if len(header) < 4 * start[3]:
-                raise UserError(
-                    f"{path} is truncated: its header is not complete; fetch it again."
-                )
+                raise UserError(f"{path} is truncated: its header is not complete; fetch it again.")
             shape = struct.unpack(f">{start[3]}I", header)
             expected = math.prod(shape)
             check_memory(path, expected)
