@@ -8,6 +8,7 @@ from ssl_keras import paths
 from ssl_keras.datasets import DATASETS
 from ssl_keras.datasets.sources import ON_BAD_IMAGE
 from ssl_keras.datasets.sources.decoding import MAX_MEGAPIXELS, RESIZE
+from ssl_keras.datasets.sources.glyphs import CHARACTERS
 from ssl_keras.evaluators import EVALUATORS
 from ssl_keras.losses import LOSSES
 from ssl_keras.losses.base import IMPLEMENTATIONS
@@ -64,6 +65,13 @@ class ImageConfig(Options):
         minimum=1,
         maximum=100_000,
         help="image files with more million pixels count as unreadable",
+    )
+    num_characters: int | None = option(
+        None,
+        minimum=2,
+        maximum=len(CHARACTERS),
+        help="number of characters of glyphs, from digits and Latin to Greek and Cyrillic (62; "
+        "factors: 20)",
     )
 
 

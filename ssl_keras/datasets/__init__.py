@@ -21,12 +21,14 @@ from ssl_keras.datasets.base import (
     Target,
 )
 from ssl_keras.datasets.bit_concat import BitConcat
+from ssl_keras.datasets.factors import Factors
 from ssl_keras.datasets.multi_digit import MultiDigit
 from ssl_keras.datasets.overlay import Overlay
 from ssl_keras.datasets.plain import Plain
 from ssl_keras.datasets.sources import check_source, load_source
 from ssl_keras.datasets.sources.decoding import MAX_MEGAPIXELS
 from ssl_keras.datasets.sources.digests import source_digest
+from ssl_keras.datasets.sources.glyphs import is_glyphs
 from ssl_keras.datasets.sources.vectors import check_vectors, load_vectors
 from ssl_keras.datasets.splits import MemorySplit, Split
 from ssl_keras.datasets.table import Table
@@ -56,6 +58,7 @@ DATASETS: Registry[DatasetBuilder] = Registry(
         "overlay": Overlay,
         "multi_digit": MultiDigit,
         "plain": Plain,
+        "factors": Factors,
         "table": Table,
     },
 )
@@ -113,6 +116,7 @@ def load(
     resize: str = "squash",
     image_channels: int | None = None,
     max_megapixels: int = MAX_MEGAPIXELS,
+    num_characters: int | None = None,
     view_size: int | None = None,
     max_train_images: int | None = None,
     **options: Any,
@@ -124,8 +128,8 @@ def load(
     Args:
         name: a key of `DATASETS`.
         seed: seed of everything random in the data set, such as the bits.
-        data_dir, download, image_size, on_bad_image, resize, image_channels, max_megapixels: see
-            `sources.load_source`.
+        data_dir, download, image_size, on_bad_image, resize, image_channels, max_megapixels,
+            num_characters: see `sources.load_source`.
         view_size: side of the encoder's input, see `inputs.Images`; at most that of the images.
         max_train_images: the largest number of training examples, drawn by `seed`. Default: all.
         **options: the options of the data set (the fields of its class), such as `source`.
@@ -152,9 +156,21 @@ def load(
             resize=resize,
             image_channels=image_channels if source == main_source else None,
             max_megapixels=max_megapixels,
+            num_characters=num_characters,
         )
 
-    context = BuildContext(seed, image_size, load_images, lambda source: load_vectors(source, seed))
+    if num_characters is not None and not any(map(is_glyphs, builder.sources().values())):
+        raise UserError(
+            f"num_characters has no effect on {name!r} without a source of characters: leave it "
+            "out, or give --source=glyphs or fonts:FOLDER."
+        )
+    context = BuildContext(
+        seed,
+        image_size,
+        load_images,
+        lambda source: load_vectors(source, seed),
+        num_characters,
+    )
     data = builder.build(context)
     image_settings = {"image_size": image_size, "view_size": view_size}
     image_settings |= {"image_channels": image_channels}

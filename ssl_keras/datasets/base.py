@@ -19,7 +19,7 @@ from ssl_keras.paths import local_path
 
 KINDS = ("class", "bits", "presence")
 # Prefixes of sources that are paths, such as "npz:FILE".
-PATH_KINDS = ("idx", "folder", "npz", "csv")
+PATH_KINDS = ("idx", "folder", "npz", "csv", "fonts")
 
 
 def absolute_source(name: str | os.PathLike[str]) -> str:
@@ -240,12 +240,14 @@ class BuildContext:
         image_size: side of the images in pixels, or None for that of the source.
         load_images: name of a source, image size -> `Source` of images.
         load_vectors: name of a source -> `Source` of vectors.
+        num_characters: number of characters of glyphs, or None for the default.
     """
 
     seed: int
     image_size: int | None
     load_images: Callable[[str, int | None], Source]
     load_vectors: Callable[[str], Source]
+    num_characters: int | None = None
 
 
 @dataclass(frozen=True)
@@ -280,9 +282,9 @@ class ImageBuilder(DatasetBuilder):
 
     source: str = option(
         "mnist_5k",
-        help="where examples come from; images: mnist_5k, photos, idx:FOLDER, folder:FOLDER, "
-        "npz:FILE, or a TensorFlow Datasets name; tables: breast_cancer, wine, digits, npz:FILE, "
-        "csv:FILE",
+        help="where examples come from; images: mnist_5k, glyphs, photos, idx:FOLDER, "
+        "folder:FOLDER, fonts:FOLDER, npz:FILE, or a TensorFlow Datasets name; tables: "
+        "breast_cancer, wine, digits, npz:FILE, csv:FILE",
         convert=absolute_source,
     )
 

@@ -199,6 +199,7 @@ UNMET: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         {"overlay_content": "digits"},
         "overlay_content=both",
     ),
+    ({"wait_minutes": 5.0}, {"strategy": "none"}, "strategy=multi_worker"),
     ({"dataset": "overlay", "blend_alpha": 0.5}, {"blend": "max"}, "blend=alpha"),
     *(
         ({"dataset": "multi_digit", name: value}, {"digit_sizes": "20,30"}, "no digit_sizes")

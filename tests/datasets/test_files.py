@@ -564,3 +564,12 @@ def test_what_expands_without_end_is_read_as_far_as_its_header_promises(tmp_path
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2**24
+
+
+@pytest.mark.parametrize("kind", ["idx", "npz", "folder", "fonts"])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path, kind: str) -> None:
+    names = {"idx": "train-images-idx3-ubyte", "npz": "x.npz", "folder": "a.png", "fonts": "a.ttf"}
+    os.mkfifo(tmp_path / names[kind])
+    place = tmp_path / names[kind] if kind == "npz" else tmp_path
+    with pytest.raises(UserError, match=r"does not exist|holds no|must hold one file"):
+        load_source(f"{kind}:{place}")

@@ -1,9 +1,11 @@
 """Sources of images, selected by `--source`.
 
     mnist_5k         5,000 real digits, embedded
+    glyphs           characters in the fonts that come with matplotlib
     photos           crops of ten real photographs; needs scikit-image
     idx:FOLDER       MNIST-format files, gzipped or not
     folder:FOLDER    image files, in a folder for each class or flat
+    fonts:FOLDER     characters in the fonts of a folder
     npz:FILE         NumPy arrays
     anything else    a TensorFlow Datasets name, prepared in --data_dir
 
@@ -16,7 +18,7 @@ import dataclasses
 from pathlib import Path
 
 from ssl_keras.datasets.base import Source
-from ssl_keras.datasets.sources import arrays, folder, photos, tfds
+from ssl_keras.datasets.sources import arrays, folder, glyphs, photos, tfds
 from ssl_keras.datasets.sources.decoding import MAX_MEGAPIXELS
 from ssl_keras.errors import UserError
 
@@ -36,6 +38,7 @@ def load_source(
     resize: str = "squash",
     image_channels: int | None = None,
     max_megapixels: int = MAX_MEGAPIXELS,
+    num_characters: int | None = None,
 ) -> Source:
     """The source called `name`.
 
@@ -51,11 +54,22 @@ def load_source(
         resize: how image files are scaled, see `decoding.decode`.
         image_channels: number of leading channels that form the picture, see `Source`.
         max_megapixels: image files with more million pixels count as unreadable.
+        num_characters: number of characters of the sources glyphs and fonts:FOLDER.
 
     Raises:
         UserError: unknown name, or data that cannot be used; one sentence says why.
     """
-    source = _load(name, data_dir, download, image_size, seed, on_bad_image, resize, max_megapixels)
+    source = _load(
+        name,
+        data_dir,
+        download,
+        image_size,
+        seed,
+        num_characters,
+        on_bad_image=on_bad_image,
+        resize=resize,
+        max_megapixels=max_megapixels,
+    )
     if image_channels is None:
         return source
     if image_channels not in (1, 3) or image_channels > source.image_shape[2]:
@@ -82,6 +96,9 @@ def check_source(name: str, data_dir: str | None, download: bool, seed: int) -> 
     kind, _, path = name.partition(":")
     if kind == "folder":
         return folder.check_folder(name, path, seed)
+    if glyphs.is_glyphs(name):
+        glyphs.check_glyphs(name)
+        return None
     if name == "photos":
         photos.check_photos()
         return None
@@ -106,12 +123,15 @@ def _load(
     download: bool,
     image_size: int | None,
     seed: int,
+    num_characters: int | None,
+    *,
     on_bad_image: str,
     resize: str,
     max_megapixels: int,
 ) -> Source:
     kind, _, path = name.partition(":")
-    if resize != "squash" and (kind in PATHS or name == "photos"):
+    drawn = name == "photos" or glyphs.is_glyphs(name)
+    if resize != "squash" and (kind in PATHS or drawn):
         raise UserError(
             f"resize={resize} has no effect on the source {name!r}, which is scaled whole: leave "
             "it out."
@@ -122,6 +142,8 @@ def _load(
         )
     if kind in PATHS:
         return PATHS[kind](name, path, image_size, seed)
+    if glyphs.is_glyphs(name):
+        return glyphs.load_glyphs(name, image_size, seed, num_characters)
     if name == "photos":
         return photos.load_photos(image_size, seed)
     _refuse_path(name)

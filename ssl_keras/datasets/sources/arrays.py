@@ -159,7 +159,7 @@ def idx_files(root: Path) -> dict[tuple[str, str], Path]:
             files = [
                 file
                 for file in sorted(root.iterdir())
-                if kind in file.name and any(word in file.name for word in words)
+                if kind in file.name and any(word in file.name for word in words) and file.is_file()
             ]
             if len(files) != 1:
                 listed = ", ".join(file.name for file in files) or "none"

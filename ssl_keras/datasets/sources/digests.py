@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ssl_keras.datasets.sources import folder, tfds
+from ssl_keras.datasets.sources import folder, glyphs, tfds
 from ssl_keras.datasets.sources.arrays import idx_files
 
 LENGTH = 16
@@ -25,7 +25,9 @@ def source_digest(name: str, data_dir: str | None = None) -> str | None:
         folder:FOLDER          names (relative to the folder, so classes too) and sizes of the files
         idx:, npz:, csv:       contents of the files
         TensorFlow Datasets    name, version, and the number of examples of each file
+        fonts:FOLDER           the same, of the fonts
         embedded               name; their versions are those of the packages they come with
+        glyphs                 name, and the version of FreeType
 
     Args:
         name, data_dir: see `sources.load_source`.
@@ -39,6 +41,11 @@ def source_digest(name: str, data_dir: str | None = None) -> str | None:
         if kind == "folder":
             files = sorted(folder.image_files(name, path))
             return _digest(f"{file} {(place / file).stat().st_size}" for file in files)
+        if kind == "fonts":
+            root, fonts = glyphs.font_files(name)
+            return _digest(f"{file.relative_to(root)} {file.stat().st_size}" for file in fonts)
+        if name == "glyphs":
+            return _digest([name, glyphs.drawn_by()])
         if kind == "idx":
             return _digest(_file_digest(file) for file in idx_files(place).values())
         if kind in ("npz", "csv"):

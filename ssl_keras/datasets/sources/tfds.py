@@ -92,12 +92,12 @@ def _unprepared(name: str, folder: Path | str) -> UserError:
 
 
 def _unknown(name: str) -> UserError:
-    known = [*EMBEDDED, "photos", *tfds.list_builders(with_community_datasets=False)]
+    known = [*EMBEDDED, "glyphs", "photos", *tfds.list_builders(with_community_datasets=False)]
     guess = nearest(name, known)
     hint = f" Did you mean {guess!r}?" if guess else ""
     return UserError(
-        f"Unknown source {name!r}.{hint} Valid: {', '.join(EMBEDDED)}, photos, idx:FOLDER, "
-        "folder:FOLDER, npz:FILE, or any name of TensorFlow Datasets."
+        f"Unknown source {name!r}.{hint} Valid: {', '.join(EMBEDDED)}, glyphs, photos, idx:FOLDER, "
+        "folder:FOLDER, fonts:FOLDER, npz:FILE, or any name of TensorFlow Datasets."
     )
 
 
