@@ -45,6 +45,8 @@ def _fashion(scale: str) -> dict[str, dict[str, Any]]:
     """The protocol on all 60,000 images of Fashion-MNIST, at one temperature."""
     del scale  # the laptop has all of them
     cells = _protocol("laptop", source=FASHION_MNIST, heads="knn")
+    for cell in cells.values():
+        del cell["crop_law"]  # its runs are older than that setting
     return {name: cell for name, cell in cells.items() if name.startswith("t0.05")}
 
 
