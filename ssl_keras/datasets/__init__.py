@@ -70,7 +70,7 @@ IN_MEMORY_BYTES = 2**30
 def check(
     builder: DatasetBuilder, seed: int = 0, data_dir: str | None = None, download: bool = False
 ) -> int | None:
-    """Find what is wrong with the source of a data set in a moment, before TensorFlow is there.
+    """Find what is wrong with the sources of a data set in a moment, before TensorFlow is there.
 
     Args:
         builder: the data set.
@@ -80,14 +80,14 @@ def check(
         The number of training examples of the source, or None if it takes longer to know.
 
     Raises:
-        UserError: the source does not exist.
+        UserError: a source does not exist.
     """
-    source = getattr(builder, "source", None)
-    if source is None:
-        return None
+    sources = builder.sources()
     if builder.has_images:
-        return check_source(source, data_dir, download, seed)
-    check_vectors(source)
+        counts = {n: check_source(s, data_dir, download, seed) for n, s in sources.items()}
+        return counts.get("source")
+    for source in sources.values():
+        check_vectors(source)
     return None
 
 

@@ -58,6 +58,12 @@ def test_they_are_told_without_tensorflow(tmp_path: Path) -> None:
         ("--data_dir=/nowhere/data",): "The folder '/nowhere/data' of --data_dir does not exist",
         ("--source=folder:/nowhere",): "'/nowhere' of the source 'folder:/nowhere' does not exist",
         ("--source=npz:/nowhere",): "'/nowhere', which the source 'npz:/nowhere' names",
+        (
+            "--dataset=factors",
+            "--font_source=fonts:/nowhere",
+        ): "'/nowhere' of the source 'fonts:/no",
+        ("--dataset=multi_digit", "--digit_source=npz:/nowhere"): "'/nowhere', which the source",
+        ("--source=fonts:/nowhere",): "'/nowhere' of the source 'fonts:/nowhere' does not exist",
         ("--dataset=table", "--source=csv:/nowhere"): "'/nowhere' of the source 'csv:/nowhere'",
         ("--dataset=table", "--source=win"): "Did you mean 'wine'?",
         (f"--source=folder:{folder}", "--batch_size=21"): f"has {count} training examples",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tensorflow as tf
 
 import ssl_keras
 from ssl_keras import evaluate, export, files, finetune, train
@@ -22,6 +23,7 @@ from ssl_keras.config import Config
 from ssl_keras.errors import Failure, UserError
 from ssl_keras.run import run as run_module
 from ssl_keras.run import run_directory, train_and_evaluate
+from ssl_keras.run.callbacks import _remove_after
 from ssl_keras.run.collection import find_runs
 from ssl_keras.run.record import RunRecord
 from ssl_keras.runs.page import page
@@ -218,6 +220,29 @@ def test_a_damaged_saved_model_is_a_sentence(
             assert re.match(r"ssl_keras.evaluate: The SavedModel .* cannot be read: ", told)
             assert told.count("\n") == 1
         path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("damage", ["nothing", "noise", "cut", "no event", "empty"])
+def test_a_damaged_event_file_keeps_what_is_before_the_damage(damage: str, tmp_path: Path) -> None:
+    path = tmp_path / "events.out.tfevents.1.host"
+    whole = [tf.compat.v1.Event(step=step).SerializeToString() for step in (1, 2, 5)]
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in whole[:2]:
+            writer.write(record)
+        if damage == "no event":
+            writer.write(b"\xff\xff\xff")
+        writer.write(whole[2])
+    content = path.read_bytes()
+    if damage == "noise":
+        path.write_bytes(content[:-10] + b"\x00" * 10)
+    elif damage == "cut":
+        path.write_bytes(content[:-5])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    _remove_after(tmp_path, 3)
+    kept = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
+    assert kept == ([] if damage == "empty" else whole[:2])
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 @pytest.mark.full
