@@ -55,6 +55,7 @@ RECORDED = {
     "overlay": ("not reproduced", "undecided no undecided"),
     "overlay_causes": ("reported, not judged", ""),
     "multi_digit": ("reproduced", "yes yes"),
+    "augmentation": ("@@", ""),
     "local_features": ("partly reproduced", "yes no"),
     "views": ("reproduced", "yes yes"),
     "temperature": ("partly reproduced", "yes undecided yes yes"),
@@ -125,6 +126,11 @@ SPOILED: dict[str, list[tuple[set[int], Spoil]]] = {
                 at(column, online=0.9 - 0.01 * cell["num_bits"]) if heat(cell) == 0.2 else None
             ),
         ),
+    ],
+    "augmentation": [
+        ({0}, lambda column, _: at(column, projections_color=0.9)),
+        ({1}, lambda column, _: at(column, projections_character=0.5)),
+        ({2}, lambda column, _: at(column, projections_font=0.5)),
     ],
     "randbit_fashion": [
         ({0}, lambda _, cell: 0.9 - 0.035 * (cell["num_bits"] == 20)),

@@ -82,6 +82,10 @@ def as_claimed(name: str, column: str, cell: dict[str, Any]) -> float:
         gone = {f"simclr_{digit}_digit": 0.9 - rival / 100, "simclr_presence": few - 0.1}
         gone |= {f"simclr_{other}_digit": 0.1 + rival / 100}
         return gone.get(column, 0.2 if column.startswith("untrained") else 0.9)
+    if name == "augmentation":
+        strength = cell["color_strength"] / 4
+        ends = {"projections_color": 0.9 - strength, "projections_character": 0.5 + strength}
+        return (ends | {"projections_font": 0.4 + strength}).get(column, 0.5)
     if name == "local_features":
         return 0.5 + 0.1 * int(column[-1]) if column.startswith("trained") else 0.4
     if name == "temperature":

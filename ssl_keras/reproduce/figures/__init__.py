@@ -10,6 +10,8 @@ from ssl_keras.reproduce.figures.objectives import (
     temperature,
 )
 from ssl_keras.reproduce.figures.properties import (
+    FACTORS,
+    augmentation,
     grids,
     lambda_temperature,
     local_features,
@@ -25,7 +27,9 @@ from ssl_keras.reproduce.figures.properties import (
 from ssl_keras.reproduce.figures.subjects import SUBJECTS
 
 __all__ = [
+    "FACTORS",
     "SUBJECTS",
+    "augmentation",
     "autoencoder",
     "baselines",
     "data_sets",

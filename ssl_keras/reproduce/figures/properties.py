@@ -254,6 +254,26 @@ def views(axes: Sequence[Any], rows: Rows) -> None:
     axes[0].legend(fontsize=7, loc="lower left")
 
 
+# The factors of the study `augmentation`.
+FACTORS = ("character", "font", "color")
+
+
+def augmentation(axes: Sequence[Any], rows: Rows) -> None:
+    """Each factor over the strength of the jitter, in the features and on the projections."""
+    cropped = [row for row in rows if row["crop_area_min"] < 1]
+    for axis, prefix, title in (
+        (axes[0], "features", "features"),
+        (axes[1], "projections", "projections"),
+    ):
+        for factor, style in zip(FACTORS, SERIES, strict=False):
+            curve(axis, cropped, "color_strength", f"{prefix}_{factor}", style, factor)
+            before = {"linestyle": ":", "marker": "", "linewidth": 1.0}
+            curve(axis, cropped, "color_strength", f"untrained_{factor}", style, "", **before)
+        axis.set_ylim(0, 1.02)
+        describe(axis, f"{title} (dotted: untrained)", "colour jitter", "accuracy")
+    axes[0].legend(fontsize=7)
+
+
 def grids(axes: Sequence[Any], rows: Rows) -> None:
     """Class over tau_plus, over beta, and over the weights of alignment and uniformity."""
     for axis, loss, setting in (

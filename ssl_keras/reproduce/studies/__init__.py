@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ssl_keras.reproduce.studies import (
     baselines,
+    factors,
     generalized,
     objectives,
     randbit,
@@ -18,6 +19,7 @@ STUDIES: dict[str, Study] = {
     **generalized.STUDIES,
     **randbit.STUDIES,
     **suppression.STUDIES,
+    **factors.STUDIES,
     **temperature.STUDIES,
     **objectives.STUDIES,
     **baselines.STUDIES,
@@ -28,6 +30,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "The generalized loss": ("losses", "lambda_temperature"),
     "Random bits as a rival": ("randbit", "randbit_fashion", "randbit_factors"),
     "Objects as rivals": ("overlay", "overlay_causes", "multi_digit"),
+    "Factors as rivals": ("augmentation",),
     "Local features": ("local_features",),
     "The neighbouring papers": ("temperature", "grids", "views"),
 }

@@ -165,7 +165,7 @@ def _shrunk(cell: Mapping[str, Any]) -> dict[str, Any]:
     smaller |= {"measure_images": 0}
     if "linear" in cell.get("heads", "linear").split(","):
         smaller |= {"linear_max_iterations": 10}
-    if cell.get("dataset") == "multi_digit":
+    if cell.get("dataset") in ("multi_digit", "factors"):
         del smaller["max_train_images"]
         smaller |= {"num_train_images": 200, "num_test_images": 100}
     if "local_features" in cell.get("heads", ""):

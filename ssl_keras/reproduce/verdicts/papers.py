@@ -322,6 +322,22 @@ views = Claims(
     notes=[Check(column, where=_MOST, by=("cell",)) for column in ("accuracy", "untrained")],
 )
 
+_CROPPED = {"crop_area_min": 0.5}
+
+
+def _over_jitter(predicate: Any, factor: str) -> Check:
+    return Check(f"projections_{factor}", predicate, where=_CROPPED, over="color_strength")
+
+
+augmentation = Claims(
+    {
+        "the stronger the jitter, the less is left of the colour": [_over_jitter(falls, "color")],
+        "the more is learnt of the character": [_over_jitter(rises, "character")],
+        "the more is learnt of the font": [_over_jitter(rises, "font")],
+    },
+    notes=[Check(f"projections_{name}", by=("cell",)) for name in ("color", "character", "font")],
+)
+
 # The neighbouring papers.
 _NT_XENT, _HARD, _SIMPLE = ({"loss": x} for x in ("nt_xent", "hard_contrastive", "simple"))
 _AT_ENDS = {"take": lambda values: max(values[0], values[-1])}

@@ -1,0 +1,58 @@
+"""Factors of one image that compete by nature: which of them do the views leave to the loss?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ssl_keras.reproduce import figures
+from ssl_keras.reproduce.studies.base import Study, size
+from ssl_keras.reproduce.verdicts import papers
+
+STRENGTHS = (0.0, 0.25, 0.5, 1.0)
+TARGETS = figures.FACTORS
+
+
+def _augmentation(scale: str) -> dict[str, dict[str, Any]]:
+    """Colour jitter of growing strength beside crops; and views that share everything."""
+    base: dict[str, Any] = {**size(scale, 30), "dataset": "factors", "heads": "linear"}
+    base.pop("source", None)
+    base |= {"loss": "nt_xent", "temperature": 0.2, "crop_area_min": 0.5}
+    if scale == "full":
+        base |= {"num_train_images": 50_000, "num_test_images": 10_000, "image_size": 64}
+    cells = {f"jitter-{s:g}": {**base, "color_strength": s} for s in STRENGTHS}
+    return {**cells, "equal": {**base, "color_strength": 0.0, "crop_area_min": 1.0}}
+
+
+STUDIES = {
+    "augmentation": Study(
+        answer=(
+            "On the projections the colour falls from {jitter-0:projections_color} without jitter "
+            "to {jitter-1:projections_color} with the strongest, the character goes from "
+            "{jitter-0:projections_character} to {jitter-1:projections_character} and the font "
+            "from {jitter-0:projections_font} to {jitter-1:projections_font}. Views that share "
+            "everything keep {equal:projections_character} of the character, "
+            "{equal:projections_font} of the font, {equal:projections_color} of the colour."
+        ),
+        question="Does the colour jitter decide whether colour, character or font is learnt?",
+        grid=_augmentation,
+        measures={
+            f"{prefix}_{target}": key.format(target)
+            for prefix, key in (
+                ("features", "linear/features/{}/accuracy"),
+                ("projections", "linear/projection_2/{}/accuracy"),
+                ("untrained", "untrained/linear/features/{}/accuracy"),
+                ("chance", "chance/{}"),
+            )
+            for target in TARGETS
+        },
+        figure=figures.augmentation,
+        panels=2,
+        claim="Views decide which factor is learnt: a network becomes blind to what the views "
+        "change (Xiao et al. 2021, What Should Not Be Contrastive in Contrastive Learning), and "
+        "without colour distortion the colours suffice, so that nothing else is learnt (Chen et "
+        "al. 2020, SimCLR, section 3.1).",
+        differs="20 characters in 12 fonts and 8 colours at 32 pixels in place of photographs; "
+        "4,000 images, 30 epochs, a small convnet.",
+        verdict=papers.augmentation,
+    ),
+}
