@@ -55,7 +55,7 @@ RECORDED = {
     "overlay": ("not reproduced", "undecided no undecided"),
     "overlay_causes": ("reported, not judged", ""),
     "multi_digit": ("reproduced", "yes yes"),
-    "augmentation": ("@@", ""),
+    "augmentation": ("partly reproduced", "no yes no"),
     "local_features": ("partly reproduced", "yes no"),
     "views": ("reproduced", "yes yes"),
     "temperature": ("partly reproduced", "yes undecided yes yes"),

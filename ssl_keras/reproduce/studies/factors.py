@@ -29,12 +29,11 @@ def _augmentation(scale: str) -> dict[str, dict[str, Any]]:
 STUDIES = {
     "augmentation": Study(
         answer=(
-            "On the projections the colour falls from {jitter-0:projections_color} without jitter "
-            "to {jitter-1:projections_color} with the strongest, the character goes from "
-            "{jitter-0:projections_character} to {jitter-1:projections_character} and the font "
-            "from {jitter-0:projections_font} to {jitter-1:projections_font}. Views that share "
-            "everything keep {equal:projections_character} of the character, "
-            "{equal:projections_font} of the font, {equal:projections_color} of the colour."
+            "Without jitter two colours suffice, and the projections read the character at "
+            "{jitter-0:projections_character} (untrained {jitter-0:untrained_character}); with the "
+            "strongest at {jitter-1:projections_character}. The colour stays readable "
+            "({jitter-1:projections_color}), the font is hardly learnt "
+            "({jitter-0:projections_font} and {jitter-1:projections_font})."
         ),
         question="Does the colour jitter decide whether colour, character or font is learnt?",
         grid=_augmentation,
