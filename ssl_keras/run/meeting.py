@@ -15,11 +15,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ssl_keras
-from ssl_keras.config import Config
 from ssl_keras.errors import UserError, printable
+
+if TYPE_CHECKING:
+    from ssl_keras.config import Config
 
 # Seconds between two attempts to reach worker 0, and between two reports.
 _RETRY, _REPORT = 0.5, 60.0

@@ -267,7 +267,7 @@ def read_config(workdir: Path) -> Config:
 
 def _readable_configuration(workdir: Path) -> dict[str, Any]:
     path = workdir / "config.json"
-    files.read_json(path)  # says why it cannot be read
+    _read(path)  # says why it cannot be read
     settings = _configuration(workdir)
     if settings is None:
         raise UserError(f"{path} is damaged (it is no dictionary): repeat the run.")
@@ -276,6 +276,18 @@ def _readable_configuration(workdir: Path) -> dict[str, Any]:
         if name in ("cls", "base") or not simple:
             raise UserError(f"{path} is damaged (the setting {name!r}): repeat the run.")
     return settings
+
+
+def _read(path: Path) -> Any:
+    """The contents of a record.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return files.read_json(path)
+    except UserError as error:
+        raise UserError(f"{error}; repeat the run.") from error
 
 
 def _check_format(workdir: Path, settings: dict[str, Any]) -> dict[str, Any]:
@@ -514,7 +526,7 @@ def read(workdir: Path, with_data: bool = False) -> tuple[Config, dict[str, Any]
     if not (workdir / "results.json").is_file():
         raise UserError(f"The run {workdir} is not finished: it has no results.json.")
     config = read_config(workdir)
-    results = files.read_json(workdir / "results.json")
+    results = _read(workdir / "results.json")
     if problem := RunRecord.problem(results):
         raise UserError(f"{workdir / 'results.json'} is damaged ({problem}): repeat the run.")
     if problem := contradiction(config.determining(), results):

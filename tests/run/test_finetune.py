@@ -340,7 +340,8 @@ def test_unfinished_damaged_and_unlabelled_runs_are_refused(
     claimed.begin()
     claimed.release()
     unlabelled = claimed.workdir
-    files.write_json(unlabelled / "results.json", {})
+    record = json.loads((run / "results.json").read_text())
+    files.write_json(unlabelled / "results.json", record | {"config": {}})
     for directory, message in (
         (damaged, "can be read (the checkpoint of step"),
         (unfinished, "is not finished: it has no results.json."),

@@ -70,6 +70,7 @@ def test_the_directory_holds_everything(story: Story) -> None:
     assert names == set(run_directory.NAMES) - {
         "evaluations",
         "finetuned",
+        "shorter",
         "non_finite.json",
         "initial_encoder.keras",
     }
