@@ -1,6 +1,6 @@
 # make train     set up what the program needs, and run the main job (ARGS="--flag=value ..." passes flags on)
-# make test      set up what developers need too; the tests that prove the product: at most four minutes on two cores
-# make check     format, lint, types, import contract, all tests: what CI runs, at most 14 minutes
+# make test      set up what developers need too; the tests that prove the product: about four minutes on two cores
+# make check     format, lint, types, import contract, all tests: what CI runs, a quarter of an hour
 # make docs      pages of the public calls in build/docs
 # make test-gpu  what to run first on a machine with a GPU
 
