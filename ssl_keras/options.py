@@ -107,6 +107,13 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+# Kind of bound -> its words, and whether a number keeps it.
+_BOUNDS = {
+    "minimum": ("at least", operator.ge),
+    "above": ("above", operator.gt),
+    "maximum": ("at most", operator.le),
+    "below": ("below", operator.lt),
+}
 # The largest number of an option without an upper bound, and the least of one that is above 0.
 LARGEST = {int: 2e9, float: 1e30}
 LEAST = 1e-30
@@ -205,12 +212,10 @@ class Setting:
             bounds["maximum"] = LARGEST[self.kind]
         if self.above == 0 < number < LEAST:
             bounds |= {"above": None, "minimum": LEAST}
-        tests = {"minimum": operator.ge, "above": operator.gt}
-        tests |= {"maximum": operator.le, "below": operator.lt}
-        words = {"minimum": "at least", "above": "above", "maximum": "at most", "below": "below"}
         given = {name: bound for name, bound in bounds.items() if bound is not None}
-        if not (math.isfinite(number) and all(tests[n](number, b) for n, b in given.items())):
-            texts = " and ".join(f"{words[name]} {bound:g}" for name, bound in given.items())
+        inside = all(_BOUNDS[name][1](number, bound) for name, bound in given.items())
+        if not (math.isfinite(number) and inside):
+            texts = " and ".join(f"{_BOUNDS[name][0]} {bound:g}" for name, bound in given.items())
             raise UserError(f"{self.name} must be {texts or 'finite'}, not {_shown(value)}.")
 
 

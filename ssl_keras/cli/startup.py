@@ -74,10 +74,10 @@ def guarded(
 
     Returns:
         0 for success; 2 for a `UserError`, and for what the system refuses (no space, no memory),
-        which is printed as one sentence; 1 for a
-        `Failure`, printed too; 130 if interrupted; of a program that only prints 141,
-        without a word, if nobody reads the output any more (`| head`), and 1 if it cannot be
-        written. Other exceptions pass through (Python's exit code is 1).
+        which is printed as one sentence; 1 for a `Failure`, printed too; 130 if interrupted; of a
+        program that only prints 141, without a word, if nobody reads the output any more
+        (`| head`), and 1 if it cannot be written. Other exceptions pass through (Python's exit
+        code is 1).
     """
     with console.protected() as (output, _), interruption.as_interrupts():
         code = _guarded(commands.label(program), body, verbose)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -33,17 +33,17 @@ from ssl_keras.inputs import Images
 from ssl_keras.lazy import tf
 from ssl_keras.options import option
 
-# Factor -> (default number of values, the largest one).
-FACTORS = {
-    "character": (20, len(glyphs.CHARACTERS)),
-    "font": (12, len(glyphs.EMBEDDED)),
-    "color": (8, 32),
-    "background": (8, 32),
-    "texture": (6, 6),
-    "size": (4, 16),
-    "position": (4, 25),
-}
 TEXTURES = ("plain", "horizontal", "vertical", "diagonal", "checkered", "dotted")
+# Factor -> default number of its values.
+FACTORS = {
+    "character": 20,
+    "font": 12,
+    "color": 8,
+    "background": 8,
+    "texture": len(TEXTURES),
+    "size": 4,
+    "position": 4,
+}
 DEFAULT_SIZE = 32
 # Sides of the character, as shares of its cell, from the smallest to the largest.
 _SIZES = (0.45, 1.0)
@@ -68,7 +68,7 @@ class Factors(DatasetBuilder):
         factors: those that vary, see `FACTORS`, separated by commas.
         num_fonts, num_colors, num_backgrounds, num_textures, num_sizes, num_positions: number of
             values of a factor; characters have --num_characters. Positions are the cells of a
-            square grid: 1, 4, 9, 16 or 25.
+            square grid: 4, 9, 16 or 25.
         correlation: A:B:r, or several, separated by commas; None: all are independent.
         num_train_images, num_test_images: number of images in each split.
         font_source: "glyphs" or "fonts:FOLDER", see `sources.glyphs`.
@@ -79,13 +79,27 @@ class Factors(DatasetBuilder):
         help=f"factors that vary, comma-separated: {', '.join(FACTORS)}",
         is_list=True,
     )
-    num_fonts: int = option(12, minimum=2, maximum=1000, help="number of fonts")
-    num_colors: int = option(8, minimum=2, maximum=32, help="number of colours of characters")
-    num_backgrounds: int = option(8, minimum=2, maximum=32, help="number of background colours")
-    num_textures: int = option(6, minimum=2, maximum=6, help="number of background textures")
-    num_sizes: int = option(4, minimum=2, maximum=16, help="number of sizes of characters")
+    num_fonts: int = option(FACTORS["font"], minimum=2, maximum=1000, help="number of fonts")
+    num_colors: int = option(
+        FACTORS["color"], minimum=2, maximum=32, help="number of colours of characters"
+    )
+    num_backgrounds: int = option(
+        FACTORS["background"], minimum=2, maximum=32, help="number of background colours"
+    )
+    num_textures: int = option(
+        FACTORS["texture"],
+        minimum=2,
+        maximum=len(TEXTURES),
+        help="number of background textures",
+    )
+    num_sizes: int = option(
+        FACTORS["size"], minimum=2, maximum=16, help="number of sizes of characters"
+    )
     num_positions: int = option(
-        4, minimum=4, maximum=25, help="number of positions: cells of a square grid"
+        FACTORS["position"],
+        minimum=4,
+        maximum=25,
+        help="number of positions: cells of a square grid",
     )
     correlation: str | None = option(
         None,
@@ -98,8 +112,6 @@ class Factors(DatasetBuilder):
     font_source: str = option(
         "glyphs", help="fonts of the characters: glyphs, fonts:FOLDER", convert=absolute_source
     )
-
-    default_encoder: ClassVar[str] = "convnet"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -169,7 +181,7 @@ class Factors(DatasetBuilder):
 
     def counts(self, num_characters: int | None) -> dict[str, int]:
         """Factor -> number of its values."""
-        values = {"character": num_characters or FACTORS["character"][0]}
+        values = {"character": num_characters or FACTORS["character"]}
         return values | {n: getattr(self, f"num_{n}s") for n in FACTORS if n != "character"}
 
     def build(self, context: BuildContext) -> DataSet:

@@ -22,6 +22,9 @@ MARK = "# A run of ssl_keras; repeat it with: python -m ssl_keras.train --flagfi
 # Version of the contents of a run directory, in config.json; other versions are refused.
 FORMAT = 3
 
+# A finished run, while a longer one is trained from it.
+SHORTER = "shorter"
+
 # Everything that a run writes into its directory; nothing else is ever removed.
 NAMES = (
     "flags.txt",
@@ -37,12 +40,11 @@ NAMES = (
     "finetuned",
     "non_finite.json",
     "initial_encoder.keras",
-    "shorter",
+    SHORTER,
 )
 # Written after the training; removed when the training is resumed.
 _OUTCOMES = ("results.json", "saved_model", "pictures", "non_finite.json")
-# A finished run, while a longer one is trained from it, and what it consists of.
-SHORTER = "shorter"
+# What is kept of a finished run in `SHORTER`.
 _KEPT = [name for name in NAMES if name not in (SHORTER, "tensorboard")]
 
 

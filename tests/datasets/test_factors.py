@@ -38,7 +38,7 @@ def test_factors_are_uniform_and_independent(split: str) -> None:
     found = labels(split, factors=ALL)
     for name, values in found.items():
         share = np.bincount(values) / len(values)
-        assert len(share) == FACTORS[name][0]
+        assert len(share) == FACTORS[name]
         np.testing.assert_allclose(share, 1 / len(share), atol=5 * np.sqrt(1 / 20_000 / len(share)))
     for one, other in itertools.combinations(found, 2):
         assert chi_squared(found[one], found[other]) < 4.5, (one, other)
@@ -78,7 +78,7 @@ def test_what_does_not_vary_keeps_its_first_value() -> None:
 
 def pictures(count: int, side: int = 56, **values: Any) -> np.ndarray:
     """Images with given values of some factors; the others are 0."""
-    counts = {name: default for name, (default, _) in FACTORS.items()}
+    counts = dict(FACTORS)
     rows = {name: np.resize(np.asarray(values.get(name, 0), np.int32), count) for name in FACTORS}
     atlas = glyphs.draw_atlas(tuple(glyphs.embedded_fonts()[:12]), glyphs.CHARACTERS[:20], 64)
     return module.paint(rows, counts, atlas, side, "test")
