@@ -15,6 +15,14 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 # Test processes: TensorFlow keeps about two cores busy by itself.
 JOBS ?= 2
 
+# Installs packages: uv takes a third of pip's time. pip goes on where uv fails: uv does not read
+# pip's settings of indexes.
+UV := 0.13.9
+define install
+$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python $(1) \
+  || $(BIN)/python -m pip install --quiet $(1)
+endef
+
 .PHONY: docs train test test-full test-browser test-gpu check format lint types imports clean
 
 train: $(READY)
@@ -66,12 +74,13 @@ $(READY): requirements.lock setup.cfg pyproject.toml
 	@'$(PYTHON)' -c '$(SUPPORTED)' 2>/dev/null || { echo "Python 3.11, 3.12 or 3.13 is needed, and \
 	'$(or $(PYTHON),python3)' is not one of them: make PYTHON=/path/to/python3.13"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet uv==$(UV)
+	$(call install,--requirement requirements.lock)
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 $(DEV): $(READY) requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock --requirement requirements-dev.lock
+	$(call install,--constraint requirements.lock --requirement requirements-dev.lock)
 	touch $@
 
 clean:

@@ -35,8 +35,8 @@ def test_class_regression_reaches_the_loss_of_scikit_learn(l2: float) -> None:
     theirs = LogisticRegression(C=1 / (l2 * len(features)), tol=1e-10, max_iter=5000)
     theirs.fit(features, labels)
     weights = np.vstack([theirs.coef_.T, theirs.intercept_[None]])
-    loss = linear.objective(ours, features, one_hot_labels, "class", l2)[0]
-    expected = linear.objective(weights, features, one_hot_labels, "class", l2)[0]
+    loss = linear.Objective(features, one_hot_labels, "class")(ours, l2)[0]
+    expected = linear.Objective(features, one_hot_labels, "class")(weights, l2)[0]
     np.testing.assert_allclose(loss, expected, atol=1e-5)
 
 
@@ -65,11 +65,11 @@ def test_collinear_and_dead_features_reach_the_same_loss(count: int) -> None:
     theirs = LogisticRegression(C=1 / (0.01 * count), tol=1e-10, max_iter=5000)
     theirs.fit(features, labels)
     half = np.append(theirs.coef_[0], theirs.intercept_[0])[:, None] / 2
-    loss = linear.objective(ours, features, one_hot_labels, "class", 0.01)[0]
+    loss = linear.Objective(features, one_hot_labels, "class")(ours, 0.01)[0]
     # Two classes have one column of weights in scikit-learn, with twice the penalty.
-    split = linear.objective(np.hstack([-half, half]), features, one_hot_labels, "class", 0.01)[0]
+    split = linear.Objective(features, one_hot_labels, "class")(np.hstack([-half, half]), 0.01)[0]
     assert loss <= split + 1e-5
-    assert np.abs(linear.objective(ours, features, one_hot_labels, "class", 0.01)[1]).max() < 1e-3
+    assert np.abs(linear.Objective(features, one_hot_labels, "class")(ours, 0.01)[1]).max() < 1e-3
     assert np.all(ours[-2] == 0)
 
 
@@ -80,7 +80,7 @@ def test_a_start_changes_the_way_and_not_the_end() -> None:
     start = linear.fit(rotated, one_hot_labels, "class", 1.0)
     for begun in (None, start, 100 * start):
         weights = linear.fit(rotated, one_hot_labels, "class", 0.01, start=begun)
-        loss = linear.objective(weights, features, one_hot_labels, "class", 0.01)[0]
+        loss = linear.Objective(features, one_hot_labels, "class")(weights, 0.01)[0]
         if begun is None:
             expected = loss
         np.testing.assert_allclose(loss, expected, atol=1e-5)
@@ -103,14 +103,14 @@ def test_an_exact_fit_is_the_same_from_any_start_and_that_of_scikit_learn(
     fits = [
         linear.fit(features, one_hot_labels, kind, l2, start=start, exact=True) for start in starts
     ]
-    values = [linear.objective(w, features, one_hot_labels, kind, l2)[0] for w in fits]
+    values = [linear.Objective(features, one_hot_labels, kind)(w, l2)[0] for w in fits]
     if kind == "class":
         model = LogisticRegression(
             C=1 / (l2 * 150), tol=1e-12, max_iter=100_000, solver="newton-cg"
         )
         model.fit(features, labels)
         theirs = np.vstack([model.coef_.T, model.intercept_[None]])
-        expected = linear.objective(theirs, features, one_hot_labels, kind, l2)[0]
+        expected = linear.Objective(features, one_hot_labels, kind)(theirs, l2)[0]
     else:
         expected = min(values)
     np.testing.assert_allclose(values, expected, atol=2e-4 * l2)
@@ -133,12 +133,12 @@ def test_gradient_equals_finite_differences(kind: str) -> None:
     generator = np.random.default_rng(0)
     features, weights = generator.normal(size=(7, 3)), generator.normal(size=(4, 2))
     one_hot_labels = np.eye(2)[generator.integers(0, 2, 7)]
-    gradient = linear.objective(weights, features, one_hot_labels, kind, 0.3)[1]
+    gradient = linear.Objective(features, one_hot_labels, kind)(weights, 0.3)[1]
     for index in np.ndindex(4, 2):
         step = np.zeros((4, 2))
         step[index] = 1e-6
-        up = linear.objective(weights + step, features, one_hot_labels, kind, 0.3)[0]
-        down = linear.objective(weights - step, features, one_hot_labels, kind, 0.3)[0]
+        up = linear.Objective(features, one_hot_labels, kind)(weights + step, 0.3)[0]
+        down = linear.Objective(features, one_hot_labels, kind)(weights - step, 0.3)[0]
         np.testing.assert_allclose(gradient[index], (up - down) / 2e-6, atol=1e-7)
 
 

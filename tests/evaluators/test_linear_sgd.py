@@ -34,14 +34,10 @@ def test_it_approaches_the_unpenalised_minimum() -> None:
     features, labels = GENERATOR.normal(size=(512, 4)), GENERATOR.integers(0, 3, 512)
     one_hot_labels = linear.one_hot(labels, "class", 3)
     best = linear.fit(features, one_hot_labels, "class", 1e-9)
-    lowest = linear.objective(best, features, one_hot_labels, "class", 0.0)[0]
+    lowest = linear.Objective(features, one_hot_labels, "class")(best, 0.0)[0]
     found = [
-        linear.objective(
-            LinearSGD(linear_sgd_epochs=epochs).fit([features], one_hot_labels, "class", 0),
-            features,
-            one_hot_labels,
-            "class",
-            0.0,
+        linear.Objective(features, one_hot_labels, "class")(
+            LinearSGD(linear_sgd_epochs=epochs).fit([features], one_hot_labels, "class", 0), 0.0
         )[0]
         for epochs in (1, 10, 90)
     ]
@@ -56,7 +52,7 @@ def test_one_step_is_a_gradient_step_with_nesterov_momentum() -> None:
     )
     head = LinearSGD(linear_sgd_epochs=1, linear_sgd_batch_size=64)
     weights = head.fit([features], one_hot_labels, "class", 0)
-    _, gradient = linear.objective(np.zeros((5, 2)), features, one_hot_labels, "class", 0.0)
+    _, gradient = linear.Objective(features, one_hot_labels, "class")(np.zeros((5, 2)), 0.0)
     np.testing.assert_allclose(weights, -0.1 * 64 / 256 * 1.9 * gradient)
 
 
@@ -69,7 +65,7 @@ def test_one_step_of_lars_is_the_formula() -> None:
     rate, momentum = 0.1 * 64 / 256, 0.9
 
     def gradient_at(weights: np.ndarray) -> np.ndarray:
-        return linear.objective(weights, features, one_hot_labels, "class", 0.0)[1]
+        return linear.Objective(features, one_hot_labels, "class")(weights, 0.0)[1]
 
     # Weights of 0 have no length: the first step is not scaled.
     first = -rate * gradient_at(np.zeros((5, 2)))
@@ -90,8 +86,8 @@ def test_views_are_used_in_turn() -> None:
     head = LinearSGD(linear_sgd_epochs=2, linear_sgd_batch_size=256, linear_sgd_views=2)
     once = LinearSGD(linear_sgd_epochs=1, linear_sgd_batch_size=256)
     expected = once.fit([first], one_hot_labels, "class", 0)  # at the same rate: one step of it
-    velocity = linear.objective(np.zeros((6, 3)), first, one_hot_labels, "class", 0.0)[1]
-    gradient = linear.objective(expected, second, one_hot_labels, "class", 0.0)[1]
+    velocity = linear.Objective(first, one_hot_labels, "class")(np.zeros((6, 3)), 0.0)[1]
+    gradient = linear.Objective(second, one_hot_labels, "class")(expected, 0.0)[1]
     step = gradient + 0.9 * (0.9 * velocity + gradient)
     np.testing.assert_allclose(
         head.fit([first, second], one_hot_labels, "class", 0), expected - 0.05 * step, rtol=1e-6

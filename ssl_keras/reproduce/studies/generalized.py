@@ -7,9 +7,7 @@ from typing import Any
 from ssl_keras.reproduce import figures
 from ssl_keras.reproduce.studies.base import (
     ACCURACY,
-    FASHION_MNIST,
-    FASHION_VIEWS,
-    MIXUP,
+    GLYPHS,
     UNTRAINED,
     Study,
 )
@@ -24,6 +22,8 @@ LOSSES = (
 )
 DEPTHS = (0, 1, 2, 3)
 BATCHES = (128, 512)
+# Of the deepest head and the smallest batch, relative to the other cells: how differences shrink.
+LENGTHS = (1 / 3, 3)
 # In this convention the alignment carries 1 / dim, with dim 64: a weight of 5 for the priors, and
 # of 0.1 for the log-sum-exp, are what a re-implementation used (see the docstrings of the losses).
 WEIGHTS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
@@ -31,11 +31,8 @@ TEMPERATURES = (0.1, 0.3, 1.0, 3.0)
 
 
 def _base(scale: str) -> dict[str, Any]:
-    """Fashion-MNIST with views that tell its classes apart."""
-    laptop = {"dataset": "plain", "source": FASHION_MNIST, "max_train_images": 5000}
-    laptop |= {**FASHION_VIEWS, **MIXUP}
     return {
-        "laptop": {**laptop, "epochs": 20, "batch_size": 250, "learning_rate": 3e-3},
+        "laptop": {**GLYPHS, "epochs": 30, "batch_size": 250},
         "full": {
             "dataset": "plain",
             "source": "cifar10",
@@ -51,18 +48,26 @@ def _base(scale: str) -> dict[str, Any]:
 
 
 def _loss_cells(scale: str) -> dict[str, dict[str, Any]]:
-    return {
+    base = _base(scale)
+    cells = {
         f"{loss}-{depth}-layers-batch-{batch}": {
-            **_base(scale),
+            **base,
             "loss": loss,
             "projection_layers": depth,
             "batch_size": batch,
             **({"projection_dim": 64} if depth else {}),
+            **({"temperature": 0.2} if loss == "nt_xent" else {}),
         }
         for loss in LOSSES
         for depth in DEPTHS
         for batch in BATCHES
     }
+    for loss in LOSSES:
+        cell = f"{loss}-{DEPTHS[-1]}-layers-batch-{BATCHES[0]}"
+        for length in LENGTHS:
+            epochs = round(base["epochs"] * length)
+            cells[f"{cell}-{epochs}-epochs"] = cells[cell] | {"epochs": epochs}
+    return cells
 
 
 def _grid_cells(scale: str) -> dict[str, dict[str, Any]]:
