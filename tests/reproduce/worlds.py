@@ -14,18 +14,21 @@ Values = Callable[[str, dict[str, Any]], float]
 
 def pretended_targets(name: str) -> list[str]:
     """The targets of the pretended data set."""
+    if name == "depth":
+        return ["character", "color", "size", "position"]
     return ["class", "digit"] if STUDIES[name].by_target else ["class"]
 
 
 def pretended(name: str, value: Values, seeds: int = 3) -> list[dict[str, Any]]:
-    """Results of all runs of a study, in which `value(column, settings)` was measured."""
+    """Results of all runs of a study, in which `value(column, settings)` was measured; the settings
+    have the target as well."""
     study = STUDIES[name]
     targets = pretended_targets(name)
     chances = {c: k for c, k in study.measures.items() if k.startswith("chance/")}
     return [
         {
             "results": {
-                key.format(target=target): value(column, dict(run.settings))
+                key.format(target=target): value(column, {**run.settings, "target": target})
                 for column, key in study.measures.items()
                 for target in targets
             },
@@ -86,6 +89,20 @@ def as_claimed(name: str, column: str, cell: dict[str, Any]) -> float:
         strength = cell["color_strength"] / 4
         ends = {"projections_color": 0.9 - strength, "projections_character": 0.5 + strength}
         return (ends | {"projections_font": 0.4 + strength}).get(column, 0.5)
+    if name == "depth":
+        layers, target = cell["projection_layers"], cell["target"]
+        if target not in ("color", "size", "position"):
+            return 0.8
+        kept = {"features": 0.6 + 0.05 * layers, "untrained": 0.5}
+        return kept.get(column) or 0.6 - 0.1 * int(column[-1])
+    if name == "arora":
+        best = abs(math.log(cell["batch_size"] / 64)) / 20
+        return {
+            "accuracy": 0.8 - best,
+            "unsupervised_loss": 0.5,
+            "mean_classifier_loss": 0.3,
+            "chance": 0.1,
+        }.get(column, 0.7)
     if name == "local_features":
         return 0.5 + 0.1 * int(column[-1]) if column.startswith("trained") else 0.4
     if name == "temperature":

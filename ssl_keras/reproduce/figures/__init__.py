@@ -11,7 +11,9 @@ from ssl_keras.reproduce.figures.objectives import (
 )
 from ssl_keras.reproduce.figures.properties import (
     FACTORS,
+    arora,
     augmentation,
+    depth,
     grids,
     lambda_temperature,
     local_features,
@@ -29,10 +31,12 @@ from ssl_keras.reproduce.figures.subjects import SUBJECTS
 __all__ = [
     "FACTORS",
     "SUBJECTS",
+    "arora",
     "augmentation",
     "autoencoder",
     "baselines",
     "data_sets",
+    "depth",
     "fashion",
     "grids",
     "lambda_temperature",

@@ -104,20 +104,38 @@ def randbit_factors(axes: Sequence[Any], rows: Rows) -> None:
 
 
 def losses(axes: Sequence[Any], rows: Rows) -> None:
-    """Class over the depth of the head for each loss; a panel for each batch size."""
+    """Class over the depth of the head for each loss, a panel for each batch size; and over the
+    length of training, for the deepest head and the smallest batch."""
     batches = sorted({row["batch_size"] for row in rows})
-    for axis, batch in zip(axes, batches, strict=False):
-        members = [row for row in rows if row["batch_size"] == batch]
-        for loss, style in zip(dict.fromkeys(row["loss"] for row in members), SERIES, strict=False):
+    deepest = max(row["projection_layers"] for row in rows)
+    lengths = sorted({row["epochs"] for row in rows if "epochs" in row})
+    usual = [row for row in rows if row.get("epochs") in (*lengths[len(lengths) // 2 :][:1], None)]
+    longer = [
+        row
+        for row in rows
+        if (row["projection_layers"], row["batch_size"]) == (deepest, batches[0])
+    ]
+    kinds = dict(zip(dict.fromkeys(row["loss"] for row in rows), SERIES, strict=False))
+    panels = [
+        (
+            f"batch {batch}",
+            "projection_layers",
+            [row for row in usual if row["batch_size"] == batch],
+        )
+        for batch in batches
+    ]
+    if lengths:
+        panels.append((f"{deepest} layers, batch {batches[0]}", "epochs", longer))
+    names = {"projection_layers": "layers of the projection head", "epochs": "epochs"}
+    for axis, (title, setting, members) in zip(axes, panels, strict=False):
+        for loss, style in kinds.items():
             line = [row for row in members if row["loss"] == loss]
-            curve(axis, line, "projection_layers", "accuracy", style, loss)
+            curve(axis, line, setting, "accuracy", style, loss)
         untrained(axis, float(np.mean([row["untrained"] for row in members])))
-        axis.set_xticks(sorted({row["projection_layers"] for row in members}))
-        title = f"class, linear, batch {batch} (chance 0.1)"
-        describe(axis, title, "layers of the projection head", "accuracy")
+        axis.set_xticks(sorted({row[setting] for row in members}))
+        axis.set_ylim(0, 1)
+        describe(axis, f"class, linear, {title}", names[setting], "accuracy")
     axes[0].legend(fontsize=7)
-    if len(batches) > 1:
-        axes[1].sharey(axes[0])
 
 
 def lambda_temperature(axes: Sequence[Any], rows: Rows) -> None:
@@ -148,7 +166,7 @@ def lambda_temperature(axes: Sequence[Any], rows: Rows) -> None:
         curve(axes[1], members, "distribution_weight", "accuracy", style, f"temperature {t:g}")
     untrained(axes[1], float(np.mean([row["untrained"] for row in rows])))
     axes[1].set_xscale("log")
-    describe(axes[1], "class, linear (chance 0.1)", "distribution weight", "accuracy")
+    describe(axes[1], "class, linear", "distribution weight", "accuracy")
     axes[1].legend(fontsize=7)
 
 
@@ -274,6 +292,70 @@ def augmentation(axes: Sequence[Any], rows: Rows) -> None:
     axes[0].legend(fontsize=7)
 
 
+def depth(axes: Sequence[Any], rows: Rows) -> None:
+    """Each factor from layer to layer of the deepest head; the features over the head's depth."""
+    deepest = max(row["projection_layers"] for row in rows)
+    layers = ("features", *(f"projection_{layer}" for layer in range(1, deepest + 1)))
+    targets = dict.fromkeys(row["target"] for row in rows)
+    for target, style in zip(targets, SERIES, strict=False):
+        members = [row for row in rows if row["target"] == target]
+        row = next(row for row in members if row["projection_layers"] == deepest)
+        steps = [
+            {"layer": index, "value": row[layer]}
+            | ({"value_sd": row[f"{layer}_sd"]} if f"{layer}_sd" in row else {})
+            for index, layer in enumerate(layers)
+            if layer in row
+        ]
+        curve(axes[0], steps, "layer", "value", style, target)
+        before = {"linestyle": "none", "marker": "_", "markersize": 14}
+        axes[0].plot([0], [row["untrained"]], color=style.color, **before)
+        curve(axes[1], members, "projection_layers", "features", style, target)
+        before = {"linestyle": ":", "marker": "", "linewidth": 1.0}
+        curve(axes[1], members, "projection_layers", "untrained", style, "", **before)
+    axes[0].set_xticks(range(len(layers)), [word(layer) for layer in layers])
+    describe(axes[0], f"a head of {deepest} layers (bars: untrained)", "layer", "accuracy")
+    axes[1].set_xticks(sorted({row["projection_layers"] for row in rows}))
+    describe(axes[1], "features (dotted: untrained)", "layers of the head", "accuracy")
+    for axis in axes:
+        axis.set_ylim(0, 1.02)
+    axes[0].legend(fontsize=7)
+
+
+def arora(axes: Sequence[Any], rows: Rows) -> None:
+    """Accuracies and losses over the number of negatives."""
+    rows = [
+        row
+        | {
+            "negatives": row["batch_size"] - 1,
+            "bound": (row["unsupervised_loss"] - row["chance"]) / (1 - row["chance"]),
+        }
+        for row in map(dict, rows)
+        if "unsupervised_loss" in row
+    ]
+    for column, style, name in (
+        ("accuracy", LINEAR, "linear"),
+        ("mean_classifier", NEIGHBOURS, "mean classifier"),
+        ("avg_2", SERIES[2], "mean classifier, two classes"),
+        ("avg_2_few_shot", SERIES[3], "of five images each, two classes"),
+    ):
+        curve(axes[0], rows, "negatives", column, style, name)
+    curve(axes[0], rows, "negatives", "untrained", METHODS["untrained"], "untrained, linear")
+    for column, style, name in (
+        ("unsupervised_loss", SERIES[0], "unsupervised, one negative"),
+        ("bound", SERIES[1], "its bound: (L − c) / (1 − c)"),
+        ("mean_classifier_loss", SERIES[2], "mean classifier"),
+    ):
+        curve(axes[1], rows, "negatives", column, style, name)
+    axes[1].axhline(1.0, color="0.35", linestyle=":", label="chance")
+    describe(axes[0], "class", "negatives", "accuracy")
+    describe(axes[1], "projections, two classes", "negatives", "logistic loss, bits")
+    axes[0].set_ylim(0, 1.02)
+    axes[1].set_ylim(bottom=0)
+    for axis in axes:
+        axis.set_xscale("log")
+        axis.legend(fontsize=7)
+
+
 def grids(axes: Sequence[Any], rows: Rows) -> None:
     """Class over tau_plus, over beta, and over the weights of alignment and uniformity."""
     for axis, loss, setting in (
@@ -283,13 +365,13 @@ def grids(axes: Sequence[Any], rows: Rows) -> None:
         members = [row for row in rows if row["loss"] == loss]
         curve(axis, members, setting, "accuracy", LINEAR, "linear")
         curve(axis, members, setting, "knn", NEIGHBOURS, "nearest neighbours")
-        describe(axis, f"class, {loss} (chance 0.1)", setting, "accuracy")
+        describe(axis, f"class, {loss}", setting, "accuracy")
     members = [row for row in rows if row["loss"] == "align_uniform"]
     for t, style in zip(sorted({row["t"] for row in members}), SERIES, strict=False):
         line = [row for row in members if row["t"] == t]
         curve(axes[2], line, "alignment_weight", "accuracy", style, f"t = {t:g}")
     axes[2].set_xscale("log")
-    title = "class, linear, align_uniform (chance 0.1)"
+    title = "class, linear, align_uniform"
     describe(axes[2], title, "alignment weight (uniformity 1)", "accuracy")
     before = float(np.mean([row["untrained"] for row in rows]))
     for axis in axes:

@@ -10,6 +10,7 @@ from ssl_keras.reproduce.studies import (
     randbit,
     suppression,
     temperature,
+    theory,
 )
 from ssl_keras.reproduce.studies.base import SCALES, Study
 
@@ -21,6 +22,7 @@ STUDIES: dict[str, Study] = {
     **suppression.STUDIES,
     **factors.STUDIES,
     **temperature.STUDIES,
+    **theory.STUDIES,
     **objectives.STUDIES,
     **baselines.STUDIES,
 }
@@ -30,7 +32,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "The generalized loss": ("losses", "lambda_temperature"),
     "Random bits as a rival": ("randbit", "randbit_fashion", "randbit_factors"),
     "Objects as rivals": ("overlay", "overlay_causes", "multi_digit"),
-    "Factors as rivals": ("augmentation",),
+    "Factors as rivals": ("augmentation", "depth"),
     "Local features": ("local_features",),
     "The neighbouring papers": ("temperature", "grids", "views"),
 }

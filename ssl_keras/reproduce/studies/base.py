@@ -161,7 +161,12 @@ def either(values: Iterable[str]) -> str:
 
 def _shrunk(cell: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a cell, with a few small steps on few images."""
-    smaller = {"steps": 2, "batch_size": 50, "width_multiplier": 0.25, "max_train_images": 200}
+    smaller = {
+        "steps": 2,
+        "batch_size": min(50, cell.get("batch_size", 50)),
+        "width_multiplier": 0.25,
+        "max_train_images": 200,
+    }
     smaller |= {"measure_images": 0}
     if "linear" in cell.get("heads", "linear").split(","):
         smaller |= {"linear_max_iterations": 10}

@@ -10,6 +10,8 @@ from ssl_keras.reproduce.verdicts import papers
 
 STRENGTHS = (0.0, 0.25, 0.5, 1.0)
 TARGETS = figures.FACTORS
+# Layers of the head; all are read.
+DEPTHS = (1, 2, 3)
 
 
 def _augmentation(scale: str) -> dict[str, dict[str, Any]]:
@@ -26,7 +28,45 @@ def _augmentation(scale: str) -> dict[str, dict[str, Any]]:
     return {**cells, "equal": {**base, "color_strength": 0.0, "crop_area_min": 1.0}}
 
 
+def _depth(scale: str) -> dict[str, dict[str, Any]]:
+    """A head of growing depth, where the views change colour, size and position."""
+    base: dict[str, Any] = {**size(scale, 30), "dataset": "factors", "heads": "linear"}
+    base.pop("source", None)
+    base |= {"factors": "character,font,color,size,position", "loss": "nt_xent"}
+    base |= {"temperature": 0.2, "color_strength": 1.0, "crop_area_min": 0.2}
+    if scale == "full":
+        base |= {"num_train_images": 50_000, "num_test_images": 10_000, "image_size": 64}
+    return {
+        f"{depth}-layers": {**base, "projection_layers": depth, "projection_dim": 64}
+        for depth in DEPTHS
+    }
+
+
 STUDIES = {
+    "depth": Study(
+        answer=(
+            "The last layer of the head loses a part of every factor but the position, and of the "
+            "character, which the views share, a larger part than of the colour, which they "
+            "change. The layers before it keep what the features have."
+        ),
+        question="What does each layer of the projection head keep of what the views change, and "
+        "of what they share?",
+        grid=_depth,
+        measures={
+            "features": "linear/features/{target}/accuracy",
+            **{f"projection_{d}": f"linear/projection_{d}/{{target}}/accuracy" for d in DEPTHS},
+            "untrained": "untrained/linear/features/{target}/accuracy",
+        },
+        figure=figures.depth,
+        panels=2,
+        claim="The projection head becomes blind to what the views change, such as colour or "
+        "orientation, and the layer before it keeps more of that (Chen et al. 2020, SimCLR, "
+        "section 4.2 and table 3).",
+        differs="Characters in colours, sizes and positions that crops and jitter change, in place "
+        "of ImageNet; what was changed is a factor of the image here, and the transformation "
+        "itself there.",
+        verdict=papers.depth,
+    ),
     "augmentation": Study(
         answer=(
             "Without jitter two colours suffice, and the projections read the character at "

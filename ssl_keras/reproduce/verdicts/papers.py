@@ -88,6 +88,10 @@ def worth_of_the_highest_weight(rows: Rows, column: str) -> Numbers:
     return [curve[-1] - curve[0] for curve in values]
 
 
+def lost_with_five_images(rows: Rows, column: str) -> Numbers:
+    return [row[column] - row[f"{column}_few_shot"] for row in rows]
+
+
 def largest_difference(rows: Rows, column: str) -> Numbers:
     """Between losses, at the same batch size."""
     cells = Check(column, by=("batch_size",))
@@ -95,22 +99,33 @@ def largest_difference(rows: Rows, column: str) -> Numbers:
 
 
 # The generalized losses. No head at all is only reported.
+_USUAL_LENGTH = {"epochs": lambda lengths: lengths[len(lengths) // 2 :][:1]}
 
 
 def _agree(depths: Any) -> Check:
-    depth, untrained = {"projection_layers": depths}, {"column": "untrained"}
+    where = {"projection_layers": depths, **_USUAL_LENGTH}
     by = ("batch_size",)
-    return Check("accuracy", agrees, None, depth, "loss", by, None, untrained, pooled=depth)
+    return Check(
+        "accuracy", agrees, None, where, "loss", by, None, {"column": "untrained"}, pooled=where
+    )
 
 
 _shallow = _agree(lambda depths: [depth for depth in depths if depth][:1])
-_by_depth = Check("accuracy", derived=largest_difference, by=("projection_layers",))
+_by_depth = Check(
+    "accuracy", derived=largest_difference, where=_USUAL_LENGTH, by=("projection_layers",)
+)
+_by_length = Check(
+    "accuracy",
+    derived=largest_difference,
+    where={"projection_layers": final, "batch_size": lambda batches: batches[:1]},
+    by=("epochs",),
+)
 losses = Claims(
     {
         "under a deep head the losses agree, within half of what they gain": [_agree(final)],
         "under a shallow one they differ": [Not([_shallow])],
     },
-    notes=[_by_depth, Check("accuracy", by=("cell",))],
+    notes=[_by_depth, _by_length, Check("accuracy", where=_USUAL_LENGTH, by=("cell",))],
 )
 
 
@@ -338,7 +353,79 @@ augmentation = Claims(
     notes=[Check(f"projections_{name}", by=("cell",)) for name in ("color", "character", "font")],
 )
 
+_DEEPEST = {"projection_layers": final}
+_CHANGED, _SHARED = ("color", "size", "position"), ("character", "font")
+LAYERS = ("features", "projection_1", "projection_2", "projection_3")
+
+
+def from_layer_to_layer(rows: Rows, _: str) -> Numbers:
+    return [row[layer] for row in rows for layer in LAYERS if layer in row]
+
+
+def share_lost_by_the_head(rows: Rows, _: str) -> Numbers:
+    """Of what the features have above chance: what the last layer has not."""
+    layers = [from_layer_to_layer([row], "") for row in rows]
+    return [
+        (values[0] - values[-1]) / max(values[0] - row["chance"], POINT)
+        for values, row in zip(layers, rows, strict=True)
+    ]
+
+
+def _at_last(target: str, predicate: Any, derived: Any, **more: Any) -> Check:
+    return Check("features", predicate, derived, {"target": target, **_DEEPEST}, **more)
+
+
+def _of_character(take: Any = None) -> dict[str, Any]:
+    return {"where": {"target": "character", **_DEEPEST}, "take": take}
+
+
+depth = Claims(
+    {
+        "what the views change is lost from layer to layer": [
+            _at_last(target, falls, from_layer_to_layer) for target in _CHANGED
+        ],
+        "a larger share of it than of the character, which they share": [
+            _at_last(target, exceeds, share_lost_by_the_head, against=_of_character())
+            for target in _CHANGED
+        ],
+        "the deeper the head, the more the features keep of it": [
+            Check("features", rises, None, {"target": target}, "projection_layers")
+            for target in _CHANGED
+        ],
+    },
+    notes=[Check("features", derived=from_layer_to_layer, where=_DEEPEST, by=("target",))],
+)
+
 # The neighbouring papers.
+
+
+def _bounded(rows: Rows) -> Rows:
+    """With the bound of Arora et al. on the loss of the mean classifier."""
+    return [
+        {**row, "bound": (row["unsupervised_loss"] - row["chance"]) / (1 - row["chance"])}
+        for row in rows
+    ]
+
+
+_below = Check("bound", exceeds, None, {}, "batch_size", least=0.0)
+_fewer = Check("accuracy", improves, None, {}, "batch_size", take=lambda x: max(x[:-1]))
+_learns_something = Check("accuracy", exceeds, gain_over_untrained, {}, "batch_size", take=max)
+_few_shots = Check("avg_2", stays, lost_with_five_images, {}, "batch_size")
+arora = Claims(
+    {
+        "the loss of the mean classifier stays below its bound": [
+            replace(_below, against={"column": "mean_classifier_loss"})
+        ],
+        "more negatives than the best number hurt": [replace(_fewer, against={"take": last})],
+        "five images a class give nearly the mean classifier of all, for tasks of two classes": [
+            Provided(_learns_something, _few_shots)
+        ],
+    },
+    notes=[
+        Check(column, over="batch_size") for column in ("accuracy", "mean_classifier", "untrained")
+    ],
+    prepare=_bounded,
+)
 _NT_XENT, _HARD, _SIMPLE = ({"loss": x} for x in ("nt_xent", "hard_contrastive", "simple"))
 _AT_ENDS = {"take": lambda values: max(values[0], values[-1])}
 
