@@ -45,12 +45,10 @@ def _depth(scale: str) -> dict[str, dict[str, Any]]:
 STUDIES = {
     "depth": Study(
         answer=(
-            "The last layer of the head loses a part of every factor but the position, and of the "
-            "character, which the views share, a larger part than of the colour, which they "
-            "change. The layers before it keep what the features have."
+            "The last layer loses a part of all but the position: more of the character, which "
+            "the views share, than of the colour, which they change."
         ),
-        question="What does each layer of the projection head keep of what the views change, and "
-        "of what they share?",
+        question="What does each layer of the head keep of what the views change?",
         grid=_depth,
         measures={
             "features": "linear/features/{target}/accuracy",

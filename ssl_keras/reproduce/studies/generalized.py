@@ -96,13 +96,11 @@ STUDIES = {
         answer=(
             "Without a projection head the losses end between "
             "{decoupled_nt_xent-0-layers-batch-128:accuracy} and "
-            "{nt_xent-0-layers-batch-128:accuracy} (batch 128; untrained "
-            "{nt_xent-0-layers-batch-128:untrained}), with a head of any depth far closer: "
-            "{uniform_prior-3-layers-batch-128:accuracy} to "
-            "{nt_xent-3-layers-batch-128:accuracy} under three layers, after three times as many "
-            "epochs {uniform_prior-3-layers-batch-128-90-epochs:accuracy} to "
-            "{nt_xent-3-layers-batch-128-90-epochs:accuracy}. So the head brings them together, "
-            "one layer as well as three, and training does the rest."
+            "{nt_xent-0-layers-batch-128:accuracy} (batch 128), under three layers between "
+            "{uniform_prior-3-layers-batch-128:accuracy} and "
+            "{nt_xent-3-layers-batch-128:accuracy}, after thrice the epochs between "
+            "{uniform_prior-3-layers-batch-128-90-epochs:accuracy} and "
+            "{nt_xent-3-layers-batch-128-90-epochs:accuracy}. One layer does as well."
         ),
         question="Do the generalized losses agree, and does that take a deep projection head?",
         grid=_loss_cells,
