@@ -100,7 +100,7 @@ STUDIES = {
             "{uniform_prior-3-layers-batch-128:accuracy} and "
             "{nt_xent-3-layers-batch-128:accuracy}, after thrice the epochs between "
             "{uniform_prior-3-layers-batch-128-90-epochs:accuracy} and "
-            "{nt_xent-3-layers-batch-128-90-epochs:accuracy}. One layer does as well."
+            "{nt_xent-3-layers-batch-128-90-epochs:accuracy}."
         ),
         question="Do the generalized losses agree, and does that take a deep projection head?",
         grid=_loss_cells,
