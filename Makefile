@@ -15,8 +15,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 # Test processes: TensorFlow keeps about two cores busy by itself.
 JOBS ?= 2
 
-# Installs packages: uv takes a third of pip's time. pip goes on where uv fails: uv does not read
-# pip's settings of indexes.
+# Installs packages: uv takes less than half of pip's time. pip does it where uv fails: uv does
+# not read pip's settings of indexes.
 UV := 0.13.9
 define install
 $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python $(1) \

@@ -326,6 +326,16 @@ def pairwise_logistic_loss(representations_1: TensorLike, representations_2: Ten
     return tf.reduce_mean(sums) / (math.log(2) * tf.cast(tf.maximum(count - 1, 1), tf.float32))
 
 
+def mean_classifier_bound(unsupervised_loss: float, collision: float) -> float:
+    """Bound of Arora et al. 2019 (theorem 4.1) on `mean_classifier_loss`: (L - c) / (1 - c).
+
+    Args:
+        unsupervised_loss: L, see `pairwise_logistic_loss`.
+        collision: c, the probability that a negative is of the anchor's class, below 1.
+    """
+    return (unsupervised_loss - collision) / (1 - collision)
+
+
 def mean_classifier_loss(
     representations: TensorLike, labels: TensorLike, num_classes: int
 ) -> Tensor:

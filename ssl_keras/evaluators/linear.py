@@ -200,14 +200,13 @@ class Objective:
     def hessian(self, weights: np.ndarray, l2: float) -> Callable[[np.ndarray], np.ndarray]:
         """The function that multiplies (dim + 1, size) with the Hessian at `weights`."""
         _, p = self._predict(weights)
-        variances = p * (1 - p)
 
         def product(step: np.ndarray) -> np.ndarray:
             logits = self._logits(step)
             if self._kind == "class":
                 moved = p * (logits - tf.reduce_sum(p * logits, axis=1, keepdims=True))
             else:
-                moved = variances * logits
+                moved = p * (1 - p) * logits
             result = self._transposed(moved)
             result[:-1] += l2 * step[:-1]
             return result
@@ -303,7 +302,7 @@ def fit(
         l2: weight of the penalty.
         start: weights to start from. Default: zeros.
         max_iterations: most iterations of L-BFGS.
-        exact: whether to go on with Newton's method, if L-BFGS has converged.
+        exact: whether to go on with Newton's method, unless L-BFGS used all its iterations.
     """
     from scipy.optimize import minimize
 

@@ -20,6 +20,7 @@ from typing import Any
 from ssl_keras.cli import startup
 from ssl_keras.cli.drawing import build_parser, png_path, save
 from ssl_keras.errors import UserError
+from ssl_keras.metrics import mean_classifier_bound
 from ssl_keras.run import run_directory
 
 SUPERVISED, UNSUPERVISED = "projections/mean_classifier_loss/", "projections/pairwise_logistic_loss"
@@ -45,7 +46,7 @@ def curves(run: Path, target: str) -> tuple[list[int], list[float], list[float],
         [int(record["step"]) for record in records],
         unsupervised,
         [record[SUPERVISED + target] for record in records],
-        [(value - collision) / (1 - collision) for value in unsupervised],
+        [mean_classifier_bound(value, collision) for value in unsupervised],
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ssl_keras.metrics import mean_classifier_bound
 from ssl_keras.plots import (
     LINEAR,
     METHODS,
@@ -327,7 +328,7 @@ def arora(axes: Sequence[Any], rows: Rows) -> None:
         row
         | {
             "negatives": row["batch_size"] - 1,
-            "bound": (row["unsupervised_loss"] - row["chance"]) / (1 - row["chance"]),
+            "bound": mean_classifier_bound(row["unsupervised_loss"], row["chance"]),
         }
         for row in map(dict, rows)
         if "unsupervised_loss" in row

@@ -27,7 +27,8 @@ STUDIES: dict[str, Study] = {
     **baselines.STUDIES,
 }
 
-# The chapters of the report. The other studies have their tables in the guides.
+# The chapters of the report. The other studies have their tables in the guides, or no runs yet
+# (arora).
 SECTIONS: dict[str, tuple[str, ...]] = {
     "The generalized loss": ("losses", "lambda_temperature"),
     "Random bits as a rival": ("randbit", "randbit_fashion", "randbit_factors"),

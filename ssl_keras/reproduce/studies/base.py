@@ -34,7 +34,8 @@ class Study:
         claim: what a paper says, with its source; empty if no paper asks the question.
         differs: what differs on the laptop from that paper.
         verdict: the claim as data; called with the rows, it gives the verdict.
-        answer: the answer in a sentence or two; "{CELL:COLUMN}" is a value of the table.
+        answer: the answer in a sentence or two; "{CELL:COLUMN}" is a value of the table,
+            "{CELL:TARGET:COLUMN}" where each target has a row.
     """
 
     question: str
@@ -52,13 +53,13 @@ class Study:
 
     def answered(self, rows: Sequence[Mapping[str, Any]]) -> str:
         """`answer` with the values of the rows; "?" for those that are missing."""
-        by_cell = {row["cell"]: row for row in rows}
+        by_cell = {(row["cell"], row.get("target")): row for row in rows}
 
         def value(place: re.Match[str]) -> str:
-            found = by_cell.get(place[1], {}).get(place[2])
+            found = by_cell.get((place[1], place[2]), {}).get(place[3])
             return "?" if found is None else f"{found:.2f}"
 
-        return re.sub(r"\{([^{}:]+):(\w+)\}", value, self.answer)
+        return re.sub(r"\{([^{}:]+):(?:(\w+):)?(\w+)\}", value, self.answer)
 
     def cells(self, scale: str) -> dict[str, dict[str, Any]]:
         """Label of a cell -> settings; a run is made for each cell and seed. A smoke test is the

@@ -45,8 +45,10 @@ def _depth(scale: str) -> dict[str, dict[str, Any]]:
 STUDIES = {
     "depth": Study(
         answer=(
-            "The last layer loses a part of all but the position: more of the character, which "
-            "the views share, than of the colour, which they change."
+            "The last layer reads the character, which the views share, at "
+            "{3-layers:character:projection_3} (features {3-layers:character:features}), and the "
+            "colour, which they change, at {3-layers:color:projection_3} "
+            "({3-layers:color:features})."
         ),
         question="What does each layer of the head keep of what the views change?",
         grid=_depth,

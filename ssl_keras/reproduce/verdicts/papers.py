@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ssl_keras.metrics import mean_classifier_bound
 from ssl_keras.reproduce.pairs import digit_and_rival
 from ssl_keras.reproduce.verdicts.claims import (
     AGREE,
@@ -354,7 +355,7 @@ augmentation = Claims(
 )
 
 _DEEPEST = {"projection_layers": final}
-_CHANGED, _SHARED = ("color", "size", "position"), ("character", "font")
+_CHANGED = ("color", "size", "position")
 LAYERS = ("features", "projection_1", "projection_2", "projection_3")
 
 
@@ -375,17 +376,14 @@ def _at_last(target: str, predicate: Any, derived: Any, **more: Any) -> Check:
     return Check("features", predicate, derived, {"target": target, **_DEEPEST}, **more)
 
 
-def _of_character(take: Any = None) -> dict[str, Any]:
-    return {"where": {"target": "character", **_DEEPEST}, "take": take}
-
-
+_of_character = {"where": {"target": "character", **_DEEPEST}}
 depth = Claims(
     {
         "what the views change is lost from layer to layer": [
             _at_last(target, falls, from_layer_to_layer) for target in _CHANGED
         ],
         "a larger share of it than of the character, which they share": [
-            _at_last(target, exceeds, share_lost_by_the_head, against=_of_character())
+            _at_last(target, exceeds, share_lost_by_the_head, against=_of_character)
             for target in _CHANGED
         ],
         "the deeper the head, the more the features keep of it": [
@@ -399,10 +397,10 @@ depth = Claims(
 # The neighbouring papers.
 
 
-def _bounded(rows: Rows) -> Rows:
+def with_bounds(rows: Rows) -> Rows:
     """With the bound of Arora et al. on the loss of the mean classifier."""
     return [
-        {**row, "bound": (row["unsupervised_loss"] - row["chance"]) / (1 - row["chance"])}
+        {**row, "bound": mean_classifier_bound(row["unsupervised_loss"], row["chance"])}
         for row in rows
     ]
 
@@ -424,7 +422,7 @@ arora = Claims(
     notes=[
         Check(column, over="batch_size") for column in ("accuracy", "mean_classifier", "untrained")
     ],
-    prepare=_bounded,
+    prepare=with_bounds,
 )
 _NT_XENT, _HARD, _SIMPLE = ({"loss": x} for x in ("nt_xent", "hard_contrastive", "simple"))
 _AT_ENDS = {"take": lambda values: max(values[0], values[-1])}
