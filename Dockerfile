@@ -15,6 +15,5 @@ RUN python -m pip install --no-cache-dir --constraint requirements.lock ".[gpu]"
  && python -m pip install --no-cache-dir --constraint requirements-dev.lock pytest
 
 WORKDIR /work
-ENV TFDS_DATA_DIR=/work/tensorflow_datasets
 ENTRYPOINT ["ssl-keras"]
 CMD ["--help"]

@@ -10,6 +10,7 @@ from typing import Any
 from ssl_keras import files, plots
 from ssl_keras.reproduce.measured import Measured
 from ssl_keras.reproduce.studies import SECTIONS, STUDIES, Study
+from ssl_keras.reproduce.verdicts.claims import VERDICTS
 
 
 def table(study: Study, rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -116,6 +117,7 @@ def results_page(measured: Mapping[str, Measured], scale: str, output: Path) -> 
         "its own page: the claim, every part of the verdict with its numbers and margins, the "
         "table, and how it was made.",
         "",
+        *_summary(measured, output),
     ]
     for title, names in SECTIONS.items():
         lines += [f"## {title}", "", "| | |", "|---|---|"]
@@ -144,6 +146,30 @@ def results_page(measured: Mapping[str, Measured], scale: str, output: Path) -> 
     ]
 
 
+def _summary(measured: Mapping[str, Measured], output: Path) -> list[str]:
+    """The first table of the page: the studies by their verdict, and how many claims are told."""
+    names = [name for members in SECTIONS.values() for name in members if name in measured]
+    verdicts = {n: verdict for n in names if (verdict := measured[n].verdict) and verdict.answers}
+    if not verdicts:
+        return []
+    parts = [answer.holds for verdict in verdicts.values() for answer in verdict.answers]
+    words = [verdict.word for verdict in verdicts.values()]
+    rows = [
+        ", ".join(f"[{n}]({output.name}/{n}.md)" for n, v in verdicts.items() if v.word == word)
+        for word in VERDICTS
+    ]
+    return [
+        f"**{len(words) - words.count(VERDICTS[-1])} of {len(words)} claims are told one way or "
+        f"the other.** Of their {len(parts)} parts {parts.count(True)} hold, {parts.count(False)} "
+        f"do not, {parts.count(None)} cannot be told.",
+        "",
+        "| verdict | claims |",
+        "|---|---|",
+        *(f"| {word} | {row} |" for word, row in zip(VERDICTS, rows, strict=True) if row),
+        "",
+    ]
+
+
 def _line(name: str, measured: Measured | None, scale: str, output: Path) -> str:
     """A row of the page: the question, the answer with numbers, and the figure."""
     study = STUDIES[name]
@@ -153,5 +179,5 @@ def _line(name: str, measured: Measured | None, scale: str, output: Path) -> str
     word = measured.verdict.word if measured.verdict else "not judged"
     seeds = "one seed" if measured.seeds == 1 else f"{measured.seeds} seeds"
     text = f"[{study.question}]({output.name}/{name}.md) **{word.capitalize()}** ({seeds})."
-    picture = f'<img src="{output.name}/{name}.png" width="420" alt="{study.question}">'
+    picture = f'<img src="{output.name}/{name}.png" width="420" alt="Figure: {name}">'
     return f"| {text} {study.answered(measured.rows)} | {picture} |"

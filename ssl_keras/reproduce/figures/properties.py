@@ -336,11 +336,11 @@ def arora(axes: Sequence[Any], rows: Rows) -> None:
     for column, style, name in (
         ("accuracy", LINEAR, "linear"),
         ("mean_classifier", NEIGHBOURS, "mean classifier"),
-        ("avg_2", SERIES[2], "mean classifier, two classes"),
-        ("avg_2_few_shot", SERIES[3], "of five images each, two classes"),
+        ("avg_2", SERIES[2], "mean, two classes"),
+        ("avg_2_few_shot", SERIES[3], "mean of five, two classes"),
     ):
         curve(axes[0], rows, "negatives", column, style, name)
-    curve(axes[0], rows, "negatives", "untrained", METHODS["untrained"], "untrained, linear")
+    curve(axes[0], rows, "negatives", "untrained", METHODS["untrained"], "linear, untrained")
     for column, style, name in (
         ("unsupervised_loss", SERIES[0], "unsupervised, one negative"),
         ("bound", SERIES[1], "its bound: (L − c) / (1 − c)"),
@@ -354,7 +354,8 @@ def arora(axes: Sequence[Any], rows: Rows) -> None:
     axes[1].set_ylim(bottom=0)
     for axis in axes:
         axis.set_xscale("log")
-        axis.legend(fontsize=7)
+    axes[0].legend(fontsize=7, ncols=2, loc="center", bbox_to_anchor=(0.5, 0.41))
+    axes[1].legend(fontsize=7)
 
 
 def grids(axes: Sequence[Any], rows: Rows) -> None:

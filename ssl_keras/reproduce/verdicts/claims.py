@@ -22,6 +22,7 @@ Judge = Callable[[Rows], Result]
 # small. Where the spread over seeds is not known, three points are asked for.
 POINT, POINTS = 0.01, 0.03
 AGREE = 0.03  # what is meant where a paper says that nothing changes, or that values agree
+VERDICTS = ("reproduced", "partly reproduced", "not reproduced", "undecided")
 MANY = 7  # of more groups only the lowest and the highest value are shown
 
 
@@ -52,8 +53,8 @@ class Verdict:
         if not holds:
             return "reported, not judged"
         if any(holds):
-            return "reproduced" if all(holds) else "partly reproduced"
-        return "undecided" if all(held is None for held in holds) else "not reproduced"
+            return VERDICTS[0] if all(holds) else VERDICTS[1]
+        return VERDICTS[3] if all(held is None for held in holds) else VERDICTS[2]
 
     def lines(self) -> list[str]:
         """As Markdown."""
