@@ -19,8 +19,45 @@ _ALGORITHM = "philox"
 
 def key(seed: int, purpose: str) -> Tensor:
     """The key for `purpose` (any constant text) and the run's `seed` (an int32)."""
-    purpose_number = zlib.crc32(purpose.encode()) & 0x7FFFFFFF
-    return tf.constant([seed, purpose_number], dtype=tf.int32)
+    return tf.constant([seed, _number(purpose)], dtype=tf.int32)
+
+
+def _number(purpose: str) -> int:
+    return zlib.crc32(purpose.encode()) & 0x7FFFFFFF
+
+
+class Seed:
+    """A seed that traced functions read when they run, so that another one needs no new trace.
+
+    Args:
+        value: the seed, an int32.
+    """
+
+    def __init__(self, value: int):
+        # int64, as GPUs have no variables of int32.
+        self._variable = tf.Variable(
+            value,
+            dtype=tf.int64,
+            trainable=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            name="seed",
+        )
+        self._value = value
+
+    @property
+    def value(self) -> int:
+        """The seed."""
+        return self._value
+
+    @value.setter
+    def value(self, value: int) -> None:
+        self._variable.assign(value)
+        self._value = value
+
+    def key(self, purpose: str) -> Tensor:
+        """`key` of the seed."""
+        number = tf.cast(tf.convert_to_tensor(self._variable), tf.int32)
+        return tf.stack([number, _number(purpose)])
 
 
 def as_key(seed: TensorLike) -> Tensor:

@@ -18,8 +18,10 @@ from ssl_keras.evaluators.base import (
     ViewFeatures,
     spread,
 )
+from ssl_keras.inputs import Modality
 from ssl_keras.lazy import tf
 from ssl_keras.networks import Grid
+from ssl_keras.traced import TracedFunctions
 
 # Features of a split that take more bytes are held in a temporary file.
 IN_MEMORY_BYTES = 2**30
@@ -40,6 +42,7 @@ def extract(
     augmenter: Any = None,
     num_views: int = 0,
     num_train_views: int = 0,
+    traced: TracedFunctions | None = None,
 ) -> dict[str, FrozenFeatures]:
     """The features of both splits at every layer, un-augmented, in inference mode.
 
@@ -51,17 +54,25 @@ def extract(
         augmenter: draws the views, see `views.Augmenter`.
         num_views: number of test images, evenly spaced, whose features of two views are extracted.
         num_train_views: number of views of each training image whose features are extracted.
+        traced: functions of `representations` that are traced already.
 
     Returns:
         layer name -> `FrozenFeatures`.
     """
 
-    @tf.function(autograph=False)
-    def outputs(batch: Mapping[str, Any]) -> list[Any]:
-        return list(representations(data.inputs(batch)))[: len(layers)]
+    traced, modality = traced or TracedFunctions(), data.modality
+    specs = data.test.batches(batch_size).element_spec
 
-    # Traced once, for batches of any size.
-    extract_batch = outputs.get_concrete_function(data.test.batches(batch_size).element_spec)
+    def traced_outputs() -> Any:
+        """Traced for batches of any size."""
+
+        @tf.function(autograph=False)
+        def outputs(batch: Mapping[str, Any]) -> list[Any]:
+            return list(representations(modality.inputs(batch["example"])))[: len(layers)]
+
+        return outputs.get_concrete_function(specs)
+
+    extract_batch = traced.get((len(layers), modality, str(specs)), traced_outputs)
 
     def extract_split(split: Split) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
         features: list[np.ndarray] = []
@@ -88,12 +99,18 @@ def extract(
     test, test_labels = extract_split(data.test)
     views: list[ViewFeatures | None] = [None] * len(layers)
     if num_views:
-        by_layer = extract_views(representations, data, layers, augmenter, num_views, batch_size)
+        by_layer = extract_views(
+            representations, data, layers, augmenter, num_views, batch_size, traced
+        )
         views = list(by_layer.values())
     train_views: list[np.ndarray | None] = [None] * len(layers)
     if num_train_views:
         train_views = list(
-            _extract_train_views(representations, data, len(layers), augmenter, num_train_views)
+            _extract_train_views(
+                _two_view_extractor(traced, representations, modality, len(layers), augmenter),
+                data,
+                num_train_views,
+            )
         )
     return {
         layer: FrozenFeatures(
@@ -137,12 +154,12 @@ def extract_views(
     augmenter: Any,
     num_views: int,
     batch_size: int = 500,
+    traced: TracedFunctions | None = None,
 ) -> dict[str, ViewFeatures]:
     """The features of two views of `num_views` test images at every layer, see `extract`."""
     rows = spread(data.test.num_examples, num_views)
-
     extract_batch = _two_view_extractor(
-        representations, data.modality.compose, len(layers), augmenter
+        traced or TracedFunctions(), representations, data.modality, len(layers), augmenter
     )
     parts: list[list[np.ndarray]] = [[] for _ in layers]
     for step, batch in enumerate(data.test.batches(batch_size, rows)):
@@ -155,8 +172,9 @@ def extract_views(
 
 
 def _two_view_extractor(
+    traced: TracedFunctions,
     representations: Callable[[Any], Sequence[Any]],
-    compose: Callable[[Any], Any],
+    modality: Modality,
     num_layers: int,
     augmenter: Any,
 ) -> Callable[[Mapping[str, Any], Any], list[Any]]:
@@ -165,24 +183,19 @@ def _two_view_extractor(
     @tf.function(reduce_retracing=True, autograph=False)
     def extract_batch(batch: Mapping[str, Any], step: Any) -> list[Any]:
         views, _ = augmenter.two_views(batch, step)
-        outputs = list(representations(compose(views)))[:num_layers]
+        outputs = list(representations(modality.compose(views)))[:num_layers]
         return [tf.stack(tf.split(output, 2)) for output in outputs]
 
-    return extract_batch
+    return traced.get(("views", num_layers, modality, augmenter), lambda: extract_batch)
 
 
 def _extract_train_views(
-    representations: Callable[[Any], Sequence[Any]],
+    extract_batch: Callable[[Mapping[str, Any], Any], list[Any]],
     data: DataSet,
-    num_layers: int,
-    augmenter: Any,
     count: int,
     batch_size: int = 500,
 ) -> list[np.ndarray]:
     """Features of `count` views of every training image: (count, examples, dim) for each layer."""
-    extract_batch = _two_view_extractor(
-        representations, data.modality.compose, num_layers, augmenter
-    )
     features: list[np.ndarray] = []
     step = 0
     for first in range(0, count, 2):

@@ -17,6 +17,7 @@ from ssl_keras.methods.averages import GlobalMean, MovingAverage
 from ssl_keras.methods.slicing import after, joined, slices
 from ssl_keras.networks import build_linear_probe
 from ssl_keras.networks.dropout import dropout_keys
+from ssl_keras.traced import TracedFunctions
 from ssl_keras.views.augmenter import build_augmenter
 
 
@@ -123,7 +124,7 @@ class Learner(keras.Model):
         self.encode = modality.encoding(encoder)
         self.linear_probe = linear_probe
         self.probed = dict(targets or {}) if linear_probe is not None else {}
-        self.seed = seed
+        self._seed = randomness.Seed(seed)
         self.kernel_l2 = kernel_l2
         self.total_steps: int | None = None
         self.step = self.add_weight(
@@ -142,6 +143,7 @@ class Learner(keras.Model):
         self.micro_batch: int | None = None
         self.loss_impl = "auto"
         self.average: MovingAverage | None = None
+        self.traced = TracedFunctions()
         self.built = True
 
     def compile(
@@ -181,6 +183,20 @@ class Learner(keras.Model):
         if self.linear_probe is not None:
             self.probe_optimizer = probe_optimizer or keras.optimizers.Adam(1e-3)
             self.probe_optimizer.build(self.linear_probe.trainable_variables)
+
+    @property
+    def seed(self) -> int:
+        """The seed of everything that is drawn but the views."""
+        return self._seed.value
+
+    def take_state(self, other: Learner) -> None:
+        """Take over the weights, the optimizers' state and the seeds of a compiled model that is
+        made in the same way, so that this one goes on as `other` would."""
+        for name, variables in self.state_groups.items():
+            for variable, value in zip(variables, other.state_groups[name], strict=True):
+                variable.assign(value)
+        self.non_finite_step.assign(other.non_finite_step)
+        self._seed.value, self.augmenter.seed = other.seed, other.augmenter.seed
 
     # The projection head, and function(network inputs) -> reconstructions in inference mode; None
     # if the method has none.
@@ -303,7 +319,7 @@ class Learner(keras.Model):
         drawn, keys = self.augmenter.two_views(
             batch, step, first_row=row, num_replicas=self._replicas
         )
-        seed = randomness.fold(randomness.key(self.seed, "loss"), step)
+        seed = randomness.fold(self._seed.key("loss"), step)
         views = Views(drawn, keys, labels, step, seed, row)
 
         if self.micro_batch is None or self.micro_batch == rows.shape[0]:

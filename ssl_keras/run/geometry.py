@@ -60,7 +60,7 @@ def build_measure(setup: TrainingSetup, num_images: int) -> Callable[[int], dict
     key = randomness.key(seed, "geometry")
 
     @tf.function(autograph=False)
-    def measure(step: Any) -> dict[str, Any]:
+    def measure(step: Any, inputs: Any, labels: Mapping[str, Any], key: Any) -> dict[str, Any]:
         outputs = model.representations(inputs)
         loss = config.loss and config.loss.at(model.progress(step))
         temperature = getattr(loss, "temperature", TEMPERATURE)
@@ -75,7 +75,7 @@ def build_measure(setup: TrainingSetup, num_images: int) -> Callable[[int], dict
                 images,
                 first,
                 second,
-                batch["labels"],
+                labels,
                 data.targets,
                 temperature=temperature,
                 seed=key,
@@ -86,9 +86,14 @@ def build_measure(setup: TrainingSetup, num_images: int) -> Callable[[int], dict
         values["similarities/negatives"] = pairs.hardest(pairs.num_negatives)
         return values
 
-    return lambda step: {
-        name: value.numpy() for name, value in measure(tf.constant(step, tf.int64)).items()
-    }
+    kinds = tuple((name, target.kind, target.size) for name, target in data.targets.items())
+    traced = model.traced.get(("geometry", num_images, kinds), lambda: measure)
+
+    def measured(step: int) -> dict[str, Any]:
+        values = traced(tf.constant(step, tf.int64), inputs, batch["labels"], key)
+        return {name: value.numpy() for name, value in values.items()}
+
+    return measured
 
 
 class GeometryLog(Listener):

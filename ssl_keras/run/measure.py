@@ -70,6 +70,7 @@ def encoder_features(
         frozen.data,
         frozen.layers[:num_layers],
         augmenter=frozen.augmenter,
+        traced=frozen.traced,
         num_views=largest("num_views"),
         num_train_views=largest("num_train_views"),
     )

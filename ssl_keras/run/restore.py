@@ -22,6 +22,7 @@ from ssl_keras.run.setup import (
     in_float32,
     load_data,
 )
+from ssl_keras.traced import TracedFunctions
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class FrozenEncoder:
         variables: variables that evaluation must not change.
         encoder: the encoder as a `keras.Model` with named blocks, or None for a SavedModel.
         grids: name of the block -> positions of its locations.
+        traced: functions of `representations` that are traced already.
     """
 
     data: DataSet
@@ -46,6 +48,7 @@ class FrozenEncoder:
     variables: Sequence[Any]
     encoder: Any = None
     grids: Mapping[str, Grid] = field(default_factory=dict)
+    traced: TracedFunctions = field(default_factory=TracedFunctions)
 
     @classmethod
     def from_setup(cls, setup: TrainingSetup) -> FrozenEncoder:
@@ -59,6 +62,7 @@ class FrozenEncoder:
             model.variables,
             model.encoder,
             setup.config.encoder.grids(setup.data.input_shape),
+            model.traced,
         )
 
 

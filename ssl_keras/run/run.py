@@ -14,7 +14,7 @@ from ssl_keras.config import Config
 from ssl_keras.datasets import DataSet
 from ssl_keras.errors import Interrupted, UserError, printable
 from ssl_keras.evaluators import Baseline, Evaluator
-from ssl_keras.run import messages, run_directory, tables, tensorboard, workers
+from ssl_keras.run import messages, run_directory, sharing, tables, tensorboard, workers
 from ssl_keras.run.callbacks import (
     History,
     JsonLines,
@@ -86,6 +86,8 @@ def _train_and_evaluate(config: Config, callbacks: Sequence[Any]) -> dict[str, A
         log.info("\n" + messages.closing(run.setup, run.workdir, results))
         messages.outcome(run.setup.config, run.workdir, results)
         workers.dismiss(engine)
+        if not callbacks:  # they may hold the model
+            sharing.keep(run.setup.model, run.setup.graph)
         return results
     except KeyboardInterrupt as interruption:
         moment = str(interruption) or " after the training"
@@ -333,7 +335,9 @@ def baseline_features(
         config = setup.config.baseline(method)
         if not run_directory.holds(directory, config):
             log.info(f"\nBaseline: {method}")
-            finish(train_run(config.in_directory(directory), setup.data, True, engine))
+            trained = train_run(config.in_directory(directory), setup.data, True, engine)
+            finish(trained)
+            sharing.keep(trained.setup.model, trained.setup.graph)
         config, results = run_directory.read(directory)
         baseline = restored(config, results, directory, setup.data)
         seed = setup.config.run.seed

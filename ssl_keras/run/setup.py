@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from ssl_keras import datasets, networks, optimizers
 from ssl_keras.config import Config, baselines
@@ -13,7 +16,7 @@ from ssl_keras.errors import UserError
 from ssl_keras.evaluators import Evaluator
 from ssl_keras.lazy import keras, tf
 from ssl_keras.methods import Parts
-from ssl_keras.run import devices
+from ssl_keras.run import devices, sharing
 from ssl_keras.run.devices import Engine
 from ssl_keras.views.augmenter import Augmenter
 from ssl_keras.views.mixup import Mixup
@@ -37,6 +40,7 @@ class TrainingSetup:
         peak_learning_rate: peak learning rate, scaled by the rule for the batch size.
         schedule: step -> learning rate.
         engine: precision, compilation and devices.
+        graph: what identifies the graphs of `model`, see `sharing.key`.
     """
 
     config: Config
@@ -48,6 +52,7 @@ class TrainingSetup:
     peak_learning_rate: float
     schedule: Any
     engine: Engine
+    graph: str | None = None
 
     @property
     def schedules(self) -> dict[str, Callable[[int], Any]]:
@@ -111,7 +116,7 @@ def build(
     total_steps = config.optimization.steps or config.optimization.epochs * steps_per_epoch
     config = _in_force(config, operations, steps_per_epoch, total_steps)
 
-    keras.utils.set_random_seed(config.run.seed)
+    _set_seeds(config, data)
     with engine.scope():
         model = _build_model(config, data, engine, augmenter)
     warmup_steps = round(config.optimization.warmup_epochs * steps_per_epoch)
@@ -146,17 +151,34 @@ def build(
             jit_compile=engine.jit,
             steps_per_execution=config.engine.steps_per_execution,
         )
+    graph = sharing.key(config, data, engine, total_steps)
     return TrainingSetup(
         config,
         requested,
         data,
-        model,
+        sharing.traced_before(model, graph),
         steps_per_epoch,
         total_steps,
         peak,
         schedule(peak),
         engine,
+        graph,
     )
+
+
+def _set_seeds(config: Config, data: DataSet) -> None:
+    """Seed what initialises the weights.
+
+    Keras' initialisers take their seeds from Python. TensorFlow's seed is for parts from outside:
+    setting it has TensorFlow prepare all functions again that it has traced, for a third of a
+    second.
+    """
+    seed = config.run.seed
+    if sharing.all_ours(config, data):
+        random.seed(seed)
+        np.random.seed(seed)
+    else:
+        keras.utils.set_random_seed(seed)
 
 
 def _in_force(

@@ -31,9 +31,19 @@ class Augmenter(tf.keras.layers.Layer):
         given_pairs: bool = False,
     ):
         super().__init__(dtype="float32", name="augmenter")
-        self.prepare, self.transform, self.seed, self.mixup = prepare, transform, seed, mixup
+        self.prepare, self.transform, self.mixup = prepare, transform, mixup
         self.given_pairs = given_pairs
+        self._seed = randomness.Seed(seed)
         self.built = True
+
+    @property
+    def seed(self) -> int:
+        """The seed of the draws; it can be set at any time."""
+        return self._seed.value
+
+    @seed.setter
+    def seed(self, seed: int) -> None:
+        self._seed.value = seed
 
     def describe(self) -> str:
         """The operations, for the banner."""
@@ -46,7 +56,7 @@ class Augmenter(tf.keras.layers.Layer):
 
         The purposes ("views", "mixup", "dropout") have independent draws.
         """
-        key = randomness.fold(randomness.key(self.seed, purpose), step)
+        key = randomness.fold(self._seed.key(purpose), step)
         return randomness.uniform(key, (2, global_batch, columns))
 
     def two_views(
