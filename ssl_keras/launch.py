@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ssl_keras.cli import startup
@@ -52,12 +52,15 @@ def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def start_workers(commands: Sequence[Sequence[str]], **options: Any) -> list[subprocess.Popen[str]]:
+def start_workers(
+    commands: Sequence[Sequence[str]], popen: Callable[..., Any] = subprocess.Popen, **options: Any
+) -> list[Any]:
     """One process for each command, the chief's first; they find each other by TF_CONFIG.
 
     Args:
         commands: the command line of each worker.
-        **options: passed to `subprocess.Popen`.
+        popen: starts a process, as `subprocess.Popen` does.
+        **options: passed to it.
     """
     addresses = [f"127.0.0.1:{port}" for port in free_ports(len(commands))]
     workers = []
@@ -65,7 +68,7 @@ def start_workers(commands: Sequence[Sequence[str]], **options: Any) -> list[sub
         task = {"type": "worker", "index": index}
         config = json.dumps({"cluster": {"worker": addresses}, "task": task})
         environment = {**os.environ, "TF_CONFIG": config}
-        workers.append(subprocess.Popen(command, env=environment, text=True, **options))
+        workers.append(popen(command, env=environment, text=True, **options))
     return workers
 
 

@@ -14,6 +14,7 @@ import pytest
 from ssl_keras import train
 from ssl_keras.cli import flags
 from ssl_keras.run import train_and_evaluate
+from tests.processes import run
 
 ROOT = Path(__file__).parents[2]
 
@@ -150,11 +151,11 @@ def test_flags_txt_repeats_the_run_in_another_process(
 def test_deterministic_runs_are_equal(tmp_path: Path) -> None:
     results = []
     for name in ("first", "second"):
-        result = python(
+        result = run([
             "-m", "ssl_keras.train", "--loss=nt_xent", "--steps=5", "--batch_size=64",
             "--width_multiplier=0.25", "--heads=knn", "--deterministic", "--measure_images=0",
             "--max_train_images=400", "--noexport", f"--workdir={tmp_path / name}",
-        )  # fmt: skip
+        ])  # fmt: skip
         assert result.returncode == 0, result.stderr
         assert "deterministic operations only" in result.stdout
         results.append(json.loads((tmp_path / name / "results.json").read_text()))

@@ -19,6 +19,7 @@ from ssl_keras.launch import main, start_workers, training
 from ssl_keras.run import train_and_evaluate
 from ssl_keras.run.checkpoints import Checkpoints
 from tests.distribution.matrix import combinations, is_refused
+from tests.processes import Process
 
 ROOT = Path(__file__).parents[2]
 SETTINGS: dict[str, Any] = {
@@ -40,15 +41,18 @@ def flags(workdir: Path, **settings: Any) -> list[str]:
     return [f"--{name}={value}" for name, value in values.items()]
 
 
-def started(commands: list[list[str]]) -> list[subprocess.Popen[str]]:
-    return start_workers(commands, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+def started(commands: list[list[str]]) -> list[Process]:
+    def popen(command: list[str], env: dict[str, str], text: bool) -> Process:
+        return Process(command[1:], ROOT, env, merged=True)
+
+    return start_workers(commands, popen)
 
 
 def two(workdir: Path) -> list[list[str]]:
     return [training(flags(workdir))] * 2
 
 
-def ended(workers: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
+def ended(workers: list[Process]) -> list[tuple[int, str]]:
     """(exit code, output) of each."""
     found = []
     for worker in workers:
@@ -115,7 +119,7 @@ def test_a_worker_may_pause(tmp_path: Path) -> None:
         time.sleep(0.02)
     workers[1].send_signal(signal.SIGSTOP)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        workers[0].wait(timeout=15)
+        workers[0].wait(timeout=11)
     workers[1].send_signal(signal.SIGCONT)
     for code, output in ended(workers):
         assert code == 0, output

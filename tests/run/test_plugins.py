@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+
+from tests.processes import run
 
 LOSS = '''
 from dataclasses import dataclass
@@ -174,15 +174,7 @@ TINY = ("--steps=2", "--batch_size=16", "--log_every=1", "--measure_images=0")
 
 def program(name: str, *flags: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run `python -m ssl_keras.NAME` in a folder."""
-    return subprocess.run(
-        [sys.executable, "-m", f"ssl_keras.{name}", *flags],
-        cwd=cwd,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
+    return run(["-m", f"ssl_keras.{name}", *flags], cwd)
 
 
 def done(process: subprocess.CompletedProcess[str]) -> str:
