@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -33,6 +34,10 @@ class Split:
         self.examples = examples
         self.compose = compose
         self.locate = locate
+        # A pipeline is traced; one of all examples can be read again and again.
+        self._all_batches = functools.cache(
+            lambda batch_size: self.batches(batch_size, np.arange(self.num_examples))
+        )
 
     @property
     def num_examples(self) -> int:
@@ -50,8 +55,9 @@ class Split:
             `tf.data.Dataset` of {"example": nest of (batch, ...), "labels": {target: int32},
             "partner": nest, if the data give pairs}.
         """
-        rows = np.arange(self.num_examples) if rows is None else np.asarray(rows, np.int64)
-        indices = tf.data.Dataset.from_tensor_slices(rows).batch(batch_size)
+        if rows is None:
+            return self._all_batches(batch_size)
+        indices = tf.data.Dataset.from_tensor_slices(np.asarray(rows, np.int64)).batch(batch_size)
         return self._composed(indices, batch_size)
 
     def example_bytes(self) -> int:

@@ -122,7 +122,8 @@ def load_tfds(
     labelled = isinstance(dict(features).get("label"), tfds.features.ClassLabel)
     readable = [split for split in ("train", *candidates) if split in names]
     # Some test splits come without labels (-1), such as that of imagenet2012.
-    lacking = {split for split in readable if labelled and _lacks_labels(builder, split)}
+    doubtful = readable if labelled and name not in EMBEDDED else []
+    lacking = {split for split in doubtful if _lacks_labels(builder, split)}
     test_name = next((split for split in candidates if split not in lacking), None)
     test_name = test_name or next(iter(candidates), None)
     if "train" in names and test_name is not None:
