@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -138,6 +139,50 @@ def align_uniform(
         return math.log(float(np.mean(potentials))) if potentials else 0.0
 
     return float(weights[0] * align + weights[1] * (uniform(x) + uniform(y)) / 2)
+
+
+def ifm(z1: np.ndarray, z2: np.ndarray, temperature: float, epsilon: float) -> float:
+    """Robinson et al. 2021: NT-Xent, and with every similarity moved against the anchor."""
+    losses = []
+    for anchor, positive, others in anchors(unit(z1), unit(z2), True):
+        for moved in (0.0, epsilon):
+            own = math.exp((float(anchor @ positive) - moved) / temperature)
+            rest = sum(math.exp((float(anchor @ other) + moved) / temperature) for other in others)
+            losses.append(-math.log(own / (own + rest)))
+    return float(np.mean(losses))
+
+
+def vicreg(z1: np.ndarray, z2: np.ndarray, weights: tuple[float, float, float]) -> float:
+    """Bardes et al. 2022, as the authors' code averages its terms."""
+    squares = [(a - b) ** 2 for x, y in zip(z1, z2, strict=True) for a, b in zip(x, y, strict=True)]
+    variances, covariances = [], []
+    for rows in (z1.astype(np.float64), z2.astype(np.float64)):
+        dim, others = rows.shape[1], max(len(rows) - 1, 1)
+        means = [sum(rows[:, j]) / len(rows) for j in range(dim)]
+
+        def entry(i: int, j: int, rows: Any = rows, means: Any = means, n: int = others) -> float:
+            return sum((row[i] - means[i]) * (row[j] - means[j]) for row in rows) / n
+
+        gaps = [max(0.0, 1 - math.sqrt(entry(j, j) + 1e-4)) for j in range(dim)]
+        variances.append(sum(gaps) / dim)
+        pairs = [(i, j) for i in range(dim) for j in range(dim) if i != j]
+        covariances.append(sum(entry(i, j) ** 2 for i, j in pairs) / dim)
+    parts = (sum(squares) / len(squares), sum(variances) / 2, sum(covariances))
+    return float(sum(weight * part for weight, part in zip(weights, parts, strict=True)))
+
+
+def barlow_twins(z1: np.ndarray, z2: np.ndarray, weight: float) -> float:
+    """Zbontar et al. 2021, eq. 1 and 2, with the 0.00001 of their batch norm."""
+    dim, total = z1.shape[1], 0.0
+    standard = []
+    for rows in (z1.astype(np.float64), z2.astype(np.float64)):
+        columns = [rows[:, j] - sum(rows[:, j]) / len(rows) for j in range(dim)]
+        standard.append([c / math.sqrt(sum(c * c) / len(c) + 1e-5) for c in columns])
+    for i, first in enumerate(standard[0]):
+        for j, second in enumerate(standard[1]):
+            correlation = float(sum(first * second)) / len(z1)
+            total += (1 - correlation) ** 2 if i == j else weight * correlation**2
+    return total
 
 
 def simple(z1: np.ndarray, z2: np.ndarray, weight: float, number: int | None = None) -> float:

@@ -12,7 +12,8 @@ from typing import Any
 
 from ssl_keras.losses.align_uniform import AlignUniform
 from ssl_keras.losses.base import Loss
-from ssl_keras.losses.contrastive import Debiased, HardNegative, NTXent, SupCon
+from ssl_keras.losses.contrastive import IFM, Debiased, HardNegative, NTXent, SupCon
+from ssl_keras.losses.decorrelation import BarlowTwins, VICReg
 from ssl_keras.losses.generalized import (
     DecoupledNTXent,
     GaussianPrior,
@@ -35,11 +36,14 @@ LOSSES: Registry[Loss] = Registry(
         "hypersphere_prior": HyperspherePrior,
         "gaussian_prior": GaussianPrior,
         "align_uniform": AlignUniform,
+        "vicreg": VICReg,
+        "barlow_twins": BarlowTwins,
         "simple": Simple,
         "hard_contrastive": HardContrastive,
         "hard_simple": HardSimple,
         "debiased": Debiased,
         "hard_negative": HardNegative,
+        "ifm": IFM,
         "supcon": SupCon,
         "n_pair": NPair,
         "triplet": Triplet,

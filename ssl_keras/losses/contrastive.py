@@ -84,6 +84,65 @@ class NTXent(Loss):
 
 
 @dataclass(frozen=True)
+class IFM(Loss):
+    """Implicit feature modification: NT-Xent, averaged with an NT-Xent that is harder.
+
+        mean_i 1/2 [ l(s+, s_j) + l(s+ - epsilon, s_j + epsilon) ]
+        l(s+, s_j) = -s+ / t + log( exp(s+ / t) + sum_j exp(s_j / t) )
+
+    with s+ the similarity to the positive, s_j those to the 2N - 2 negatives. The second term is
+    NT-Xent after each view has moved by epsilon in the direction that makes it worse, so that the
+    features which tell views apart most easily do not suffice. Robinson et al. 2021, "Can
+    contrastive learning avoid shortcut solutions?" (arXiv 2106.11230). epsilon = 0 is NT-Xent.
+    Projections are normalised here.
+
+    As a remedy for suppression it need not know which feature is easy, and costs no time.
+
+    Args:
+        temperature: t, above 0, or a schedule. Default 0.2, as in `NTXent`.
+        epsilon: size of the modification, at least 0. Default 0.1, the paper's.
+
+    Called with `projections_1`, `projections_2`: (batch, dim), any float dtype, un-normalised.
+    Returns a float32 scalar, the mean over the 2N anchors.
+
+    Raises:
+        UserError: a hyperparameter outside its range.
+
+    >>> pair = [[1.0, 0.0], [0.0, 1.0]]
+    >>> bool(IFM(epsilon=0.1)(pair, pair) > IFM(epsilon=0.0)(pair, pair))
+    True
+    """
+
+    streams: ClassVar[bool] = True
+
+    temperature: Scheduled = option(0.2, above=0, help="softmax temperature")
+    epsilon: float = option(0.1, minimum=0, help="size of the modification in ifm")
+
+    def terms(
+        self,
+        projections_1: TensorLike,
+        projections_2: TensorLike,
+        labels: Labels,
+        seed: TensorLike,
+        implementation: str = "auto",
+    ) -> tuple[Tensor, Tensor]:
+        pairs = normalized_pairs(projections_1, projections_2, implementation=implementation)
+        logits = pairs.positives / self.temperature
+        negatives = pairs.log_sum_negatives(1.0 / self.temperature)
+        # A tensor is used twice at most, so that its gradients are added in one order.
+        positives = tf.identity(logits)
+        difference = negatives - positives
+        modified = difference + 2.0 * self.epsilon / self.temperature
+        losses = (tf.nn.softplus(difference) + tf.nn.softplus(modified)) / 2.0
+        return -tf.reduce_mean(logits), tf.reduce_mean(losses + positives)
+
+    def collapse_value(self, num_images: int, dim: int) -> float:
+        negatives = 2 * num_images - 2
+        harder = negatives * math.exp(2 * self.epsilon / float(self.temperature))
+        return (math.log1p(negatives) + math.log1p(harder)) / 2
+
+
+@dataclass(frozen=True)
 class Debiased(Loss):
     """Debiased contrastive loss: NT-Xent, corrected for negatives of the anchor's own class.
 

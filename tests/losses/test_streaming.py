@@ -35,7 +35,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
 def test_which_losses_go_in_tiles() -> None:
     assert set(STREAMING) == {
         "nt_xent", "decoupled_nt_xent", "align_uniform", "supcon", "debiased", "hard_negative",
-        "n_pair", "logistic",
+        "n_pair", "logistic", "ifm",
     }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from ssl_keras.reproduce.figures.objectives import (
     temperature,
 )
 from ssl_keras.reproduce.figures.properties import (
-    FACTORS,
+    SHOWN_FACTORS,
     arora,
     augmentation,
     depth,
@@ -29,7 +29,7 @@ from ssl_keras.reproduce.figures.properties import (
 from ssl_keras.reproduce.figures.subjects import SUBJECTS
 
 __all__ = [
-    "FACTORS",
+    "SHOWN_FACTORS",
     "SUBJECTS",
     "arora",
     "augmentation",

@@ -274,7 +274,7 @@ def views(axes: Sequence[Any], rows: Rows) -> None:
 
 
 # The factors of the study `augmentation`.
-FACTORS = ("character", "font", "color")
+SHOWN_FACTORS = ("character", "font", "color")
 
 
 def augmentation(axes: Sequence[Any], rows: Rows) -> None:
@@ -284,7 +284,7 @@ def augmentation(axes: Sequence[Any], rows: Rows) -> None:
         (axes[0], "features", "features"),
         (axes[1], "projections", "projections"),
     ):
-        for factor, style in zip(FACTORS, SERIES, strict=False):
+        for factor, style in zip(SHOWN_FACTORS, SERIES, strict=False):
             curve(axis, cropped, "color_strength", f"{prefix}_{factor}", style, factor)
             before = {"linestyle": ":", "marker": "", "linewidth": 1.0}
             curve(axis, cropped, "color_strength", f"untrained_{factor}", style, "", **before)
@@ -318,8 +318,9 @@ def depth(axes: Sequence[Any], rows: Rows) -> None:
     axes[1].set_xticks(sorted({row["projection_layers"] for row in rows}))
     describe(axes[1], "features (dotted: untrained)", "layers of the head", "accuracy")
     for axis in axes:
-        axis.set_ylim(0, 1.02)
-    axes[0].legend(fontsize=7)
+        axis.set_ylim(0, 1.25)
+        axis.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
+    axes[0].legend(fontsize=7, ncols=3, loc="upper center")
 
 
 def arora(axes: Sequence[Any], rows: Rows) -> None:

@@ -9,7 +9,7 @@ from ssl_keras.reproduce.studies.base import Study, size
 from ssl_keras.reproduce.verdicts import papers
 
 STRENGTHS = (0.0, 0.25, 0.5, 1.0)
-TARGETS = figures.FACTORS
+TARGETS = figures.SHOWN_FACTORS
 # Layers of the head; all are read.
 DEPTHS = (1, 2, 3)
 
