@@ -88,10 +88,15 @@ def start_run():
 }
 
 # Runs the items of documents, in their order, in one process; each document has a folder. A
-# training that an earlier document has made is not made again: its directory is copied.
+# training that an earlier document has made is not made again: its directory is copied. Two steps
+# are cheaper than a trace of them; sources are read once.
 DRIVER = """
-import json, os, runpy, shutil, sys
+import functools, json, os, runpy, shutil, sys
 from pathlib import Path
+import tensorflow as tf
+from ssl_keras import datasets
+tf.config.run_functions_eagerly(True)
+datasets.load_source = functools.lru_cache(maxsize=8)(datasets.load_source)
 made = {}
 for folder, items in json.load(sys.stdin):
     os.makedirs(folder + "/encoders")
@@ -143,6 +148,7 @@ def items(path: Path) -> Iterator[tuple[str, object]]:
         elif language == "python":
             short = r"\1steps=2, batch_size=16, max_train_images=100, measure_images=0, "
             short += "" if "load_encoder" in text else "export=False, "
+            short += "" if "encoder=" in text or "source=" in text else "width_multiplier=0.25, "
             short += "linear_max_iterations=5" + ("" if "heads=" in text else heads)
             yield "program", re.sub(r"(Config\.make\([^)]*)steps=\d+", short, text)
         elif not language:

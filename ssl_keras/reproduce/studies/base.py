@@ -175,7 +175,7 @@ def _shrunk(cell: Mapping[str, Any]) -> dict[str, Any]:
         del smaller["max_train_images"]
         smaller |= {"num_train_images": 200, "num_test_images": 100}
     if "local_features" in cell.get("heads", ""):
-        smaller |= {"local_features_images": 60}
+        smaller |= {"local_features_images": 6}
     return {name: value for name, value in cell.items() if name != "epochs"} | smaller
 
 
