@@ -89,14 +89,14 @@ def test_evaluating_later_trains_what_is_missing_and_nothing_else(
     story: Story, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     workdir = story.copy(tmp_path / "run")
-    heads = make_evaluators({"heads": "linear,supervised,autoencoder"})
+    heads = make_evaluators({"heads": "knn,supervised,autoencoder"})
     results = story.results["results"]
     record = evaluate_run(workdir, heads)
     output = capfd.readouterr().out
     assert "Training" not in output
     header = next(line for line in output.splitlines() if line.startswith("target"))
     assert header.split()[-2:] == ["supervised", "autoencoder"]
-    assert "supervised/linear/features/class/accuracy" in record["results"]
+    assert "supervised/knn/features/class/accuracy" in record["results"]
     assert record["results"].items() <= results.items()
     shutil.rmtree(workdir / "baselines" / "supervised")
     again = evaluate_run(workdir, heads)

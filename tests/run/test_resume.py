@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,27 +17,25 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ssl_keras import datasets
+from ssl_keras import datasets, files
 from ssl_keras.config import Config
 from ssl_keras.datasets.sources import folder
 from ssl_keras.errors import Interrupted, UserError
 from ssl_keras.run import build, restore_run, run_directory, train_and_evaluate
 from ssl_keras.run import run as run_module
 from ssl_keras.run.checkpoints import Checkpoints, _record_digest
-from tools.soak import STREAMED
 
 ROOT = Path(__file__).parents[2]
 TINY: dict[str, Any] = {
     "dataset": "plain",
     "loss": "uniform_prior",
     "steps": 14,
-    "batch_size": 64,
-    "max_train_images": 300,
+    "batch_size": 16,
+    "max_train_images": 100,
     "width_multiplier": 0.25,
     "measure_images": 8,
     "measure_every": 3,
     "log_every": 4,
-    "micro_batch": 16,
     "ema_decay": 0.9,
     "heads": "knn",
 }
@@ -81,11 +78,33 @@ def stop_after(steps: int, config: Config, monkeypatch: pytest.MonkeyPatch) -> s
     return str(told.value)
 
 
+def copy_before(name: str, workdir: Path, target: Path, patch: pytest.MonkeyPatch) -> None:
+    """Copy a run's directory when a file is about to be written: what it would be, had the process
+    been killed there."""
+    write = files.whole_file
+
+    def whole_file(path: Path, *arguments: Any) -> Any:
+        if path.name == name:
+            shutil.copytree(workdir, target)
+        return write(path, *arguments)
+
+    patch.setattr(files, "whole_file", whole_file)
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
+    """Never stopped; beside it `stopped`."""
     workdir = tmp_path_factory.mktemp("resume") / "whole"
-    train_and_evaluate(make(workdir))
+    with pytest.MonkeyPatch.context() as patch:
+        copy_before("step-12.json", workdir, workdir.with_name("stopped"), patch)
+        train_and_evaluate(make(workdir, checkpoint_every=4))
     return workdir
+
+
+@pytest.fixture(scope="module")
+def stopped(whole: Path) -> Path:
+    """Killed after step 12, with checkpoints of steps 4 and 8."""
+    return whole.with_name("stopped")
 
 
 @pytest.mark.full
@@ -119,8 +138,8 @@ def test_stopped_and_gone_on_equals_never_stopped(
 @pytest.mark.parametrize(
     "settings",
     [
-        {"strategy": "mirrored", "devices": 2, "micro_batch": 32},
-        {"mixed_precision": "float16", "loss": "nt_xent"},
+        {"strategy": "mirrored", "devices": 2},
+        {"mixed_precision": "float16", "loss": "nt_xent", "micro_batch": 8},
     ],
     ids=str,
 )
@@ -128,9 +147,11 @@ def test_going_on_is_exact_on_several_devices_and_in_low_precision(
     settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shorter = {"steps": 5, "heads": "", "measure_images": 0, "measure_every": None, **settings}
-    train_and_evaluate(make(tmp_path / "whole", **shorter))
-    stop_after(3, make(tmp_path / "run", **shorter), monkeypatch)
-    train_and_evaluate(make(tmp_path / "run", **shorter))
+    copy_before("step-5.json", tmp_path / "whole", tmp_path / "run", monkeypatch)
+    train_and_evaluate(make(tmp_path / "whole", **shorter, checkpoint_every=3))
+    monkeypatch.undo()
+    results = train_and_evaluate(make(tmp_path / "run", **shorter))
+    assert results["times"]["resumed_at"] == [3]
     assert comparable(tmp_path / "run") == comparable(tmp_path / "whole")
 
 
@@ -200,77 +221,75 @@ def photographs(root: Path) -> Path:
             place = root / part / name
             place.mkdir(parents=True)
             for number in range(count):
-                pixels = generator.integers(0, 256, (20, 20, 3), np.uint8)
+                pixels = generator.integers(0, 256, (20, 20), np.uint8)
                 Image.fromarray(pixels).save(place / f"{number}.png")
     return root
 
 
-def start(workdir: Path, settings: dict[str, Any], streaming: bool = False) -> subprocess.Popen:
-    flags = [f"--{name}={value}" for name, value in settings.items()]
-    program = ["-c", STREAMED] if streaming else ["-m", "ssl_keras.train"]
+# Kills itself when the variables of step 6 are written, and the record is not.
+KILLED = """
+import os, signal, sys
+from ssl_keras import files, train
+write = files.whole_file
+def whole_file(path, *arguments):
+    if path.name == "step-6.json":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return write(path, *arguments)
+files.whole_file = whole_file
+sys.exit(train.main())
+"""
+
+
+def start(workdir: Path, *program: str, **settings: Any) -> subprocess.Popen:
+    flags = [f"--{name}={value}" for name, value in {**TINY, **settings}.items()]
     return subprocess.Popen(
         [sys.executable, *program, *flags, "--noexport", f"--workdir={workdir}"],
         cwd=ROOT,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
-        stdout=subprocess.DEVNULL,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-@pytest.mark.parametrize("source", ["memory", pytest.param("folder", marks=pytest.mark.full)])
 def test_killed_in_the_middle_of_an_epoch_and_gone_on_equals_never_killed(
-    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Path, tmp_path: Path
 ) -> None:
-    settings = {**TINY, "steps": 60, "checkpoint_every": 2, "log_every": 7, "heads": ""}
-    streaming = source == "folder"
-    if streaming:
-        settings |= {"source": f"folder:{photographs(tmp_path / 'images')}", "batch_size": 7}
-        settings |= {"crop_area_min": 0.5, "micro_batch": 7}
-    workdir = tmp_path / "run"
-    process = start(workdir, settings, streaming)
-    deadline = time.monotonic() + 600
-    while not list((workdir / "checkpoints").glob("step-*.json")):
-        assert process.poll() is None, process.stderr and process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    assert not (workdir / "results.json").exists()
-    if streaming:
-        monkeypatch.setattr(datasets, "IN_MEMORY_BYTES", 0)
-        monkeypatch.setattr(folder, "IN_MEMORY_BYTES", 0)
-    results = train_and_evaluate(Config.make(**settings, workdir=str(workdir)))
-    assert results["times"]["resumed_at"]
-    alone = tmp_path / "alone"
-    train_and_evaluate(Config.make(**settings, workdir=str(alone)))
-    assert comparable(workdir) == comparable(alone)
+    process = start(tmp_path / "run", "-c", KILLED, checkpoint_every=3)
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == -signal.SIGKILL, errors
+    assert not (tmp_path / "run" / "results.json").exists()
+    results = train_and_evaluate(make(tmp_path / "run"))
+    assert results["times"]["resumed_at"] == [3]
+    assert comparable(tmp_path / "run") == comparable(whole)
+
+
+@pytest.mark.full
+def test_going_on_with_images_that_are_decoded_while_training_is_exact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(folder, "IN_MEMORY_BYTES", 0)
+    settings: dict[str, Any] = {"source": f"folder:{photographs(tmp_path / 'images')}"}
+    settings |= {"batch_size": 7, "crop_area_min": 0.5, "heads": ""}
+    copy_before("step-8.json", tmp_path / "whole", tmp_path / "run", monkeypatch)
+    train_and_evaluate(make(tmp_path / "whole", checkpoint_every=2, **settings))
+    results = train_and_evaluate(make(tmp_path / "run", **settings))
+    assert results["times"]["resumed_at"] == [6]
+    assert comparable(tmp_path / "run") == comparable(tmp_path / "whole")
 
 
 @pytest.mark.full
 def test_sigterm_keeps_the_state_and_says_how_to_go_on(tmp_path: Path) -> None:
-    settings = {**TINY, "steps": 4000}
-    process = start(tmp_path / "run", settings)
-    deadline = time.monotonic() + 600
-    while not list((tmp_path / "run" / "tensorboard").glob("*")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    time.sleep(2)
+    process = start(tmp_path / "run", "-m", "ssl_keras.train", steps=400, log_every=1)
+    assert process.stdout is not None
+    assert any(line.strip().startswith("step ") for line in process.stdout)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=600)
     assert process.returncode == 130
     assert "ssl_keras.train: interrupted after step" in errors
     assert "Traceback" not in errors
     assert len(list((tmp_path / "run" / "checkpoints").glob("step-*.json"))) == 1
-
-
-@pytest.fixture(scope="module")
-def stopped(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
-    """Stopped after step 8, with checkpoints of steps 6 and 8."""
-    workdir = tmp_path_factory.mktemp("resume") / "stopped"
-    with pytest.MonkeyPatch.context() as patch:
-        stop_after(8, make(workdir, checkpoint_every=3), patch)
-    return workdir
 
 
 def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -344,12 +363,12 @@ def test_a_run_with_a_damaged_checkpoint_resumes_from_the_one_before(
     config = make(tmp_path / "run", checkpoint_every=3)
     shutil.copytree(stopped, tmp_path / "run")
     directory = tmp_path / "run" / "checkpoints"
-    assert sorted(path.name for path in directory.glob("*.json")) == ["step-6.json", "step-8.json"]
+    assert sorted(path.name for path in directory.glob("*.json")) == ["step-4.json", "step-8.json"]
     damage(directory, 8, "data")
     results = train_and_evaluate(config)
     told = capfd.readouterr().err
     assert "the checkpoint of step 8 is damaged, so training resumes from the one before" in told
-    assert results["times"]["resumed_at"] == [6]
+    assert results["times"]["resumed_at"] == [4]
     assert comparable(tmp_path / "run") == comparable(whole)
     for path in directory.glob("step-*.json"):
         path.write_text("{}")
@@ -364,7 +383,7 @@ def test_other_mathematics_is_refused_and_other_measuring_is_not(
     shutil.copytree(stopped, tmp_path / "run")
     for settings, message in (
         ({"distribution_weight": 2.0}, "an unfinished run with distribution_weight=5.0, not 2.0"),
-        ({"batch_size": 32}, "batch_size=64, not 32"),
+        ({"batch_size": 8}, "batch_size=16, not 8"),
         ({"steps": 13}, "steps=14, not 13"),
         ({"seed": 1, "num_bits": 2, "dataset": "bit_concat"}, "and 3 more differ"),
     ):
@@ -379,32 +398,32 @@ def test_other_mathematics_is_refused_and_other_measuring_is_not(
 
 @pytest.mark.full
 def test_a_finished_run_can_become_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {"learning_rate_decay": "constant", "log_every": 5, "measure_every": 5}
-    settings |= {"heads": "", "micro_batch": 64}
+    settings = {"learning_rate_decay": "constant", "log_every": 5, "measure_every": 5, "heads": ""}
     train_and_evaluate(make(tmp_path / "a", steps=10, **settings))
     with pytest.raises(UserError, match="holds a finished run: choose another directory"):
         train_and_evaluate(make(tmp_path / "a", steps=10, **settings))
 
     # Until the longer run is finished the shorter one is there, and can be evaluated.
-    class Killed(Exception):
-        pass
+    finish = run_module.finish
 
-    def kill(*_: Any) -> None:
-        raise Killed
+    def copy_and_finish(*arguments: Any) -> Any:
+        shutil.copytree(tmp_path / "a", tmp_path / "killed")
+        return finish(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, "finish", kill)
-        with pytest.raises(Killed):
-            train_and_evaluate(make(tmp_path / "a", steps=20, **settings))
-    shorter = tmp_path / "a" / "shorter"
-    assert not run_directory.finished(tmp_path / "a")
+        patch.setattr(run_module, "finish", copy_and_finish)
+        longer = train_and_evaluate(make(tmp_path / "a", steps=20, **settings))
+    assert longer["times"]["resumed_at"] == [10]
+    shorter = tmp_path / "killed" / "shorter"
+    assert not run_directory.finished(tmp_path / "killed")
     assert run_directory.read(shorter)[1]["steps"] == 10
     assert restore_run(shorter).total_steps == 10
-    longer = train_and_evaluate(make(tmp_path / "a", steps=20, **settings))
+    longer = train_and_evaluate(make(tmp_path / "killed", steps=20, **settings))
     assert longer["times"]["resumed_at"] == [10, 20]
     assert not shorter.exists()
     train_and_evaluate(make(tmp_path / "b", steps=20, **settings))
     assert comparable(tmp_path / "a") == comparable(tmp_path / "b")
+    assert comparable(tmp_path / "killed") == comparable(tmp_path / "b")
 
 
 @pytest.mark.full
@@ -417,7 +436,7 @@ def test_a_loss_that_is_not_finite_names_its_step_and_images(tmp_path: Path) -> 
     assert f"in step {step}: training was stopped. The last good checkpoint" in str(told.value)
     assert "lower --learning_rate" in str(told.value)
     train = build(config).data.train
-    batches = list(train.training_batches(64, seed=0, num_steps=step + 1))
+    batches = list(train.training_batches(16, seed=0, num_steps=step + 1))
     shown = train.example["image"][np.array(found["images"])]
     np.testing.assert_array_equal(batches[step]["example"]["image"], shown)
     kept = [

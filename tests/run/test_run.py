@@ -34,6 +34,8 @@ from tests.run.conftest import STORY, Story
 LAYERS = ("features", "projection_1", "projection_2")
 # Without evaluators, and without their options.
 HEADLESS = {"heads": "", "decoder_steps": None, "linear_sgd_epochs": None}
+# Small runs with one graph, which is traced for the first of them.
+QUICK = {"heads": "knn,autoencoder", "max_train_images": 100, "measure_images": 0}
 SMALL = {"num_bits": 2, "steps": 6, "batch_size": 64, "log_every": 2, "width_multiplier": 0.25}
 
 
@@ -469,7 +471,7 @@ def test_saved_model_gives_the_features_that_were_evaluated(story: Story) -> Non
 @pytest.mark.full
 @pytest.mark.parametrize("layers", [0, 3])
 def test_every_depth_of_the_head_runs(layers: int, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"steps": 2, "heads": "knn", "max_train_images": 200}
+    options: dict[str, Any] = {"steps": 2, **QUICK, "heads": "knn"}
     results = run(tmp_path / "run", projection_layers=layers, **options)["results"]
     measured = {name.split("/")[1] for name in results if name.startswith("knn/")}
     assert measured == {"features", *(f"projection_{i + 1}" for i in range(layers))}
@@ -532,6 +534,7 @@ def test_other_axes_run_together(tmp_path: Path) -> None:
         steps_per_execution=4,
         mixed_precision="bfloat16",
         heads="",
+        measure_images=0,
     )
     assert results["results"] == {}
     assert results["training"]["step"] == 6
@@ -541,9 +544,8 @@ def test_other_axes_run_together(tmp_path: Path) -> None:
 def test_quiet_says_where_the_run_is_and_nothing_else(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    options = {"steps": 2, "max_train_images": 100, "heads": "knn,autoencoder"}
     # A notice is information too.
-    results = run(tmp_path / "run", quiet=True, epochs=7, **options)
+    results = run(tmp_path / "run", quiet=True, epochs=7, **QUICK)
     printed = capfd.readouterr()
     assert printed.out == f"{tmp_path / 'run'}\n"
     assert printed.err == ""
@@ -556,8 +558,7 @@ def test_quiet_says_where_the_run_is_and_nothing_else(
 def test_logs_as_json_are_the_history_and_the_results(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    options = {"heads": "knn,supervised", "max_train_images": 300}
-    results = run(tmp_path / "run", log_json=True, **options)
+    results = run(tmp_path / "run", log_json=True, **QUICK)
     printed = capfd.readouterr()
     assert printed.err == ""
     *logs, last = map(json.loads, printed.out.splitlines())
@@ -570,7 +571,7 @@ def test_logs_as_json_are_the_history_and_the_results(
 
 @pytest.mark.full
 def test_what_was_trained_in_low_precision_is_measured_in_float32(tmp_path: Path) -> None:
-    options = {"heads": "knn", "steps": 2, "max_train_images": 300}
+    options = {**QUICK, "heads": "knn"}
     results = run(tmp_path / "run", mixed_precision="bfloat16", **options)
     assert results["engine"]["precision"] == "bfloat16"
     assert results["setup"]["precision"].startswith("mixed_bfloat16")
@@ -697,7 +698,7 @@ def test_images_with_extra_channels_and_smaller_views(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", images=images, labels=np.arange(200) % 2)
     source = f"npz:{tmp_path}/data.npz"
     options: dict[str, Any] = {"source": source, "view_size": 16, "num_bits": 3}
-    few = {"steps": 2, "heads": "knn", "measure_images": 0}
+    few = {"steps": 2, "heads": "", "measure_images": 0}
     results = run(tmp_path / "run", **options, **few, extra_channels_move=False)
     assert "test images of 16x16x7" in results["setup"]["data set"]
     assert "colour jitter" in results["setup"]["views"]
