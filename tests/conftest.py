@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import tensorflow as tf
 from ssl_keras import datasets
 from ssl_keras.cli import startup
 from ssl_keras.datasets import DataSet
-from ssl_keras.run import devices
+from ssl_keras.run import devices, sharing
 from ssl_keras.run import run as run_module
 
 startup.start_tensorflow(num_devices=2)
@@ -49,6 +50,31 @@ def embedded_once(data_dir: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets, "load_source", load_source)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_while_unpatched() -> Iterator[None]:
+    """Runs share traced graphs, unless a test has replaced a part of what is traced in between."""
+    key = sharing.key
+
+    def key_with_code(*arguments: Any) -> str | None:
+        found = key(*arguments)
+        return found and f"{found} {_traced_code()}"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sharing, "key", key_with_code)
+        yield
+
+
+def _traced_code() -> int:
+    """Differs when a function or a class attribute that a step is made of is another object."""
+    names = ("inputs", "losses", "methods", "metrics", "networks", "randomness", "views")
+    prefixes = tuple(f"ssl_keras.{name}" for name in names)
+    modules = [module for name, module in sys.modules.items() if name.startswith(prefixes)]
+    found = [value for module in modules for value in list(vars(module).values())]
+    classes = [value for value in found if isinstance(value, type)]
+    found += [value for each in classes for value in list(vars(each).values())]
+    return hash(frozenset(map(id, found)))
 
 
 @pytest.fixture(autouse=True)
