@@ -19,9 +19,10 @@ def centred(projections: TensorLike) -> Tensor:
     return rows - tf.reduce_mean(rows, axis=0)
 
 
-def off_diagonal(matrix: Tensor) -> Tensor:
-    """A square matrix with zeros on its diagonal."""
-    return tf.linalg.set_diag(matrix, tf.zeros_like(matrix[0]))
+def split_diagonal(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """(the diagonal of a square matrix, the matrix with zeros on it)."""
+    diagonal = tf.eye(tf.shape(matrix)[0])
+    return tf.reduce_sum(diagonal * matrix, axis=1), (1.0 - diagonal) * matrix
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,10 @@ def _variance_and_covariance(projections: Tensor) -> tuple[Tensor, Tensor]:
     """The terms v and c of `VICReg` for one view."""
     rows = centred(projections)
     others = tf.maximum(tf.cast(tf.shape(rows)[0], tf.float32) - 1.0, 1.0)
-    covariance = tf.matmul(rows, rows, transpose_a=True) / others
-    deviation = tf.sqrt(tf.linalg.diag_part(covariance) + _VICREG_EPSILON)
+    variances, covariances = split_diagonal(tf.matmul(rows, rows, transpose_a=True) / others)
+    deviations = tf.sqrt(variances + _VICREG_EPSILON)
     dim = tf.cast(tf.shape(rows)[1], tf.float32)
-    variance = tf.reduce_mean(tf.nn.relu(1.0 - deviation))
-    return variance, tf.reduce_sum(tf.square(off_diagonal(covariance))) / dim
+    return tf.reduce_mean(tf.nn.relu(1.0 - deviations)), tf.reduce_sum(covariances**2) / dim
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,8 @@ class BarlowTwins(Loss):
             _standardized(gather(tf.cast(v, "float32"))) for v in (projections_1, projections_2)
         ]
         count = tf.cast(tf.shape(rows[0])[0], tf.float32)
-        correlation = tf.matmul(*rows, transpose_a=True) / count
-        alignment = tf.reduce_sum(tf.square(1.0 - tf.linalg.diag_part(correlation)))
-        return alignment, tf.reduce_sum(tf.square(off_diagonal(correlation)))
+        same, others = split_diagonal(tf.matmul(*rows, transpose_a=True) / count)
+        return tf.reduce_sum(tf.square(1.0 - same)), tf.reduce_sum(tf.square(others))
 
     def compared_with(self, num_images: int) -> str:
         return f"none: entries are correlated over {num_images} images"

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from ssl_keras import datasets, networks, optimizers
 from ssl_keras.config import Config, baselines
 from ssl_keras.datasets import DataSet
@@ -176,7 +174,6 @@ def _set_seeds(config: Config, data: DataSet) -> None:
     seed = config.run.seed
     if sharing.all_ours(config, data):
         random.seed(seed)
-        np.random.seed(seed)
     else:
         keras.utils.set_random_seed(seed)
 

@@ -58,6 +58,7 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seeds
 
 
+@pytest.mark.full
 def test_another_seed_has_the_numbers_of_a_fresh_process(tmp_path: Path, traced: list[int]) -> None:
     train_and_evaluate(make(tmp_path / "first", heads=""))
     train_and_evaluate(make(tmp_path / "second", seed=1, heads="mean_classifier,knn,geometry"))
@@ -107,6 +108,7 @@ def test_vectors_are_standardised_by_their_own_data(tmp_path: Path) -> None:
     assert len(keys) == 2
 
 
+@pytest.mark.full
 def test_a_model_that_others_hold_is_not_kept(tmp_path: Path, traced: list[int]) -> None:
     import keras
 
