@@ -60,6 +60,10 @@ CHAPTERS: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 
 
+# A small network and few images, for `--steps`.
+BRIEF = {"max_train_images": 300, "batch_size": 64, "width_multiplier": 0.25}
+
+
 def say(text: str) -> None:
     """A paragraph."""
     print("\n" + textwrap.fill(text, width=96), flush=True)
@@ -143,14 +147,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The program; the exit codes are those of `startup.guarded`."""
     parser = build_parser("ssl_keras.tour", __doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs/tour"), help="their folder")
-    parser.add_argument("--steps", type=int, help="so many steps on few images, to try it")
+    parser.add_argument(
+        "--steps", type=int, help="so many steps of a small network on few images, to try it"
+    )
     options: Any = parser.parse_args(arguments)
 
     def body() -> None:
         if options.steps is not None and options.steps < 1:
             raise UserError(f"steps is {options.steps}: give at least 1.")
         startup.start_tensorflow()
-        brief = {"steps": options.steps, "max_train_images": 300, "batch_size": 64}
+        brief = {"steps": options.steps, **BRIEF}
         measured = visit(options.runs, {} if options.steps is None else brief)
         draw(measured, options.runs / "tour.png")
         title = "5. Take it away"
@@ -163,7 +169,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         program = commands.as_typed("python -m ssl_keras.theory.downstream")
         print(f"{program} --encoder={options.runs / 'alone'} --repeats=3")
         steps = 300 if options.steps is None else options.steps
-        downstream.compare(options.runs / "alone", "mnist_5k", 0.01, steps, 1e-3, 3)
+        repeats = 3 if options.steps is None else 1
+        downstream.compare(options.runs / "alone", "mnist_5k", 0.01, steps, 1e-3, repeats)
         look = (
             f"\nNow look around:\n"
             f"  tensorboard --logdir {options.runs}        # curves, pictures, projector\n"

@@ -31,7 +31,7 @@ def test_the_tour_trains_draws_and_tells(tmp_path: Path, capfd: pytest.CaptureFi
     with Image.open(tmp_path / "tour.png") as picture:
         assert np.asarray(picture.convert("L")).std() > 20
     # Every run is an ordinary one, and is not trained twice.
-    tour.visit(tmp_path, {"steps": 2, "max_train_images": 300, "batch_size": 64})
+    tour.visit(tmp_path, {"steps": 2, **tour.BRIEF})
     assert capfd.readouterr().out.count("It has been trained before.") == 4
     assert tour.main([f"--runs={tmp_path}", "--steps=0"]) == 2
 
