@@ -76,7 +76,8 @@ def compare(kind: str, name: str, numbers: dict[str, Any]) -> None:
         RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
         return
     expected = record[kind][name]
-    if record["processor"] == processor():
+    # What was added on a processor of another kind has no hash.
+    if record["processor"] == processor() and "sha256" in expected:
         assert numbers == expected
         return
     assert set(numbers["values"]) == set(expected["values"])
