@@ -13,10 +13,9 @@ from ssl_keras.options import Scheduled, option
 _VICREG_EPSILON, _BARLOW_EPSILON = 1e-4, 1e-5
 
 
-def centred(projections: TensorLike) -> Tensor:
-    """Projections (batch, dim) minus the mean of each entry, in float32."""
-    rows = tf.cast(projections, tf.float32)
-    return rows - tf.reduce_mean(rows, axis=0)
+def centred(projections: Tensor) -> Tensor:
+    """Projections (batch, dim) minus the mean of each entry."""
+    return projections - tf.reduce_mean(projections, axis=0)
 
 
 def split_diagonal(matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,7 +129,7 @@ class BarlowTwins(Loss):
         self, projections_1: TensorLike, projections_2: TensorLike, labels: Labels, seed: TensorLike
     ) -> tuple[Tensor, Tensor]:
         rows = [
-            _standardized(gather(tf.cast(v, "float32"))) for v in (projections_1, projections_2)
+            _standardized(gather(tf.cast(v, tf.float32))) for v in (projections_1, projections_2)
         ]
         count = tf.cast(tf.shape(rows[0])[0], tf.float32)
         same, others = split_diagonal(tf.matmul(*rows, transpose_a=True) / count)

@@ -10,7 +10,7 @@ from typing import Any
 from ssl_keras import files, plots
 from ssl_keras.reproduce.measured import Measured
 from ssl_keras.reproduce.studies import SECTIONS, STUDIES, Study
-from ssl_keras.reproduce.verdicts.claims import VERDICTS
+from ssl_keras.reproduce.verdicts.claims import UNDECIDED, VERDICTS
 
 
 def table(study: Study, rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -159,7 +159,7 @@ def _summary(measured: Mapping[str, Measured], output: Path) -> list[str]:
         for word in VERDICTS
     ]
     return [
-        f"**{len(words) - words.count(VERDICTS[-1])} of {len(words)} claims are told one way or "
+        f"**{len(words) - words.count(UNDECIDED)} of {len(words)} claims are told one way or "
         f"the other.** Of their {len(parts)} parts {parts.count(True)} hold, {parts.count(False)} "
         f"do not, {parts.count(None)} cannot be told.",
         "",

@@ -52,6 +52,7 @@ def build_measure(setup: TrainingSetup, num_images: int) -> Callable[[int], dict
         projections (of features without a projection head) and norms of both.
     """
     data, model, config = setup.data, setup.model, setup.config
+    targets = data.targets  # `measure` outlives the data, see `sharing`
     num_images = min(num_images, data.train.num_examples)
     seed = config.run.seed
     batch = next(iter(data.train.training_batches(num_images, seed=seed, num_steps=1)))
@@ -76,7 +77,7 @@ def build_measure(setup: TrainingSetup, num_images: int) -> Callable[[int], dict
                 first,
                 second,
                 labels,
-                data.targets,
+                targets,
                 temperature=temperature,
                 seed=key,
             )
@@ -86,7 +87,7 @@ def build_measure(setup: TrainingSetup, num_images: int) -> Callable[[int], dict
         values["similarities/negatives"] = pairs.hardest(pairs.num_negatives)
         return values
 
-    kinds = tuple((name, target.kind, target.size) for name, target in data.targets.items())
+    kinds = tuple((name, target.kind, target.size) for name, target in targets.items())
     traced = model.traced.get(("geometry", num_images, kinds), lambda: measure)
 
     def measured(step: int) -> dict[str, Any]:

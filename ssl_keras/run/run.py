@@ -86,8 +86,6 @@ def _train_and_evaluate(config: Config, callbacks: Sequence[Any]) -> dict[str, A
         log.info("\n" + messages.closing(run.setup, run.workdir, results))
         messages.outcome(run.setup.config, run.workdir, results)
         workers.dismiss(engine)
-        if not callbacks:  # they may hold the model
-            sharing.keep(run.setup.model, run.setup.graph)
         return results
     except KeyboardInterrupt as interruption:
         moment = str(interruption) or " after the training"
@@ -167,6 +165,8 @@ def train_run(
     run_directory.check_place(config)
     with timed(times, "build"):
         setup = build(config, data, engine)
+    if callbacks:  # they may hold the model, which is then not kept for later runs
+        setup.graph = None
     claimed = run_directory.claim(setup.config, setup.requested)
     try:
         with run_directory.watched(claimed.workdir):
@@ -317,6 +317,7 @@ def finish(run: TrainedRun) -> dict[str, Any]:
     record.write(workdir)
     files.remove(workdir / run_directory.SHORTER)
     run.claimed.release()
+    sharing.keep(run.setup.model, run.setup.graph)
     return record.as_json()
 
 
@@ -335,9 +336,7 @@ def baseline_features(
         config = setup.config.baseline(method)
         if not run_directory.holds(directory, config):
             log.info(f"\nBaseline: {method}")
-            trained = train_run(config.in_directory(directory), setup.data, True, engine)
-            finish(trained)
-            sharing.keep(trained.setup.model, trained.setup.graph)
+            finish(train_run(config.in_directory(directory), setup.data, True, engine))
         config, results = run_directory.read(directory)
         baseline = restored(config, results, directory, setup.data)
         seed = setup.config.run.seed

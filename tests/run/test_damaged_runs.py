@@ -91,14 +91,14 @@ def test_any_value_may_be_wrong(
     )
     whole = json.loads((workdir / name).read_text())
     sentences = []
-    for _ in range(75):
+    for _ in range(150):
         (workdir / name).write_text(json.dumps(spoil(whole, generator)))
         for read in readers(tmp_path, workdir, config):
             try:
                 read()
             except UserError as error:
                 sentences.append(str(error))
-    assert len(sentences) > 25
+    assert len(sentences) > 50
     assert all(sentences)
     assert "Traceback" not in capfd.readouterr().err
 

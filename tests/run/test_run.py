@@ -698,7 +698,7 @@ def test_images_with_extra_channels_and_smaller_views(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", images=images, labels=np.arange(200) % 2)
     source = f"npz:{tmp_path}/data.npz"
     options: dict[str, Any] = {"source": source, "view_size": 16, "num_bits": 3}
-    few = {"steps": 2, "heads": "", "measure_images": 0}
+    few = {"steps": 2, "heads": "knn", "measure_images": 0}
     results = run(tmp_path / "run", **options, **few, extra_channels_move=False)
     assert "test images of 16x16x7" in results["setup"]["data set"]
     assert "colour jitter" in results["setup"]["views"]

@@ -126,6 +126,6 @@ def test_a_model_is_used_once_at_a_time(tmp_path: Path) -> None:
     train_and_evaluate(make(tmp_path / "first", heads=""))
     setups = [build(make(tmp_path / "run", heads="")) for _ in range(2)]
     assert setups[0].model is not setups[1].model
-    for _ in range(sharing.KEPT + 2):
-        sharing.keep(setups[0].model, f"graph {_}")
+    for number in range(sharing.KEPT + 2):
+        sharing.keep(setups[0].model, f"graph {number}")
     assert len(sharing._kept) == sharing.KEPT

@@ -23,6 +23,7 @@ Judge = Callable[[Rows], Result]
 POINT, POINTS = 0.01, 0.03
 AGREE = 0.03  # what is meant where a paper says that nothing changes, or that values agree
 VERDICTS = ("reproduced", "partly reproduced", "not reproduced", "undecided")
+REPRODUCED, PARTLY, NOT_REPRODUCED, UNDECIDED = VERDICTS
 MANY = 7  # of more groups only the lowest and the highest value are shown
 
 
@@ -53,8 +54,8 @@ class Verdict:
         if not holds:
             return "reported, not judged"
         if any(holds):
-            return VERDICTS[0] if all(holds) else VERDICTS[1]
-        return VERDICTS[3] if all(held is None for held in holds) else VERDICTS[2]
+            return REPRODUCED if all(holds) else PARTLY
+        return UNDECIDED if all(held is None for held in holds) else NOT_REPRODUCED
 
     def lines(self) -> list[str]:
         """As Markdown."""
