@@ -57,6 +57,8 @@ class Encoder(Options):
     required: ClassVar[tuple[str, ...]] = ("network",)
     # Names of the modalities that the encoder accepts, see `inputs.Modality`.
     accepts: ClassVar[tuple[str, ...]] = ("images",)
+    # Whether its layers may be the user's own.
+    own_layers: ClassVar[bool] = False
 
     def network(self, x: Tensor) -> Tensor:
         """Symbolic features (batch, dim) of the symbolic network input `x`.
@@ -335,6 +337,7 @@ class KerasFile(Encoder):
     """
 
     accepts: ClassVar[tuple[str, ...]] = ("images", "vectors")
+    own_layers: ClassVar[bool] = True
 
     encoder_file: str = option(
         "",

@@ -45,7 +45,8 @@ def key(config: Config, data: DataSet, engine: Engine, total_steps: int) -> str 
 def all_ours(config: Config, data: DataSet) -> bool:
     """Whether the package defines all parts of a setup."""
     parts = (*_parts(config), data.modality)
-    return all(type(part).__module__.startswith("ssl_keras.") for part in parts)
+    ours = all(type(part).__module__.startswith("ssl_keras.") for part in parts)
+    return ours and not config.encoder.own_layers
 
 
 def _parts(config: Config) -> list[Any]:

@@ -129,3 +129,12 @@ def test_a_model_is_used_once_at_a_time(tmp_path: Path) -> None:
     for number in range(sharing.KEPT + 2):
         sharing.keep(setups[0].model, f"graph {number}")
     assert len(sharing._kept) == sharing.KEPT
+
+
+def test_an_encoder_of_the_user_is_not_shared(tmp_path: Path) -> None:
+    import keras
+
+    layers = [keras.Input((28, 28, 4)), keras.layers.Flatten(), keras.layers.Dense(8, "relu")]
+    settings = {"encoder": keras.Sequential(layers), "width_multiplier": None, "views": "augment"}
+    setup = build(make(tmp_path / "run", **settings))
+    assert setup.graph is None
