@@ -138,7 +138,8 @@ STUDIES = {
         published_on="ImageNet-100, Wang and Isola 2020; debiased with tau_plus 0 is NT-Xent, "
         "theirs has a temperature of 0.07",
         differs="62 characters in fonts that were not seen (6,200 images), 30 epochs, a small "
-        "convnet. hard_negative comes with a tau_plus of 0.1, so that with a beta of 0 it is debiased.",
+        "convnet. hard_negative comes with a tau_plus of 0.1, so that with a beta of 0 it is "
+        "debiased.",
         verdict=papers.grids,
     ),
 }
