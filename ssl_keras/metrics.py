@@ -42,6 +42,26 @@ def contrastive_accuracy(
     return tf.reduce_mean(tf.cast(nearest == positives, tf.float32))
 
 
+def grouped_accuracy(
+    projections_1: TensorLike, projections_2: TensorLike, group_size: int
+) -> Tensor:
+    """`contrastive_accuracy` inside groups: a view is compared with the second views of its group.
+
+    Args:
+        projections_1, projections_2: (batch, dim), the two views; whole groups of rows.
+        group_size: rows of a group.
+
+    Returns:
+        float32 scalar in [0, 1]; chance is 1 / group_size.
+    """
+    first, second = (
+        tf.reshape(normalize(rows), [-1, group_size, rows.shape[-1]])
+        for rows in (projections_1, projections_2)
+    )
+    nearest = tf.argmax(tf.matmul(first, second, transpose_b=True), axis=2, output_type=tf.int32)
+    return tf.reduce_mean(tf.cast(nearest == tf.range(group_size), tf.float32))
+
+
 def target_loss(kind: str, labels: TensorLike, logits: TensorLike) -> Tensor:
     """Mean cross-entropy of a probe: softmax for a class, sigmoid for bits. float32 scalar.
 

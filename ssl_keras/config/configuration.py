@@ -33,6 +33,7 @@ from ssl_keras.datasets.sources import stored
 from ssl_keras.errors import UserError, nearest
 from ssl_keras.evaluators import EVALUATORS, Baseline, Evaluator
 from ssl_keras.losses import LOSSES, Loss
+from ssl_keras.losses.groups import Grouped
 from ssl_keras.methods import METHODS, Method
 from ssl_keras.networks import ENCODERS, Encoder, store_model
 from ssl_keras.optimizers import OPTIMIZERS, Optimizer
@@ -286,15 +287,15 @@ class Config:
     def for_examples(self, count: int, name: str, step: int = 1) -> Config:
         """The configuration for data with `count` training examples.
 
-        A batch that was not given becomes smaller, to the largest multiple of `step`, with a
-        notice.
+        A batch that was not given becomes smaller where it is larger than the data or no multiple
+        of `step`: the largest multiple, with a notice.
 
         Raises:
             UserError: the given batch is larger than the data, or there are too few examples.
         """
         batch = self.optimization.batch_size
-        smaller = count // step * step
-        if batch <= count:
+        smaller = min(batch, count) // step * step
+        if batch <= count and ("batch_size" in self.given or smaller in (0, batch)):
             return self
         if "batch_size" in self.given or smaller < 2:
             raise UserError(
@@ -302,8 +303,38 @@ class Config:
                 + ("choose a smaller --batch_size." if smaller >= 2 else "more are needed.")
             )
         config = self.with_values(batch_size=smaller)
-        notice = f"there are {count} training examples: batch_size={smaller} in place of {batch}"
+        reason = f"there are {count} training examples" if batch > count else f"groups of {step}"
+        notice = f"{reason}: batch_size={smaller} in place of {batch}"
         return dataclasses.replace(config, notices=(*self.notices, notice), given=self.given)
+
+    @property
+    def trained_loss(self) -> Any:
+        """The contrastive loss as the method trains it, or None."""
+        grouped = self.method.grouped
+        if self.loss is None or grouped is None:
+            return self.loss
+        return Grouped(self.loss, grouped.group_size)
+
+    def earlier_stage(self) -> Config:
+        """The configuration of the stage before the last one: a run of its own, without
+        evaluators. There must be one."""
+        method = self.method.grouped
+        assert method is not None
+        values = self._without_evaluators() | {
+            "stages": method.stages - 1,
+            "epochs": method.stage_epochs,
+            "warmup_epochs": min(self.optimization.warmup_epochs, method.stage_epochs / 10),
+        }
+        unused = {"steps", "measure_every"}
+        if method.stages == 2:  # the first stage has no groups
+            unused |= {"neighbours", "condition_on", "stages", "stage_epochs", "clusters"}
+        return Config.make({n: v for n, v in values.items() if n not in unused})
+
+    def _without_evaluators(self) -> dict[str, Any]:
+        """`replayable` without evaluators and export."""
+        options = {n for evaluator in self.evaluators.values() for n in evaluator.options()}
+        shared = {n: value for n, value in self.replayable().items() if n not in options}
+        return {**shared, "heads": "", "export": False}
 
     @property
     def baselines(self) -> list[str]:
@@ -321,8 +352,6 @@ class Config:
                 f"The evaluator {method!r} trains the method of the run itself: leave it out of "
                 "--heads."
             )
-        options = {n for evaluator in self.evaluators.values() for n in evaluator.options()}
-        shared = {n: value for n, value in self.replayable().items() if n not in options}
         differing = next(
             (
                 evaluator.settings()
@@ -331,7 +360,7 @@ class Config:
             ),
             {"method": method},
         )
-        return Config.make(**{**shared, **differing, "heads": "", "export": False})
+        return Config.make(**{**self._without_evaluators(), **differing})
 
     def with_values(self, **values: Any) -> Config:
         """The same configuration with other values; values of None are ignored, options that they

@@ -63,6 +63,13 @@ class ViewsConfig(Options):
     blur: float | None = option(
         None, minimum=0, maximum=1, help="probability of blur (by preset)", needs=_AUGMENT
     )
+    channel_dropout: float | None = option(
+        None,
+        minimum=0,
+        below=1,
+        help="probability that a channel of a view, or a bit, is 0 (by preset)",
+        needs=_AUGMENT,
+    )
     noise_deviation: float | None = option(
         None,
         minimum=0,

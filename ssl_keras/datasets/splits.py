@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -34,6 +35,7 @@ class Split:
         self.examples = examples
         self.compose = compose
         self.locate = locate
+        self._order: Callable[[int], np.ndarray] | None = None
         # A pipeline is traced; one of all examples can be read again and again.
         self._all_batches = functools.cache(
             lambda batch_size: self.batches(batch_size, np.arange(self.num_examples))
@@ -82,9 +84,9 @@ class Split:
     ) -> Any:
         """Shuffled batches for the steps [start_step, num_steps), shaped like those of `batches`.
 
-        Each epoch is a new permutation of the examples, a function of (seed, epoch); its last
-        `num_examples % batch_size` examples are dropped. The batch of a step depends on (seed,
-        step) alone, so a run can resume at any step.
+        Each epoch is a new permutation of the examples, a function of (seed, epoch), or the order
+        that `ordered` has set; its last `num_examples % batch_size` examples are dropped. The batch
+        of a step depends on (seed, step) alone, so a run can resume at any step.
 
         Args:
             batch_size: examples in the global batch.
@@ -121,12 +123,30 @@ class Split:
         """Indices of the examples in the batch of a training step: int64 (batch_size,)."""
         step = tf.convert_to_tensor(step, tf.int64)
         steps_per_epoch = self.num_examples // batch_size
+        if (order := self._order) is not None:
+
+            def rows(step: np.ndarray) -> np.ndarray:
+                epoch, place = divmod(int(step), steps_per_epoch)
+                return order(epoch)[place * batch_size : (place + 1) * batch_size]
+
+            return tf.ensure_shape(tf.numpy_function(rows, [step], tf.int64), [batch_size])
         epoch = tf.cast(step // steps_per_epoch, tf.uint32)
         first = (step % steps_per_epoch) * batch_size
         shuffle_key = tf.stack([tf.constant(seed, tf.uint32), epoch])
         return tf.random.experimental.index_shuffle(
             first + tf.range(batch_size, dtype=tf.int64), shuffle_key, self.num_examples - 1
         )
+
+    def ordered(self, order: Callable[[int], np.ndarray]) -> Split:
+        """The same split, trained on in another order.
+
+        Args:
+            order: epoch -> indices of the examples, int64, at least `num_examples // batch_size`
+                batches of them; a pure function.
+        """
+        split = copy.copy(self)
+        split._order = functools.lru_cache(maxsize=2)(order)
+        return split
 
     def _composed(self, indices: Any, batch_size: int) -> Any:
         batches = self.examples.batched(indices, batch_size)

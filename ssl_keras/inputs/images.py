@@ -150,6 +150,7 @@ class Images(Modality):
             "color_strength": 0.0,
             "grayscale": 0.0,
             "blur": 0.0,
+            "channel_dropout": 0.0,
         }
         return defaults | ({"extra_channels_move": True} if self.source_extra_channels else {})
 
@@ -180,10 +181,12 @@ class Images(Modality):
     def transform(self, operations: Mapping[str, Any], compiled: bool) -> Any:
         from ssl_keras.views.images import ImageTransform, build_chain
 
+        settings = dict(operations)
+        dropout = settings.pop("channel_dropout")
         chain = build_chain(
-            channels=self.image_channels, size=self.view_size, compiled=compiled, **operations
+            channels=self.image_channels, size=self.view_size, compiled=compiled, **settings
         )
-        return ImageTransform(chain)
+        return ImageTransform(chain, dropout, self.image_shape[2] + self.num_bits)
 
     def check_extra_channels(self) -> None:
         if not (self.num_bits or self.source_extra_channels):

@@ -11,6 +11,7 @@ from ssl_keras.annotations import Labels, Tensor, TensorLike
 from ssl_keras.errors import UserError
 from ssl_keras.lazy import tf
 from ssl_keras.losses import functional, streaming
+from ssl_keras.losses.groups import is_alone
 from ssl_keras.losses.pairs import StreamedPairs, compare
 from ssl_keras.options import Options, settings
 
@@ -20,11 +21,11 @@ IMPLEMENTATIONS = ("auto", "dense", "tiled")
 def gather(tensor: Tensor) -> Tensor:
     """`tensor` of all replicas, concatenated along axis 0 in the order of replicas.
 
-    Outside a replica context, and with one replica, it is `tensor` itself. Differentiable: the
-    gradients of all replicas flow back to the replica of each row.
+    Outside a replica context, with one replica, and inside groups it is `tensor` itself.
+    Differentiable: the gradients of all replicas flow back to the replica of each row.
     """
     context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
+    if is_alone() or context is None or context.num_replicas_in_sync == 1:
         return tensor
     gathered = context.all_gather(tensor, axis=0)
     rows = tensor.shape[0] and tensor.shape[0] * context.num_replicas_in_sync
@@ -35,7 +36,7 @@ def gather(tensor: Tensor) -> Tensor:
 def first_row(batch: Tensor) -> Tensor:
     """Position in the global batch of this replica's first image; each replica has `batch`."""
     context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
+    if is_alone() or context is None or context.num_replicas_in_sync == 1:
         return 0
     return tf.cast(context.replica_id_in_sync_group, tf.int32) * batch
 

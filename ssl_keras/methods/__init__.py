@@ -1,7 +1,7 @@
 """Methods: what an encoder learns from. `METHODS` is the dictionary behind `--method`.
 
-`SimCLR`, `TwoTowers`, `Supervised` and `Autoencoder` are the Keras models that a run trains. They
-can be used alone, with `compile` and `fit`:
+`SimCLR`, `TwoTowers`, `Hybrid`, `BYOL`, `Supervised` and `Autoencoder` are the Keras models that a
+run trains. They can be used alone, with `compile` and `fit`:
 
     model = SimCLR(encoder, num_classes=10)
     model.compile()
@@ -20,6 +20,8 @@ _MODELS = {
     "Learner": "learner",
     "SimCLR": "simclr",
     "TwoTowers": "simclr",
+    "Hybrid": "hybrid",
+    "BYOL": "byol",
     "Supervised": "supervised",
     "Autoencoder": "autoencoder",
 }
@@ -33,6 +35,8 @@ METHODS: Registry[Method] = Registry(
     {
         "simclr": options.SimCLR,
         "two_towers": options.TwoTowers,
+        "hybrid": options.Hybrid,
+        "byol": options.BYOL,
         "supervised": options.Supervised,
         "autoencoder": options.Autoencoder,
     },

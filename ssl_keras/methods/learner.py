@@ -87,6 +87,7 @@ class Learner(keras.Model):
         seed: seed of the views and of everything else that is drawn.
         kernel_l2: weight of the sum of squares of all kernels, added to the objective.
         measures: names of the values of `objective`; the first is "loss".
+        trained_encoder: the part of `encoder` that is trained. Default: all of it.
         **arguments: arguments of `keras.Model`, such as `dtype`.
 
     Raises:
@@ -107,6 +108,7 @@ class Learner(keras.Model):
         seed: int = 0,
         kernel_l2: float = 0.0,
         measures: Sequence[str] = ("loss",),
+        trained_encoder: Model | None = None,
         **arguments: Any,
     ):
         super().__init__(**arguments)
@@ -120,8 +122,9 @@ class Learner(keras.Model):
             linear_probe = build_linear_probe(feature_dim(encoder), sizes)
         self.augmenter = augmenter
         self.encoder = encoder
+        self.trained_encoder = encoder if trained_encoder is None else trained_encoder
         self.modality = modality
-        self.encode = modality.encoding(encoder)
+        self.encode = modality.encoding(self.trained_encoder)
         self.linear_probe = linear_probe
         self.probed = dict(targets or {}) if linear_probe is not None else {}
         self._seed = randomness.Seed(seed)
@@ -214,6 +217,11 @@ class Learner(keras.Model):
         return ["features"]
 
     @property
+    def probed_layer(self) -> str:
+        """The name of the layer that the online probe reads."""
+        return "features"
+
+    @property
     def progress_names(self) -> dict[str, str]:
         """Name of a logged value -> its short name in the progress bar, the most telling first."""
         probes = {f"linear_probe/{name}/accuracy": name for name in self.probed}
@@ -241,6 +249,9 @@ class Learner(keras.Model):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define its objective")
 
+    def after_update(self, step: Tensor) -> None:
+        """Called in each step after the variables have been updated."""
+
     def progress(self, step: Tensor) -> Tensor:
         """The completed share of the training at the start of `step`."""
         if self.total_steps is None:
@@ -250,7 +261,7 @@ class Learner(keras.Model):
     @property
     def networks(self) -> list[Model]:
         """The networks that the objective trains: the encoder and `parts`."""
-        return [self.encoder, *self.parts]
+        return [self.trained_encoder, *self.parts]
 
     @property
     def learned_variables(self) -> list[Any]:
@@ -331,6 +342,7 @@ class Learner(keras.Model):
         probe_accuracies = self._train_probe(tf.stop_gradient(features), labels)
         self._watch(values["loss"], step)
         self.step.assign_add(1)
+        self.after_update(step)
         if self.average is not None:
             self.average.update(step)
 

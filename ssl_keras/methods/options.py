@@ -69,6 +69,11 @@ class Method(Options):
             UserError: they do not fit.
         """
 
+    @property
+    def grouped(self) -> SimCLR | None:
+        """The method itself if it compares examples inside groups alone."""
+        return None
+
     def build(self, parts: Parts) -> Model:
         """The model: a `learner.Learner`, or another `keras.Model` with its interface.
 
@@ -78,14 +83,15 @@ class Method(Options):
         raise NotImplementedError(f"{type(self).__name__} builds no model")
 
 
+# Groups that need an earlier stage.
+EARLIER = ("neighbours", "clusters")
+
 _HAS_LAYERS = Needs("projection_layers", minimum=1)
 
 
 @dataclass(frozen=True)
-class SimCLR(Method):
-    """Two views of each example and a contrastive loss, see `methods.simclr`."""
-
-    contrastive: ClassVar[bool] = True
+class Projecting(Method):
+    """Base of methods with a projection head."""
 
     projection_layers: int = option(
         2, minimum=0, maximum=10, help="number of layers of the projection head; 0: none"
@@ -115,17 +121,82 @@ class SimCLR(Method):
             dtype=policy,
         )
 
+
+@dataclass(frozen=True)
+class SimCLR(Projecting):
+    """Two views of each example and a contrastive loss, see `methods.simclr`."""
+
+    contrastive: ClassVar[bool] = True
+
+    neighbours: int | None = option(
+        None,
+        minimum=2,
+        help="examples in a group; the contrastive loss then compares an example with those of its "
+        "group alone, in place of the batch (the batch)",
+    )
+    condition_on: str = option(
+        "neighbours",
+        help="what the examples of a group have in common: neighbours (in an earlier stage), "
+        "clusters (of the earlier stages), nothing, or equal labels of a target",
+        needs=Needs("neighbours", minimum=2),
+    )
+    stages: int = option(
+        1,
+        minimum=1,
+        maximum=8,
+        help="encoders that are trained one after the other; their features are concatenated",
+        needs=Needs("neighbours", minimum=2),
+    )
+    stage_epochs: int = option(
+        6, minimum=1, help="epochs of each stage but the last", needs=Needs("stages", minimum=2)
+    )
+    clusters: int = option(
+        10,
+        minimum=2,
+        help="clusters of the features of each earlier stage, by K-means",
+        needs=Needs("condition_on", ("clusters",)),
+    )
+
+    def check(self, data: DataSet) -> None:
+        if self.neighbours is None:
+            return
+        if self.condition_on in EARLIER and self.stages < 2:
+            raise UserError(
+                f"condition_on={self.condition_on} takes the groups from an earlier stage: add "
+                "--stages=2, or choose nothing or a target for --condition_on."
+            )
+        if self.condition_on not in (*EARLIER, "nothing"):
+            target_name(self.condition_on, data, "condition_on")
+
+    @property
+    def grouped(self) -> SimCLR | None:
+        return None if self.neighbours is None else self
+
+    @property
+    def group_size(self) -> int:
+        """Examples that an example is compared with, itself included, in a method with groups."""
+        assert self.neighbours is not None
+        return self.neighbours
+
     def build(self, parts: Parts) -> Model:
         from ssl_keras.methods import simclr
 
         head = self.build_head(parts.dim, parts.policy)
         probe = parts.build_probe()
-        return simclr.SimCLR(parts.encoder, head, probe, **parts.arguments)
+        earlier = [parts.build_encoder() for _ in range(self.stages - 1)]
+        return simclr.SimCLR(parts.encoder, head, probe, earlier=earlier, **parts.arguments)
 
 
 @dataclass(frozen=True)
 class TwoTowers(SimCLR):
     """SimCLR with a separate encoder for the second views, see `methods.simclr`."""
+
+    def check(self, data: DataSet) -> None:
+        super().check(data)
+        if self.stages > 1:
+            raise UserError(
+                "method=two_towers has one stage: leave --stages out, or choose --method=simclr."
+            )
 
     def build(self, parts: Parts) -> Model:
         from ssl_keras.methods import simclr
@@ -139,6 +210,65 @@ class TwoTowers(SimCLR):
             parts.build_probe(),
             partner_encoder=partner_encoder,
             partner_projection_head=partner_head,
+            **parts.arguments,
+        )
+
+
+@dataclass(frozen=True)
+class Hybrid(SimCLR):
+    """SimCLR that also reconstructs the view, see `methods.hybrid`."""
+
+    reconstruction_weight: float = option(
+        10.0, minimum=0, help="weight of the reconstruction's error beside the contrastive loss"
+    )
+    channel_weights: str = option(
+        "unexplained",
+        choices=("equal", "unexplained"),
+        help="how the errors of channels are weighed: all alike, or by 1 / the variance that the "
+        "mean of the image explains, which need not know what a channel shows",
+    )
+
+    def build(self, parts: Parts) -> Model:
+        from ssl_keras.methods import hybrid
+
+        if self.grouped is not None:
+            raise UserError("method=hybrid compares whole batches: leave --neighbours out.")
+        data = parts.data
+        weights = None if self.channel_weights == "equal" else hybrid.unexplained_weights(data)
+        return hybrid.Hybrid(
+            parts.encoder,
+            self.build_head(parts.dim, parts.policy),
+            parts.build_probe(),
+            build_decoder(parts.dim, data.input_shape, parts.policy),
+            reconstruction_weight=self.reconstruction_weight,
+            channel_weights=weights,
+            **parts.arguments,
+        )
+
+
+@dataclass(frozen=True)
+class BYOL(Projecting):
+    """A view predicts the other view's projection by an averaged network, see `methods.byol`."""
+
+    target_decay: float = option(
+        0.99,
+        minimum=0,
+        below=1,
+        help="decay of the averaged network at the start; it grows to 1 over the training",
+    )
+
+    def build(self, parts: Parts) -> Model:
+        from ssl_keras.methods import byol
+
+        head = self.build_head(parts.dim, parts.policy)
+        return byol.BYOL(
+            parts.encoder,
+            head,
+            parts.build_probe(),
+            predictor=byol.build_predictor(head, self.projection_hidden_dim, parts.policy),
+            target_encoder=parts.build_encoder(),
+            target_head=self.build_head(parts.dim, parts.policy),
+            target_decay=self.target_decay,
             **parts.arguments,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ssl_keras import metrics
@@ -9,9 +10,10 @@ from ssl_keras.annotations import Model, Tensor
 from ssl_keras.inputs import Example
 from ssl_keras.lazy import tf
 from ssl_keras.losses.base import gather
+from ssl_keras.losses.groups import Grouped
 from ssl_keras.methods import options
 from ssl_keras.methods.learner import Learner, Views, feature_dim
-from ssl_keras.networks import in_order
+from ssl_keras.networks import build_stage_head, build_stages, in_order
 from ssl_keras.networks.dropout import dropout_keys
 from ssl_keras.options import plain
 
@@ -39,21 +41,32 @@ class SimCLR(Learner):
         projection_head: see `networks.build_projection_head`. Default: two layers, of 256 and 64
             units, batch norm between them.
         linear_probe: see `Learner`.
+        earlier: encoders of earlier stages, like `encoder`, which are not trained. The attribute
+            `encoder` is then all stages, whose features are concatenated, those of the last stage
+            at the end; the projection head and the probe read the last stage.
         **arguments: see `Learner`.
     """
+
+    # The values of `objective`.
+    logged: tuple[str, ...] = ("loss", "alignment", "distribution", "contrastive_accuracy")
 
     def __init__(
         self,
         encoder: Model,
         projection_head: Model | None = None,
         linear_probe: Model | None = None,
+        *,
+        earlier: Sequence[Model] = (),
         **arguments: Any,
     ):
-        if projection_head is None:
-            projection_head = default_head(encoder)
-        measures = ("loss", "alignment", "distribution", "contrastive_accuracy")
-        super().__init__(encoder, linear_probe, measures=measures, **arguments)
-        self.projection_head = projection_head
+        head = default_head(encoder) if projection_head is None else projection_head
+        whole = build_stages([*earlier, encoder]) if earlier else encoder
+        super().__init__(
+            whole, linear_probe, measures=self.logged, trained_encoder=encoder, **arguments
+        )
+        self.stages = [*earlier, encoder]
+        self.trained_head = head
+        self.projection_head = build_stage_head(whole, head) if earlier else head
 
     def compile(
         self,
@@ -67,16 +80,27 @@ class SimCLR(Learner):
 
     @property
     def parts(self) -> list[Model]:
-        return [self.projection_head]
+        return [self.trained_head]
 
     @property
     def layer_names(self) -> list[str]:
-        return ["features", *(n for n in self.projection_head.output if n != "projection_0")]
+        count = len(self.stages)
+        stages = [f"stage_{k + 1}" for k in range(count)] if count > 1 else []
+        return ["features", *stages, *(n for n in self.trained_head.output if n != "projection_0")]
+
+    @property
+    def num_head_layers(self) -> int:
+        """Number of layers of the projection head that are evaluated."""
+        return len([name for name in self.trained_head.output if name != "projection_0"])
+
+    @property
+    def probed_layer(self) -> str:
+        return "features" if len(self.stages) == 1 else f"stage_{len(self.stages)}"
 
     @property
     def projection_dim(self) -> int:
         """Dimension of the projections."""
-        return int(in_order(self.projection_head.output)[-1].shape[-1])
+        return int(in_order(self.trained_head.output)[-1].shape[-1])
 
     @property
     def progress_names(self) -> dict[str, str]:
@@ -89,21 +113,24 @@ class SimCLR(Learner):
         values = {name: value for name, value in loss.options().items() if value is not None}
         options = ", ".join(f"{name}={plain(value)}" for name, value in values.items())
         return {
-            "projections": f"{len(self.layer_names) - 1} layers, dimension {dim}",
+            "projections": f"{self.num_head_layers} layers, dimension {dim}",
             "loss": f"{loss_name} ({options or 'no options'}); {collapse:.4g} if all projections "
             "were equal",
             "compared with": loss.compared_with(batch_size),
         }
 
     def representations(self, inputs: Tensor) -> list[Tensor]:
-        """See `Learner.representations`: the features, then each layer of the projection head."""
+        """See `Learner.representations`: the features, those of each stage if there are several,
+        then each layer of the projection head."""
         features = self.encoder(inputs, training=False)
-        outputs = in_order(self.projection_head(features, training=False))
-        return [tf.cast(value, tf.float32) for value in (features, *outputs)]
+        stages = tf.split(features, [feature_dim(stage) for stage in self.stages], axis=1)
+        outputs = in_order(self.trained_head(stages[-1], training=False))
+        values = (features, *(stages if len(stages) > 1 else ()), *outputs)
+        return [tf.cast(value, tf.float32) for value in values]
 
     def outputs(self, features: Tensor) -> Tensor:
         """The projections."""
-        projections = in_order(self.projection_head(features, training=True))[-1]
+        projections = in_order(self.trained_head(features, training=True))[-1]
         return tf.cast(projections, tf.float32)
 
     def objective(self, outputs: Tensor, views: Views) -> dict[str, Tensor]:
@@ -116,12 +143,14 @@ class SimCLR(Learner):
             self.progress(views.step),
             self.loss_impl,
         )
-        values["contrastive_accuracy"] = metrics.contrastive_accuracy(
-            tf.stop_gradient(projections_1),
-            tf.stop_gradient(projections_2),
-            keys_2=gather(tf.stop_gradient(projections_2)),
-            first_row=views.first_row,
-        )
+        views_1, views_2 = tf.stop_gradient(projections_1), tf.stop_gradient(projections_2)
+        if isinstance(self.contrastive_loss, Grouped):
+            accuracy = metrics.grouped_accuracy(views_1, views_2, self.contrastive_loss.size)
+        else:
+            accuracy = metrics.contrastive_accuracy(
+                views_1, views_2, keys_2=gather(views_2), first_row=views.first_row
+            )
+        values["contrastive_accuracy"] = accuracy
         return values
 
 
@@ -153,7 +182,7 @@ class TwoTowers(SimCLR):
 
     @property
     def parts(self) -> list[Model]:
-        return [self.projection_head, self.partner_encoder, self.partner_projection_head]
+        return [self.trained_head, self.partner_encoder, self.partner_projection_head]
 
     def features(self, example: Example, keys: Tensor) -> Tensor:
         halves = tf.nest.map_structure(lambda rows: tf.split(rows, 2), example)
@@ -166,7 +195,7 @@ class TwoTowers(SimCLR):
 
     def outputs(self, features: Tensor) -> Tensor:
         """The projections of both towers."""
-        heads = (self.projection_head, self.partner_projection_head)
+        heads = (self.trained_head, self.partner_projection_head)
         outputs = [
             in_order(head(half, training=True))[-1]
             for head, half in zip(heads, tf.split(features, 2), strict=True)

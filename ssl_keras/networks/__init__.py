@@ -24,6 +24,8 @@ from ssl_keras.networks.heads import (
     build_backbone,
     build_linear_probe,
     build_projection_head,
+    build_stage_head,
+    build_stages,
     in_order,
 )
 from ssl_keras.networks.normalization import as_plain_keras
@@ -40,6 +42,8 @@ __all__ = [
     "build_decoder",
     "build_linear_probe",
     "build_projection_head",
+    "build_stage_head",
+    "build_stages",
     "in_order",
     "save_model",
     "store_model",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ssl_keras.annotations import Model, Tensor
@@ -79,6 +79,27 @@ def build_backbone(encoder: Model, projection_head: Model, layer: str) -> Model:
     head = keras.Model(projection_head.input, projection_head.output[layer], name=layer)
     inputs = keras.Input(encoder.input_shape[1:], name="inputs", dtype="float32")
     return keras.Model(inputs, head(encoder(inputs)), name="backbone")
+
+
+def build_stages(encoders: Sequence[Model]) -> Model:
+    """Several encoders of one input as one encoder: their features, concatenated.
+
+    All but the last are frozen, batch norm included. The network shares the variables of its parts,
+    which are named stage_1, stage_2, ...
+    """
+    for number, encoder in enumerate(encoders, 1):
+        encoder.name = f"stage_{number}"
+        encoder.trainable = number == len(encoders)
+    inputs = keras.Input(encoders[0].input_shape[1:], name="inputs", dtype="float32")
+    join = keras.layers.Concatenate(name="stages", dtype=encoders[-1].dtype_policy)
+    return keras.Model(inputs, join([encoder(inputs) for encoder in encoders]), name="encoder")
+
+
+def build_stage_head(encoder: Model, head: Model) -> Model:
+    """The projection head of the last stage as one of all stages' features, see `build_stages`."""
+    features = keras.Input(encoder.output_shape[1:], name="features", dtype="float32")
+    last = features[:, -int(head.input_shape[-1]) :]
+    return keras.Model(features, head(last), name="projection_head")
 
 
 def build_linear_probe(

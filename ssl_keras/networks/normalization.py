@@ -85,6 +85,6 @@ def as_plain_keras(network: Model) -> Model:
             return keras.layers.Dropout(layer.rate, name=layer.name, dtype=layer.dtype_policy)
         return layer.__class__.from_config(settings)
 
-    copy = keras.models.clone_model(network, clone_function=plain)
+    copy = keras.models.clone_model(network, clone_function=plain, recursive=True)
     copy.set_weights(network.get_weights())
     return copy

@@ -40,7 +40,7 @@ def train_setup(
 def batches(setup: TrainingSetup, first_step: int) -> Any:
     """The batches from step `first_step`; each device gets its share of every batch."""
     config, engine = setup.config, setup.engine
-    split, size, seed = setup.data.train, config.optimization.batch_size, config.run.seed
+    split, size, seed = setup.train, config.optimization.batch_size, config.run.seed
 
     def shares(numbers: range, num_steps: int | None) -> Any:
         return split.training_batches(

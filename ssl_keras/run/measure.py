@@ -96,13 +96,15 @@ def trained_features(
     setup = in_float32(setup)
     model, data = setup.model, setup.data
     layers = encoder_features(FrozenEncoder.from_setup(setup), evaluators, pixels=pixels)
-    features = layers.layers["features"]
+    features = layers.layers[model.probed_layer]
     values: dict[str, float] = {}
     if model.linear_probe is not None:
         logits = model.linear_probe(features.test, training=False)
         for name, target in data.targets.items():
             scores = measured(target, features.test_labels[name], logits[name].numpy(), seed)
-            values |= {f"{tables.ONLINE}/features/{name}/{k}": v for k, v in scores.items()}
+            values |= {
+                f"{tables.ONLINE}/{model.probed_layer}/{name}/{k}": v for k, v in scores.items()
+            }
     if model.reconstruct is not None:
         counts = (data.train.num_examples, data.test.num_examples)
         errors = reconstruction_errors(model.reconstruct, build_inputs(data), *counts)

@@ -60,7 +60,7 @@ class FrozenEncoder:
             model.representations,
             model.augmenter,
             model.variables,
-            model.encoder,
+            model.trained_encoder,
             setup.config.encoder.grids(setup.data.input_shape),
             model.traced,
         )

@@ -14,7 +14,7 @@ from ssl_keras.config import Config
 from ssl_keras.datasets import DataSet
 from ssl_keras.errors import Interrupted, UserError, printable
 from ssl_keras.evaluators import Baseline, Evaluator
-from ssl_keras.run import messages, run_directory, sharing, tables, tensorboard, workers
+from ssl_keras.run import messages, run_directory, sharing, stages, tables, tensorboard, workers
 from ssl_keras.run.callbacks import (
     History,
     JsonLines,
@@ -256,6 +256,13 @@ def _train_in(
         about = {"times": spent, "resumed_at": resumed_at, "engine": setup.engine.described()}
         checkpoints.save(step, {**states, **about})
 
+    # ---- The earlier stages, if there are any, and the order of the examples.
+    try:
+        stages.prepare(setup, workdir, lambda stage: _train_stage(stage, setup))
+    except Interrupted as stopped:
+        advice = "" if brief else f"; {messages.resume_command(workdir)}"
+        raise Interrupted(f"{stopped}{advice}") from None
+
     # ---- Training.
     with Interruption() as interruption:
         saver = Saver(
@@ -344,6 +351,11 @@ def baseline_features(
     return features
 
 
+def _train_stage(config: Config, setup: TrainingSetup) -> None:
+    """Train an earlier stage of a run, in its directory."""
+    finish(train_run(config, setup.data, True, setup.engine))
+
+
 def _network_notices(setup: TrainingSetup) -> list[str]:
     momentum = slow_batch_norm(setup.model.encoder)
     if momentum is None:
@@ -375,7 +387,7 @@ def _non_finite_report(
     setup: TrainingSetup, workdir: Path, checkpoints: Checkpoints
 ) -> Callable[[int], str]:
     """Function from a step with a non-finite loss to the message; it also lists the batch."""
-    config, train = setup.config, setup.data.train
+    config, train = setup.config, setup.train
 
     def report(step: int) -> str:
         rows = train.step_rows(step, config.optimization.batch_size, config.run.seed)

@@ -37,6 +37,7 @@ NAMES = (
     "evaluations",
     "pictures",
     "baselines",
+    "earlier_stage",
     "finetuned",
     "non_finite.json",
     "initial_encoder.keras",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -39,6 +40,7 @@ class TrainingSetup:
         schedule: step -> learning rate.
         engine: precision, compilation and devices.
         graph: what identifies the graphs of `model`, see `sharing.key`.
+        train: the training split, in the order of the method.
     """
 
     config: Config
@@ -51,6 +53,16 @@ class TrainingSetup:
     schedule: Any
     engine: Engine
     graph: str | None = None
+    train: Any = None
+
+    def __post_init__(self) -> None:
+        if self.train is None:
+            self.train = self.data.train
+
+    @property
+    def loss(self) -> Any:
+        """The contrastive loss as it is trained, or None."""
+        return self.config.trained_loss
 
     @property
     def schedules(self) -> dict[str, Callable[[int], Any]]:
@@ -69,14 +81,16 @@ class TrainingSetup:
 
         The chance level of the loss is its value for equal projections.
         """
-        loss, batch = self.config.loss, self.config.optimization.batch_size
+        loss, batch = self.loss, self.config.optimization.batch_size
 
         def constant(value: float) -> Callable[[int], float]:
             return lambda step: value
 
         levels = {name: constant(chance) for name, chance in self.data.training_chances.items()}
         if loss is not None:
-            levels["contrastive_accuracy"] = constant(1.0 / batch)
+            grouped = self.config.method.grouped
+            compared = batch if grouped is None else grouped.group_size
+            levels["contrastive_accuracy"] = constant(1.0 / compared)
             levels["loss"] = lambda step: loss.at(step / self.total_steps).collapse_value(
                 batch, self.model.projection_dim
             )
@@ -101,12 +115,14 @@ def build(
     if data is None:
         data = load_data(config)
     requested = config
-    share = engine.replicas * (config.engine.micro_batch or 1)
+    grouped = config.method.grouped
+    size = 1 if grouped is None else grouped.group_size
+    share = engine.replicas * math.lcm(config.engine.micro_batch or 1, size)
     config = config.for_examples(data.train.num_examples, data.name, share)
     batch = config.optimization.batch_size
     _check_batch(config, engine)
-    if config.loss is not None:
-        config.loss.check(batch, data.targets)
+    if config.trained_loss is not None:
+        config.trained_loss.check(batch, data.targets)
     config.method.check(data)
     check_evaluators(config.evaluators, config, data)
     augmenter, operations = build_views(config, data)
@@ -140,7 +156,7 @@ def build(
         optimizers.exclude_from_decay(optimizer, model.learned_variables)
         model.compile(
             optimizer,
-            config.loss,
+            config.trained_loss,
             keras.optimizers.Adam(schedule(config.optimization.probe_learning_rate)),
             total_steps=total_steps,
             micro_batch=config.engine.micro_batch,
@@ -231,6 +247,13 @@ def _check_batch(config: Config, engine: Engine) -> None:
             f"multiple of {engine.replicas}."
         )
     share = batch // engine.replicas
+    grouped = config.method.grouped
+    if grouped is not None and share % (size := grouped.group_size):
+        nearest_multiple = max(share // size, 1) * size * engine.replicas
+        raise UserError(
+            f"batch_size is {batch}, but groups of {size} examples (neighbours) cannot fill the "
+            f"{share} of a device: give a multiple, such as --batch_size={nearest_multiple}."
+        )
     if micro_batch is not None and share % micro_batch:
         divisors = [n for n in range(1, share + 1) if share % n == 0]
         nearest_divisor = min(divisors, key=lambda n: abs(n - micro_batch))

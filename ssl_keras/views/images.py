@@ -65,22 +65,38 @@ class Chain:
 
 
 class ImageTransform:
-    """Draws one view of images by a `Chain`.
+    """Draws one view of images by a `Chain`, and drops channels.
 
     Args:
-        chain: the operations.
+        chain: the operations; bits pass them unchanged.
+        channel_dropout: probability that a channel of the view is 0 everywhere, each one for
+            itself: channels of the image, and bits. In dominoes, coloured digits and RandBit a
+            channel can be the easy feature; dropping them at random need not know which.
+        num_channels: channels of the image and bits, if channels are dropped.
     """
 
-    def __init__(self, chain: Chain):
-        self.chain, self.num_draws = chain, chain.num_draws
+    def __init__(self, chain: Chain, channel_dropout: float = 0.0, num_channels: int = 0):
+        self.chain, self.channel_dropout = chain, channel_dropout
+        self.num_channels = num_channels if channel_dropout else 0
+        self.num_draws = chain.num_draws + self.num_channels
 
     def describe(self) -> str:
         """The operations, for the banner."""
-        return ", ".join(layer.describe() for layer in self.chain.layers)
+        parts = [layer.describe() for layer in self.chain.layers]
+        if self.channel_dropout:
+            parts.append(f"{self.channel_dropout:g} of the channels dropped")
+        return ", ".join(parts)
 
     def __call__(self, example: Mapping[str, Any], draws: Tensor) -> dict[str, Tensor]:
-        """See `Chain.__call__`; bits are unchanged."""
-        return {**example, "image": self.chain(example["image"], draws)}
+        """Views, each a function of the example and its row of `draws` (batch, num_draws)."""
+        view = {**example, "image": self.chain(example["image"], draws)}
+        if self.channel_dropout:
+            kept = tf.cast(draws[:, self.chain.num_draws :] >= self.channel_dropout, tf.float32)
+            count = view["image"].shape[-1]
+            view["image"] *= kept[:, None, None, :count]
+            if "bits" in view:
+                view["bits"] *= kept[:, count:]
+        return view
 
 
 @lru_cache(maxsize=32)

@@ -24,6 +24,7 @@ from ssl_keras.reproduce.figures.properties import (
     randbit,
     randbit_factors,
     randbit_fashion,
+    remedies,
     views,
 )
 from ssl_keras.reproduce.figures.subjects import SUBJECTS
@@ -50,6 +51,7 @@ __all__ = [
     "randbit",
     "randbit_factors",
     "randbit_fashion",
+    "remedies",
     "temperature",
     "views",
 ]

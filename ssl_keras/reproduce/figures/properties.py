@@ -72,6 +72,26 @@ def randbit_fashion(axes: Sequence[Any], rows: Rows) -> None:
     axes[0].legend(fontsize=7)
 
 
+def remedies(axes: Sequence[Any], rows: Rows) -> None:
+    """The class and the bits for each remedy, a panel for each number of bits."""
+    rows = [{**row, "remedy": row["cell"].rsplit("-", 2)[0]} for row in rows]
+    names = list(dict.fromkeys(row["remedy"] for row in rows))
+    for axis, bits in zip(axes, sorted({row["num_bits"] for row in rows}), strict=True):
+        members = [row for row in rows if row["num_bits"] == bits]
+        places = [-names.index(row["remedy"]) for row in members]
+        dots(axis, members, "bits_all_right", places, NEIGHBOURS, "all bits right")
+        dots(axis, members, "untrained", places, METHODS["untrained"], "class, untrained")
+        dots(axis, members, "accuracy", places, LINEAR, "class")
+        best = next((row["supervised"] for row in members if "supervised" in row), None)
+        if best is not None:
+            axis.axvline(best, color=METHODS["supervised"].color, label="class, supervised")
+        chance(axis, 0.1, upright=True)
+        describe(axis, f"{bits} random bits" if bits else "no bits", "accuracy")
+        axis.set_xlim(0, 1.03)
+        name_rows(axis, [-index for index in range(len(names))], [word(name) for name in names])
+    axes[0].legend(fontsize=7, loc="lower left")
+
+
 def randbit_factors(axes: Sequence[Any], rows: Rows) -> None:
     """Class over bits, by batch size, width, loss and method."""
     middle = [row for row in rows if "supervised" in row]

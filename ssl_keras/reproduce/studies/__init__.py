@@ -8,6 +8,7 @@ from ssl_keras.reproduce.studies import (
     generalized,
     objectives,
     randbit,
+    remedies,
     suppression,
     temperature,
     theory,
@@ -19,6 +20,7 @@ __all__ = ["SCALES", "SECTIONS", "STUDIES", "Study"]
 STUDIES: dict[str, Study] = {
     **generalized.STUDIES,
     **randbit.STUDIES,
+    **remedies.STUDIES,
     **suppression.STUDIES,
     **factors.STUDIES,
     **temperature.STUDIES,

@@ -221,6 +221,36 @@ randbit_factors = Claims(
     }
 )
 
+# Remedies: read better beside ten bits than before training, and than by NT-Xent.
+_TEN = {"num_bits": 10}
+
+
+def _with_remedies(rows: Rows) -> Rows:
+    return [{**row, "remedy": row["cell"].rsplit("-", 2)[0]} for row in rows]
+
+
+def _helps(remedy: str) -> list[Check]:
+    mine = Check("accuracy", exceeds, None, {"remedy": remedy, **_TEN}, pooled=_TEN)
+    plain = {"where": {"remedy": "nt_xent", **_TEN}}
+    return [replace(mine, derived=gain_over_untrained), replace(mine, against=plain)]
+
+
+remedies = Claims(
+    {
+        "implicit feature modification": _helps("ifm"),
+        "a temperature schedule": _helps("temperature_schedule"),
+        "dropped channels": _helps("channel_dropout"),
+        "reconstruction beside the loss": _helps("hybrid"),
+        "negatives from clusters of an earlier stage": _helps("clusters"),
+        "negatives from neighbours in an earlier stage (ours)": _helps("neighbours"),
+    },
+    notes=[
+        Check("accuracy", where={"remedy": ("nt_xent", "neighbours")}, over="num_bits", by=by)
+        for by in [("remedy",)]
+    ],
+    prepare=_with_remedies,
+)
+
 # Objects as rivals.
 
 

@@ -1,0 +1,129 @@
+"""Orders of the training examples in groups, for conditioned negatives (`losses.groups`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ssl_keras.lazy import tf
+
+# An epoch's order of examples: function(epoch) -> indices int64 (examples,), group by group. The
+# examples that fill no group are left out.
+Order = Callable[[int], np.ndarray]
+
+# Nearest neighbours of an example that are looked at first. Where too few of them are free, the
+# nearest of all free ones are searched for.
+CANDIDATES = 64
+_BLOCK = 1024
+
+
+def normalized(vectors: np.ndarray) -> np.ndarray:
+    """Rows of unit length, float32; rows of zeros stay."""
+    rows = np.asarray(vectors, np.float32)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+def nearest_neighbours(vectors: np.ndarray, count: int) -> np.ndarray:
+    """The `count` most similar other rows of each row, most similar first: int32 (rows, count).
+
+    Similarities are computed in blocks of rows, so memory is linear in the number of rows.
+
+    Args:
+        vectors: float32 (rows, dim); the similarity is the product.
+        count: number of neighbours, less than the number of rows.
+    """
+    keys = tf.constant(vectors)
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def block(rows: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
+        similarities = tf.matmul(rows, keys, transpose_b=True)
+        places = tf.range(tf.shape(rows)[0])
+        itself = tf.stack([places, places + first], axis=1)
+        lowest = tf.fill([tf.shape(rows)[0]], similarities.dtype.min)
+        similarities = tf.tensor_scatter_nd_update(similarities, itself, lowest)
+        return tf.math.top_k(similarities, count).indices
+
+    return np.concatenate(
+        [
+            block(keys[first : first + _BLOCK], tf.constant(first)).numpy()
+            for first in range(0, len(vectors), _BLOCK)
+        ]
+    )
+
+
+def neighbour_order(vectors: np.ndarray, size: int, seed: int) -> Order:
+    """Groups of nearest neighbours.
+
+    In each epoch the examples are gone through in a random order: each one that is in no group yet
+    forms one with its `size - 1` nearest examples that are in none. The groups are then shuffled.
+
+    Args:
+        vectors: (examples, dim); neighbours have the largest cosine.
+        size: examples in a group.
+        seed: seed of the run. An epoch's order is a function of (vectors, seed, epoch).
+    """
+    vectors = normalized(vectors)
+    total = len(vectors)
+    candidates = nearest_neighbours(vectors, min(max(CANDIDATES, 4 * size), total - 1))
+
+    def order(epoch: int) -> np.ndarray:
+        generator = np.random.default_rng([seed, 4, epoch])
+        free = np.ones(total, bool)
+        groups = []
+        for first in generator.permutation(total):
+            if not free[first]:
+                continue
+            free[first] = False
+            near = candidates[first]
+            members = near[free[near]][: size - 1]
+            if len(members) < size - 1:
+                others = np.flatnonzero(free)
+                nearness = vectors[others] @ vectors[first]
+                members = others[np.argsort(-nearness, kind="stable")[: size - 1]]
+            if len(members) < size - 1:
+                break
+            free[members] = False
+            groups.append([first, *members])
+        return _shuffled(np.array(groups, np.int64), generator)
+
+    return order
+
+
+def label_order(labels: np.ndarray, size: int, seed: int) -> Order:
+    """Groups of examples with equal labels, at random.
+
+    The examples of a label that fill no group form groups with those of other labels.
+
+    Args:
+        labels: int (examples,), or (examples, bits): equal if all entries are.
+        size: examples in a group.
+        seed: seed of the run.
+    """
+    codes = np.unique(np.asarray(labels), axis=0, return_inverse=True)[1].reshape(-1)
+    counts = np.bincount(codes)
+
+    def order(epoch: int) -> np.ndarray:
+        generator = np.random.default_rng([seed, 4, epoch])
+        rows = generator.permutation(len(codes))
+        rows = rows[np.argsort(codes[rows], kind="stable")]
+        first_of_code = np.cumsum(counts) - counts
+        place = np.arange(len(rows)) - first_of_code[codes[rows]]
+        whole = place < counts[codes[rows]] // size * size
+        rest = rows[~whole]
+        used = np.concatenate([rows[whole], rest[: len(rest) // size * size]])
+        return _shuffled(used.reshape(-1, size), generator)
+
+    return order
+
+
+def cluster_labels(features: np.ndarray, num_clusters: int, seed: int) -> np.ndarray:
+    """K-means clusters of normalised features, by scikit-learn: int32 (examples,)."""
+    from sklearn.cluster import KMeans
+
+    means = KMeans(num_clusters, n_init=3, random_state=seed)
+    return np.asarray(means.fit_predict(normalized(features)), np.int32)
+
+
+def _shuffled(groups: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    return groups[generator.permutation(len(groups))].reshape(-1)

@@ -1,0 +1,117 @@
+"""A contrastive loss and a reconstruction by the same encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ssl_keras.annotations import Model, Tensor
+from ssl_keras.datasets import DataSet
+from ssl_keras.lazy import tf
+from ssl_keras.methods.learner import Views, feature_dim
+from ssl_keras.methods.simclr import SimCLR
+from ssl_keras.networks import build_decoder
+
+# Training examples that `unexplained_weights` looks at.
+_LOOKED_AT = 1000
+
+
+def unexplained_weights(data: DataSet) -> np.ndarray:
+    """Weights of channels that are small where one number an image explains the channel.
+
+        w_c ~ 1 / (variance over images of the mean of channel c), with a mean of 1
+
+    A channel that is constant over each image, such as a bit, is explained by its mean; one whose
+    images all have about the same mean is not. Labels are not used. Entries of vectors have equal
+    weights.
+
+    Args:
+        data: the data set; the first thousand training examples count.
+
+    Returns:
+        float32 (channels,).
+    """
+    channels = data.input_shape[-1]
+    if len(data.input_shape) == 1:
+        return np.ones(channels, np.float32)
+    rows = np.arange(min(_LOOKED_AT, data.train.num_examples))
+    inputs = np.concatenate([data.inputs(b).numpy() for b in data.train.batches(500, rows)])
+    weights = 1.0 / (inputs.mean(axis=(1, 2)).var(axis=0) + 1e-4)
+    return np.asarray(weights / weights.mean(), np.float32)
+
+
+class Hybrid(SimCLR):
+    """SimCLR whose features also have to reconstruct the view.
+
+        loss = contrastive loss + reconstruction_weight * mean_c w_c * (mean squared error of c)
+
+    with channels c of the network input. What the contrastive loss does not need stays in the
+    features, because the decoder needs it. After Li et al. 2020, "Information-preserving
+    contrastive learning" (arXiv 2012.09962), who inpaint; this reconstructs the encoder's input.
+
+    As a remedy it knows through the weights of the channels alone, see `unexplained_weights`. It
+    costs the decoder: about 1.5 times the time of SimCLR with the small convnet.
+
+    Args:
+        encoder, projection_head, linear_probe: see `SimCLR`.
+        decoder: `keras.Model` from features to network inputs.
+        reconstruction_weight: at least 0.
+        channel_weights: w, (channels,). Default: 1 each.
+        **arguments: see `SimCLR`.
+    """
+
+    logged = (*SimCLR.logged, "reconstruction_error")
+
+    def __init__(
+        self,
+        encoder: Model,
+        projection_head: Model | None = None,
+        linear_probe: Model | None = None,
+        decoder: Model | None = None,
+        *,
+        reconstruction_weight: float = 10.0,
+        channel_weights: Sequence[float] | np.ndarray | None = None,
+        **arguments: Any,
+    ):
+        super().__init__(encoder, projection_head, linear_probe, **arguments)
+        if decoder is None:
+            decoder = build_decoder(feature_dim(encoder), self.modality.network_shape)
+        self.decoder = decoder
+        self.reconstruction_weight = reconstruction_weight
+        channels = int(self.decoder.output_shape[-1])
+        weights = np.ones(channels) if channel_weights is None else np.asarray(channel_weights)
+        self.channel_weights = weights.astype(np.float32)
+
+    @property
+    def parts(self) -> list[Model]:
+        return [*super().parts, self.decoder]
+
+    @property
+    def progress_names(self) -> dict[str, str]:
+        return super().progress_names | {"reconstruction_error": "error"}
+
+    def describe(self, batch_size: int, loss_name: str = "") -> dict[str, str]:
+        shown = ", ".join(f"{weight:.3g}" for weight in self.channel_weights[:4])
+        more = ", ..." if len(self.channel_weights) > 4 else ""
+        text = f"weight {self.reconstruction_weight:g}; channels weighed by {shown}{more}"
+        return super().describe(batch_size, loss_name) | {"reconstruction": text}
+
+    def reconstruct(self, inputs: Tensor) -> Tensor:
+        """Reconstructions of network inputs, in inference mode; float32."""
+        features = self.encoder(inputs, training=False)
+        return tf.cast(self.decoder(features, training=False), tf.float32)
+
+    def outputs(self, features: Tensor) -> Any:
+        """The projections and the reconstructions."""
+        reconstructions = tf.cast(self.decoder(features, training=True), tf.float32)
+        return {"projections": super().outputs(features), "reconstructions": reconstructions}
+
+    def objective(self, outputs: Any, views: Views) -> dict[str, Tensor]:
+        values = super().objective(outputs["projections"], views)
+        inputs = tf.cast(self.modality.compose(views.example), tf.float32)
+        squares = tf.square(inputs - outputs["reconstructions"])
+        error = tf.reduce_mean(squares * self.channel_weights)
+        loss = values["loss"] + self.reconstruction_weight * error
+        return values | {"loss": loss, "reconstruction_error": error}

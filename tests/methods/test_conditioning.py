@@ -1,0 +1,84 @@
+"""Orders of examples in groups: whole, disjoint, near, and a function of seed and epoch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ssl_keras.methods import conditioning
+
+
+def codes_as_vectors(count: int, bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random codes, and a vector for each code with a little noise."""
+    generator = np.random.default_rng(0)
+    codes = generator.integers(0, 2**bits, count)
+    places = generator.normal(size=(2**bits, 16))
+    return codes, places[codes] + 1e-3 * generator.normal(size=(count, 16))
+
+
+def test_neighbours_are_those_of_a_full_sort() -> None:
+    vectors = conditioning.normalized(np.random.default_rng(0).normal(size=(2100, 8)))
+    similarities = vectors @ vectors.T
+    np.fill_diagonal(similarities, -np.inf)
+    expected = np.argsort(-similarities, axis=1, kind="stable")[:, :5]
+    found = conditioning.nearest_neighbours(vectors, 5)
+    assert found.shape == (2100, 5)
+    assert np.mean(found == expected) > 0.999  # but for products that differ by rounding
+    rows = np.arange(2100)[:, None]
+    np.testing.assert_allclose(similarities[rows, found], similarities[rows, expected], atol=1e-6)
+    assert not np.any(found == rows)
+
+
+@pytest.mark.parametrize("size", [2, 4, 7])
+def test_an_epoch_has_every_example_once_in_groups_of_neighbours(size: int) -> None:
+    codes, vectors = codes_as_vectors(400, 4)
+    order = conditioning.neighbour_order(vectors, size, seed=0)
+    rows = order(0)
+    assert rows.dtype == np.int64
+    assert len(rows) == len(set(rows)) == 400 // size * size
+    equal = codes[rows].reshape(-1, size)
+    pure = np.mean((equal == equal[:, :1]).all(axis=1))
+    # Each of the 16 codes leaves one group that it cannot fill.
+    assert pure >= 1 - 16 / (400 // size)
+    random = codes[np.random.default_rng(0).permutation(400)[: len(rows)]].reshape(-1, size)
+    assert pure > 5 * np.mean((random == random[:, :1]).all(axis=1))
+
+
+def test_members_are_the_nearest_free_examples_even_where_all_candidates_are_taken() -> None:
+    codes, vectors = codes_as_vectors(300, 1)  # 150 examples of a code, more than candidates
+    assert conditioning.CANDIDATES < 100
+    groups = conditioning.neighbour_order(vectors, 3, seed=1)(0).reshape(-1, 3)
+    assert np.mean((codes[groups] == codes[groups][:, :1]).all(axis=1)) >= 98 / 100
+
+
+def test_an_order_is_a_function_of_seed_and_epoch() -> None:
+    _, vectors = codes_as_vectors(100, 3)
+    first = conditioning.neighbour_order(vectors, 4, seed=0)
+    again = conditioning.neighbour_order(vectors, 4, seed=0)
+    np.testing.assert_array_equal(again(3), first(3))  # without the epochs before
+    assert not np.array_equal(first(3), first(4))
+    assert not np.array_equal(first(3), conditioning.neighbour_order(vectors, 4, seed=1)(3))
+
+
+@pytest.mark.parametrize("vectors", [False, True])
+def test_groups_of_equal_labels(vectors: bool) -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 2, (202, 3)) if vectors else generator.integers(0, 5, 202)
+    codes = labels @ [1, 2, 4] if vectors else labels
+    order = conditioning.label_order(labels, 4, seed=0)
+    rows = order(0)
+    assert len(rows) == len(set(rows)) == 200
+    groups = codes[rows].reshape(-1, 4)
+    mixed = (groups != groups[:, :1]).any(axis=1).sum()
+    counts = np.bincount(codes)
+    assert mixed <= -(-int((counts % 4).sum()) // 4)
+    np.testing.assert_array_equal(conditioning.label_order(labels, 4, seed=0)(7), order(7))
+    # Who stands beside whom is drawn anew.
+    pairs = [{frozenset(group) for group in order(epoch).reshape(-1, 4)} for epoch in (0, 1)]
+    assert len(pairs[0] & pairs[1]) < len(pairs[0]) / 4
+
+
+def test_clusters_find_separate_codes() -> None:
+    codes, vectors = codes_as_vectors(200, 2)
+    clusters = conditioning.cluster_labels(vectors, 4, seed=0)
+    assert len({(int(a), int(b)) for a, b in zip(codes, clusters, strict=True)}) == 4
