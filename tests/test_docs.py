@@ -181,6 +181,7 @@ def shortened(words: list[str], extra: list[str]) -> list[str]:
         return [word for word in few if word.split("=")[0] not in names] + short
     if words[0] == "ssl_keras.train":
         own += ["--micro_batch=8"] if "--micro_batch" in text else []
+        own += ["--stage_epochs=1"] if "--stages" in text else []
         small = ["--num_train_images=300", "--num_test_images=60"]
         width = (
             [] if "--encoder=" in text or "--dataset=table" in text else ["--width_multiplier=0.25"]

@@ -119,7 +119,8 @@ def test_only_what_was_set_is_returned() -> None:
         ("--temperature=0.1", "The loss 'uniform_prior' has no temperature"),
         (
             "--temperature=hot",
-            "temperature must be a number, linear:START:END or cosine:START:END, not 'hot'.",
+            "temperature must be a number, linear:START:END or cosine:START:END[:PERIODS], not "
+            "'hot'.",
         ),
         ("--num_bits=linear:0:1", "num_bits must be a whole number, not 'linear:0:1'."),
         ("--distribution_weight=linear:-1:1", "distribution_weight must be at least 0"),

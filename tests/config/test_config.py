@@ -162,6 +162,7 @@ UNMET: list[tuple[dict[str, Any], dict[str, Any], str]] = [
             "blur": 0.0,
             "noise_deviation": 0.0,
             "corruption_rate": 0.0,
+            "channel_dropout": 0.0,
         }.items()
     ),
     # Values that equal the default are refused too: what counts is that they were set.
@@ -198,6 +199,14 @@ UNMET: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         {"dataset": "overlay", "blend": "max"},
         {"overlay_content": "digits"},
         "overlay_content=both",
+    ),
+    ({"stages": 2}, {"neighbours": None}, "neighbours of at least 2"),
+    ({"condition_on": "class"}, {"neighbours": None}, "neighbours of at least 2"),
+    ({"neighbours": 4, "stage_epochs": 6}, {"stages": 1}, "stages of at least 2"),
+    (
+        {"neighbours": 4, "stages": 2, "clusters": 10},
+        {"condition_on": "neighbours"},
+        "condition_on=clusters",
     ),
     ({"wait_minutes": 5.0}, {"strategy": "none"}, "strategy=multi_worker"),
     ({"dataset": "overlay", "blend_alpha": 0.5}, {"blend": "max"}, "blend=alpha"),

@@ -563,7 +563,8 @@ def test_options_round_trip(name: str) -> None:
         (
             "nt_xent",
             {"temperature": "hot"},
-            "temperature must be a number, linear:START:END or cosine:START:END, not 'hot'",
+            "temperature must be a number, linear:START:END or cosine:START:END[:PERIODS], not "
+            "'hot'",
         ),
         (
             "nt_xent",
@@ -735,6 +736,19 @@ class TestSchedules:
         assert losses.get("nt_xent", **loss.options()) == loss
         assert list(loss.schedules) == ["temperature"]
         assert losses.get("nt_xent").schedules == {}
+
+    def test_a_schedule_with_periods_goes_there_and_back(self) -> None:
+        loss = losses.get("nt_xent", temperature="cosine:1:0.1:4")
+        assert loss.options()["temperature"] == "cosine:1.0:0.1:4.0"
+        for progress in (0.0, 0.25, 0.5, 1.0):
+            assert loss.at(progress).temperature == pytest.approx(1.0)
+        for progress in (0.125, 0.375, 0.875):
+            assert loss.at(progress).temperature == pytest.approx(0.1)
+        middle = loss.at(tf.constant(1 / 16)).temperature
+        np.testing.assert_allclose(middle, 0.55, rtol=1e-5)
+        for text in ("linear:1:0.1:4", "cosine:1:0.1:0", "cosine:1:0.1:4:2", "cosine:1:0.1:x"):
+            with pytest.raises(UserError, match="linear:START:END or cosine:START:END"):
+                losses.get("nt_xent", temperature=text)
 
 
 @pytest.mark.parametrize("name", ["hard_contrastive", "hard_simple"])

@@ -156,7 +156,7 @@ def test_it_is_evaluated_again_and_fine_tuned(
     assert again["results"][name] == results(whole)["results"][name]
     for layer in ("features", "projection_1"):
         arguments = [f"--run={whole}", "--label_fraction=0.5", f"--finetune_from={layer}"]
-        assert finetune.main(["finetune", *arguments, "--finetune_epochs=1"]) == 0
+        assert finetune.main(["finetune", *arguments, "--epochs=1"]) == 0
     assert "class" in capsys.readouterr().out
 
 

@@ -504,3 +504,20 @@ class TestMixup:
         compiled = tf.function(two_views, jit_compile=True)(augmenter, photos(8), tf.constant(3))
         np.testing.assert_allclose(eager, compiled, atol=2e-3)
         assert f"{kind} mixup with a share of at least 0.6" in augmenter.describe()
+
+
+def test_dropped_channels_are_zero_and_drawn_for_each_view_and_channel() -> None:
+    images = np.full((400, 2, 2, 2), 0.5, np.float32)
+    bits = np.ones((400, 3), np.float32)
+    transform = ImageTransform(Chain(), channel_dropout=0.3, num_channels=5)
+    assert transform.num_draws == 5
+    draws = np.random.default_rng(0).random((400, 5), dtype=np.float32)
+    view = transform({"image": tf.constant(images), "bits": tf.constant(bits)}, draws)
+    kept = draws >= 0.3
+    np.testing.assert_array_equal(view["bits"], kept[:, 2:])
+    np.testing.assert_array_equal(view["image"], images * kept[:, None, None, :2])
+    assert abs(np.mean(kept) - 0.7) < 0.03
+    assert "0.3 of the channels dropped" in transform.describe()
+    still = ImageTransform(Chain(), num_channels=5)
+    assert still.num_draws == 0
+    np.testing.assert_array_equal(still({"image": images}, draws[:, :0])["image"], images)
