@@ -1,7 +1,7 @@
 """Methods: what an encoder learns from. `METHODS` is the dictionary behind `--method`.
 
-`SimCLR`, `TwoTowers`, `Hybrid`, `BYOL`, `Supervised` and `Autoencoder` are the Keras models that a
-run trains. They can be used alone, with `compile` and `fit`:
+Their Keras models (`SimCLR`, `TwoTowers`, `Supervised`, ...) can be used alone, with `compile` and
+`fit`:
 
     model = SimCLR(encoder, num_classes=10)
     model.compile()
@@ -21,7 +21,9 @@ _MODELS = {
     "SimCLR": "simclr",
     "TwoTowers": "simclr",
     "Hybrid": "hybrid",
-    "BYOL": "byol",
+    "LatentTargetDecoding": "hybrid",
+    "BYOL": "momentum",
+    "MoCo": "momentum",
     "Supervised": "supervised",
     "Autoencoder": "autoencoder",
 }
@@ -36,7 +38,9 @@ METHODS: Registry[Method] = Registry(
         "simclr": options.SimCLR,
         "two_towers": options.TwoTowers,
         "hybrid": options.Hybrid,
+        "ltd": options.LatentTargetDecoding,
         "byol": options.BYOL,
+        "moco": options.MoCo,
         "supervised": options.Supervised,
         "autoencoder": options.Autoencoder,
     },

@@ -1,4 +1,4 @@
-"""A contrastive loss and a reconstruction by the same encoder."""
+"""A contrastive loss, and something else that the same features have to tell."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from ssl_keras.annotations import Model, Tensor
 from ssl_keras.datasets import DataSet
 from ssl_keras.lazy import tf
+from ssl_keras.losses.functional import normalize
 from ssl_keras.methods.learner import Views, feature_dim
 from ssl_keras.methods.simclr import SimCLR
 from ssl_keras.networks import build_decoder
@@ -115,3 +116,64 @@ class Hybrid(SimCLR):
         error = tf.reduce_mean(squares * self.channel_weights)
         loss = values["loss"] + self.reconstruction_weight * error
         return values | {"loss": loss, "reconstruction_error": error}
+
+
+class LatentTargetDecoding(SimCLR):
+    """SimCLR whose features also have to tell those of the untrained encoder.
+
+        loss = contrastive loss + decoding_weight * mean(1 - cos(decoder(features), target))
+
+    with target the features that the encoder had before training, of the same view, in inference
+    mode. What the untrained encoder holds, which suppression would remove, must stay readable.
+    After Bleeker et al. 2022, "Reducing predictive feature suppression in resource-constrained
+    contrastive image-caption retrieval" (arXiv 2204.13382), whose targets are of a sentence
+    encoder, and who set the weight by a constraint.
+
+    As a remedy it need not know which features are easy; it costs a forward pass of the untrained
+    encoder and a small decoder.
+
+    Args:
+        encoder, projection_head, linear_probe: see `SimCLR`.
+        target_encoder: a network like the encoder; it takes over the encoder's initial weights.
+        decoder: `keras.Model` from features to features.
+        decoding_weight: at least 0.
+        **arguments: see `SimCLR`.
+    """
+
+    logged = (*SimCLR.logged, "decoding_error")
+
+    def __init__(
+        self,
+        *networks: Any,
+        target_encoder: Model,
+        decoder: Model,
+        decoding_weight: float = 1.0,
+        **arguments: Any,
+    ):
+        super().__init__(*networks, **arguments)
+        target_encoder.set_weights(self.encoder.get_weights())
+        target_encoder.trainable = False
+        self.target_encoder, self.decoder = target_encoder, decoder
+        self.encode_target = self.modality.encoding(target_encoder)
+        self.decoding_weight = decoding_weight
+
+    @property
+    def parts(self) -> list[Model]:
+        return [*super().parts, self.decoder]
+
+    def describe(self, batch_size: int, loss_name: str = "") -> dict[str, str]:
+        text = f"the untrained encoder's features, weight {self.decoding_weight:g}"
+        return super().describe(batch_size, loss_name) | {"decoded": text}
+
+    def outputs(self, features: Tensor) -> Any:
+        """The projections and the decoded features."""
+        decoded = tf.cast(self.decoder(features, training=True), tf.float32)
+        return {"projections": super().outputs(features), "decoded": decoded}
+
+    def objective(self, outputs: Any, views: Views) -> dict[str, Tensor]:
+        values = super().objective(outputs["projections"], views)
+        targets = normalize(self.encode_target(views.example, training=False))
+        cosines = tf.reduce_sum(normalize(outputs["decoded"]) * tf.stop_gradient(targets), axis=1)
+        error = 1.0 - tf.reduce_mean(cosines)
+        loss = values["loss"] + self.decoding_weight * error
+        return values | {"loss": loss, "decoding_error": error}

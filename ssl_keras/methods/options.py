@@ -12,7 +12,14 @@ from typing import Any, ClassVar
 from ssl_keras.annotations import Model
 from ssl_keras.datasets import DataSet
 from ssl_keras.errors import UserError, nearest
-from ssl_keras.networks import BATCH_NORM, build_decoder, build_linear_probe, build_projection_head
+from ssl_keras.networks import (
+    BATCH_NORM,
+    build_decoder,
+    build_linear_probe,
+    build_projection_head,
+    build_stage_head,
+    build_stages,
+)
 from ssl_keras.options import Needs, Options, option
 
 
@@ -74,6 +81,13 @@ class Method(Options):
         """The method itself if it compares examples inside groups alone."""
         return None
 
+    def build_networks(
+        self, build_encoder: Callable[[], Model], policy: str
+    ) -> tuple[Model, Model | None]:
+        """(encoder, projection head or None), as a run evaluates and exports them, with new weights
+        that are all trainable."""
+        return build_encoder(), None
+
     def build(self, parts: Parts) -> Model:
         """The model: a `learner.Learner`, or another `keras.Model` with its interface.
 
@@ -120,6 +134,12 @@ class Projecting(Method):
             batch_norm=self.projection_batch_norm,
             dtype=policy,
         )
+
+    def build_networks(
+        self, build_encoder: Callable[[], Model], policy: str
+    ) -> tuple[Model, Model | None]:
+        encoder = build_encoder()
+        return encoder, self.build_head(encoder.output_shape[-1], policy)
 
 
 @dataclass(frozen=True)
@@ -177,6 +197,17 @@ class SimCLR(Projecting):
         """Examples that an example is compared with, itself included, in a method with groups."""
         assert self.neighbours is not None
         return self.neighbours
+
+    def build_networks(
+        self, build_encoder: Callable[[], Model], policy: str
+    ) -> tuple[Model, Model | None]:
+        if self.stages == 1:
+            return super().build_networks(build_encoder, policy)
+        encoders = [build_encoder() for _ in range(self.stages)]
+        whole = build_stages(encoders)
+        whole.trainable = True
+        head = self.build_head(encoders[-1].output_shape[-1], policy)
+        return whole, build_stage_head(whole, head)
 
     def build(self, parts: Parts) -> Model:
         from ssl_keras.methods import simclr
@@ -248,27 +279,69 @@ class Hybrid(SimCLR):
 
 @dataclass(frozen=True)
 class BYOL(Projecting):
-    """A view predicts the other view's projection by an averaged network, see `methods.byol`."""
+    """A view predicts the averaged network's projection of the other, see `methods.momentum`."""
 
     target_decay: float = option(
-        0.99,
-        minimum=0,
-        below=1,
-        help="decay of the averaged network at the start; it grows to 1 over the training",
+        0.99, minimum=0, below=1, help="decay of the averaged network; byol lets it grow to 1"
+    )
+
+    def networks(self, parts: Parts) -> tuple[list[Any], dict[str, Any]]:
+        """(encoder, projection head and probe, arguments of `methods.momentum.MomentumLearner`)."""
+        head = self.build_head(parts.dim, parts.policy)
+        probe = parts.build_probe()
+        target = {
+            "target_encoder": parts.build_encoder(),
+            "target_head": self.build_head(parts.dim, parts.policy),
+            "target_decay": self.target_decay,
+        }
+        return [parts.encoder, head, probe], {**parts.arguments, **target}
+
+    def build(self, parts: Parts) -> Model:
+        from ssl_keras.methods import momentum
+
+        networks, arguments = self.networks(parts)
+        predictor = momentum.build_predictor(networks[1], self.projection_hidden_dim, parts.policy)
+        return momentum.BYOL(*networks, predictor=predictor, **arguments)
+
+
+@dataclass(frozen=True)
+class MoCo(BYOL):
+    """The negatives are projections of earlier steps, see `methods.momentum`."""
+
+    queue_size: int = option(
+        4096, minimum=2, maximum=2**20, help="projections of earlier steps that are negatives"
+    )
+    queue_temperature: float = option(0.2, above=0, help="softmax temperature of moco")
+
+    def build(self, parts: Parts) -> Model:
+        from ssl_keras.methods import momentum
+
+        networks, arguments = self.networks(parts)
+        queue = {n: getattr(self, n) for n in ("queue_size", "queue_temperature")}
+        return momentum.MoCo(*networks, **queue, **arguments)
+
+
+@dataclass(frozen=True)
+class LatentTargetDecoding(SimCLR):
+    """SimCLR whose features also tell those of the untrained encoder, see `methods.hybrid`."""
+
+    decoding_weight: float = option(
+        1.0, minimum=0, help="weight of the error of the untrained encoder's features"
     )
 
     def build(self, parts: Parts) -> Model:
-        from ssl_keras.methods import byol
+        from ssl_keras.methods import hybrid
 
+        if self.grouped is not None:
+            raise UserError("method=ltd compares whole batches: leave --neighbours out.")
         head = self.build_head(parts.dim, parts.policy)
-        return byol.BYOL(
+        return hybrid.LatentTargetDecoding(
             parts.encoder,
             head,
             parts.build_probe(),
-            predictor=byol.build_predictor(head, self.projection_hidden_dim, parts.policy),
             target_encoder=parts.build_encoder(),
-            target_head=self.build_head(parts.dim, parts.policy),
-            target_decay=self.target_decay,
+            decoder=build_decoder(parts.dim, (parts.dim,), parts.policy),
+            decoding_weight=self.decoding_weight,
             **parts.arguments,
         )
 

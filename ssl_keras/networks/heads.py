@@ -62,12 +62,12 @@ def in_order(outputs: Mapping[str, Any]) -> list[Tensor]:
     return [outputs[name] for name in sorted(outputs, key=lambda name: int(name.split("_")[1]))]
 
 
-def build_backbone(encoder: Model, projection_head: Model, layer: str) -> Model:
+def build_backbone(encoder: Model, projection_head: Model | None, layer: str) -> Model:
     """The encoder and the projection head up to a layer, as one network.
 
     Args:
         encoder: from network inputs to features.
-        projection_head: see `build_projection_head`.
+        projection_head: see `build_projection_head`; None for a method without one.
         layer: the last layer: "features" for the encoder alone, or "projection_1", ...
 
     Returns:
@@ -76,6 +76,7 @@ def build_backbone(encoder: Model, projection_head: Model, layer: str) -> Model:
     """
     if layer == "features":
         return encoder
+    assert projection_head is not None
     head = keras.Model(projection_head.input, projection_head.output[layer], name=layer)
     inputs = keras.Input(encoder.input_shape[1:], name="inputs", dtype="float32")
     return keras.Model(inputs, head(encoder(inputs)), name="backbone")

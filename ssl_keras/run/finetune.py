@@ -295,11 +295,9 @@ class _Trial:
     def _backbone(self, policy: str, weights: Any) -> Any:
         """A new backbone with these weights: the encoder, and the projection head up to a layer."""
         config = self.setup.config
-        encoder, head = build_encoder(config, self.setup.data, policy), None
-        if self.options.finetune_from != "features":
-            head = config.method.build_head(  # type: ignore[attr-defined]
-                encoder.output_shape[-1], policy
-            )
+        encoder, head = config.method.build_networks(
+            lambda: build_encoder(config, self.setup.data, policy), policy
+        )
         network = networks.build_backbone(encoder, head, self.options.finetune_from)
         network.set_weights(weights)
         return network

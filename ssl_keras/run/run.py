@@ -258,7 +258,8 @@ def _train_in(
 
     # ---- The earlier stages, if there are any, and the order of the examples.
     try:
-        stages.prepare(setup, workdir, lambda stage: _train_stage(stage, setup))
+        with timed(times, "earlier_stages"):
+            stages.prepare(setup, workdir, lambda stage: _train_stage(stage, setup))
     except Interrupted as stopped:
         advice = "" if brief else f"; {messages.resume_command(workdir)}"
         raise Interrupted(f"{stopped}{advice}") from None

@@ -75,3 +75,33 @@ def test_it_reconstructs_and_refuses_groups(bit_data: DataSet) -> None:
     np.testing.assert_array_equal(model.reconstruct(inputs), expected)
     with pytest.raises(UserError, match="compares whole batches"):
         setup(bit_data, neighbours=4, condition_on="class")
+
+
+def test_latent_target_decoding_adds_the_cosine_to_the_untrained_features(
+    bit_data: DataSet,
+) -> None:
+    training = setup(bit_data, method="ltd", decoding_weight=2.0, learning_rate=0.01)
+    model = training.model
+    steps = iter(batches(training, 0))
+    model.train_step(next(steps))
+    initial = setup(bit_data, method="ltd").model.encoder  # the same seed
+    batch = next(steps)
+    views, _ = model.augmenter.two_views(batch, 1)
+    inputs = model.modality.compose(views).numpy()
+    features = model.encoder(inputs, training=True)
+    projections = in_order(model.projection_head(features, training=True))[-1].numpy()
+    decoded = model.decoder(features, training=True).numpy()
+    targets = initial(inputs, training=False).numpy()
+    cosines = np.sum(decoded * targets, axis=1)
+    cosines /= np.linalg.norm(decoded, axis=1) * np.linalg.norm(targets, axis=1)
+    contrastive = oracles.nt_xent(
+        *np.split(projections, 2), temperature=training.config.loss.temperature
+    )
+    before = [variable.numpy() for variable in model.target_encoder.variables]
+    model.reset_metrics()
+    values = model.train_step(batch)
+    np.testing.assert_allclose(values["decoding_error"], 1 - np.mean(cosines), rtol=1e-3)
+    expected = contrastive + 2.0 * (1 - np.mean(cosines))
+    np.testing.assert_allclose(values["loss"], expected, rtol=1e-3)
+    for variable, old in zip(model.target_encoder.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, old)

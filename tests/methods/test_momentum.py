@@ -1,7 +1,8 @@
-"""BYOL: its loss, its target, and that the target gets no gradient."""
+"""Methods with an averaged network: their losses, the target, the queue."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,12 +13,13 @@ import tensorflow as tf
 from ssl_keras import metrics
 from ssl_keras.config import Config
 from ssl_keras.datasets import DataSet
-from ssl_keras.methods.byol import BYOL
+from ssl_keras.methods.momentum import BYOL, MoCo
 from ssl_keras.networks import in_order
-from ssl_keras.run import build
+from ssl_keras.run import build, train_and_evaluate
 from ssl_keras.run.loop import batches
 from ssl_keras.run.setup import TrainingSetup
 from tests.distribution import parity
+from tests.run.test_resume import stop_after
 
 BATCH = 16
 
@@ -97,26 +99,80 @@ def test_without_negatives_its_projections_do_not_collapse(bit_data: DataSet) ->
 
 
 @pytest.mark.full
-def test_two_devices_equal_one(two_replicas: Any) -> None:
-    def make() -> BYOL:
+@pytest.mark.parametrize("method", ["byol", "moco"])
+def test_two_devices_equal_one(method: str, two_replicas: Any) -> None:
+    def make() -> Any:
         keras.utils.set_random_seed(0)
-        networks = [parity.make("nt_xent") for _ in range(2)]
-        first, second = networks
-        predictor = keras.Sequential([keras.Input((6,)), keras.layers.Dense(6)])
-        model = BYOL(
-            first.encoder,
-            first.projection_head,
-            predictor=predictor,
-            target_encoder=second.encoder,
-            target_head=second.projection_head,
-            target_decay=0.5,
-            augmenter=parity.Noise(),
-            modality=parity.MODALITY,
-        )
+        first, second = (parity.make("nt_xent") for _ in range(2))
+        arguments: dict[str, Any] = {
+            "target_encoder": second.encoder,
+            "target_head": second.projection_head,
+            "target_decay": 0.5,
+            "augmenter": parity.Noise(),
+            "modality": parity.MODALITY,
+        }
+        networks = first.encoder, first.projection_head
+        if method == "byol":
+            predictor = keras.Sequential([keras.Input((6,)), keras.layers.Dense(6)])
+            model: Any = BYOL(*networks, predictor=predictor, **arguments)
+        else:
+            model = MoCo(*networks, queue_size=24, **arguments)
         model.compile(keras.optimizers.SGD(0.05), total_steps=parity.STEPS)
         return model
 
     alone = parity.trained(make(), None)
     with two_replicas.scope():
         model = make()
-    parity.agree(parity.trained(model, two_replicas), alone, "byol")
+    parity.agree(parity.trained(model, two_replicas), alone, method)
+
+
+def test_mocos_loss_is_that_of_a_loop_over_the_queue(bit_data: DataSet) -> None:
+    training = setup(bit_data, method="moco", queue_size=40, queue_temperature=0.3)
+    model, batch = training.model, next(iter(batches(training, 0)))
+    assert isinstance(model, MoCo)
+    queue = model.queue.numpy()
+    np.testing.assert_allclose(np.linalg.norm(queue, axis=1), 1.0, rtol=1e-5)
+    views, _ = model.augmenter.two_views(batch, 0)
+    inputs = model.modality.compose(views)
+
+    def projections(encoder: Any, head: Any) -> np.ndarray:
+        rows = in_order(head(encoder(inputs, training=True), training=True))[-1].numpy()
+        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+    queries = projections(model.encoder, model.projection_head)
+    targets = projections(model.target_encoder, model.target_head)
+    losses = []
+    for row, query in enumerate(queries):
+        positive = np.exp(query @ targets[(row + BATCH) % (2 * BATCH)] / 0.3)
+        losses.append(-np.log(positive / (positive + np.exp(queue @ query / 0.3).sum())))
+    np.testing.assert_allclose(model.train_step(batch)["loss"], np.mean(losses), rtol=1e-4)
+    # First in, first out.
+    np.testing.assert_allclose(model.queue[: 2 * BATCH], targets, atol=1e-5)
+    np.testing.assert_array_equal(model.queue[2 * BATCH :], queue[: 40 - 2 * BATCH])
+    assert not np.any([variable is model.queue for variable in model.learned_variables])
+
+
+def test_mocos_target_keeps_its_decay(bit_data: DataSet) -> None:
+    model = setup(bit_data, method="moco", queue_size=40).model
+    kernel, average = model.encoder.trainable_variables[0], model.target_encoder.variables[0]
+    kernel.assign(kernel + 1.0)
+    for step in (0, 3):
+        old = average.numpy()
+        model.after_update(tf.constant(step, tf.int64))
+        np.testing.assert_allclose(average, 0.9 * old + 0.1 * kernel.numpy(), atol=1e-6)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("method", ["byol", "moco", "ltd", "hybrid"])
+def test_a_stopped_run_resumes_to_the_bit(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values: dict[str, Any] = {"method": method, "num_bits": 2, "batch_size": 16, "steps": 6}
+    values |= {"max_train_images": 60, "width_multiplier": 0.25, "heads": "", "measure_images": 0}
+    values |= {"loss": "nt_xent"} if method in ("ltd", "hybrid") else {}
+    whole, stopped = (
+        Config.make(**values, workdir=str(tmp_path / name)) for name in ("whole", "stopped")
+    )
+    expected = train_and_evaluate(whole)["weights_sha256"]
+    stop_after(3, stopped, monkeypatch)
+    assert train_and_evaluate(stopped)["weights_sha256"] == expected
