@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ssl_keras import files
+from ssl_keras.plots import METHODS, SERIES, describe
 
 # Distinct colours, for clusters.
 COLORS = np.array(
@@ -177,6 +178,44 @@ def heat_maps(rows: Sequence[Mapping[str, np.ndarray]], title: str) -> np.ndarra
                     axis.text(x, y, text, ha="center", va="center", fontsize=10, color=color)
     figure.suptitle(title)
     figure.colorbar(image, ax=axes.ravel().tolist(), shrink=0.6)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba(), np.float32)[..., :3] / 255.0
+
+
+def curves(
+    lines: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    title: str,
+    x: str,
+    y: str,
+    logarithmic: tuple[float, float],
+) -> np.ndarray:
+    """Curves of values in [0, 1] over a logarithmic axis.
+
+    Args:
+        lines: name -> (x values, y values).
+        title: of the picture.
+        x, y: names of the axes.
+        logarithmic: ends of the axis of x.
+
+    Returns:
+        (height, width, 3) in [0, 1].
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure((5.2, 3.6), dpi=100, layout="constrained")
+    axis = figure.subplots()
+    styles = iter(SERIES)
+    for name, (places, values) in lines.items():
+        style = METHODS["untrained"] if name.startswith("untrained") else next(styles, SERIES[-1])
+        keywords = {**style.keywords(), "marker": ""}
+        axis.plot(np.maximum(places, logarithmic[0]), values, label=name, **keywords)
+    axis.set_xscale("log")
+    axis.set_xlim(*logarithmic)
+    axis.set_ylim(0, 1.02)
+    describe(axis, title, x, y)
+    axis.legend(fontsize=7)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba(), np.float32)[..., :3] / 255.0

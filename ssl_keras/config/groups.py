@@ -26,6 +26,17 @@ class DataConfig(Options):
     max_train_images: int | None = option(
         None, minimum=2, help="largest number of training examples, drawn by the seed (all)"
     )
+    held_out_classes: int | None = option(
+        None,
+        minimum=1,
+        help="number of classes, drawn by the seed, that are not trained on; verification and "
+        "few_shot measure them (none)",
+    )
+    held_out_target: str | None = option(
+        None,
+        help="target whose classes are held out (class, or the first)",
+        needs=Needs("held_out_classes", minimum=1),
+    )
     data_dir: str | None = option(
         None,
         help="folder of prepared TensorFlow Datasets ($TFDS_DATA_DIR, or in the home folder)",

@@ -22,6 +22,7 @@ from ssl_keras.datasets.base import (
 )
 from ssl_keras.datasets.bit_concat import BitConcat
 from ssl_keras.datasets.factors import Factors
+from ssl_keras.datasets.held_out import hold_out
 from ssl_keras.datasets.multi_digit import MultiDigit
 from ssl_keras.datasets.overlay import Overlay
 from ssl_keras.datasets.plain import Plain
@@ -119,6 +120,8 @@ def load(
     num_characters: int | None = None,
     view_size: int | None = None,
     max_train_images: int | None = None,
+    held_out_classes: int | None = None,
+    held_out_target: str | None = None,
     **options: Any,
 ) -> DataSet:
     """The data set called `name`.
@@ -132,6 +135,8 @@ def load(
             num_characters: see `sources.load_source`.
         view_size: side of the encoder's input, see `inputs.Images`; at most that of the images.
         max_train_images: the largest number of training examples, drawn by `seed`. Default: all.
+        held_out_classes, held_out_target: number of classes that are not trained on, and the target
+            whose classes they are, see `held_out.hold_out`. Default: none.
         **options: the options of the data set (the fields of its class), such as `source`.
 
     Raises:
@@ -191,11 +196,14 @@ def load(
         data = dataclasses.replace(
             data, modality=dataclasses.replace(data.modality, view_size=size)
         )
+    if held_out_classes is not None:
+        data = hold_out(data, held_out_classes, held_out_target, seed)
     if max_train_images is not None:
         data = data.map_training(lambda split: split.at_most(max_train_images, seed))
     data = dataclasses.replace(data, digests=digests(builder, data_dir))
-    splits = {data.train, data.probing, data.test}
+    splits = {data.train, data.probing, data.test, *filter(None, [data.unseen])}
     if sum(split.num_examples * split.example_bytes() for split in splits) > IN_MEMORY_BYTES:
         return data
     data = data.map_training(lambda split: split.in_memory())
-    return dataclasses.replace(data, test=data.test.in_memory())
+    unseen = None if data.unseen is None else data.unseen.in_memory()
+    return dataclasses.replace(data, test=data.test.in_memory(), unseen=unseen)

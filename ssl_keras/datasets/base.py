@@ -165,6 +165,8 @@ class DataSet:
         probing_split: examples that evaluators are fitted on instead of `train`, as many and in
             the same order, where training shows less of a target than testing does; or None.
         digests: what identifies the data, see `datasets.digests`.
+        unseen, unseen_target: test examples of classes that are not trained on, and their target,
+            see `held_out.hold_out`; or None.
     """
 
     name: str
@@ -176,6 +178,8 @@ class DataSet:
     local_targets: Mapping[str, LocalTarget] = field(default_factory=dict)
     probing_split: Split | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
+    unseen: Split | None = None
+    unseen_target: Target | None = None
 
     @property
     def probing(self) -> Split:

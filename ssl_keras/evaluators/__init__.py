@@ -16,6 +16,7 @@ from ssl_keras.evaluators.linear import Linear
 from ssl_keras.evaluators.linear_sgd import LinearSGD
 from ssl_keras.evaluators.local_features import LocalFeatures
 from ssl_keras.evaluators.mean_classifier import MeanClassifier
+from ssl_keras.evaluators.open_world import FewShot, Verification
 from ssl_keras.evaluators.retrieval import Retrieval
 from ssl_keras.options import Registry
 
@@ -32,6 +33,8 @@ EVALUATORS: Registry[Evaluator] = Registry(
         "mean_classifier": MeanClassifier,
         "bits": Bits,
         "retrieval": Retrieval,
+        "verification": Verification,
+        "few_shot": FewShot,
         "decoder": Decoder,
         "local_features": LocalFeatures,
         "supervised": SupervisedBaseline,

@@ -55,6 +55,8 @@ class FrozenFeatures:
             an evaluator needs them.
         inputs: the encoder's inputs, if they are available.
         cache: results that evaluators share.
+        unseen, unseen_labels, unseen_target: features, labels and target of test examples of
+            classes that are not trained on, if there are any.
     """
 
     train: np.ndarray
@@ -66,6 +68,9 @@ class FrozenFeatures:
     train_views: np.ndarray | None = None
     inputs: Inputs | None = None
     cache: dict[str, Any] = field(default_factory=dict)
+    unseen: np.ndarray | None = None
+    unseen_labels: np.ndarray | None = None
+    unseen_target: Target | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,6 +97,11 @@ def extract(
 
     train, train_labels = extract_split(data.probing)
     test, test_labels = extract_split(data.test)
+    unseen: list[np.ndarray | None] = [None] * len(layers)
+    unseen_labels, target = None, data.unseen_target
+    if data.unseen is not None and target is not None:
+        features, labels = extract_split(data.unseen)
+        unseen, unseen_labels = list(features), labels[target.name]
     views: list[ViewFeatures | None] = [None] * len(layers)
     if num_views:
         by_layer = extract_views(
@@ -122,6 +127,9 @@ def extract(
             views[index],
             train_views[index],
             build_inputs(data),
+            unseen=unseen[index],
+            unseen_labels=unseen_labels,
+            unseen_target=target,
         )
         for index, layer in enumerate(layers)
     }

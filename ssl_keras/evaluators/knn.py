@@ -9,10 +9,8 @@ import numpy as np
 
 from ssl_keras.errors import UserError
 from ssl_keras.evaluators.base import Evaluator, FrozenFeatures, measured
-from ssl_keras.lazy import tf
+from ssl_keras.neighbours import nearest
 from ssl_keras.options import option
-
-_BLOCK_ELEMENTS = 2**24
 
 
 @dataclass(frozen=True)
@@ -64,33 +62,3 @@ def check_neighbours(option: str, number: int, num_train: int) -> None:
             f"{option} is {number}, but there are {num_train} training images: choose a smaller "
             f"--{option}."
         )
-
-
-def nearest(train: np.ndarray, test: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The training rows with the largest cosine to each test row, in blocks of test rows.
-
-    Nearest first; equal similarities in the order of the training rows.
-
-    Args:
-        train, test: (rows, dim).
-        count: number of neighbours, at most that of the training rows.
-
-    Returns:
-        (indices, cosines): (test rows, count), int64 and float64.
-    """
-    keys, queries = tf.constant(_unit_rows(train)), _unit_rows(test)
-    block = max(1, _BLOCK_ELEMENTS // len(train))
-    indices = np.empty((len(queries), count), np.int64)
-    cosines = np.empty((len(queries), count), np.float64)
-    for first in range(0, len(queries), block):
-        similarities = tf.matmul(queries[first : first + block], keys, transpose_b=True)
-        top = tf.math.top_k(similarities, count)  # on a tie the first row
-        indices[first : first + block] = top.indices.numpy()
-        cosines[first : first + block] = top.values.numpy()
-    return indices, cosines
-
-
-def _unit_rows(features: np.ndarray) -> np.ndarray:
-    features = np.asarray(features, np.float32)
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    return features / np.maximum(lengths, 1e-12)

@@ -9,7 +9,8 @@ import numpy as np
 
 from ssl_keras import pictures
 from ssl_keras.evaluators.base import Evaluator, FrozenFeatures, spread
-from ssl_keras.evaluators.knn import check_neighbours, nearest
+from ssl_keras.evaluators.knn import check_neighbours
+from ssl_keras.neighbours import nearest
 from ssl_keras.options import option
 
 _SHOWN_NEIGHBOURS = 5

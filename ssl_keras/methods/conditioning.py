@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ssl_keras.lazy import tf
+from ssl_keras.neighbours import nearest_others, unit_rows
 
 # An epoch's order of examples: function(epoch) -> indices int64 (examples,), group by group. The
 # examples that fill no group are left out.
@@ -15,41 +15,6 @@ Order = Callable[[int], np.ndarray]
 # Nearest neighbours of an example that are looked at first. Where too few of them are free, the
 # nearest of all free ones are searched for.
 CANDIDATES = 64
-_BLOCK = 1024
-
-
-def normalized(vectors: np.ndarray) -> np.ndarray:
-    """Rows of unit length, float32; rows of zeros stay."""
-    rows = np.asarray(vectors, np.float32)
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-
-
-def nearest_neighbours(vectors: np.ndarray, count: int) -> np.ndarray:
-    """The `count` most similar other rows of each row, most similar first: int32 (rows, count).
-
-    Similarities are computed in blocks of rows, so memory is linear in the number of rows.
-
-    Args:
-        vectors: float32 (rows, dim); the similarity is the product.
-        count: number of neighbours, less than the number of rows.
-    """
-    keys = tf.constant(vectors)
-
-    @tf.function(autograph=False, reduce_retracing=True)
-    def block(rows: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
-        similarities = tf.matmul(rows, keys, transpose_b=True)
-        places = tf.range(tf.shape(rows)[0])
-        itself = tf.stack([places, places + first], axis=1)
-        lowest = tf.fill([tf.shape(rows)[0]], similarities.dtype.min)
-        similarities = tf.tensor_scatter_nd_update(similarities, itself, lowest)
-        return tf.math.top_k(similarities, count).indices
-
-    return np.concatenate(
-        [
-            block(keys[first : first + _BLOCK], tf.constant(first)).numpy()
-            for first in range(0, len(vectors), _BLOCK)
-        ]
-    )
 
 
 def neighbour_order(vectors: np.ndarray, size: int, seed: int) -> Order:
@@ -63,9 +28,9 @@ def neighbour_order(vectors: np.ndarray, size: int, seed: int) -> Order:
         size: examples in a group.
         seed: seed of the run. An epoch's order is a function of (vectors, seed, epoch).
     """
-    vectors = normalized(vectors)
+    vectors = unit_rows(vectors)
     total = len(vectors)
-    candidates = nearest_neighbours(vectors, min(max(CANDIDATES, 4 * size), total - 1))
+    candidates = nearest_others(vectors, min(max(CANDIDATES, 4 * size), total - 1))
 
     def order(epoch: int) -> np.ndarray:
         generator = np.random.default_rng([seed, 4, epoch])
@@ -122,7 +87,7 @@ def cluster_labels(features: np.ndarray, num_clusters: int, seed: int) -> np.nda
     from sklearn.cluster import KMeans
 
     means = KMeans(num_clusters, n_init=3, random_state=seed)
-    return np.asarray(means.fit_predict(normalized(features)), np.int32)
+    return np.asarray(means.fit_predict(unit_rows(features)), np.int32)
 
 
 def _shuffled(groups: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -141,6 +141,25 @@ def _views(setup: TrainingSetup) -> str:
     return ", ".join(part for part in parts if part) or "both are the example itself"
 
 
+_VERIFICATION = {
+    "accuracy": "accuracy (chance 0.5)",
+    "auc": "area under ROC (chance 0.5)",
+    "equal_error_rate": "equal error rate (chance 0.5)",
+    "true_accept_at_0.001": "true acceptance at 0.001 false",
+}
+
+
+def _few_shot_measures(values: Mapping[str, float]) -> dict[str, str]:
+    """The tasks that `few_shot` has measured, with their labels."""
+    keys = [key.split("/", 2)[2] for key in values if key.startswith("few_shot/")]
+    tasks = [key for key in dict.fromkeys(keys) if key.endswith("_shot")]
+    return {
+        key: f"{name}: {task.replace('_', ' ')} (chance {1 / int(task.split('_')[0]):.2g})"
+        for key in tasks
+        for name, task in [key.split("/")]
+    }
+
+
 def evaluation_tables(
     data: DataSet,
     evaluators: Mapping[str, Evaluator],
@@ -169,7 +188,22 @@ def evaluation_tables(
     viewed = min(geometry.num_views, data.test.num_examples) if geometry else 0
     tolerances = {f"tolerance/{name}": f"tolerance ({name})" for name in data.targets}
     precisions = {f"{name}/precision": name for name in data.targets}
+    unseen = "classes that were not trained on" if data.unseen is not None else f"test {kind}"
     for evaluator, title, measures in (
+        (
+            "verification",
+            f"Same or different class, by cosine similarity ({unseen})",
+            {
+                f"{name}/{key}": f"{name}: {label}"
+                for name in data.targets
+                for key, label in _VERIFICATION.items()
+            },
+        ),
+        (
+            "few_shot",
+            f"Nearest mean of a few examples, small tasks ({unseen})",
+            _few_shot_measures(values),
+        ),
         ("bits", f"How many of the {data.num_bits} bits the features hold (test {kind})", _BITS),
         ("retrieval", f"Share of the nearest training {kind} with the same label", precisions),
         ("decoder", f"Reconstruction of test {kind} from frozen features", _RECONSTRUCTION),

@@ -260,6 +260,7 @@ def _train_in(
     try:
         with timed(times, "earlier_stages"):
             stages.prepare(setup, workdir, lambda stage: _train_stage(stage, setup))
+        times["earlier_stages"] += earlier.get("earlier_stages", 0.0)
     except Interrupted as stopped:
         advice = "" if brief else f"; {messages.resume_command(workdir)}"
         raise Interrupted(f"{stopped}{advice}") from None

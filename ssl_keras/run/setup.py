@@ -298,6 +298,8 @@ def load_data(config: Config) -> DataSet:
         data_dir=data.data_dir,
         download=data.download,
         max_train_images=data.max_train_images,
+        held_out_classes=data.held_out_classes,
+        held_out_target=data.held_out_target,
         **config.images.options(),
         **config.builder.options(),
     )

@@ -12,6 +12,7 @@ from ssl_keras import log
 from ssl_keras.config import Config
 from ssl_keras.lazy import tf
 from ssl_keras.methods import conditioning
+from ssl_keras.neighbours import unit_rows
 from ssl_keras.run import run_directory
 from ssl_keras.run.restore import restored
 from ssl_keras.run.setup import TrainingSetup
@@ -42,7 +43,7 @@ def prepare(setup: TrainingSetup, workdir: Path, train: Callable[[Config], None]
 
     condition = method.condition_on
     if condition == "neighbours":
-        projections = [conditioning.normalized(_output(stage, -1)) for stage in earlier]
+        projections = [unit_rows(_output(stage, -1)) for stage in earlier]
         order = conditioning.neighbour_order(np.concatenate(projections, axis=1), size, seed)
     else:
         if condition == "clusters":

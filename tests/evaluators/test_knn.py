@@ -7,10 +7,12 @@ import math
 import numpy as np
 import pytest
 
+from ssl_keras import neighbours
 from ssl_keras.datasets import Target
 from ssl_keras.errors import UserError
-from ssl_keras.evaluators import FrozenFeatures, knn
-from ssl_keras.evaluators.knn import KNN, nearest
+from ssl_keras.evaluators import FrozenFeatures
+from ssl_keras.evaluators.knn import KNN
+from ssl_keras.neighbours import nearest
 
 TARGETS = {
     "class": Target("class", "class", 4, 0.25, 0.25),
@@ -66,7 +68,7 @@ def test_equals_the_loop(k: int, temperature: float) -> None:
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     frozen, head = sample(), KNN(knn_k=7)
     whole = nearest(frozen.train, frozen.test, head.knn_k)
-    monkeypatch.setattr(knn, "_BLOCK_ELEMENTS", 200)
+    monkeypatch.setattr(neighbours, "_BLOCK_ELEMENTS", 200)
     blocked = nearest(frozen.train, frozen.test, head.knn_k)
     np.testing.assert_array_equal(whole[0], blocked[0])
     np.testing.assert_allclose(whole[1], blocked[1], rtol=1e-4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ssl_keras import neighbours
 from ssl_keras.methods import conditioning
 
 
@@ -17,11 +18,11 @@ def codes_as_vectors(count: int, bits: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_neighbours_are_those_of_a_full_sort() -> None:
-    vectors = conditioning.normalized(np.random.default_rng(0).normal(size=(2100, 8)))
+    vectors = neighbours.unit_rows(np.random.default_rng(0).normal(size=(2100, 8)))
     similarities = vectors @ vectors.T
     np.fill_diagonal(similarities, -np.inf)
     expected = np.argsort(-similarities, axis=1, kind="stable")[:, :5]
-    found = conditioning.nearest_neighbours(vectors, 5)
+    found = neighbours.nearest_others(vectors, 5)
     assert found.shape == (2100, 5)
     assert np.mean(found == expected) > 0.999  # but for products that differ by rounding
     rows = np.arange(2100)[:, None]

@@ -59,8 +59,8 @@ RECORDED = {
     "depth": ("not reproduced", "no no no"),
     "local_features": ("partly reproduced", "yes no"),
     "views": ("reproduced", "yes yes"),
-    "temperature": ("partly reproduced", "yes undecided yes yes"),
-    "grids": ("undecided", "undecided undecided undecided"),
+    "temperature": ("partly reproduced", "yes no yes yes"),
+    "grids": ("reproduced", "yes yes yes"),
     "arora": ("partly reproduced", "no yes no"),
 }
 

@@ -399,4 +399,5 @@ def grids(axes: Sequence[Any], rows: Rows) -> None:
     before = float(np.mean([row["untrained"] for row in rows]))
     for axis in axes:
         untrained(axis, before, "untrained, linear")
-        axis.legend(fontsize=7)
+    for axis, place in zip(axes, ("center right", "lower right", "center left"), strict=True):
+        axis.legend(fontsize=7, loc=place)

@@ -1,0 +1,53 @@
+"""Nearest neighbours by cosine similarity, in blocks: memory is linear in the number of rows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ssl_keras.lazy import tf
+
+_BLOCK_ELEMENTS = 2**24
+
+
+def unit_rows(features: np.ndarray) -> np.ndarray:
+    """Rows of unit length, float32; rows of zeros stay."""
+    features = np.asarray(features, np.float32)
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    return features / np.maximum(lengths, 1e-12)
+
+
+def nearest(keys: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The keys with the largest cosine to each query, in blocks of queries.
+
+    Nearest first; equal similarities in the order of the keys.
+
+    Args:
+        keys, queries: (rows, dim).
+        count: number of neighbours, at most that of the keys.
+
+    Returns:
+        (indices, cosines): (queries, count), int64 and float64.
+    """
+    units, queries = tf.constant(unit_rows(keys)), unit_rows(queries)
+    block = max(1, _BLOCK_ELEMENTS // len(keys))
+    indices = np.empty((len(queries), count), np.int64)
+    cosines = np.empty((len(queries), count), np.float64)
+    for first in range(0, len(queries), block):
+        similarities = tf.matmul(queries[first : first + block], units, transpose_b=True)
+        top = tf.math.top_k(similarities, count)  # on a tie the first row
+        indices[first : first + block] = top.indices.numpy()
+        cosines[first : first + block] = top.values.numpy()
+    return indices, cosines
+
+
+def nearest_others(vectors: np.ndarray, count: int) -> np.ndarray:
+    """The `count` rows nearest to each row, without itself: int64 (rows, count).
+
+    Args:
+        vectors: (rows, dim).
+        count: less than the number of rows.
+    """
+    found, _ = nearest(vectors, vectors, count + 1)
+    itself = found == np.arange(len(vectors))[:, None]
+    itself[~itself.any(axis=1), -1] = True  # one of many equal rows
+    return found[~itself].reshape(len(vectors), count)
