@@ -183,6 +183,34 @@ def heat_maps(rows: Sequence[Mapping[str, np.ndarray]], title: str) -> np.ndarra
     return np.asarray(canvas.buffer_rgba(), np.float32)[..., :3] / 255.0
 
 
+def fields(maps: Mapping[str, np.ndarray], title: str) -> np.ndarray:
+    """Maps side by side, each on its own colour scale; NaN is black.
+
+    Args:
+        maps: name -> (height, width).
+        title: of the picture.
+
+    Returns:
+        (height, width, 3) in [0, 1].
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure((2.0 * len(maps) + 0.4, 2.6), dpi=100, layout="constrained")
+    for axis, (name, values) in zip(
+        figure.subplots(1, len(maps), squeeze=False)[0], maps.items(), strict=True
+    ):
+        axis.imshow(np.ma.masked_invalid(values), cmap="viridis")
+        axis.set_facecolor("black")
+        axis.set_xticks([])
+        axis.set_yticks([])
+        axis.set_title(name, fontsize=9)
+    figure.suptitle(title, fontsize=10)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba(), np.float32)[..., :3] / 255.0
+
+
 def curves(
     lines: Mapping[str, tuple[np.ndarray, np.ndarray]],
     title: str,

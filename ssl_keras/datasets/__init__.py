@@ -22,6 +22,7 @@ from ssl_keras.datasets.base import (
 )
 from ssl_keras.datasets.bit_concat import BitConcat
 from ssl_keras.datasets.factors import Factors
+from ssl_keras.datasets.four_rooms import FourRooms
 from ssl_keras.datasets.held_out import hold_out
 from ssl_keras.datasets.multi_digit import MultiDigit
 from ssl_keras.datasets.overlay import Overlay
@@ -61,6 +62,7 @@ DATASETS: Registry[DatasetBuilder] = Registry(
         "plain": Plain,
         "factors": Factors,
         "table": Table,
+        "four_rooms": FourRooms,
     },
 )
 

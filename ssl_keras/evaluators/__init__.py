@@ -11,6 +11,7 @@ from ssl_keras.evaluators.baselines import AutoencoderBaseline, Baseline, Superv
 from ssl_keras.evaluators.bits import Bits
 from ssl_keras.evaluators.decoder import Decoder
 from ssl_keras.evaluators.geometry import Geometry
+from ssl_keras.evaluators.goal_reaching import GoalReaching
 from ssl_keras.evaluators.knn import KNN
 from ssl_keras.evaluators.linear import Linear
 from ssl_keras.evaluators.linear_sgd import LinearSGD
@@ -35,6 +36,7 @@ EVALUATORS: Registry[Evaluator] = Registry(
         "retrieval": Retrieval,
         "verification": Verification,
         "few_shot": FewShot,
+        "goal_reaching": GoalReaching,
         "decoder": Decoder,
         "local_features": LocalFeatures,
         "supervised": SupervisedBaseline,

@@ -104,6 +104,8 @@ class Evaluator(Options):
     needs_labels: ClassVar[bool] = True
     # Whether it needs examples that people can look at, see `inputs.Modality`.
     needs_pictures: ClassVar[bool] = False
+    # Targets that the data must have.
+    needs_targets: ClassVar[tuple[str, ...]] = ()
 
     @property
     def num_views(self) -> int:

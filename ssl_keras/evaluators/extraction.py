@@ -43,6 +43,7 @@ def extract(
     num_views: int = 0,
     num_train_views: int = 0,
     traced: TracedFunctions | None = None,
+    partner_representations: Callable[[Any], Sequence[Any]] | None = None,
 ) -> dict[str, FrozenFeatures]:
     """The features of both splits at every layer, un-augmented, in inference mode.
 
@@ -55,6 +56,7 @@ def extract(
         num_views: number of test images, evenly spaced, whose features of two views are extracted.
         num_train_views: number of views of each training image whose features are extracted.
         traced: functions of `representations` that are traced already.
+        partner_representations: those of second views, if another encoder takes them.
 
     Returns:
         layer name -> `FrozenFeatures`.
@@ -105,7 +107,14 @@ def extract(
     views: list[ViewFeatures | None] = [None] * len(layers)
     if num_views:
         by_layer = extract_views(
-            representations, data, layers, augmenter, num_views, batch_size, traced
+            representations,
+            data,
+            layers,
+            augmenter,
+            num_views,
+            batch_size,
+            traced,
+            partner_representations,
         )
         views = list(by_layer.values())
     train_views: list[np.ndarray | None] = [None] * len(layers)
@@ -163,11 +172,17 @@ def extract_views(
     num_views: int,
     batch_size: int = 500,
     traced: TracedFunctions | None = None,
+    partner_representations: Callable[[Any], Sequence[Any]] | None = None,
 ) -> dict[str, ViewFeatures]:
     """The features of two views of `num_views` test images at every layer, see `extract`."""
     rows = spread(data.test.num_examples, num_views)
     extract_batch = _two_view_extractor(
-        traced or TracedFunctions(), representations, data.modality, len(layers), augmenter
+        traced or TracedFunctions(),
+        representations,
+        data.modality,
+        len(layers),
+        augmenter,
+        partner_representations,
     )
     parts: list[list[np.ndarray]] = [[] for _ in layers]
     for step, batch in enumerate(data.test.batches(batch_size, rows)):
@@ -185,14 +200,20 @@ def _two_view_extractor(
     modality: Modality,
     num_layers: int,
     augmenter: Any,
+    partner_representations: Callable[[Any], Sequence[Any]] | None = None,
 ) -> Callable[[Mapping[str, Any], Any], list[Any]]:
     """A function (batch, step that seeds the views) -> (2, batch, dim) for each layer."""
 
     @tf.function(reduce_retracing=True, autograph=False)
     def extract_batch(batch: Mapping[str, Any], step: Any) -> list[Any]:
         views, _ = augmenter.two_views(batch, step)
-        outputs = list(representations(modality.compose(views)))[:num_layers]
-        return [tf.stack(tf.split(output, 2)) for output in outputs]
+        inputs = modality.compose(views)
+        if partner_representations is None:
+            outputs = list(representations(inputs))[:num_layers]
+            return [tf.stack(tf.split(output, 2)) for output in outputs]
+        first, second = tf.split(inputs, 2)
+        pairs = zip(representations(first), partner_representations(second), strict=True)
+        return [tf.stack(pair) for pair in pairs][:num_layers]
 
     return traced.get(("views", num_layers, modality, augmenter), lambda: extract_batch)
 

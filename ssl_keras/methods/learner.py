@@ -205,6 +205,8 @@ class Learner(keras.Model):
     # if the method has none.
     projection_head: Any = None
     reconstruct: Any = None
+    # `representations` of second views, if another encoder takes them.
+    partner_representations: Any = None
 
     @property
     def parts(self) -> list[Model]:

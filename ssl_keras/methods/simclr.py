@@ -184,6 +184,12 @@ class TwoTowers(SimCLR):
     def parts(self) -> list[Model]:
         return [self.trained_head, self.partner_encoder, self.partner_projection_head]
 
+    def partner_representations(self, inputs: Tensor) -> list[Tensor]:
+        """`representations` of second views, by the partner's encoder and projection head."""
+        features = self.partner_encoder(inputs, training=False)
+        outputs = in_order(self.partner_projection_head(features, training=False))
+        return [tf.cast(value, tf.float32) for value in (features, *outputs)]
+
     def features(self, example: Example, keys: Tensor) -> Tensor:
         halves = tf.nest.map_structure(lambda rows: tf.split(rows, 2), example)
         features = []

@@ -73,6 +73,7 @@ def encoder_features(
         traced=frozen.traced,
         num_views=largest("num_views"),
         num_train_views=largest("num_train_views"),
+        partner_representations=frozen.partner_representations,
     )
     local: dict[str, FrozenLocations] = {}
     if num_images := largest("num_local_images"):

@@ -39,6 +39,7 @@ class FrozenEncoder:
         encoder: the encoder as a `keras.Model` with named blocks, or None for a SavedModel.
         grids: name of the block -> positions of its locations.
         traced: functions of `representations` that are traced already.
+        partner_representations: those of second views, if another encoder takes them.
     """
 
     data: DataSet
@@ -49,6 +50,7 @@ class FrozenEncoder:
     encoder: Any = None
     grids: Mapping[str, Grid] = field(default_factory=dict)
     traced: TracedFunctions = field(default_factory=TracedFunctions)
+    partner_representations: Callable[[Any], Sequence[Any]] | None = None
 
     @classmethod
     def from_setup(cls, setup: TrainingSetup) -> FrozenEncoder:
@@ -63,6 +65,7 @@ class FrozenEncoder:
             model.trained_encoder,
             setup.config.encoder.grids(setup.data.input_shape),
             model.traced,
+            model.partner_representations,
         )
 
 

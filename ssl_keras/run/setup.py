@@ -271,6 +271,12 @@ def check_evaluators(evaluators: Mapping[str, Evaluator], config: Config, data: 
     """
     for name, evaluator in evaluators.items():
         evaluator.check(data.train.num_examples)
+        missing = [target for target in evaluator.needs_targets if target not in data.targets]
+        if missing:
+            raise UserError(
+                f"The evaluator {name} needs the target {missing[0]}, but {data.name} has "
+                f"{', '.join(data.targets) or 'none'}: leave it out of --heads."
+            )
         if evaluator.needs_pictures and not data.modality.has_pictures:
             raise UserError(
                 f"The evaluator {name} needs images, but the examples of {data.name} are "

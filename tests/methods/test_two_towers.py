@@ -12,11 +12,14 @@ from ssl_keras import datasets
 from ssl_keras.config import Config
 from ssl_keras.datasets import DataSet
 from ssl_keras.errors import UserError
+from ssl_keras.evaluators import EVALUATORS
 from ssl_keras.methods.simclr import TwoTowers
 from ssl_keras.networks import in_order
 from ssl_keras.networks.dropout import dropout_keys
 from ssl_keras.run import build
 from ssl_keras.run.loop import batches
+from ssl_keras.run.measure import encoder_features
+from ssl_keras.run.restore import FrozenEncoder
 from ssl_keras.run.setup import TrainingSetup
 from tests import oracles
 
@@ -157,3 +160,23 @@ def test_pairs_are_refused_where_the_data_give_none(bit_data: DataSet, tmp_path:
     single = datasets.load("table", source=f"npz:{tmp_path / 'single.npz'}")
     with pytest.raises(UserError, match=r"^views=given takes pairs .* gives single examples"):
         setup(single)
+
+
+def test_second_views_are_evaluated_by_the_second_tower(pairs: DataSet) -> None:
+    training = setup(pairs, method="two_towers", views="given")
+    model, data = training.model, training.data
+    count = data.test.num_examples
+    evaluators = {"geometry": EVALUATORS.get("geometry", geometry_images=count)}
+    layers = encoder_features(FrozenEncoder.from_setup(training), evaluators).layers
+    batch = next(iter(data.test.batches(count)))
+    inputs = {part: model.modality.inputs(batch[part]) for part in ("example", "partner")}
+    features = model.partner_encoder(inputs["partner"], training=False)
+    expected = {
+        "features": features,
+        "projection_2": in_order(model.partner_projection_head(features, training=False))[-1],
+    }
+    for layer, second in expected.items():
+        views = layers[layer].views
+        assert views is not None
+        np.testing.assert_allclose(views.second, second, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(views.first, layers[layer].test, rtol=1e-4, atol=1e-5)

@@ -114,8 +114,8 @@ STUDIES = {
         answer=(
             "Debiasing helps a little ({debiased-0:accuracy} to {debiased-0.1:accuracy}), hard "
             "negatives much ({hard_negative-0:accuracy} to {hard_negative-2:accuracy}). Alignment "
-            "and uniformity of equal weight are among the best ({align_uniform-1-t3:accuracy}); ten "
-            "times the alignment costs half of that ({align_uniform-10-t2:accuracy})."
+            "and uniformity of equal weight are among the best ({align_uniform-1-t3:accuracy}); "
+            "ten times the alignment costs half of that ({align_uniform-10-t2:accuracy})."
         ),
         question="What do tau_plus, beta, and the weights of alignment and uniformity do? "
         "(Chuang 2020; Robinson 2021; Wang and Isola 2020)",
