@@ -95,7 +95,7 @@ def test_the_weights_after_three_steps_of_a_flagfile(name: str, data_dir: str) -
     values |= {"steps": 3, "heads": "geometry"}
     if "fashion" in name:  # these data are not installed everywhere
         values["source"] = "mnist_5k"
-    for option in [n for n in values if n.startswith(("knn_", "linear_", "bits_"))]:
+    for option in [n for n in values if n.startswith(("knn_", "linear_", "bits_", "goal_"))]:
         del values[option]
     setup = build(Config.make(**values))
     setup.model.make_train_function()

@@ -55,6 +55,12 @@ REFUSED = (
         "leave steps_per_execution out",
     ),
     Refused(
+        ("neighbours", ("2 or more",)),
+        ("strategy", ("multi_worker",)),
+        "the order of the examples comes from one worker",
+        "choose strategy=mirrored, or leave neighbours out",
+    ),
+    Refused(
         ("heads", ("supervised", "autoencoder")),
         ("strategy", ("multi_worker",)),
         "evaluation, and with it the training of baselines, is done by one worker",
@@ -67,8 +73,8 @@ def check_combinations(values: Mapping[str, Any]) -> None:
     """Check that the settings can be combined.
 
     Args:
-        values: setting -> value; "heads" is the comma-separated list, "steps_per_execution" is
-            "2 or more" if it is not 1.
+        values: setting -> value; "heads" is the comma-separated list, "steps_per_execution" and
+            "neighbours" are "2 or more" if they are.
 
     Raises:
         UserError: a combination of `REFUSED`.

@@ -217,6 +217,8 @@ class Config:
         values = {**self.engine.options(), "heads": self.evaluation.heads}
         if self.engine.steps_per_execution > 1:
             values["steps_per_execution"] = "2 or more"
+        if self.method.grouped is not None:
+            values["neighbours"] = "2 or more"
         check_combinations(values)
         if self.engine.loss_impl == "tiled" and not (self.loss and self.loss.streams):
             streaming = ", ".join(name for name, loss in LOSSES.items() if loss.streams)

@@ -87,6 +87,7 @@ def test_a_step_trains_encoder_head_and_predictor_alone(bit_data: DataSet) -> No
         np.testing.assert_allclose(old, new, atol=1e-6)
 
 
+@pytest.mark.full
 def test_without_negatives_its_projections_do_not_collapse(bit_data: DataSet) -> None:
     training = setup(bit_data, steps=30, batch_size=64, learning_rate=3e-3)
     model = training.model

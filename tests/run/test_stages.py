@@ -53,6 +53,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
     return workdir
 
 
+@pytest.mark.full
 def test_a_stage_is_a_run_of_its_own_and_its_weights_are_taken_over(whole: Path) -> None:
     earlier = restore_run(whole / stages.FOLDER)
     assert earlier.config.method.stages == 1
@@ -75,6 +76,7 @@ def _kernels(first: Any, last: Any) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(a.numpy(), b.numpy()) for a, b in pairs if len(a.shape) > 1]
 
 
+@pytest.mark.full
 def test_each_stage_and_their_concatenation_are_measured(whole: Path) -> None:
     found = results(whole)["results"]
     layers = {name.split("/")[1] for name in found if name.startswith("linear/")}
@@ -86,6 +88,7 @@ def test_each_stage_and_their_concatenation_are_measured(whole: Path) -> None:
     np.testing.assert_array_equal(features, np.concatenate([first, last], axis=1))
 
 
+@pytest.mark.full
 def test_batches_are_groups_of_examples_with_near_projections(whole: Path) -> None:
     """Neighbours of the first stage, which reads bits, share more bits than two at random."""
     setup = build(make(whole))
@@ -134,6 +137,7 @@ def test_two_devices_equal_one(whole: Path, tmp_path: Path) -> None:
     assert both["loss"] == pytest.approx(alone["loss"], rel=0.02)
 
 
+@pytest.mark.full
 @pytest.mark.exports
 def test_the_export_holds_all_stages(whole: Path, tmp_path: Path) -> None:
     export_run(whole, tmp_path / "exported")  # compared in a fresh process
