@@ -40,14 +40,15 @@ def nearest(keys: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.ndarr
     return indices, cosines
 
 
-def nearest_others(vectors: np.ndarray, count: int) -> np.ndarray:
-    """The `count` rows nearest to each row, without itself: int64 (rows, count).
+def nearest_others(vectors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The `count` rows nearest to each row, without itself: (indices, cosines), see `nearest`.
 
     Args:
         vectors: (rows, dim).
         count: less than the number of rows.
     """
-    found, _ = nearest(vectors, vectors, count + 1)
-    itself = found == np.arange(len(vectors))[:, None]
-    itself[~itself.any(axis=1), -1] = True  # one of many equal rows
-    return found[~itself].reshape(len(vectors), count)
+    found, cosines = nearest(vectors, vectors, count + 1)
+    others = found != np.arange(len(vectors))[:, None]
+    others[others.all(axis=1), -1] = False  # one of many equal rows
+    shape = len(vectors), count
+    return found[others].reshape(shape), cosines[others].reshape(shape)

@@ -30,7 +30,7 @@ def neighbour_order(vectors: np.ndarray, size: int, seed: int) -> Order:
     """
     vectors = unit_rows(vectors)
     total = len(vectors)
-    candidates = nearest_others(vectors, min(max(CANDIDATES, 4 * size), total - 1))
+    candidates, _ = nearest_others(vectors, min(max(CANDIDATES, 4 * size), total - 1))
 
     def order(epoch: int) -> np.ndarray:
         generator = np.random.default_rng([seed, 4, epoch])
@@ -53,6 +53,21 @@ def neighbour_order(vectors: np.ndarray, size: int, seed: int) -> Order:
         return _shuffled(np.array(groups, np.int64), generator)
 
     return order
+
+
+def sharpest_drop(vectors: np.ndarray) -> int:
+    """How many neighbours share what the vectors hold: the median over examples of the number of
+    neighbours before the largest drop of the cosine, of at most `CANDIDATES`.
+
+    Where easy features make clusters, such as the codes of bits, it is about the number of others
+    in a cluster. A group of neighbours should not be larger than that, or the easy features tell
+    its members apart. It needs no labels.
+
+    Args:
+        vectors: (examples, dim), at least three examples.
+    """
+    _, cosines = nearest_others(vectors, min(CANDIDATES, len(vectors) - 1))
+    return int(np.median(np.argmax(cosines[:, :-1] - cosines[:, 1:], axis=1) + 1))
 
 
 def label_order(labels: np.ndarray, size: int, seed: int) -> Order:

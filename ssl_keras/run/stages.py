@@ -44,7 +44,9 @@ def prepare(setup: TrainingSetup, workdir: Path, train: Callable[[Config], None]
     condition = method.condition_on
     if condition == "neighbours":
         projections = [unit_rows(_output(stage, -1)) for stage in earlier]
-        order = conditioning.neighbour_order(np.concatenate(projections, axis=1), size, seed)
+        vectors = np.concatenate(projections, axis=1)
+        log.info(_about_neighbours(conditioning.sharpest_drop(vectors), size))
+        order = conditioning.neighbour_order(vectors, size, seed)
     else:
         if condition == "clusters":
             features = [_output(stage, -1 - stage.model.num_head_layers) for stage in earlier]
@@ -57,6 +59,20 @@ def prepare(setup: TrainingSetup, workdir: Path, train: Callable[[Config], None]
             labels = split.read_labels(condition)
         order = conditioning.label_order(labels, size, seed)
     setup.train = split.ordered(order)
+
+
+def _about_neighbours(drop: int, size: int) -> str:
+    """What the earlier stages' similarities say of the size of the groups."""
+    text = (
+        f"Note: seen from the earlier stages, an example has {drop} near neighbours (median; the "
+        f"similarity drops most after them)"
+    )
+    if size - 1 <= drop:
+        return f"{text}: groups of {size} share what was learnt."
+    return (
+        f"{text}, but groups of {size} take {size - 1}: what was learnt tells their members apart; "
+        "try a smaller --neighbours, or more examples."
+    )
 
 
 def _earlier_stages(

@@ -22,12 +22,27 @@ def test_neighbours_are_those_of_a_full_sort() -> None:
     similarities = vectors @ vectors.T
     np.fill_diagonal(similarities, -np.inf)
     expected = np.argsort(-similarities, axis=1, kind="stable")[:, :5]
-    found = neighbours.nearest_others(vectors, 5)
+    found, cosines = neighbours.nearest_others(vectors, 5)
     assert found.shape == (2100, 5)
     assert np.mean(found == expected) > 0.999  # but for products that differ by rounding
     rows = np.arange(2100)[:, None]
     np.testing.assert_allclose(similarities[rows, found], similarities[rows, expected], atol=1e-6)
     assert not np.any(found == rows)
+    np.testing.assert_allclose(cosines, similarities[rows, found], atol=1e-6)
+
+
+def test_of_many_equal_rows_none_is_its_own_neighbour_twice() -> None:
+    found, cosines = neighbours.nearest_others(np.ones((10, 3)), 4)
+    assert found.shape == (10, 4)
+    np.testing.assert_allclose(cosines, 1.0, rtol=1e-6)
+
+
+def test_the_sharpest_drop_is_where_a_code_ends() -> None:
+    codes, vectors = codes_as_vectors(400, 4)
+    others = np.median(np.bincount(codes)[codes] - 1)
+    assert abs(conditioning.sharpest_drop(vectors) - others) <= 2
+    few = np.random.default_rng(0).normal(size=(400, 16))  # nothing in common
+    assert conditioning.sharpest_drop(few) <= 3
 
 
 @pytest.mark.parametrize("size", [2, 4, 7])
