@@ -289,15 +289,16 @@ class Config:
     def for_examples(self, count: int, name: str, step: int = 1) -> Config:
         """The configuration for data with `count` training examples.
 
-        A batch that was not given becomes smaller where it is larger than the data or no multiple
-        of `step`: the largest multiple, with a notice.
+        A batch that was not given becomes smaller where it is larger than the data, or where groups
+        do not fill it: the largest multiple of `step`, with a notice.
 
         Raises:
             UserError: the given batch is larger than the data, or there are too few examples.
         """
         batch = self.optimization.batch_size
         smaller = min(batch, count) // step * step
-        if batch <= count and ("batch_size" in self.given or smaller in (0, batch)):
+        fits = self.method.grouped is None or "batch_size" in self.given or smaller in (0, batch)
+        if batch <= count and fits:
             return self
         if "batch_size" in self.given or smaller < 2:
             raise UserError(

@@ -53,7 +53,7 @@ class Hybrid(SimCLR):
     contrastive learning" (arXiv 2012.09962), who inpaint; this reconstructs the encoder's input.
 
     As a remedy it knows through the weights of the channels alone, see `unexplained_weights`. It
-    costs the decoder: about 1.5 times the time of SimCLR with the small convnet.
+    costs the decoder: with the small convnet four to five times the time of SimCLR.
 
     Args:
         encoder, projection_head, linear_probe: see `SimCLR`.

@@ -50,8 +50,8 @@ class MomentumLearner(Learner):
         super().__init__(encoder, linear_probe, **arguments)
         self.projection_head = projection_head
         self.target_encoder, self.target_head = target_encoder, target_head
+        # They stay trainable: Keras' batch norm would take its averages otherwise, not its batch.
         for target, trained in self._followed:
-            target.trainable = False
             target.set_weights(trained.get_weights())
         self.encode_target = self.modality.encoding(target_encoder)
         self.target_decay = target_decay

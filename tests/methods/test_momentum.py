@@ -42,6 +42,9 @@ def test_the_loss_is_the_squared_distance_to_the_targets_of_the_other_view(
     predicted = model.predictor(head[-1], training=True).numpy()
     encoded = model.target_encoder(inputs, training=True)
     targets = in_order(model.target_head(encoded, training=True))[-1].numpy()
+    # By the statistics of the batch: not what inference gives.
+    averaged = model.target_encoder(inputs, training=False)
+    assert np.abs(averaged - encoded).max() > 0.1
     total = 0.0
     for row in range(2 * BATCH):
         p, t = predicted[row], targets[(row + BATCH) % (2 * BATCH)]
