@@ -65,6 +65,8 @@ def _page(measured: Measured) -> list[str]:
         lines += ["Published values for this protocol: none that we know.", ""]
     if measured.scale == "laptop" and study.differs:
         lines += [f"**What differs here.** {study.differs}", ""]
+    if study.leaderboard is not None:
+        lines += [*study.leaderboard(measured.rows), ""]
     lines += [measured.note, "", *table(study, measured.rows), ""]
     made = "[How the numbers are made](../results.md#how-the-numbers-are-made)"
     return [*lines, f"{made}; the table as [CSV]({name}.csv), the figure as [SVG]({name}.svg)."]

@@ -76,7 +76,7 @@ def remedies(axes: Sequence[Any], rows: Rows) -> None:
     """The class and the bits for each remedy, a panel for each number of bits."""
     rows = [{**row, "remedy": row["cell"].rsplit("-", 2)[0]} for row in rows]
     names = list(dict.fromkeys(row["remedy"] for row in rows))
-    for axis, bits in zip(axes, sorted({row["num_bits"] for row in rows}), strict=True):
+    for axis, bits in zip(axes, sorted({row["num_bits"] for row in rows}), strict=False):
         members = [row for row in rows if row["num_bits"] == bits]
         places = [-names.index(row["remedy"]) for row in members]
         dots(axis, members, "bits_all_right", places, NEIGHBOURS, "all bits right")

@@ -34,6 +34,7 @@ class Study:
         claim: what a paper says, with its source; empty if no paper asks the question.
         differs: what differs on the laptop from that paper.
         verdict: the claim as data; called with the rows, it gives the verdict.
+        leaderboard: rows -> further lines of the page, before the table.
         answer: the answer in a sentence or two; "{CELL:COLUMN}" is a value of the table,
             "{CELL:TARGET:COLUMN}" where each target has a row.
     """
@@ -49,6 +50,7 @@ class Study:
     claim: str = ""
     differs: str = ""
     verdict: Claims | None = None
+    leaderboard: Callable[[Sequence[Mapping[str, Any]]], list[str]] | None = None
     answer: str = ""
 
     def answered(self, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -82,7 +84,8 @@ class Study:
     ) -> list[dict[str, Any]]:
         """One row for each cell, or for each cell and target: {"cell", "target" if so, "seeds",
         the settings, COLUMN and, of several seeds, COLUMN_sd; COLUMN_published; "seconds" of a
-        run, and how it was made: "scale", "steps", "cores", "hardware", "commit"}.
+        run, the median "training_seconds", and how it was made: "scale", "steps", "cores",
+        "hardware", "commit"}.
 
         A measure that a cell does not have is left out of its row.
 
@@ -108,6 +111,7 @@ class Study:
                 if target is not None:
                     row["chance"] = runs[0]["data"]["targets"][target]["chance"]
                 row["seconds"] = float(np.mean([result["times"]["total"] for result in runs]))
+                row["training_seconds"] = float(np.median([_training(result) for result in runs]))
                 rows.append(row | {"scale": scale} | _made(runs))
         for column, key in self.measures.items():
             if not any(column in row for row in rows):
@@ -121,6 +125,13 @@ class Study:
 
     def _targets(self, result: Mapping[str, Any]) -> list[str | None]:
         return list(result["data"]["targets"]) if self.by_target else [None]
+
+
+def _training(result: Mapping[str, Any]) -> float:
+    """The seconds of a run's training, earlier stages included."""
+    times = result["times"]
+    others = ("build", "control", "baselines", "evaluation", "export")
+    return float(times["total"] - sum(times.get(part, 0.0) for part in others))
 
 
 def _measured(result: Mapping[str, Any], name: str) -> float | None:
