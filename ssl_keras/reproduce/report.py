@@ -125,13 +125,13 @@ def results_page(measured: Mapping[str, Measured], scale: str, output: Path) -> 
         lines += [f"## {title}", "", "| | |", "|---|---|"]
         lines += [_line(name, measured.get(name), scale, output) for name in names] + [""]
     others = [
-        f"[{STUDIES[name].question}]({output.name}/{name}.md)"
+        f"[{name}]({output.name}/{name}.md)"
         for name in STUDIES
         if not any(name in names for names in SECTIONS.values())
         and (output / f"{name}.md").exists()
     ]
     if others:
-        lines += [f"More tables, made at the commits that they name: {'; '.join(others)}", ""]
+        lines += [f"More tables, made at the commits that they name: {', '.join(others)}.", ""]
     return [
         *lines,
         "## How the numbers are made",
