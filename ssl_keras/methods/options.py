@@ -250,7 +250,7 @@ class Hybrid(SimCLR):
     """SimCLR that also reconstructs the view, see `methods.hybrid`."""
 
     reconstruction_weight: float = option(
-        10.0, minimum=0, help="weight of the reconstruction's error beside the contrastive loss"
+        300.0, minimum=0, help="weight of the reconstruction's error beside the contrastive loss"
     )
     channel_weights: str = option(
         "unexplained",
