@@ -112,8 +112,9 @@ STUDIES = {
         "stage (Zhang et al. 2024) let features be learnt that easier ones suppress. Chen, Luo and "
         "Li leave it as an open challenge.",
         differs="None of these papers has bits as rivals. Each remedy has the settings of its "
-        "paper or of our trials at other seeds. Groups of 4 and the weight of hybrid were chosen in "
-        "trials by test accuracy at ten bits, which favours them there. The untrained encoder of two stages has twice the features.",
+        "paper or of our trials at other seeds. Groups of 4 and the weight of hybrid were chosen "
+        "in trials by test accuracy at ten bits, which favours them there. The untrained encoder "
+        "of two stages has twice the features.",
         verdict=papers.remedies,
         leaderboard=leaderboard,
     ),
