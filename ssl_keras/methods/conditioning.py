@@ -17,7 +17,14 @@ Order = Callable[[int], np.ndarray]
 CANDIDATES = 64
 
 
-def neighbour_order(vectors: np.ndarray, size: int, seed: int) -> Order:
+def near_examples(vectors: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest other examples of each one, for groups of `size`: (indices, cosines), each
+    (examples, `CANDIDATES` or more, but for few examples). For 60,000 examples it takes some twenty
+    seconds on two cores."""
+    return nearest_others(vectors, min(max(CANDIDATES, 4 * size), len(vectors) - 1))
+
+
+def neighbour_order(vectors: np.ndarray, candidates: np.ndarray, size: int, seed: int) -> Order:
     """Groups of nearest neighbours.
 
     In each epoch the examples are gone through in a random order: each one that is in no group yet
@@ -25,12 +32,12 @@ def neighbour_order(vectors: np.ndarray, size: int, seed: int) -> Order:
 
     Args:
         vectors: (examples, dim); neighbours have the largest cosine.
+        candidates: the indices of `near_examples`.
         size: examples in a group.
         seed: seed of the run. An epoch's order is a function of (vectors, seed, epoch).
     """
     vectors = unit_rows(vectors)
     total = len(vectors)
-    candidates, _ = nearest_others(vectors, min(max(CANDIDATES, 4 * size), total - 1))
 
     def order(epoch: int) -> np.ndarray:
         generator = np.random.default_rng([seed, 4, epoch])
@@ -55,18 +62,17 @@ def neighbour_order(vectors: np.ndarray, size: int, seed: int) -> Order:
     return order
 
 
-def sharpest_drop(vectors: np.ndarray) -> int:
+def sharpest_drop(cosines: np.ndarray) -> int:
     """How many neighbours share what the vectors hold: the median over examples of the number of
-    neighbours before the largest drop of the cosine, of at most `CANDIDATES`.
+    neighbours before the largest drop of the cosine.
 
     Where easy features make clusters, such as the codes of bits, it is about the number of others
     in a cluster. A group of neighbours should not be larger than that, or the easy features tell
     its members apart. It needs no labels.
 
     Args:
-        vectors: (examples, dim), at least three examples.
+        cosines: those of `near_examples`, at least two an example.
     """
-    _, cosines = nearest_others(vectors, min(CANDIDATES, len(vectors) - 1))
     return int(np.median(np.argmax(cosines[:, :-1] - cosines[:, 1:], axis=1) + 1))
 
 

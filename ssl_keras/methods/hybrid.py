@@ -84,7 +84,11 @@ class Hybrid(SimCLR):
         self.reconstruction_weight = reconstruction_weight
         channels = int(self.decoder.output_shape[-1])
         weights = np.ones(channels) if channel_weights is None else np.asarray(channel_weights)
-        self.channel_weights = weights.astype(np.float32)
+        # A variable: a later run that shares the graph sets its own.
+        self.channel_weights = self.add_weight(
+            shape=(channels,), dtype="float32", trainable=False, name="channel_weights"
+        )
+        self.channel_weights.assign(weights.astype(np.float32))
 
     @property
     def parts(self) -> list[Model]:
@@ -95,8 +99,8 @@ class Hybrid(SimCLR):
         return super().progress_names | {"reconstruction_error": "error"}
 
     def describe(self, batch_size: int, loss_name: str = "") -> dict[str, str]:
-        shown = ", ".join(f"{weight:.3g}" for weight in self.channel_weights[:4])
-        more = ", ..." if len(self.channel_weights) > 4 else ""
+        shown = ", ".join(f"{weight:.3g}" for weight in self.channel_weights.numpy()[:4])
+        more = ", ..." if self.channel_weights.shape[0] > 4 else ""
         text = f"weight {self.reconstruction_weight:g}; channels weighed by {shown}{more}"
         return super().describe(batch_size, loss_name) | {"reconstruction": text}
 
@@ -114,7 +118,7 @@ class Hybrid(SimCLR):
         values = super().objective(outputs["projections"], views)
         inputs = tf.cast(self.modality.compose(views.example), tf.float32)
         squares = tf.square(inputs - outputs["reconstructions"])
-        error = tf.reduce_mean(squares * self.channel_weights)
+        error = tf.reduce_mean(squares * tf.convert_to_tensor(self.channel_weights))
         loss = values["loss"] + self.reconstruction_weight * error
         return values | {"loss": loss, "reconstruction_error": error}
 

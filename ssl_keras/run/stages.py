@@ -45,8 +45,9 @@ def prepare(setup: TrainingSetup, workdir: Path, train: Callable[[Config], None]
     if condition == "neighbours":
         projections = [unit_rows(_output(stage, -1)) for stage in earlier]
         vectors = np.concatenate(projections, axis=1)
-        log.info(_about_neighbours(conditioning.sharpest_drop(vectors), size))
-        order = conditioning.neighbour_order(vectors, size, seed)
+        candidates, cosines = conditioning.near_examples(vectors, size)
+        log.info(_about_neighbours(conditioning.sharpest_drop(cosines), size))
+        order = conditioning.neighbour_order(vectors, candidates, size, seed)
     else:
         if condition == "clusters":
             features = [_output(stage, -1 - stage.model.num_head_layers) for stage in earlier]

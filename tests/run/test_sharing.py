@@ -138,3 +138,21 @@ def test_an_encoder_of_the_user_is_not_shared(tmp_path: Path) -> None:
     settings = {"encoder": keras.Sequential(layers), "width_multiplier": None, "views": "augment"}
     setup = build(make(tmp_path / "run", **settings))
     assert setup.graph is None
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("method", ["hybrid", "ltd", "byol", "moco"])
+def test_what_a_method_holds_beside_its_networks_is_that_of_the_run(
+    tmp_path: Path, traced: list[int], method: str
+) -> None:
+    values: dict[str, Any] = {"method": method, "heads": "", "measure_images": 0}
+    values |= {"views": "augment", "ema_decay": None}
+    if method in ("byol", "moco"):
+        values["loss"] = None
+    for seed, name in ((0, "first"), (1, "second")):
+        train_and_evaluate(make(tmp_path / name, seed=seed, **values))
+    assert traced == [0]
+    sharing.forget()
+    train_and_evaluate(make(tmp_path / "alone", seed=1, **values))
+    second, alone = (made(tmp_path / name)["weights_sha256"] for name in ("second", "alone"))
+    assert second == alone

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +130,6 @@ def train_stage(workdir: Path, config: Config) -> None:
 @pytest.mark.full
 def test_two_devices_equal_one(whole: Path, tmp_path: Path) -> None:
     shared = tmp_path / "shared"
-    shutil.copytree(whole / stages.FOLDER, tmp_path / "stage")
     train_and_evaluate(make(shared, strategy="mirrored", devices=2))
     alone, both = (results(folder)["history"][-1] for folder in (whole, shared))
     assert both["loss"] == pytest.approx(alone["loss"], rel=0.02)
