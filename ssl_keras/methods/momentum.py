@@ -12,12 +12,13 @@ from ssl_keras.annotations import Model, Tensor
 from ssl_keras.lazy import keras, tf
 from ssl_keras.losses.base import gather
 from ssl_keras.losses.functional import normalize
-from ssl_keras.methods.learner import Learner, Views
+from ssl_keras.methods.learner import Views
+from ssl_keras.methods.projecting import ProjectingLearner
 from ssl_keras.networks import in_order
 from ssl_keras.networks.normalization import build_batch_norm
 
 
-class MomentumLearner(Learner):
+class MomentumLearner(ProjectingLearner):
     """Base of methods whose targets come from an averaged copy of encoder and projection head.
 
         target <- d * target + (1 - d) * trained     after each step
@@ -48,7 +49,7 @@ class MomentumLearner(Learner):
         **arguments: Any,
     ):
         super().__init__(encoder, linear_probe, **arguments)
-        self.projection_head = projection_head
+        self.projection_head = self.trained_head = projection_head
         self.target_encoder, self.target_head = target_encoder, target_head
         # They stay trainable: Keras' batch norm would take its averages otherwise, not its batch.
         for target, trained in self._followed:
@@ -64,36 +65,11 @@ class MomentumLearner(Learner):
             (self.target_head, self.projection_head),
         ]
 
-    @property
-    def parts(self) -> list[Model]:
-        return [self.projection_head]
-
-    @property
-    def layer_names(self) -> list[str]:
-        return ["features", *(n for n in self.projection_head.output if n != "projection_0")]
-
-    @property
-    def projection_dim(self) -> int:
-        """Dimension of the projections."""
-        return int(in_order(self.projection_head.output)[-1].shape[-1])
-
     def describe(self, batch_size: int, loss_name: str = "") -> dict[str, str]:
-        return {
-            "projections": f"{len(self.layer_names) - 1} layers, dimension {self.projection_dim}",
-            "targets": f"by an averaged network, decay {self.target_decay:g}"
-            + (", growing to 1" if self.decay_grows else ""),
-        }
-
-    def representations(self, inputs: Tensor) -> list[Tensor]:
-        """See `Learner.representations`: the features, then each layer of the projection head."""
-        features = self.encoder(inputs, training=False)
-        outputs = in_order(self.projection_head(features, training=False))
-        return [tf.cast(value, tf.float32) for value in (features, *outputs)]
-
-    def outputs(self, features: Tensor) -> Tensor:
-        """The projections."""
-        projections = in_order(self.projection_head(features, training=True))[-1]
-        return tf.cast(projections, tf.float32)
+        growing = ", growing to 1" if self.decay_grows else ""
+        text = f"by an averaged network, decay {self.target_decay:g}{growing}"
+        described = super().describe(batch_size, loss_name)
+        return {"method": type(self).__name__, **described, "targets": text}
 
     def targets(self, views: Views) -> tuple[Tensor, Tensor]:
         """The normalised projections of both views by the target, float32 (batch, dim) each."""
@@ -156,7 +132,7 @@ class BYOL(MomentumLearner):
 
     @property
     def parts(self) -> list[Model]:
-        return [self.projection_head, self.predictor]
+        return [*super().parts, self.predictor]
 
     def outputs(self, features: Tensor) -> Tensor:
         """The predictions."""

@@ -12,7 +12,8 @@ from ssl_keras.lazy import tf
 from ssl_keras.losses.base import gather
 from ssl_keras.losses.groups import Grouped
 from ssl_keras.methods import options
-from ssl_keras.methods.learner import Learner, Views, feature_dim
+from ssl_keras.methods.learner import Views, feature_dim
+from ssl_keras.methods.projecting import ProjectingLearner
 from ssl_keras.networks import build_stage_head, build_stages, in_order
 from ssl_keras.networks.dropout import dropout_keys
 from ssl_keras.options import plain
@@ -23,7 +24,7 @@ def default_head(encoder: Model) -> Model:
     return options.SimCLR().build_head(feature_dim(encoder))
 
 
-class SimCLR(Learner):
+class SimCLR(ProjectingLearner):
     """Two views of each example, encoded, projected, and compared by a contrastive loss.
 
         features --> projection_head --> projections --> contrastive loss
@@ -79,28 +80,14 @@ class SimCLR(Learner):
         super().compile(optimizer, loss, probe_optimizer, **arguments)
 
     @property
-    def parts(self) -> list[Model]:
-        return [self.trained_head]
-
-    @property
     def layer_names(self) -> list[str]:
         count = len(self.stages)
         stages = [f"stage_{k + 1}" for k in range(count)] if count > 1 else []
-        return ["features", *stages, *(n for n in self.trained_head.output if n != "projection_0")]
-
-    @property
-    def num_head_layers(self) -> int:
-        """Number of layers of the projection head that are evaluated."""
-        return len([name for name in self.trained_head.output if name != "projection_0"])
+        return ["features", *stages, *self.head_layers]
 
     @property
     def probed_layer(self) -> str:
         return "features" if len(self.stages) == 1 else f"stage_{len(self.stages)}"
-
-    @property
-    def projection_dim(self) -> int:
-        """Dimension of the projections."""
-        return int(in_order(self.trained_head.output)[-1].shape[-1])
 
     @property
     def progress_names(self) -> dict[str, str]:
@@ -113,7 +100,7 @@ class SimCLR(Learner):
         values = {name: value for name, value in loss.options().items() if value is not None}
         options = ", ".join(f"{name}={plain(value)}" for name, value in values.items())
         return {
-            "projections": f"{self.num_head_layers} layers, dimension {dim}",
+            **super().describe(batch_size),
             "loss": f"{loss_name} ({options or 'no options'}); {collapse:.4g} if all projections "
             "were equal",
             "compared with": loss.compared_with(batch_size),
@@ -127,11 +114,6 @@ class SimCLR(Learner):
         outputs = in_order(self.trained_head(stages[-1], training=False))
         values = (features, *(stages if len(stages) > 1 else ()), *outputs)
         return [tf.cast(value, tf.float32) for value in values]
-
-    def outputs(self, features: Tensor) -> Tensor:
-        """The projections."""
-        projections = in_order(self.trained_head(features, training=True))[-1]
-        return tf.cast(projections, tf.float32)
 
     def objective(self, outputs: Tensor, views: Views) -> dict[str, Tensor]:
         projections_1, projections_2 = tf.split(outputs, 2)

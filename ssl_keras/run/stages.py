@@ -50,7 +50,7 @@ def prepare(setup: TrainingSetup, workdir: Path, train: Callable[[Config], None]
         order = conditioning.neighbour_order(vectors, candidates, size, seed)
     else:
         if condition == "clusters":
-            features = [_output(stage, -1 - stage.model.num_head_layers) for stage in earlier]
+            features = [_output(stage, -1 - len(stage.model.head_layers)) for stage in earlier]
             labels = np.stack(
                 [conditioning.cluster_labels(f, method.clusters, seed) for f in features], axis=1
             )
