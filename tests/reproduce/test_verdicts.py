@@ -52,6 +52,7 @@ RECORDED = {
     "randbit": ("partly reproduced", "yes yes yes no"),
     "randbit_fashion": ("reproduced", "yes"),
     "randbit_factors": ("partly reproduced", "yes yes undecided no yes"),
+    "remedies": ("partly reproduced", "no no no yes no yes"),
     "overlay": ("not reproduced", "undecided no undecided"),
     "overlay_causes": ("reported, not judged", ""),
     "multi_digit": ("reproduced", "yes yes"),

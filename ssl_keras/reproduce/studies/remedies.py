@@ -90,10 +90,10 @@ STUDIES = {
     "remedies": Study(
         answer=(
             "Beside ten bits NT-Xent reads the digit at {nt_xent-10-bits:accuracy} (untrained "
-            "{nt_xent-10-bits:untrained}, supervised {nt_xent-10-bits:supervised}), negatives from "
-            "neighbours of an earlier stage at {neighbours-10-bits:accuracy}, and all bits at "
-            "{neighbours-10-bits:bits_all_right}; told which channels are bits, at "
-            "{true_groups-10-bits:accuracy}."
+            "{nt_xent-10-bits:untrained}, supervised {nt_xent-10-bits:supervised}); with negatives "
+            "from neighbours at {neighbours-10-bits:accuracy} (all bits "
+            "{neighbours-10-bits:bits_all_right}), with reconstruction beside the loss at "
+            "{hybrid-10-bits:accuracy} ({hybrid-10-bits:bits_all_right})."
         ),
         question="What stops a few easy bits from suppressing the digit?",
         grid=_cells,
