@@ -18,6 +18,8 @@ from ssl_keras.config import Config
 from ssl_keras.evaluators import EVALUATORS
 from ssl_keras.run import train_and_evaluate
 
+# The evaluators that any labelled images can have.
+HEADS = [name for name, evaluator in EVALUATORS.items() if not evaluator.needs_targets]
 STORY: dict[str, Any] = {
     "num_bits": 2,
     "loss": "uniform_prior",
@@ -28,7 +30,7 @@ STORY: dict[str, Any] = {
     "max_train_images": 1000,
     "width_multiplier": 0.25,
     "log_every": 2,
-    "heads": ",".join(EVALUATORS),
+    "heads": ",".join(HEADS),
     "decoder_steps": 5,
     "linear_sgd_epochs": 3,
     "profile_steps": 2,

@@ -29,7 +29,7 @@ from ssl_keras.run import (
     train_and_evaluate,
 )
 from ssl_keras.run.geometry import GeometryLog, build_measure, diagnosis
-from tests.run.conftest import STORY, Story
+from tests.run.conftest import HEADS, STORY, Story
 
 LAYERS = ("features", "projection_1", "projection_2")
 # Without evaluators, and without their options.
@@ -174,7 +174,7 @@ def test_results_cover_every_head_and_layer(story: Story) -> None:
             assert whole <= accuracy <= (1 + whole) / 2 + 1e-9
         assert f"untrained/{head}/features/class/accuracy" in values
     assert values["linear/features/bits/all_right"] > 0.9
-    assert set(story.results["protocol"]) == set(EVALUATORS)
+    assert set(story.results["protocol"]) == set(HEADS)
 
 
 def test_neighbours_vote_as_the_table_says(story: Story) -> None:
@@ -429,7 +429,7 @@ def test_flags_txt_repeats_the_run(story: Story, tmp_path: Path) -> None:
     assert config.determining() == story.results["config"]
     assert config.flagfile_text() == "".join(flagfile.read_text().splitlines(True)[1:])
     # The baselines are the same method on its own, see test_baselines.
-    heads = [name for name, head in EVALUATORS.items() if not issubclass(head, Baseline)]
+    heads = [name for name in HEADS if not issubclass(EVALUATORS[name], Baseline)]
     replay = train_and_evaluate(config.with_values(heads=",".join(heads)))
     assert replay["config"] == {**story.results["config"], "heads": ",".join(heads)}
     assert replay["results"].items() <= story.results["results"].items()

@@ -89,7 +89,8 @@ def test_other_presets_and_rules_in_a_later_version_change_no_replay(
     monkeypatch.setitem(images.PRESETS, "digits", {"crop_area_min": 0.9, "flip": True, "blur": 0.5})
     monkeypatch.setattr(run_setup, "MEASUREMENTS", 7)
     method, loss = type(config.method), type(config.loss)
-    monkeypatch.setattr(method.__init__, "__defaults__", (3, 16, 32, "all"))
+    defaults = (3, 16, 32, "all", *method.__init__.__defaults__[4:])
+    monkeypatch.setattr(method.__init__, "__defaults__", defaults)
     monkeypatch.setattr(loss.__init__, "__defaults__", (1.0,) * len(loss.__init__.__defaults__))
     new = build(Config.make(), default_data)
     assert new.config.views.crop_area_min == 0.9

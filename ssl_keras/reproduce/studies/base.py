@@ -175,7 +175,7 @@ def _shrunk(cell: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a cell, with a few small steps on few images."""
     smaller = {
         "steps": 2,
-        "batch_size": min(50, cell.get("batch_size", 50)),
+        "batch_size": min(48 if "neighbours" in cell else 50, cell.get("batch_size", 50)),
         "width_multiplier": 0.25,
         "max_train_images": 200,
     }
