@@ -100,7 +100,7 @@ class Evaluator(Options):
 
     required: ClassVar[tuple[str, ...]] = ("evaluate",)
 
-    # False if there is something to measure without labels.
+    # False if there is something to measure without the labels of training examples.
     needs_labels: ClassVar[bool] = True
     # Whether it needs examples that people can look at, see `inputs.Modality`.
     needs_pictures: ClassVar[bool] = False

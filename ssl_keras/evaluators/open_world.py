@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -47,6 +48,8 @@ class Verification(Evaluator):
     Chance: 0.5, 0.5, 0.5, 0.001. Schroff et al. 2015, "FaceNet" (section 4), who measure LFW by
     thresholds from validation folds. The picture has the ROC of every representation.
     """
+
+    needs_labels: ClassVar[bool] = False  # nothing is fitted to the labels of training
 
     verification_images: int = option(
         4000, minimum=8, maximum=20_000, help="most examples whose pairs verification compares"
@@ -132,6 +135,8 @@ class FewShot(Evaluator):
     Snell et al. 2017, "Prototypical networks" (arXiv 1703.05175), for the tasks; nearest class mean
     as in Arora et al. 2019.
     """
+
+    needs_labels: ClassVar[bool] = False  # nothing is fitted to the labels of training
 
     few_shot_ways: int = option(5, minimum=2, help="classes of a task of few_shot")
     few_shot_shots: int = option(5, minimum=1, help="examples of each class to learn from")

@@ -70,6 +70,7 @@ def test_the_directory_holds_everything(story: Story) -> None:
     workdir, results = story.workdir, story.results
     names = {path.name for path in workdir.iterdir()} - {".lock"}
     assert names == set(run_directory.NAMES) - {
+        "earlier_stage",
         "evaluations",
         "finetuned",
         "shorter",
