@@ -27,10 +27,10 @@ REMEDIES: dict[str, dict[str, Any]] = {
         "method": "hybrid",
         "reconstruction_weight": 300.0,
     },  # how bits and pictures differ, through its weights
-    "neighbours": _GROUPS,
     "clusters": {**_GROUPS, "condition_on": "clusters", "neighbours": 62},
     "random_groups": {"neighbours": 4, "condition_on": "nothing"},  # a control
     "true_groups": {"neighbours": 4, "condition_on": "bits"},  # which channels are bits
+    "neighbours": _GROUPS,
 }
 # What a remedy has to know of the data, where it is something.
 KNOWS = {"hybrid": "how to weigh channels", "true_groups": "which target is easy"}
