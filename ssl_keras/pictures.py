@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -158,7 +159,6 @@ def heat_maps(rows: Sequence[Mapping[str, np.ndarray]], title: str) -> np.ndarra
     Returns:
         (height, width, 3) in [0, 1].
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     columns = max(len(row) for row in rows)
@@ -178,9 +178,7 @@ def heat_maps(rows: Sequence[Mapping[str, np.ndarray]], title: str) -> np.ndarra
                     axis.text(x, y, text, ha="center", va="center", fontsize=10, color=color)
     figure.suptitle(title)
     figure.colorbar(image, ax=axes.ravel().tolist(), shrink=0.6)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba(), np.float32)[..., :3] / 255.0
+    return _rendered(figure)
 
 
 def fields(maps: Mapping[str, np.ndarray], title: str) -> np.ndarray:
@@ -193,7 +191,6 @@ def fields(maps: Mapping[str, np.ndarray], title: str) -> np.ndarray:
     Returns:
         (height, width, 3) in [0, 1].
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure((2.0 * len(maps) + 0.4, 2.6), dpi=100, layout="constrained")
@@ -206,9 +203,7 @@ def fields(maps: Mapping[str, np.ndarray], title: str) -> np.ndarray:
         axis.set_yticks([])
         axis.set_title(name, fontsize=9)
     figure.suptitle(title, fontsize=10)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba(), np.float32)[..., :3] / 255.0
+    return _rendered(figure)
 
 
 def curves(
@@ -229,7 +224,6 @@ def curves(
     Returns:
         (height, width, 3) in [0, 1].
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure((5.2, 3.6), dpi=100, layout="constrained")
@@ -244,6 +238,13 @@ def curves(
     axis.set_ylim(0, 1.02)
     describe(axis, title, x, y)
     axis.legend(fontsize=7)
+    return _rendered(figure)
+
+
+def _rendered(figure: Any) -> np.ndarray:
+    """A figure of matplotlib as a picture (height, width, 3) in [0, 1]."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba(), np.float32)[..., :3] / 255.0

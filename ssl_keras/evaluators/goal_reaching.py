@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -96,24 +96,28 @@ def steps_of_policy(actions: np.ndarray, next_state: np.ndarray, limit: int) -> 
         next_state: int (states, actions).
         limit: number of steps.
     """
+    goals = np.arange(len(next_state))[None, :]
+    return _steps(lambda places: actions[places, goals], next_state, limit)
+
+
+def random_steps(next_state: np.ndarray, limit: int, generator: np.random.Generator) -> np.ndarray:
+    """`steps_of_policy` of random actions: one walk for each start and goal."""
+    num_actions = next_state.shape[1]
+    return _steps(
+        lambda places: generator.integers(0, num_actions, places.shape), next_state, limit
+    )
+
+
+def _steps(
+    choose: Callable[[np.ndarray], np.ndarray], next_state: np.ndarray, limit: int
+) -> np.ndarray:
+    """`steps_of_policy` of the actions that `choose` takes at places (states, goals)."""
     count = len(next_state)
     goals = np.arange(count)[None, :]
     places = np.repeat(np.arange(count)[:, None], count, axis=1)
     steps = np.where(places == goals, 0.0, np.inf)
     for step in range(1, limit + 1):
-        places = next_state[places, actions[places, goals]]
-        steps = np.minimum(steps, np.where(places == goals, float(step), np.inf))
-    return steps
-
-
-def random_steps(next_state: np.ndarray, limit: int, generator: np.random.Generator) -> np.ndarray:
-    """`steps_of_policy` of random actions: one walk for each start and goal."""
-    count, num_actions = next_state.shape
-    goals = np.arange(count)[None, :]
-    places = np.repeat(np.arange(count)[:, None], count, axis=1)
-    steps = np.where(places == goals, 0.0, np.inf)
-    for step in range(1, limit + 1):
-        places = next_state[places, generator.integers(0, num_actions, places.shape)]
+        places = next_state[places, choose(places)]
         steps = np.minimum(steps, np.where(places == goals, float(step), np.inf))
     return steps
 
