@@ -33,7 +33,6 @@ from ssl_keras.datasets.sources import stored
 from ssl_keras.errors import UserError, nearest
 from ssl_keras.evaluators import EVALUATORS, Baseline, Evaluator
 from ssl_keras.losses import LOSSES, Loss
-from ssl_keras.losses.groups import Grouped
 from ssl_keras.methods import METHODS, Method
 from ssl_keras.networks import ENCODERS, Encoder, store_model
 from ssl_keras.optimizers import OPTIMIZERS, Optimizer
@@ -220,7 +219,8 @@ class Config:
         if self.method.grouped is not None:
             values["neighbours"] = "2 or more"
         check_combinations(values)
-        if self.engine.loss_impl == "tiled" and not (self.loss and self.loss.streams):
+        loss = self.trained_loss
+        if self.engine.loss_impl == "tiled" and not (loss and loss.streams):
             streaming = ", ".join(name for name, loss in LOSSES.items() if loss.streams)
             name = self.objective.loss if self.loss else self.training.method
             raise UserError(
@@ -313,10 +313,7 @@ class Config:
     @property
     def trained_loss(self) -> Any:
         """The contrastive loss as the method trains it, or None."""
-        grouped = self.method.grouped
-        if self.loss is None or grouped is None:
-            return self.loss
-        return Grouped(self.loss, grouped.group_size)
+        return None if self.loss is None else self.method.trained_loss(self.loss)
 
     def earlier_stage(self) -> Config:
         """The configuration of the stage before the last one: a run of its own, without
@@ -518,7 +515,11 @@ def _stored_source(source: Any, data: DataConfig) -> dict[str, Any]:
             "source must be a name, a path, a tf.data.Dataset or a pair of them, not "
             f"{type(source).__name__}."
         )
-    return {"source": stored.store(source, DATASETS[data.dataset].has_images, data.data_dir)}
+    return {
+        "source": stored.store(
+            source, DATASETS[data.dataset].source_kind == "images", data.data_dir
+        )
+    }
 
 
 def _part(registry: Registry, name: str, values: Mapping[str, Any]) -> Any:

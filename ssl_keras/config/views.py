@@ -83,6 +83,13 @@ class ViewsConfig(Options):
         help="share of the entries of a vector that come from other examples (by preset)",
         needs=_AUGMENT,
     )
+    deletion_rate: float | None = option(
+        None,
+        minimum=0,
+        maximum=1,
+        help="probability that a word of a text is left out (by preset)",
+        needs=_AUGMENT,
+    )
     mixup_kind: str = option("linear", choices=MIXUP_KINDS, help="how mixup mixes", needs=_MIXUP)
     mixup_alpha: float = option(
         0.9,

@@ -27,10 +27,13 @@ from ssl_keras.datasets.held_out import hold_out
 from ssl_keras.datasets.multi_digit import MultiDigit
 from ssl_keras.datasets.overlay import Overlay
 from ssl_keras.datasets.plain import Plain
+from ssl_keras.datasets.sentences import Sentences
+from ssl_keras.datasets.skip_gram import SkipGram
 from ssl_keras.datasets.sources import check_source, load_source
 from ssl_keras.datasets.sources.decoding import MAX_MEGAPIXELS
 from ssl_keras.datasets.sources.digests import source_digest
 from ssl_keras.datasets.sources.glyphs import is_glyphs
+from ssl_keras.datasets.sources.text import check_text
 from ssl_keras.datasets.sources.vectors import check_vectors, load_vectors
 from ssl_keras.datasets.splits import MemorySplit, Split
 from ssl_keras.datasets.table import Table
@@ -63,6 +66,8 @@ DATASETS: Registry[DatasetBuilder] = Registry(
         "factors": Factors,
         "table": Table,
         "four_rooms": FourRooms,
+        "skip_gram": SkipGram,
+        "sentences": Sentences,
     },
 )
 
@@ -90,7 +95,7 @@ def check(
         counts = {n: check_source(s, data_dir, download, seed) for n, s in sources.items()}
         return counts.get("source")
     for source in sources.values():
-        check_vectors(source)
+        (check_text if builder.source_kind == "text" else check_vectors)(source)
     return None
 
 

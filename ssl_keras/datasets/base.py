@@ -19,7 +19,7 @@ from ssl_keras.paths import local_path
 
 KINDS = ("class", "bits", "presence")
 # Prefixes of sources that are paths, such as "npz:FILE".
-PATH_KINDS = ("idx", "folder", "npz", "csv", "fonts")
+PATH_KINDS = ("idx", "folder", "npz", "csv", "fonts", "text")
 
 
 def absolute_source(name: str | os.PathLike[str]) -> str:
@@ -162,8 +162,9 @@ class DataSet:
         modality: what an example is made of.
         notices: sentences for the user.
         local_targets: name -> `LocalTarget`, the targets of pixels; see `locations`.
-        probing_split: examples that evaluators are fitted on instead of `train`, as many and in
-            the same order, where training shows less of a target than testing does; or None.
+        probing_split: examples that evaluators are fitted on instead of `train`: as many and in
+            the same order, where training shows less of a target than testing does; or examples of
+            another kind, as many as they are; or None.
         digests: what identifies the data, see `datasets.digests`.
         unseen, unseen_target: test examples of classes that are not trained on, and their target,
             see `held_out.hold_out`; or None.
@@ -204,7 +205,9 @@ class DataSet:
         Args:
             change: split -> split; it must select the same rows of splits of equal length.
         """
-        probing = None if self.probing_split is None else change(self.probing_split)
+        probing = self.probing_split
+        if probing is not None and probing.num_examples == self.train.num_examples:
+            probing = change(probing)
         return replace(self, train=change(self.train), probing_split=probing)
 
     @property
@@ -261,10 +264,15 @@ class DatasetBuilder(Options):
     required: ClassVar[tuple[str, ...]] = ("build",)
     # The encoder of `--encoder=auto`.
     default_encoder: ClassVar[str] = "convnet"
-    # Whether examples are images; if not, the settings of images have no effect.
-    has_images: ClassVar[bool] = True
+    # What the sources hold: "images", "vectors" or "text".
+    source_kind: ClassVar[str] = "images"
     # Incremented when the same options produce other examples or another probing split.
     version: ClassVar[int] = 1
+
+    @property
+    def has_images(self) -> bool:
+        """Whether examples are images; if not, the settings of images have no effect."""
+        return self.source_kind == "images"
 
     def sources(self) -> dict[str, str]:
         """Option -> name of a source that the data set is made from."""
@@ -288,7 +296,7 @@ class ImageBuilder(DatasetBuilder):
         "mnist_5k",
         help="where examples come from; images: mnist_5k, glyphs, photos, idx:FOLDER, "
         "folder:FOLDER, fonts:FOLDER, npz:FILE, or a TensorFlow Datasets name; tables: "
-        "breast_cancer, wine, digits, npz:FILE, csv:FILE",
+        "breast_cancer, wine, digits, npz:FILE, csv:FILE; text: kjv, text:FILE, text:FOLDER",
         convert=absolute_source,
     )
 

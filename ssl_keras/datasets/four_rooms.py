@@ -132,7 +132,7 @@ class FourRooms(DatasetBuilder):
     """
 
     default_encoder: ClassVar[str] = "mlp"
-    has_images: ClassVar[bool] = False
+    source_kind: ClassVar[str] = "vectors"
 
     maze: str | None = option(
         None,

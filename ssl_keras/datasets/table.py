@@ -21,7 +21,7 @@ class Table(DatasetBuilder):
     """
 
     default_encoder: ClassVar[str] = "mlp"
-    has_images: ClassVar[bool] = False
+    source_kind: ClassVar[str] = "vectors"
 
     source: str = option("breast_cancer", help="source of the vectors", convert=absolute_source)
 

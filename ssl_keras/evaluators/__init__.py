@@ -19,6 +19,8 @@ from ssl_keras.evaluators.local_features import LocalFeatures
 from ssl_keras.evaluators.mean_classifier import MeanClassifier
 from ssl_keras.evaluators.open_world import FewShot, Verification
 from ssl_keras.evaluators.retrieval import Retrieval
+from ssl_keras.evaluators.text import Parallel, TfIdf
+from ssl_keras.evaluators.words import Analogies, Bias, Similarity
 from ssl_keras.options import Registry
 
 __all__ = ["EVALUATORS", "Baseline", "Evaluator", "FrozenFeatures"]
@@ -37,6 +39,11 @@ EVALUATORS: Registry[Evaluator] = Registry(
         "verification": Verification,
         "few_shot": FewShot,
         "goal_reaching": GoalReaching,
+        "similarity": Similarity,
+        "analogies": Analogies,
+        "bias": Bias,
+        "parallel": Parallel,
+        "tf_idf": TfIdf,
         "decoder": Decoder,
         "local_features": LocalFeatures,
         "supervised": SupervisedBaseline,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ssl_keras.datasets.base import LocalTarget, Target
+from ssl_keras.datasets.base import DataSet, LocalTarget, Target
 from ssl_keras.inputs import Modality
 from ssl_keras.networks import Grid
 from ssl_keras.options import Options
@@ -35,11 +35,13 @@ class Inputs:
     Attributes:
         train, test: rows (integers) -> network inputs, float32 (rows, ...).
         modality: what they are made of.
+        unseen: the same for the examples of classes that are not trained on, if there are any.
     """
 
     train: Callable[[np.ndarray], np.ndarray]
     test: Callable[[np.ndarray], np.ndarray]
     modality: Modality
+    unseen: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,13 @@ class Evaluator(Options):
 
     def check(self, num_train: int) -> None:
         """Refuse options that do not fit `num_train` training images, before the training.
+
+        Raises:
+            UserError: they do not fit.
+        """
+
+    def check_data(self, data: DataSet) -> None:
+        """Refuse data that this evaluator cannot read, before the training.
 
         Raises:
             UserError: they do not fit.

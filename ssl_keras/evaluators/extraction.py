@@ -63,25 +63,28 @@ def extract(
     """
 
     traced, modality = traced or TracedFunctions(), data.modality
-    specs = data.test.batches(batch_size).element_spec
+    specs = data.test.batches(batch_size).element_spec["example"]
 
     def traced_outputs() -> Any:
         """Traced for batches of any size."""
 
         @tf.function(autograph=False)
-        def outputs(batch: Mapping[str, Any]) -> list[Any]:
-            return list(representations(modality.inputs(batch["example"])))[: len(layers)]
+        def outputs(example: Mapping[str, Any]) -> list[Any]:
+            return list(representations(modality.inputs(example)))[: len(layers)]
 
         return outputs.get_concrete_function(specs)
 
     extract_batch = traced.get((len(layers), modality, str(specs)), traced_outputs)
 
-    def extract_split(split: Split) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+    def extract_split(
+        split: Split, *further: str
+    ) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
         features: list[np.ndarray] = []
-        labels: dict[str, list[np.ndarray]] = {name: [] for name in data.targets}
+        names = {*data.targets, *further}
+        labels: dict[str, list[np.ndarray]] = {name: [] for name in names}
         done = 0
         for batch in split.batches(batch_size):
-            batch_features = [values.numpy() for values in extract_batch(batch)]
+            batch_features = [values.numpy() for values in extract_batch(batch["example"])]
             if not all(np.isfinite(values).all() for values in batch_features):
                 raise UserError(
                     "The features of the model are not finite numbers: the training has diverged; "
@@ -102,7 +105,7 @@ def extract(
     unseen: list[np.ndarray | None] = [None] * len(layers)
     unseen_labels, target = None, data.unseen_target
     if data.unseen is not None and target is not None:
-        features, labels = extract_split(data.unseen)
+        features, labels = extract_split(data.unseen, target.name)
         unseen, unseen_labels = list(features), labels[target.name]
     views: list[ViewFeatures | None] = [None] * len(layers)
     if num_views:
@@ -161,7 +164,8 @@ def build_inputs(data: DataSet, batch_size: int = 500) -> Inputs:
 
         return images
 
-    return Inputs(compose(data.probing), compose(data.test), data.modality)
+    unseen = None if data.unseen is None else compose(data.unseen)
+    return Inputs(compose(data.probing), compose(data.test), data.modality, unseen)
 
 
 def extract_views(

@@ -1,4 +1,4 @@
-"""Modalities: what an example is made of, images or vectors."""
+"""Modalities: what an example is made of, images, vectors or tokens."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import numpy as np
 from ssl_keras.errors import UserError
 from ssl_keras.inputs.base import Example, Modality
 from ssl_keras.inputs.images import Images, preset_for
+from ssl_keras.inputs.tokens import Tokens
 from ssl_keras.inputs.vectors import Vectors
 
-__all__ = ["PRESETS", "Example", "Images", "Modality", "Vectors", "modality_of"]
+__all__ = ["PRESETS", "Example", "Images", "Modality", "Tokens", "Vectors", "modality_of"]
 
 # The presets of `--augmentation` of all modalities.
-PRESETS = tuple(dict.fromkeys([*Images.presets, *Vectors.presets]))
+PRESETS = tuple(dict.fromkeys([*Images.presets, *Vectors.presets, *Tokens.presets]))
 
 
 def modality_of(shape: tuple[int | None, ...], num_bits: int = 0) -> Modality:

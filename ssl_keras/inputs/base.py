@@ -28,12 +28,14 @@ class Modality(ABC):
     form that views work on) and *network input* (one tensor).
     """
 
-    # Plural noun, for messages and `Encoder.accepts`: "images", "vectors".
+    # Plural noun, for messages and `Encoder.accepts`: "images", "vectors", "texts".
     name: ClassVar[str]
     # Preset -> operation of `--views=augment` -> value.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
     # The main column of an example.
     column: ClassVar[str] = "x"
+    # Why `--views=mixup` cannot mix examples, as the sentence of an error; or empty.
+    unmixable: ClassVar[str] = ""
     # Whether an example can be shown as a picture.
     has_pictures: ClassVar[bool] = False
 
@@ -46,6 +48,16 @@ class Modality(ABC):
     def main_channels(self) -> int:
         """Number of leading entries of the last axis that are no extra channels."""
         return self.network_shape[-1]
+
+    @property
+    def encoder_arguments(self) -> dict[str, Any]:
+        """Further arguments of `Encoder.network`, such as the size of a vocabulary."""
+        return {}
+
+    @property
+    def resources(self) -> list[Any]:
+        """What an export has to keep beside the networks, such as a table of words."""
+        return []
 
     @property
     @abstractmethod

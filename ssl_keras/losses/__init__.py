@@ -22,6 +22,7 @@ from ssl_keras.losses.generalized import (
 )
 from ssl_keras.losses.hardness import HardContrastive, HardSimple, Simple
 from ssl_keras.losses.metric_learning import Hinge, Logistic, Margin, NPair, Triplet
+from ssl_keras.losses.sgns import SGNS
 from ssl_keras.options import Registry
 
 __all__ = ["LOSSES", "Loss", "get"]
@@ -45,6 +46,7 @@ LOSSES: Registry[Loss] = Registry(
         "hard_negative": HardNegative,
         "ifm": IFM,
         "supcon": SupCon,
+        "sgns": SGNS,
         "n_pair": NPair,
         "triplet": Triplet,
         "margin": Margin,

@@ -11,8 +11,9 @@ from ssl_keras.annotations import Labels, Tensor, TensorLike
 from ssl_keras.errors import UserError
 from ssl_keras.lazy import tf
 from ssl_keras.losses import functional, streaming
+from ssl_keras.losses.cancelled import cancelled_labels
 from ssl_keras.losses.groups import is_alone
-from ssl_keras.losses.pairs import StreamedPairs, compare
+from ssl_keras.losses.pairs import StreamedPairs, compare, equal_rows
 from ssl_keras.options import Options, settings
 
 IMPLEMENTATIONS = ("auto", "dense", "tiled")
@@ -65,7 +66,11 @@ def build_pairs(
     position = first_row(tf.shape(views_1)[0])
     if streaming.is_tiled(implementation, rows, columns):
         return StreamedPairs(views_1, views_2, keys_1, keys_2, position, both_kinds, unit_rows)
-    return compare(views_1, views_2, keys_1, keys_2, position, both_kinds)
+    labels, cancelled = cancelled_labels(), None
+    if labels is not None:
+        labels = tf.convert_to_tensor(labels)
+        cancelled = equal_rows(labels, gather(labels))
+    return compare(views_1, views_2, keys_1, keys_2, position, both_kinds, cancelled)
 
 
 def normalized_pairs(
@@ -97,6 +102,9 @@ class Loss(Options):
 
     # Whether the loss can be computed in tiles. `terms` then takes `implementation`, see `parts`.
     streams: ClassVar[bool] = False
+    # Whether it has negatives of each anchor, made by `build_pairs`; some can then be left out, see
+    # `cancelled.Cancelled`.
+    has_negatives: ClassVar[bool] = False
 
     @property
     def weights(self) -> tuple[Tensor, Tensor]:
@@ -204,6 +212,11 @@ class Loss(Options):
         """
         parts = self.parts(projections_1, projections_2, labels, seed, progress, implementation)
         return parts["loss"]
+
+    def compared_rows(self, num_images: int) -> int:
+        """Number of images among which the other view of an anchor is looked for, in a batch of
+        `num_images`."""
+        return num_images
 
     def compared_with(self, num_images: int) -> str:
         """Views that each anchor is compared with in a global batch, for the banner."""

@@ -50,6 +50,7 @@ class NTXent(Loss):
     0.0
     """
 
+    has_negatives: ClassVar[bool] = True
     streams: ClassVar[bool] = True
 
     temperature: Scheduled = option(0.2, above=0, help="softmax temperature")
@@ -113,6 +114,7 @@ class IFM(Loss):
     True
     """
 
+    has_negatives: ClassVar[bool] = True
     streams: ClassVar[bool] = True
 
     temperature: Scheduled = option(0.2, above=0, help="softmax temperature")
@@ -171,6 +173,7 @@ class Debiased(Loss):
     1.098612
     """
 
+    has_negatives: ClassVar[bool] = True
     streams: ClassVar[bool] = True
 
     temperature: Scheduled = option(0.5, above=0, help="softmax temperature")

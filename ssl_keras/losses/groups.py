@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import contextvars
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ssl_keras.annotations import Labels, Tensor, TensorLike
 from ssl_keras.lazy import tf
+from ssl_keras.losses.wrapped import Wrapped
 
 # Whether a loss sees its own rows alone, although other replicas have rows too.
 _ALONE: contextvars.ContextVar[bool] = contextvars.ContextVar("alone", default=False)
@@ -31,15 +32,14 @@ def alone() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Grouped:
+class Grouped(Wrapped):
     """Any contrastive loss, inside groups of a batch: conditioned negatives.
 
         mean over groups of loss(projections_1 of the group, projections_2 of the group)
 
     A batch consists of whole groups: rows 0 to size - 1, and so on. The negatives of an anchor are
     the other views of its group. What is equal within a group tells nothing apart there, so the
-    loss has to find something else. With one group the size of the batch it is `loss` itself. It
-    has the interface of `losses.base.Loss`.
+    loss has to find something else. With one group the size of the batch it is `loss` itself.
 
     The idea is that of conditional contrastive learning (Tsai et al. 2022, arXiv 2202.05458) and
     of multi-stage contrastive learning (Zhang et al. 2024, arXiv 2402.11816), where groups are
@@ -61,18 +61,7 @@ class Grouped:
     True
     """
 
-    loss: Any
     size: int
-
-    def __getattr__(self, name: str) -> Any:
-        """Options, weights and schedules of the loss."""
-        if name.startswith("__") or name == "loss":
-            raise AttributeError(name)
-        return getattr(self.loss, name)
-
-    def at(self, progress: TensorLike) -> Grouped:
-        """See `Loss.at`."""
-        return replace(self, loss=self.loss.at(progress))
 
     def check(self, num_images: int, targets: Collection[str]) -> None:
         """See `Loss.check`; the batch of the loss is a group."""
@@ -107,9 +96,9 @@ class Grouped:
         values = tf.vectorized_map(group, (views, grouped))
         return {name: tf.reduce_mean(value) for name, value in values.items()}
 
-    def __call__(self, *arguments: Any, **options: Any) -> Tensor:
-        """See `Loss.__call__`."""
-        return self.parts(*arguments, **options)["loss"]
+    def compared_rows(self, num_images: int) -> int:
+        """See `Loss.compared_rows`: those of a group."""
+        return self.size
 
     def compared_with(self, num_images: int) -> str:
         """See `Loss.compared_with`."""

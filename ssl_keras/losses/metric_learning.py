@@ -52,6 +52,7 @@ class NPair(_DotProduct):
     0.0
     """
 
+    has_negatives: ClassVar[bool] = True
     streams: ClassVar[bool] = True
 
     def terms(
@@ -123,6 +124,8 @@ class Hinge(_DotProduct):
     0.5
     """
 
+    has_negatives: ClassVar[bool] = True
+
     def terms(
         self, projections_1: TensorLike, projections_2: TensorLike, labels: Labels, seed: TensorLike
     ) -> tuple[Tensor, Tensor]:
@@ -163,6 +166,7 @@ class Triplet(Loss):
     0.0
     """
 
+    has_negatives: ClassVar[bool] = True
     margin: float = option(
         0.2, minimum=0, help="distance by which negatives should be farther away"
     )
@@ -227,6 +231,7 @@ class Margin(Loss):
     1.0
     """
 
+    has_negatives: ClassVar[bool] = True
     margin: float = option(1.0, above=0, help="distance by which negatives should be farther away")
 
     def terms(

@@ -29,6 +29,8 @@ class Pairs:
         positive_distances: (2n,), squared distances to the positive.
         anchor_squares, key_squares: (2n,), (2, blocks * N): squared lengths; the latter has a row
             for the anchors of each kind.
+        cancelled: bool (n, N), images that are no negatives of each other, whose products are
+            `MASKED`; or None.
     """
 
     positives: Any
@@ -38,6 +40,7 @@ class Pairs:
     positive_distances: Any
     anchor_squares: Any
     key_squares: Any
+    cancelled: Any = None
 
     @property
     def is_self(self) -> Tensor:
@@ -49,11 +52,16 @@ class Pairs:
     @property
     def is_negative(self) -> Tensor:
         """bool like `products`: whether the view is of another image."""
-        return tf.tile(tf.logical_not(self.itself), [2, self.blocks])
+        excluded = self.itself
+        if self.cancelled is not None:
+            excluded = tf.logical_or(excluded, self.cancelled)
+        return tf.tile(tf.logical_not(excluded), [2, self.blocks])
 
     @property
     def num_negatives(self) -> Tensor:
-        """Number of negatives of each anchor: int32 scalar."""
+        """Number of negatives of each anchor: an int32 scalar, or (2n,) if some are cancelled."""
+        if self.cancelled is not None:
+            return tf.reduce_sum(tf.cast(self.is_negative, tf.int32), axis=1)
         return self.blocks * (tf.shape(self.itself)[1] - 1)
 
     @property
@@ -204,6 +212,7 @@ def compare(
     keys_2: Tensor = None,
     first_row: Tensor = 0,
     both_kinds: bool = True,
+    cancelled: Tensor = None,
 ) -> Pairs:
     """The similarity matrix of a batch.
 
@@ -212,6 +221,7 @@ def compare(
         keys_1, keys_2: float32 (N, dim), the views of all replicas. Default: this replica's.
         first_row: position of this replica's first image in the global batch.
         both_kinds: whether anchors are compared with both kinds of views.
+        cancelled: bool (n, N), images that are no negatives of each other. Default: none.
     """
     keys_1 = views_1 if keys_1 is None else keys_1
     keys_2 = views_2 if keys_2 is None else keys_2
@@ -233,16 +243,22 @@ def compare(
     ]
     positives = tf.reduce_sum(views_1 * views_2, axis=1)
     distances = squares(views_1 - views_2)
+    matrix = tf.concat(
+        [products(views_1, keys_1, keys_2), products(views_2, keys_2, keys_1)], axis=0
+    )
+    if cancelled is not None:
+        cancelled = tf.logical_and(cancelled, tf.logical_not(itself))
+        blocks = 2 if both_kinds else 1
+        matrix = tf.where(tf.tile(cancelled, [2, blocks]), tf.cast(MASKED, matrix.dtype), matrix)
     return Pairs(
         positives=tf.concat([positives, positives], axis=0),
-        products=tf.concat(
-            [products(views_1, keys_1, keys_2), products(views_2, keys_2, keys_1)], axis=0
-        ),
+        products=matrix,
         itself=itself,
         blocks=2 if both_kinds else 1,
         positive_distances=tf.concat([distances, distances], axis=0),
         anchor_squares=tf.concat([squares(views_1), squares(views_2)], axis=0),
         key_squares=tf.stack(key_squares),
+        cancelled=cancelled,
     )
 
 

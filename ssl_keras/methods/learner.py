@@ -340,7 +340,7 @@ class Learner(keras.Model):
         else:
             count = rows.shape[0] // self.micro_batch
             values, gradients, features = self._sliced_gradients(views, count)
-        self.optimizer.apply(gradients, self.learned_variables)
+        self.optimizer.apply([_dense(each) for each in gradients], self.learned_variables)
         probe_accuracies = self._train_probe(tf.stop_gradient(features), labels)
         self._watch(values["loss"], step)
         self.step.assign_add(1)
@@ -516,6 +516,14 @@ class Learner(keras.Model):
         variables = self.linear_probe.trainable_variables
         self.probe_optimizer.apply(tape.gradient(objectives, variables), variables)
         return {f"linear_probe/{name}/accuracy": value for name, value in accuracies.items()}
+
+
+def _dense(gradient: Any) -> Any:
+    """The gradient of a table of words as a tensor: optimizers are slower with a sparse one."""
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    shape = tf.cast(gradient.dense_shape, gradient.indices.dtype)
+    return tf.scatter_nd(gradient.indices[:, None], gradient.values, shape)
 
 
 def network_shape(encoder: Model) -> tuple[int | None, ...]:

@@ -12,6 +12,9 @@ from typing import Any, ClassVar
 from ssl_keras.annotations import Model
 from ssl_keras.datasets import DataSet
 from ssl_keras.errors import UserError, nearest
+from ssl_keras.losses import LOSSES
+from ssl_keras.losses.cancelled import Cancelled
+from ssl_keras.losses.groups import Grouped
 from ssl_keras.networks import (
     BATCH_NORM,
     build_decoder,
@@ -80,6 +83,14 @@ class Method(Options):
     def grouped(self) -> SimCLR | None:
         """The method itself if it compares examples inside groups alone."""
         return None
+
+    def trained_loss(self, loss: Any) -> Any:
+        """The contrastive loss `loss` as the method trains it.
+
+        Raises:
+            UserError: it does not fit the method.
+        """
+        return loss
 
     def build_networks(
         self, build_encoder: Callable[[], Model], policy: str
@@ -170,6 +181,12 @@ class SimCLR(Projecting):
     stage_epochs: int = option(
         6, minimum=1, help="epochs of each stage but the last", needs=Needs("stages", minimum=2)
     )
+    cancel_negatives: str | None = option(
+        None,
+        help="label, such as a target or the context of skip_gram; examples with equal ones are no "
+        "negatives of each other (none)",
+        needs=Needs("neighbours"),
+    )
     clusters: int = option(
         10,
         minimum=2,
@@ -177,7 +194,27 @@ class SimCLR(Projecting):
         needs=Needs("condition_on", ("clusters",)),
     )
 
+    def trained_loss(self, loss: Any) -> Any:
+        if self.neighbours is not None:
+            return Grouped(loss, self.neighbours)
+        if self.cancel_negatives is None:
+            return loss
+        if not loss.has_negatives:
+            fitting = ", ".join(name for name, each in LOSSES.items() if each.has_negatives)
+            raise UserError(
+                "cancel_negatives leaves negatives of the batch out, and this loss takes none, or "
+                f"ranks them: leave it out, or choose one of {fitting} for --loss."
+            )
+        return Cancelled(loss, self.cancel_negatives)
+
     def check(self, data: DataSet) -> None:
+        if self.cancel_negatives is not None:
+            labels = list(data.train.batches(1).element_spec["labels"])
+            if self.cancel_negatives not in labels:
+                raise UserError(
+                    f"cancel_negatives is {self.cancel_negatives!r}, but {data.name} has the "
+                    f"labels {', '.join(labels) or 'none'}: choose one of these."
+                )
         if self.neighbours is None:
             return
         if self.condition_on in EARLIER and self.stages < 2:

@@ -10,7 +10,6 @@ from ssl_keras.annotations import Model, Tensor
 from ssl_keras.inputs import Example
 from ssl_keras.lazy import tf
 from ssl_keras.losses.base import gather
-from ssl_keras.losses.groups import Grouped
 from ssl_keras.methods import options
 from ssl_keras.methods.learner import Views, feature_dim
 from ssl_keras.methods.projecting import ProjectingLearner
@@ -126,8 +125,10 @@ class SimCLR(ProjectingLearner):
             self.loss_impl,
         )
         views_1, views_2 = tf.stop_gradient(projections_1), tf.stop_gradient(projections_2)
-        if isinstance(self.contrastive_loss, Grouped):
-            accuracy = metrics.grouped_accuracy(views_1, views_2, self.contrastive_loss.size)
+        rows = views_1.shape[0]
+        compared = rows and self.contrastive_loss.compared_rows(rows)
+        if compared != rows:
+            accuracy = metrics.grouped_accuracy(views_1, views_2, compared)
         else:
             accuracy = metrics.contrastive_accuracy(
                 views_1, views_2, keys_2=gather(views_2), first_row=views.first_row

@@ -29,6 +29,7 @@ from ssl_keras.networks.heads import (
     in_order,
 )
 from ssl_keras.networks.normalization import as_plain_keras
+from ssl_keras.networks.sequences import Bag, Transformer, WordTable
 from ssl_keras.options import Registry
 
 __all__ = [
@@ -58,6 +59,9 @@ ENCODERS: Registry[Encoder] = Registry(
         "resnet34": ResNet34,
         "resnet50": ResNet50,
         "mlp": MLP,
+        "embedding": WordTable,
+        "bag": Bag,
+        "transformer": Transformer,
         "keras": KerasFile,
     },
 )

@@ -53,6 +53,7 @@ class KeyedDropout(keras.layers.Layer):
     def __init__(self, rate: float, number: int, **arguments: Any):
         super().__init__(**arguments)
         self.rate, self.number = rate, number
+        self.supports_masking = True
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """The inputs, in training with a part of their entries set to zero and the others scaled.

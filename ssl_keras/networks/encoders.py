@@ -60,8 +60,11 @@ class Encoder(Options):
     # Whether its layers may be the user's own.
     own_layers: ClassVar[bool] = False
 
-    def network(self, x: Tensor) -> Tensor:
+    def network(self, x: Tensor, *_: Any, **arguments: Any) -> Tensor:
         """Symbolic features (batch, dim) of the symbolic network input `x`.
+
+        `arguments` are those of the examples, see `inputs.Modality.encoder_arguments`: images and
+        vectors have none.
 
         Layers named "block_1", "block_2", ... end a group of layers. Evaluators of local features
         read their outputs if `grids` gives the positions of their locations.
@@ -72,7 +75,11 @@ class Encoder(Options):
         raise NotImplementedError(f"{type(self).__name__} does not define its network")
 
     def build(
-        self, input_shape: tuple[int, ...], dtype: Any = "float32", dropout_rate: float = 0.0
+        self,
+        input_shape: tuple[int, ...],
+        dtype: Any = "float32",
+        dropout_rate: float = 0.0,
+        **arguments: Any,
     ) -> Model:
         """A `keras.Model` from network inputs (batch, *input_shape) to features (batch, dim).
 
@@ -80,6 +87,7 @@ class Encoder(Options):
             input_shape: see `inputs.Modality.network_shape`.
             dtype: dtype or mixed-precision policy of the layers.
             dropout_rate: rate of `dropout.KeyedDropout` after every activation; 0 for none.
+            **arguments: see `network`.
 
         Raises:
             UserError: see `network`.
@@ -88,7 +96,7 @@ class Encoder(Options):
         keras.config.set_dtype_policy(dtype)
         try:
             inputs = keras.Input(input_shape, name="inputs", dtype="float32")
-            model = keras.Model(inputs, self.network(inputs), name="encoder")
+            model = keras.Model(inputs, self.network(inputs, **arguments), name="encoder")
             shape = model.output_shape
             if not isinstance(shape, tuple) or len(shape) != 2:
                 raise UserError(

@@ -8,7 +8,7 @@ import os
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +141,8 @@ def _views(setup: TrainingSetup) -> str:
     return ", ".join(part for part in parts if part) or "both are the example itself"
 
 
+# Most rows of a table of measures; all are in results.json.
+_MOST_ROWS = 12
 _VERIFICATION = {
     "accuracy": "accuracy (chance 0.5)",
     "auc": "area under ROC (chance 0.5)",
@@ -158,6 +160,22 @@ def _few_shot_measures(values: Mapping[str, float]) -> dict[str, str]:
         for key in tasks
         for name, task in [key.split("/")]
     }
+
+
+def _first_sentence(part: object) -> str:
+    """The first sentence of a part's docstring."""
+    return " ".join(str(type(part).__doc__).split()).split(". ")[0].rstrip(".:")
+
+
+def _other_measures(
+    values: Mapping[str, float], evaluator: str, layers: Sequence[str], targets: Iterable[str]
+) -> dict[str, str]:
+    """The first measures of an evaluator that are not about a target, with their labels."""
+    start = f"{evaluator}/{layers[0]}/"
+    keys = [key.removeprefix(start) for key in values if key.startswith(start)]
+    about = set(targets)
+    keys = [key for key in keys if key.split("/")[0] not in about]
+    return {key: key.replace("/", ": ").replace("_", " ") for key in keys[:_MOST_ROWS]}
 
 
 def evaluation_tables(
@@ -189,7 +207,7 @@ def evaluation_tables(
     tolerances = {f"tolerance/{name}": f"tolerance ({name})" for name in data.targets}
     precisions = {f"{name}/precision": name for name in data.targets}
     unseen = "classes that were not trained on" if data.unseen is not None else f"test {kind}"
-    for evaluator, title, measures in (
+    described = (
         (
             "verification",
             f"Same or different class, by cosine similarity ({unseen})",
@@ -213,7 +231,14 @@ def evaluation_tables(
             f"Geometry of {viewed} test {kind} on the unit sphere (mean norm: before)",
             _MEASURES | tolerances,
         ),
-    ):
+    )
+    others_shown = {evaluator for evaluator, *_ in described} | {"local_features"}
+    further = [
+        (name, _first_sentence(evaluator), _other_measures(values, name, layers, data.targets))
+        for name, evaluator in evaluators.items()
+        if name not in others_shown
+    ]
+    for evaluator, title, measures in (*described, *further):
         if table := tables.measures_table(values, evaluator, measures, layers, others):
             lines += [title, table, ""]
     if table := tables.local_table(values, data.local_targets, others):

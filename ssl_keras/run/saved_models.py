@@ -40,12 +40,13 @@ def export_encoder(
 
     Signatures on examples (`Modality.signatures`), with any batch size: images (batch, height,
     width, channels), float32 in [0, 1], and, if the data have bits, bits (batch, num_bits),
-    float32; or vectors x (batch, dim), float32:
+    float32; or vectors x (batch, dim), float32; or text (batch,), strings:
 
         serving_default, features    -> {"features"}
         projections                  -> {"projection_1", ...}, if there is a projection head
 
-    `features_uint8` and `projections_uint8` are the same on uint8 images. On network inputs, with
+    `features_uint8` and `projections_uint8` are the same on uint8 images, `features_ids` and
+    `projections_ids` on numbers of words. On network inputs, with
     bits as channels:
 
         representations              -> {"features", "projection_1", ...}
@@ -87,7 +88,7 @@ def export_encoder(
     default = next(iter(signatures.values()))
     endpoints["serving_default"] = (endpoint(names[:1], default), default)
     endpoints["representations"] = (representations, whole)
-    _write(directory, [encoder, head], endpoints)
+    _write(directory, [encoder, head, *modality.resources], endpoints)
     save_model(as_plain_keras(encoder), directory / ENCODER)
     save_model(as_plain_keras(head), directory / HEAD)
     about = {"signatures": {n: _described(specs) for n, (_, specs) in endpoints.items()}}
@@ -223,14 +224,14 @@ def export_classifier(network: Any, classifier: Any, target: Target, directory: 
 
 def _write(
     directory: Path,
-    networks: Sequence[Any],
+    tracked: Sequence[Any],
     endpoints: Mapping[str, tuple[Callable[..., Any], list[Any]]],
 ) -> None:
-    """Write networks with functions, each with the `tf.TensorSpec`s of its arguments; those of a
-    `tf.function` are what it has been traced for."""
+    """Write tracked networks and tables with functions, each with the `tf.TensorSpec`s of its
+    arguments; those of a `tf.function` are what it has been traced for."""
     archive = keras.export.ExportArchive()
-    for network in networks:
-        archive.track(network)
+    for resource in tracked:
+        archive.track(resource)
     for name, (function, specs) in endpoints.items():
         traced = hasattr(function, "get_concrete_function")
         archive.add_endpoint(name, function, input_signature=None if traced else specs)

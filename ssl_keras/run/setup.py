@@ -88,9 +88,7 @@ class TrainingSetup:
 
         levels = {name: constant(chance) for name, chance in self.data.training_chances.items()}
         if loss is not None:
-            grouped = self.config.method.grouped
-            compared = batch if grouped is None else grouped.group_size
-            levels["contrastive_accuracy"] = constant(1.0 / compared)
+            levels["contrastive_accuracy"] = constant(1.0 / loss.compared_rows(batch))
             levels["loss"] = lambda step: loss.at(step / self.total_steps).collapse_value(
                 batch, self.model.projection_dim
             )
@@ -271,6 +269,7 @@ def check_evaluators(evaluators: Mapping[str, Evaluator], config: Config, data: 
     """
     for name, evaluator in evaluators.items():
         evaluator.check(data.train.num_examples)
+        evaluator.check_data(data)
         missing = [target for target in evaluator.needs_targets if target not in data.targets]
         if missing:
             raise UserError(
@@ -337,8 +336,11 @@ def build_views(
     transform = modality.transform(operations, compiled=config.engine.jit != "off")
     settings = views.mixup()
     mixup = None if settings is None else Mixup(mix=modality.mix, **settings)
-    if mixup is not None and mixup.extra_channels:
-        modality.check_extra_channels()
+    if mixup is not None:
+        if modality.unmixable:
+            raise UserError(modality.unmixable)
+        if mixup.extra_channels:
+            modality.check_extra_channels()
     draws_seed = config.run.seed if seed is None else seed
     return Augmenter(modality.prepare, transform, draws_seed, mixup, given_pairs), operations
 
@@ -357,7 +359,8 @@ def build_encoder(config: Config, data: DataSet, policy: str) -> Any:
             f"the examples of {data.name} are {modality.name}: choose --encoder="
             f"{' or '.join(fitting)}."
         )
-    return encoder.build(data.input_shape, policy, config.views.dropout())
+    dropout = config.views.dropout()
+    return encoder.build(data.input_shape, policy, dropout, **modality.encoder_arguments)
 
 
 def slow_batch_norm(encoder: Any) -> float | None:
