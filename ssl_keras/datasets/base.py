@@ -19,7 +19,7 @@ from ssl_keras.paths import local_path
 
 KINDS = ("class", "bits", "presence")
 # Prefixes of sources that are paths, such as "npz:FILE".
-PATH_KINDS = ("idx", "folder", "npz", "csv", "fonts", "text")
+PATH_KINDS = ("idx", "folder", "npz", "csv", "fonts", "text", "pairs")
 
 
 def absolute_source(name: str | os.PathLike[str]) -> str:
@@ -295,8 +295,9 @@ class ImageBuilder(DatasetBuilder):
     source: str = option(
         "mnist_5k",
         help="where examples come from; images: mnist_5k, glyphs, photos, idx:FOLDER, "
-        "folder:FOLDER, fonts:FOLDER, npz:FILE, or a TensorFlow Datasets name; tables: "
-        "breast_cancer, wine, digits, npz:FILE, csv:FILE; text: kjv, text:FILE, text:FOLDER",
+        "folder:FOLDER, fonts:FOLDER, npz:FILE, pairs:FILE.csv, or a TensorFlow Datasets name; "
+        "tables: breast_cancer, wine, digits, npz:FILE, csv:FILE, pairs:FILE.csv; text: kjv, "
+        "text:FILE, text:FOLDER",
         convert=absolute_source,
     )
 

@@ -33,13 +33,18 @@ def source_targets(source: Source) -> dict[str, Target]:
 
 @dataclass(frozen=True)
 class Plain(ImageBuilder):
-    """The images of the source, with their class as the only target."""
+    """The images of the source, with their class as the only target.
+
+    If the source has a partner for each image, `--views=given` takes both as the two views.
+    """
 
     def build(self, context: BuildContext) -> DataSet:
         source = self.main_source(context)
 
         def compose(batch: Mapping[str, Any]) -> dict[str, Any]:
-            return {"example": {"image": batch["image"]}, "labels": source_labels(batch)}
+            composed = {"example": {"image": batch["image"]}, "labels": source_labels(batch)}
+            pair = {"partner": {"image": batch["partner"]}} if "partner" in batch else {}
+            return composed | pair
 
         return DataSet(
             name=source.name,

@@ -7,6 +7,7 @@
     folder:FOLDER    image files, in a folder for each class or flat
     fonts:FOLDER     characters in the fonts of a folder
     npz:FILE         NumPy arrays
+    pairs:FILE.csv   pairs of image files
     anything else    a TensorFlow Datasets name, prepared in --data_dir
 
 For tables of vectors see `vectors`. Nothing is downloaded without `--download`.
@@ -18,7 +19,7 @@ import dataclasses
 from pathlib import Path
 
 from ssl_keras.datasets.base import Source
-from ssl_keras.datasets.sources import arrays, folder, glyphs, photos, tfds
+from ssl_keras.datasets.sources import arrays, folder, glyphs, paired, photos, tfds
 from ssl_keras.datasets.sources.decoding import MAX_MEGAPIXELS
 from ssl_keras.errors import UserError
 
@@ -96,6 +97,9 @@ def check_source(name: str, data_dir: str | None, download: bool, seed: int) -> 
     kind, _, path = name.partition(":")
     if kind == "folder":
         return folder.check_folder(name, path, seed)
+    if kind == "pairs":
+        paired.table_of(name)
+        return None
     if glyphs.is_glyphs(name):
         glyphs.check_glyphs(name)
         return None
@@ -140,6 +144,8 @@ def _load(
         return folder.load_folder(
             name, path, image_size, seed, on_bad_image, resize, max_megapixels
         )
+    if kind == "pairs":
+        return paired.load_image_pairs(name, image_size, seed, on_bad_image, resize, max_megapixels)
     if kind in PATHS:
         return PATHS[kind](name, path, image_size, seed)
     if glyphs.is_glyphs(name):

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ssl_keras.datasets.sources import folder, glyphs, text, tfds
+from ssl_keras.datasets.sources import folder, glyphs, paired, text, tfds
 from ssl_keras.datasets.sources.arrays import idx_files
 
 LENGTH = 16
@@ -24,6 +24,7 @@ def source_digest(name: str, data_dir: str | None = None) -> str | None:
 
         folder:FOLDER          names (relative to the folder, so classes too) and sizes of the files
         idx:, npz:, csv:, text:, kjv   contents of the files
+        pairs:FILE.csv         contents of the table, names and sizes of the files
         TensorFlow Datasets    name, version, and the number of examples of each file
         fonts:FOLDER           the same, of the fonts
         embedded               name; their versions are those of the packages they come with
@@ -50,6 +51,10 @@ def source_digest(name: str, data_dir: str | None = None) -> str | None:
             return _digest(_file_digest(file) for file in idx_files(place).values())
         if kind == "text" or name in text.EMBEDDED:
             return _digest(_file_digest(file) for file in text.text_files(name))
+        if kind == "pairs":
+            pairs = [file for pair in paired.read_pairs(name)[0] for file in pair]
+            sizes = (f"{file.name} {file.stat().st_size}" for file in pairs)
+            return _digest([_file_digest(place), *sizes])
         if kind in ("npz", "csv"):
             return _file_digest(place)
         infos = [] if name in tfds.EMBEDDED else tfds.infos(name, data_dir)

@@ -48,12 +48,14 @@ def load_folder(
     notices: list[str] = []
     train, test, classes = _parts(name, path, seed, notices)
     files = [file for file, _ in (*train, *test)]
-    shape, skipped, seen_through = _shape(name, files, image_size, on_bad_image, max_megapixels)
+    shape, skipped, seen_through = common_shape(
+        name, files, image_size, on_bad_image, max_megapixels
+    )
     if seen_through:
         notices.append(f"{seen_through} images have transparent parts, which are white here")
     examples = []
     for part in (train, test):
-        part_examples, bad = _examples(
+        part_examples, bad = image_examples(
             part, shape, bool(classes), on_bad_image, resize, max_megapixels
         )
         examples.append(part_examples)
@@ -218,7 +220,7 @@ def _refuse(file: str, error: Exception) -> UserError:
     )
 
 
-def _shape(
+def common_shape(
     name: str, files: Sequence[str], image_size: int | None, on_bad_image: str, max_megapixels: int
 ) -> tuple[tuple[int, int, int], list[str], int]:
     """(shape of the images, unreadable files, number of images with transparent parts), from the
@@ -259,7 +261,7 @@ def _shape(
     return (height, width, channels), bad, seen_through
 
 
-def _examples(
+def image_examples(
     files: list[tuple[str, int]],
     shape: tuple[int, int, int],
     labelled: bool,
@@ -267,6 +269,7 @@ def _examples(
     resize: str,
     max_megapixels: int,
 ) -> tuple[Examples, list[str]]:
+    """(examples of image files with labels, unreadable files); see `load_folder`."""
     labels = np.array([label for _, label in files], np.int32)
     large = len(files) * int(np.prod(shape)) > IN_MEMORY_BYTES
     if large and on_bad_image == "refuse":

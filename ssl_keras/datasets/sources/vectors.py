@@ -42,11 +42,13 @@ def check_vectors(name: str) -> None:
         UserError: an unknown name, or a file that is missing.
     """
     kind, _, path = name.partition(":")
-    if kind in ("npz", "csv"):
+    if kind in ("npz", "csv", "pairs"):
         if not Path(path).expanduser().is_file():
             raise UserError(f"The file {path!r} of the source {name!r} does not exist.")
     elif name not in EMBEDDED:
-        raise unknown_name("source of vectors", name, [*EMBEDDED, "npz:FILE", "csv:FILE"])
+        raise unknown_name(
+            "source of vectors", name, [*EMBEDDED, "npz:FILE", "csv:FILE", "pairs:FILE.csv"]
+        )
 
 
 def load_vectors(name: str, seed: int = 0) -> Source:
@@ -54,6 +56,7 @@ def load_vectors(name: str, seed: int = 0) -> Source:
 
         breast_cancer, wine, digits   tables of scikit-learn, embedded; digits: 8x8 pixels
         npz:FILE                      arrays x_train, y_train, x_test, y_test, or x and y
+        pairs:FILE.csv                two columns of .npy files, a vector each
         csv:FILE                      numbers with a header; the class in a column "label"
 
     Vectors keep their dtype. Labels are whole numbers or texts and may be absent; an array
@@ -75,6 +78,10 @@ def load_vectors(name: str, seed: int = 0) -> Source:
         return _load_npz(name, Path(path).expanduser(), seed)
     if kind == "csv":
         return _load_csv(name, Path(path).expanduser(), seed)
+    if kind == "pairs":
+        from ssl_keras.datasets.sources import paired
+
+        return paired.load_vector_pairs(name, seed)
     import sklearn.datasets
 
     table = getattr(sklearn.datasets, EMBEDDED[name])()
