@@ -52,7 +52,7 @@ class Sentences(DatasetBuilder):
     def build(self, context: BuildContext) -> DataSet:
         text = load_text(self.source, self.text_unit)
         corpus = Corpus.read(text.sentences, self.min_count, self.source)
-        ids, lengths = corpus.padded(self.max_words), np.minimum(corpus.lengths, self.max_words)
+        ids, lengths = corpus.padded(self.max_words), corpus.lengths
         # Sentences without letters are no examples.
         some = ids[:, 0] > 0
         classes = np.zeros(len(ids), np.int32) if text.labels is None else text.labels

@@ -92,6 +92,31 @@ def remedies(axes: Sequence[Any], rows: Rows) -> None:
     axes[0].legend(fontsize=7, loc="lower left")
 
 
+DOMAINS = {
+    "words": ("words: agreement with people", "rank correlation"),
+    "sentences": ("sentences: find the twin passage", "recall at 1"),
+    "tables": ("digits as a table: class", "accuracy"),
+    "characters": ("characters in fonts: class", "accuracy"),
+    "goals": ("goals that are reached", "success"),
+}
+
+
+def domains(axes: Sequence[Any], rows: Rows) -> None:
+    """What each loss reaches in each domain, beside the untrained encoder."""
+    rows = [{**row, "name": row["cell"].split("-", 1)[1]} for row in rows]
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    for axis, (domain, (title, measure)) in zip(axes, DOMAINS.items(), strict=True):
+        members = [row for row in rows if row["cell"].startswith(f"{domain}-")]
+        places = [-names.index(row["name"]) for row in members]
+        dots(axis, members, "untrained", places, METHODS["untrained"], "untrained")
+        dots(axis, members, "tf_idf", places, PROBE, "words counted (TF-IDF)")
+        dots(axis, members, "value", places, NEIGHBOURS, "trained")
+        describe(axis, title, measure)
+        name_rows(axis, [-index for index in range(len(names))], [word(name) for name in names])
+        axis.set_xlim(min(0, *axis.get_xlim()), 1.03)
+    axes[1].legend(fontsize=7, loc="lower left")
+
+
 def randbit_factors(axes: Sequence[Any], rows: Rows) -> None:
     """Class over bits, by batch size, width, loss and method."""
     middle = [row for row in rows if "supervised" in row]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ssl_keras.reproduce.studies import (
     baselines,
+    domains,
     factors,
     generalized,
     objectives,
@@ -25,6 +26,7 @@ STUDIES: dict[str, Study] = {
     **factors.STUDIES,
     **temperature.STUDIES,
     **theory.STUDIES,
+    **domains.STUDIES,
     **objectives.STUDIES,
     **baselines.STUDIES,
 }
@@ -37,5 +39,6 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Objects as rivals": ("overlay", "overlay_causes", "multi_digit"),
     "Factors as rivals": ("augmentation", "depth"),
     "Local features": ("local_features",),
+    "Beyond images": ("domains",),
     "The neighbouring papers": ("temperature", "grids", "views", "arora"),
 }

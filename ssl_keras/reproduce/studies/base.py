@@ -24,8 +24,8 @@ class Study:
     Attributes:
         question: the question, in a sentence.
         grid: "laptop" or "full" -> label of a cell -> settings; see `cells`.
-        measures: column -> key of results.json's "results", or "chance/TARGET". Where keys hold
-            "{target}", each cell has a row for each target of its data set.
+        measures: column -> key of results.json's "results", or "chance/TARGET"; of several keys,
+            joined by " or ", the first that a run has measured. Where keys hold "{target}", each cell has a row for each target of its data set.
         published: label of a cell -> column -> the value in the paper.
         published_on: the data of the paper.
         figure: (axes, rows) -> None; draws the figure, see `summary`.
@@ -139,7 +139,8 @@ def _measured(result: Mapping[str, Any], name: str) -> float | None:
     if name.startswith("chance/"):
         target = result["data"]["targets"].get(name.removeprefix("chance/"))
         return None if target is None else target["chance"]
-    return result["results"].get(name)
+    found = (result["results"].get(key) for key in name.split(" or "))
+    return next((value for value in found if value is not None), None)
 
 
 def _mean_and_deviation(column: str, values: Sequence[float]) -> dict[str, float]:
