@@ -104,6 +104,8 @@ class Evaluator(Options):
 
     # False if there is something to measure without the labels of training examples.
     needs_labels: ClassVar[bool] = True
+    # Whether its values depend on the data alone; they are then measured once, not for each layer.
+    reads_data: ClassVar[bool] = False
     # Whether it needs examples that people can look at, see `inputs.Modality`.
     needs_pictures: ClassVar[bool] = False
     # Targets that the data must have.

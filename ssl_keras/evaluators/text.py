@@ -66,6 +66,7 @@ class TfIdf(Evaluator):
     """
 
     needs_labels: ClassVar[bool] = False  # no features are read, so shuffling shows nothing
+    reads_data: ClassVar[bool] = True
 
     tf_idf_l2: float = option(1.0, above=0, help="L2 penalty of the classifier in tf_idf")
 
@@ -79,9 +80,7 @@ class TfIdf(Evaluator):
     def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
         from sklearn.linear_model import RidgeClassifier
 
-        if "tf_idf" not in frozen.cache:
-            frozen.cache["tf_idf"] = _weighed(frozen)
-        train, test, unseen = frozen.cache["tf_idf"]
+        train, test, unseen = _weighed(frozen)
         for name, target in frozen.targets.items():
             if target.kind == "class":
                 model = RidgeClassifier(alpha=self.tf_idf_l2)

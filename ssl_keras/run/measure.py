@@ -154,6 +154,7 @@ def measure(
             for name, evaluator in used.items()
             if (features := encoder.layers_for(evaluator).get(layer))
             and (features.targets or not evaluator.needs_labels)
+            and not (evaluator.reads_data and (prefix or layer != first))
             for key, value in evaluator.evaluate(features, seed)
         }
     return values

@@ -25,7 +25,8 @@ class Study:
         question: the question, in a sentence.
         grid: "laptop" or "full" -> label of a cell -> settings; see `cells`.
         measures: column -> key of results.json's "results", or "chance/TARGET"; of several keys,
-            joined by " or ", the first that a run has measured. Where keys hold "{target}", each cell has a row for each target of its data set.
+            joined by " or ", the first that a run has measured. Where keys hold "{target}", each
+            cell has a row for each target of its data set.
         published: label of a cell -> column -> the value in the paper.
         published_on: the data of the paper.
         figure: (axes, rows) -> None; draws the figure, see `summary`.
