@@ -82,7 +82,7 @@ def test_the_lock_is_what_the_program_needs_within_its_ranges() -> None:
 
 def test_the_lock_of_developers_holds_the_rest() -> None:
     pins, program = locked("requirements-dev.lock"), locked("requirements.lock")
-    extras = [*needed("dev"), *needed("onnx"), *needed("photos")]
+    extras = [*needed("dev"), *needed("onnx"), *needed("photos"), *needed("text")]
     assert set(pins) == closure(extras) - set(program)
     for requirement in extras:
         assert {**program, **pins}[canonicalize_name(requirement.name)] in requirement.specifier
