@@ -8,6 +8,7 @@
     startup       from the command to the first step
     peers         training against PyTorch: lightly, and by hand (pip install .[peers], here or in
                   another environment whose interpreter is --peer_python)
+    words         word2vec against gensim: words a second, and what both vectors know
     checkpoint    a checkpoint a minute: share of the time
     devices       training on two logical devices of the CPU, against one
     logging       logs, TensorBoard and measurements while training: share of the time
@@ -31,6 +32,7 @@ from tools.benchmark.measuring import Row, peak_so_far, rows_in_process, trainer
 from tools.benchmark.peers import peers
 from tools.benchmark.running import checkpoint, devices, inputs, logging, micro_batch, start_up
 from tools.benchmark.steps import loss, loss_memory, step
+from tools.benchmark.words import words
 
 BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "step": step,
@@ -38,6 +40,7 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "input": inputs,
     "startup": start_up,
     "peers": peers,
+    "words": words,
     "checkpoint": checkpoint,
     "devices": devices,
     "logging": logging,
