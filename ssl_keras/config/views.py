@@ -108,6 +108,12 @@ class ViewsConfig(Options):
         help="dropout rate of the encoder in training",
         needs=Needs("views", ("dropout",)),
     )
+    dropout_masks: str = option(
+        "independent",
+        choices=("independent", "equal"),
+        help="dropout masks of both views of an example; equal: a control",
+        needs=Needs("views", ("dropout",)),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

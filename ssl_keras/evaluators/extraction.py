@@ -21,6 +21,7 @@ from ssl_keras.evaluators.base import (
 from ssl_keras.inputs import Modality
 from ssl_keras.lazy import tf
 from ssl_keras.networks import Grid
+from ssl_keras.networks.dropout import dropout_keys
 from ssl_keras.traced import TracedFunctions
 
 # Features of a split that take more bytes are held in a temporary file.
@@ -210,13 +211,19 @@ def _two_view_extractor(
 
     @tf.function(reduce_retracing=True, autograph=False)
     def extract_batch(batch: Mapping[str, Any], step: Any) -> list[Any]:
-        views, _ = augmenter.two_views(batch, step)
+        views, keys = augmenter.two_views(batch, step)
         inputs = modality.compose(views)
         if partner_representations is None:
-            outputs = list(representations(inputs))[:num_layers]
+            with dropout_keys(keys, in_inference=True):
+                outputs = list(representations(inputs))[:num_layers]
             return [tf.stack(tf.split(output, 2)) for output in outputs]
         first, second = tf.split(inputs, 2)
-        pairs = zip(representations(first), partner_representations(second), strict=True)
+        keys_1, keys_2 = tf.split(keys, 2)
+        with dropout_keys(keys_1, in_inference=True):
+            outputs_1 = representations(first)
+        with dropout_keys(keys_2, in_inference=True):
+            outputs_2 = partner_representations(second)
+        pairs = zip(outputs_1, outputs_2, strict=True)
         return [tf.stack(pair) for pair in pairs][:num_layers]
 
     return traced.get(("views", num_layers, modality, augmenter), lambda: extract_batch)

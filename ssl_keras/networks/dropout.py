@@ -25,13 +25,14 @@ def _keys() -> list[Any]:
 
 
 @contextlib.contextmanager
-def dropout_keys(keys: Tensor) -> Iterator[None]:
+def dropout_keys(keys: Tensor, in_inference: bool = False) -> Iterator[None]:
     """Context in which `KeyedDropout` layers in training mode take their masks from `keys`.
 
     Args:
         keys: uint32 (batch,), one for each row of the network's input.
+        in_inference: whether they do in inference mode too, for views of frozen features.
     """
-    _keys().append(keys)
+    _keys().append((keys, in_inference))
     try:
         yield
     finally:
@@ -43,7 +44,8 @@ class KeyedDropout(keras.layers.Layer):
     """Dropout whose mask is a hash of (key of the row, number of the layer, element).
 
     Stateless: the same key gives the same mask on one device or several, whole or in slices, eager
-    or compiled. In inference mode, and outside `dropout_keys`, it does nothing.
+    or compiled. In inference mode, unless the keys are for it too, and outside `dropout_keys` it does
+    nothing.
 
     Args:
         rate: share of the elements that become 0, in [0, 1); the others are scaled by 1/(1-rate).
@@ -62,10 +64,11 @@ class KeyedDropout(keras.layers.Layer):
             inputs: (batch, ...); the masks are a function of the keys of the rows.
             training: whether to drop entries.
         """
-        if not training or not _keys() or self.rate == 0:
+        keys, in_inference = _keys()[-1] if _keys() else (None, False)
+        if keys is None or self.rate == 0 or not (training or in_inference):
             return inputs
         rate = tf.fill([tf.shape(inputs)[0]], self.rate)
-        mask = randomness.keep_mask(_keys()[-1], self.number, inputs.shape[1:], rate)
+        mask = randomness.keep_mask(keys, self.number, inputs.shape[1:], rate)
         return inputs * tf.cast(mask, inputs.dtype) * tf.cast(1.0 / (1.0 - self.rate), inputs.dtype)
 
     def get_config(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ssl_keras.evaluators.geometry import TEMPERATURE, describe
 from ssl_keras.lazy import tf
 from ssl_keras.losses import Loss
 from ssl_keras.losses.pairs import compare
+from ssl_keras.networks.dropout import dropout_keys
 from ssl_keras.run.callbacks import Listener, TensorBoardScalars
 from ssl_keras.run.messages import advice
 from ssl_keras.run.setup import TrainingSetup
@@ -56,13 +57,15 @@ def build_measure(setup: TrainingSetup, num_images: int) -> Callable[[int], dict
     num_images = min(num_images, data.train.num_examples)
     seed = config.run.seed
     batch = next(iter(data.train.training_batches(num_images, seed=seed, num_steps=1)))
-    views, _ = model.augmenter.two_views(batch, 0)
+    views, dropout = model.augmenter.two_views(batch, 0)
     inputs = tf.concat([data.inputs(batch), data.modality.compose(views)], axis=0)
     key = randomness.key(seed, "geometry")
 
     @tf.function(autograph=False)
-    def measure(step: Any, inputs: Any, labels: Mapping[str, Any], key: Any) -> dict[str, Any]:
-        outputs = model.representations(inputs)
+    def measure(
+        step: Any, inputs: Any, dropout: Any, labels: Mapping[str, Any], key: Any
+    ) -> dict[str, Any]:
+        outputs = _representations(model, inputs, dropout if config.views.dropout() else None)
         loss = config.loss and config.loss.at(model.progress(step))
         temperature = getattr(loss, "temperature", TEMPERATURE)
         values: dict[str, Any] = {}
@@ -91,7 +94,7 @@ def build_measure(setup: TrainingSetup, num_images: int) -> Callable[[int], dict
     traced = model.traced.get(("geometry", num_images, kinds), lambda: measure)
 
     def measured(step: int) -> dict[str, Any]:
-        values = traced(tf.constant(step, tf.int64), inputs, batch["labels"], key)
+        values = traced(tf.constant(step, tf.int64), inputs, dropout, batch["labels"], key)
         return {name: value.numpy() for name, value in values.items()}
 
     return measured
@@ -229,3 +232,25 @@ def build_geometry_log(setup: TrainingSetup, board: TensorBoardScalars) -> Geome
     every = settings.measure_every or 1
     measure = build_measure(setup, settings.measure_images)
     return GeometryLog(measure, board, every, diagnosis(setup), advice(setup))
+
+
+def _representations(model: Any, inputs: Any, dropout: Any) -> list[Any]:
+    """The representations of images, then of both their views, each view as it is trained.
+
+    Args:
+        model: a learner.
+        inputs: network inputs of images, first views and second views, one above the other.
+        dropout: keys of the dropout masks of the views, or None without dropout.
+    """
+    if dropout is None and model.partner_representations is None:
+        return list(model.representations(inputs))
+    images, *views = tf.split(inputs, 3)
+    encoders = (model.representations, model.partner_representations or model.representations)
+    parts = [model.representations(images)]
+    for k, (encode, view) in enumerate(zip(encoders, views, strict=True)):
+        if dropout is None:
+            parts.append(encode(view))
+            continue
+        with dropout_keys(tf.split(dropout, 2)[k], in_inference=True):
+            parts.append(encode(view))
+    return [tf.concat(layer, axis=0) for layer in zip(*parts, strict=True)]

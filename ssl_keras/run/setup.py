@@ -342,7 +342,15 @@ def build_views(
         if mixup.extra_channels:
             modality.check_extra_channels()
     draws_seed = config.run.seed if seed is None else seed
-    return Augmenter(modality.prepare, transform, draws_seed, mixup, given_pairs), operations
+    augmenter = Augmenter(
+        modality.prepare,
+        transform,
+        draws_seed,
+        mixup,
+        given_pairs,
+        equal_masks=views.dropout_masks == "equal",
+    )
+    return augmenter, operations
 
 
 def build_encoder(config: Config, data: DataSet, policy: str) -> Any:

@@ -20,6 +20,7 @@ class Augmenter(tf.keras.layers.Layer):
         seed: the run's seed.
         mixup: the `Mixup` after the transform, or None.
         given_pairs: whether the second view is a view of "partner", which the data give.
+        equal_masks: whether both views of an example have the same dropout masks, a control.
     """
 
     def __init__(
@@ -29,10 +30,11 @@ class Augmenter(tf.keras.layers.Layer):
         seed: int = 0,
         mixup: Mixup | None = None,
         given_pairs: bool = False,
+        equal_masks: bool = False,
     ):
         super().__init__(dtype="float32", name="augmenter")
         self.prepare, self.transform, self.mixup = prepare, transform, mixup
-        self.given_pairs = given_pairs
+        self.given_pairs, self.equal_masks = given_pairs, equal_masks
         self._seed = randomness.Seed(seed)
         self.built = True
 
@@ -90,7 +92,8 @@ class Augmenter(tf.keras.layers.Layer):
         views = self.transform(self.prepare(both), draws("views", max(self.transform.num_draws, 1)))
         if self.mixup is not None:
             views = self.mixup(views, draws("mixup", self.mixup.num_draws))
-        return views, randomness.row_keys(draws("dropout", 1)[:, 0])
+        keys = randomness.row_keys(draws("dropout", 1)[:, 0])
+        return views, tf.tile(keys[:count], [2]) if self.equal_masks else keys
 
 
 def build_augmenter(
