@@ -44,8 +44,8 @@ class KeyedDropout(keras.layers.Layer):
     """Dropout whose mask is a hash of (key of the row, number of the layer, element).
 
     Stateless: the same key gives the same mask on one device or several, whole or in slices, eager
-    or compiled. In inference mode, unless the keys are for it too, and outside `dropout_keys` it does
-    nothing.
+    or compiled. Outside `dropout_keys`, and in inference mode unless the keys are for it too, it
+    does nothing.
 
     Args:
         rate: share of the elements that become 0, in [0, 1); the others are scaled by 1/(1-rate).
