@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -114,6 +116,14 @@ def test_large_numbers_are_not_rounded(policy: str) -> None:
     given = keras.Input((1,), dtype="float32")
     outer = keras.Model(given, encoder(given))
     np.testing.assert_array_equal(tf.cast(outer(inputs), tf.float32), features)
+
+
+def test_pickled_it_is_the_same_whether_it_has_been_used_or_not() -> None:
+    fresh, used = Tokens(("a", "b"), 3), Tokens(("a", "b"), 3)
+    used.ids(tf.constant(["a"]))
+    assert pickle.dumps(used) == pickle.dumps(fresh)
+    copy = pickle.loads(pickle.dumps(used))
+    np.testing.assert_array_equal(copy.ids(tf.constant(["b a c"])), [[3, 2, UNKNOWN]])
 
 
 def test_it_says_what_it_is() -> None:
