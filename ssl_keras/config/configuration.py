@@ -223,6 +223,8 @@ class Config:
         if self.engine.loss_impl == "tiled" and not (loss and loss.streams):
             streaming = ", ".join(name for name, loss in LOSSES.items() if loss.streams)
             name = self.objective.loss if self.loss else self.training.method
+            if self.loss and self.loss.streams:
+                name += " with cancel_negatives"
             raise UserError(
                 f"loss_impl=tiled has no effect on {name}: leave it out; only {streaming} go over "
                 "all pairs in tiles."

@@ -6,6 +6,7 @@ import importlib.util
 import itertools
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,9 @@ def found_files(value: str, known: Mapping[str, tuple[str, str]], setting: str) 
                 f"{setting} names {name!r}, which is no file and not installed: give paths, or "
                 f"some of {', '.join(known)}."
             )
-        chosen[place.stem if name not in packaged else name] = place
+        key = name if name in packaged else place.stem
+        if chosen.setdefault(key, place) != place:
+            raise UserError(f"{setting} has two files named {key!r}: rename one of them.")
     if not chosen:
         raise UserError(f"{setting} is empty: give at least one file.")
     return chosen
@@ -129,7 +132,8 @@ def parse_biases(text: str) -> list[dict[str, Any]]:
     tests = json.loads(text)
     for test in tests:
         for key in _SETS:
-            if not isinstance(test[key]["words"], list):
+            listed = test[key]["words"]
+            if not isinstance(listed, list) or not all(isinstance(word, str) for word in listed):
                 raise ValueError(f"{key} has no list of words")
     return list(tests)
 
@@ -272,6 +276,7 @@ class Bias(WordEvaluator):
 
     def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
         rows, vectors = word_vectors(frozen)
+        names: Counter[str] = Counter()
         for path in found_files(self.bias_files, _BIASES, "bias_files").values():
             for test in _parsed(path, parse_biases, "tests of bias"):
                 sets = [
@@ -288,10 +293,13 @@ class Bias(WordEvaluator):
                 name = "_".join(
                     "-".join(test[key].get("name", key).lower().split()) for key in _SETS[:2]
                 )
-                attribute = "-".join(test[_SETS[2]].get("name", "first").lower().split())
-                yield f"{name}_{attribute}/effect_size", effect
-                yield f"{name}_{attribute}/p", p
-                yield f"{name}_{attribute}/words", float(len(sets[0]) + len(sets[1]))
+                name += "_" + "-".join(test[_SETS[2]].get("name", "first").lower().split())
+                names[name] += 1
+                if names[name] > 1:
+                    name += f"_{names[name]}"
+                yield f"{name}/effect_size", effect
+                yield f"{name}/p", p
+                yield f"{name}/words", float(len(sets[0]) + len(sets[1]))
 
 
 def weat(

@@ -111,6 +111,9 @@ class Tokens(Modality):
             start = tf.lookup.KeyValueTensorInitializer(words, numbers)
             return tf.lookup.StaticHashTable(start, UNKNOWN)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.vocabulary, self.length)  # without the table
+
     @property
     def resources(self) -> list[Any]:
         return [self.table]

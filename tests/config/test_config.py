@@ -163,6 +163,7 @@ UNMET: list[tuple[dict[str, Any], dict[str, Any], str]] = [
             "noise_deviation": 0.0,
             "corruption_rate": 0.0,
             "channel_dropout": 0.0,
+            "deletion_rate": 0.0,
         }.items()
     ),
     # Values that equal the default are refused too: what counts is that they were set.
@@ -209,6 +210,7 @@ UNMET: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         {"condition_on": "neighbours"},
         "condition_on=clusters",
     ),
+    ({"cancel_negatives": "class"}, {"neighbours": 4}, "no neighbours"),
     ({"wait_minutes": 5.0}, {"strategy": "none"}, "strategy=multi_worker"),
     ({"dataset": "overlay", "blend_alpha": 0.5}, {"blend": "max"}, "blend=alpha"),
     *(

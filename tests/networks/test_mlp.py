@@ -74,5 +74,5 @@ def test_it_learns_the_class_of_a_table() -> None:
 
 def test_datasets_name_their_encoder() -> None:
     for name, builder in datasets.DATASETS.items():
-        modality = "images" if builder.has_images else "vectors"
+        modality = {"text": "texts"}.get(builder.source_kind, builder.source_kind)
         assert modality in ENCODERS[builder.default_encoder].accepts, name

@@ -77,7 +77,7 @@ class Blobs(DatasetBuilder):
     """Two clouds of points, far apart."""
 
     default_encoder = "tower"
-    has_images = False
+    source_kind = "vectors"
 
     cloud_distance: float = option(20.0, above=0, help="distance of the clouds of blobs")
 
@@ -112,7 +112,7 @@ class Neighbours(DatasetBuilder):
     """Points, and beside each of them another one at some distance; there are no labels."""
 
     default_encoder = "mlp"
-    has_images = False
+    source_kind = "vectors"
 
     partner_distance: float = option(1.0, minimum=0, help="distance of partners in neighbours")
 
