@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ssl_keras.annotations import Labels, Tensor, TensorLike
+from ssl_keras.errors import UserError
 from ssl_keras.losses.wrapped import Wrapped
 
 # Labels of this replica's examples; those with equal labels are no negatives of each other.
@@ -63,9 +64,17 @@ class Cancelled(Wrapped):
         progress: TensorLike = 0.0,
         implementation: str = "auto",
     ) -> dict[str, Tensor]:
-        """See `Loss.parts`."""
-        given: Any = labels
-        with cancelling(given[self.target]):
+        """See `Loss.parts`.
+
+        Raises:
+            UserError: see `Loss.parts`; or there are no labels of the target.
+        """
+        if not isinstance(labels, Mapping) or self.target not in labels:
+            raise UserError(
+                f"Negatives of equal {self.target} are to be left out, but there are no labels "
+                f"{self.target!r}: give them."
+            )
+        with cancelling(labels[self.target]):
             return self.loss.parts(projections_1, projections_2, labels, seed, progress, "dense")
 
     def compared_with(self, num_images: int) -> str:

@@ -148,7 +148,7 @@ def _finetune(workdir: Path, options: FinetuningConfig) -> dict[str, Any]:
         "times": {"total": time.perf_counter() - start, **seconds},
     }
     files.write_json(path, record)
-    log.info("\n" + _closing(record, target, path))
+    log.info("\n" + _closing(record, target, data.modality.name, path))
     return record
 
 
@@ -335,13 +335,13 @@ def _per_class(target: Target, labels: np.ndarray) -> list[int] | None:
     return None if target.is_vector else np.bincount(labels, minlength=target.size).tolist()
 
 
-def _closing(record: dict[str, Any], target: Target, path: Path) -> str:
-    """The table, the paths and the time."""
+def _closing(record: dict[str, Any], target: Target, kind: str, path: Path) -> str:
+    """The table, the paths and the time; `kind` is what the examples are, such as "images"."""
     labelled, settings = record["labelled"], record["settings"]
     return "\n".join(
         [
-            f"Test accuracy on {record['test_images']} images, with {labelled['images']} labelled "
-            f"training images of {labelled['of']}, from {settings['finetune_from']}",
+            f"Test accuracy on {record['test_images']} {kind}, with {labelled['images']} labelled "
+            f"training {kind} of {labelled['of']}, from {settings['finetune_from']}",
             tables.finetuning_table(record["results"], target),
             "",
             f"Written: {path}",
