@@ -81,8 +81,8 @@ def extract(
         split: Split, *further: str
     ) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
         features: list[np.ndarray] = []
-        names = {*data.targets, *further}
-        labels: dict[str, list[np.ndarray]] = {name: [] for name in names}
+        # In the order of the targets: shuffled labels are drawn in it.
+        labels: dict[str, list[np.ndarray]] = {name: [] for name in (*data.targets, *further)}
         done = 0
         for batch in split.batches(batch_size):
             batch_features = [values.numpy() for values in extract_batch(batch["example"])]

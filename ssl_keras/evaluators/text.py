@@ -87,8 +87,9 @@ class TfIdf(Evaluator):
                 model.fit(train, frozen.train_labels[name])
                 scores = np.full((test.shape[0], target.size), -np.inf)
                 decision = model.decision_function(test)
-                if decision.ndim == 1:
-                    decision = np.stack([-decision, decision], axis=1)
+                if decision.ndim == 1:  # of two classes, or of one
+                    both = np.stack([-decision, decision], axis=1)
+                    decision = both[:, -len(model.classes_) :]
                 scores[:, model.classes_] = decision
                 for key, value in measured(target, frozen.test_labels[name], scores, seed).items():
                     yield f"{name}/{key}", value

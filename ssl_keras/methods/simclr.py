@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -126,9 +127,10 @@ class SimCLR(ProjectingLearner):
         )
         views_1, views_2 = tf.stop_gradient(projections_1), tf.stop_gradient(projections_2)
         rows = views_1.shape[0]
-        compared = rows and self.contrastive_loss.compared_rows(rows)
-        if compared != rows:
-            accuracy = metrics.grouped_accuracy(views_1, views_2, compared)
+        batch = rows and rows * self._replicas
+        compared = batch and self.contrastive_loss.compared_rows(batch)
+        if compared != batch:
+            accuracy = metrics.grouped_accuracy(views_1, views_2, math.gcd(compared, rows))
         else:
             accuracy = metrics.contrastive_accuracy(
                 views_1, views_2, keys_2=gather(views_2), first_row=views.first_row

@@ -289,7 +289,8 @@ def _next(setup: TrainingSetup, workdir: Path) -> list[str]:
     elif config.objective.loss != "nt_xent":
         lines.append(_train(config, loss="nt_xent"))
     else:
-        lines.append(_train(config, loss="uniform_prior", loss_impl=None))  # it has no tiles
+        # It has neither tiles nor negatives.
+        lines.append(_train(config, loss="uniform_prior", loss_impl=None, cancel_negatives=None))
     if any(target.kind == "class" for target in setup.data.targets.values()):
         others = [n for n in ("retrieval", "knn", "linear") if n not in config.evaluators]
         lines += [f"evaluate {run} --heads={name}" for name in others[:1]]

@@ -9,10 +9,11 @@ import pytest
 import tensorflow as tf
 
 from ssl_keras import networks
-from ssl_keras.datasets import DataSet
+from ssl_keras.datasets import DataSet, MemorySplit, Target
 from ssl_keras.evaluators import extraction
 from ssl_keras.evaluators.extraction import extract, layer_names
 from ssl_keras.evaluators.knn import KNN
+from ssl_keras.inputs import Vectors
 from ssl_keras.run.checkpoints import weights_digest
 from ssl_keras.views.augmenter import Augmenter
 
@@ -41,6 +42,16 @@ def test_features_of_every_image_in_order(bit_data: DataSet) -> None:
     np.testing.assert_array_equal(
         found["features"].test_labels["bits"], bit_data.test.labels["bits"]
     )
+
+
+def test_labels_are_in_the_order_of_the_targets() -> None:
+    # Shuffled labels are drawn in it: another process, which hashes otherwise, has the same.
+    names = [f"target_{letter}" for letter in "hgfedcba"]
+    split = MemorySplit({"x": np.eye(4)}, {name: np.arange(4) % 2 for name in names})
+    targets = {name: Target(name, "class", 2, 0.5, 0.5) for name in names}
+    data = DataSet("rows", split, split, targets, Vectors.standardizing(np.eye(4)))
+    found = extract(lambda inputs: [inputs], data, ["features"])["features"]
+    assert list(found.train_labels) == list(found.test_labels) == names
 
 
 def test_digest_sees_weights_and_statistics() -> None:

@@ -114,6 +114,13 @@ def test_a_word_that_tells_the_class_is_read(classes: int) -> None:
     assert abs(chance - 1 / classes) < 4 * np.sqrt(0.25 / 200)
 
 
+def test_a_class_that_training_never_shows_is_never_found() -> None:
+    frozen = frozen_of(2, tells=True)
+    frozen.train_labels["class"][:] = 1
+    values = dict(TfIdf().evaluate(frozen, 0))
+    assert values["class/accuracy"] == 0.5
+
+
 def test_weights_are_those_of_the_docstring() -> None:
     frozen = frozen_of(3, tells=True)
     assert frozen.inputs is not None

@@ -100,4 +100,4 @@ def test_sentences_of_a_text(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "less those of equal class" in output
     assert "dropout" in output
     assert "texts" in output
-    assert "images" not in output
+    assert " images" not in output
