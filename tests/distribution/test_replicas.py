@@ -25,11 +25,14 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     "loss",
     [
-        pytest.param(loss, marks=[] if loss in parity.one_of_each_kind() else pytest.mark.full)
+        pytest.param(
+            loss, marks=[] if loss in parity.one_of_each_kind() else pytest.mark.exhaustive
+        )
         for loss in sorted(losses.LOSSES)
     ],
 )
 def test_three_steps_on_two_devices_equal_those_on_one(loss: str, two_replicas: Any) -> None:
+    # Value and gradient of every loss on two devices are compared in tests/losses/test_losses.py.
     parity.compare(loss, two_replicas)
 
 
