@@ -19,6 +19,7 @@ from PIL import Image
 from ssl_keras import show_views, train
 from ssl_keras.cli import flags
 from ssl_keras.config import all_settings
+from tests import processes
 
 pytestmark = pytest.mark.long
 
@@ -88,17 +89,17 @@ def start_run():
 }
 
 # Runs the items of documents, in their order, in one process; each document has a folder. A
-# training that an earlier document has made is not made again: its directory is copied. Two steps
-# are cheaper than a trace of them; sources are read once.
+# training that an earlier document has made is not made again: its directory is copied.
 DRIVER = """
-import functools, json, os, runpy, shutil, sys
+import json, os, runpy, shutil, sys
 from pathlib import Path
-import tensorflow as tf
-from ssl_keras import datasets
-tf.config.run_functions_eagerly(True)
-datasets.load_source = functools.lru_cache(maxsize=8)(datasets.load_source)
+from ssl_keras.sweep.pool import Worker
+from tests import quick
+quick.prepare()
+sys.path.insert(0, "")  # the folder of the document, wherever that is
+Worker.command = quick.WORKER
 made = {}
-for folder, items in json.load(sys.stdin):
+for folder, items in json.loads(Path("documents.json").read_text()):
     os.makedirs(folder + "/encoders")
     os.chdir(folder)
     for kind, item in items:
@@ -231,15 +232,10 @@ def adds_parts(path: Path) -> bool:
 )
 def test_documents_run_from_top_to_bottom(paths: list[Path], tmp_path: Path) -> None:
     assert paths
-    done = subprocess.run(
-        [sys.executable, "-c", DRIVER],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        input=json.dumps([(str(tmp_path / path.stem), list(items(path))) for path in paths]),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    documents = [(str(tmp_path / path.stem), list(items(path))) for path in paths]
+    (tmp_path / "documents.json").write_text(json.dumps(documents))
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = processes.run(["-c", DRIVER], cwd=tmp_path, env=env, timeout=900)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
