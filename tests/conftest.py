@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,18 @@ def no_export(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
             return 0.0
 
         monkeypatch.setattr(run_module, "export_setup", export)
+
+
+@pytest.fixture
+def eagerly() -> Iterator[None]:
+    """Nothing is traced: a trace takes longer than some small steps. For tests of what is around
+    steps; the steps themselves, resumption, exports and the story are tested as they run."""
+    tf.config.run_functions_eagerly(True)
+    with warnings.catch_warnings():
+        # Pipelines of data are traced all the same, which is said each time.
+        warnings.filterwarnings("ignore", "Even though the .* option is set")
+        yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="session")

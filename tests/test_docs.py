@@ -259,6 +259,7 @@ def test_every_command_is_valid(command: str, monkeypatch: pytest.MonkeyPatch) -
     flags.parse(["program", *given], flags.define())
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.full
 def test_the_lines_for_own_images_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     block = next(

@@ -270,6 +270,7 @@ def test_scheduled_hyperparameters_change_the_training_and_are_logged(tmp_path: 
     assert setup.model.progress(tf.constant(3, tf.int64)) == 0.5
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.full
 def test_a_warning_is_told_at_once_and_at_the_end(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -469,6 +470,7 @@ def test_saved_model_gives_the_features_that_were_evaluated(story: Story) -> Non
     assert sum(gradient is not None and np.any(gradient) for gradient in gradients) == 12
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.full
 @pytest.mark.parametrize("layers", [0, 3])
 def test_every_depth_of_the_head_runs(layers: int, tmp_path: Path) -> None:
@@ -504,6 +506,7 @@ def test_the_first_loss_is_that_of_the_views_of_the_first_batch(
     np.testing.assert_allclose(results["training"]["loss"], loss, rtol=rtol)
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.full
 def test_unlabelled_data_trains_with_probes_and_heads_off(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -542,6 +545,7 @@ def test_other_axes_run_together(tmp_path: Path) -> None:
     assert "linear_probe/bits/accuracy" not in results["training"]
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_quiet_says_where_the_run_is_and_nothing_else(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -555,6 +559,7 @@ def test_quiet_says_where_the_run_is_and_nothing_else(
     assert record["results"].items() <= results["results"].items()
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.full
 def test_logs_as_json_are_the_history_and_the_results(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -570,6 +575,7 @@ def test_logs_as_json_are_the_history_and_the_results(
     assert "quiet" not in results["config"]
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.full
 def test_what_was_trained_in_low_precision_is_measured_in_float32(tmp_path: Path) -> None:
     options = {**QUICK, "heads": "knn"}
@@ -678,6 +684,7 @@ def test_the_model_counts_the_steps_whatever_the_execution(bit_data: DataSet) ->
     assert int(setup.model.step) == 6
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.full
 def test_evaluation_that_moves_the_model_is_found_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -692,6 +699,7 @@ def test_evaluation_that_moves_the_model_is_found_out(
         run(tmp_path / "run", heads="knn", max_train_images=200, measure_images=0)
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.full
 def test_images_with_extra_channels_and_smaller_views(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
