@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import sys
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from ssl_keras.cli import startup
 from ssl_keras.datasets import DataSet
 from ssl_keras.run import devices, sharing
 from ssl_keras.run import run as run_module
+from tests import quick
 
 startup.start_tensorflow(num_devices=2)
 
@@ -95,12 +95,8 @@ def no_export(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 def eagerly() -> Iterator[None]:
     """Nothing is traced: a trace takes longer than some small steps. For tests of what is around
     steps; the steps themselves, resumption, exports and the story are tested as they run."""
-    tf.config.run_functions_eagerly(True)
-    with warnings.catch_warnings():
-        # Pipelines of data are traced all the same, which is said each time.
-        warnings.filterwarnings("ignore", "Even though the .* option is set")
+    with quick.untraced():
         yield
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,12 @@ the same way on two hundred.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,19 @@ TEST_IMAGES = 200
 # In place of `pool.Worker.command`.
 PROGRAM = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom tests import quick; quick.work()"
 WORKER = [sys.executable, "-c", PROGRAM]
+
+
+@contextlib.contextmanager
+def untraced() -> Iterator[None]:
+    """Nothing is traced."""
+    tf.config.run_functions_eagerly(True)
+    try:
+        with warnings.catch_warnings():
+            # Pipelines of data are traced all the same, which is said each time.
+            warnings.filterwarnings("ignore", "Even though the .* option is set")
+            yield
+    finally:
+        tf.config.run_functions_eagerly(False)
 
 
 def prepare() -> None:
