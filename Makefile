@@ -53,11 +53,11 @@ test-gpu: $(DEV)
 	$(if $(GPU),$(BIN)/python -m pip install --quiet --constraint requirements.lock "tensorflow[and-cuda]")
 	$(BIN)/python -m pytest -q -s --confcutdir=tests/gpu tests/gpu $(ARGS)
 
-# Both tiers at once: processes start once, and none waits for the other at the end of a tier.
 # Pages of the public calls, from their docstrings: build/docs/ssl_keras.html
 docs: $(DEV)
 	$(BIN)/python -m tools.api_pages build/docs
 
+# Both tiers at once: processes start once, and none waits for the other at the end of a tier.
 check: lint types imports $(DEV)
 	$(PYTEST) $(ARGS)
 
