@@ -1,6 +1,7 @@
 # make train     set up what the program needs, and run the main job (ARGS="--flag=value ..." passes flags on)
 # make test      set up what developers need too; the tests that prove the product: about four minutes on two cores
 # make check     format, lint, types, import contract, all tests: what CI runs, a quarter of an hour
+# make test-exhaustive  more cases of the same proofs, when what they are about was changed
 # make docs      pages of the public calls in build/docs
 # make test-gpu  what to run first on a machine with a GPU
 
@@ -23,7 +24,7 @@ $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python $(1) \
   || $(BIN)/python -m pip install --quiet $(1)
 endef
 
-.PHONY: docs train test test-full test-browser test-gpu check format lint types imports clean
+.PHONY: docs train test test-full test-exhaustive test-browser test-gpu check format lint types imports clean
 
 train: $(READY)
 	$(BIN)/python -m ssl_keras.train --loss=uniform_prior $(ARGS)
@@ -32,11 +33,15 @@ PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist=loadfile --no-loadscope-r
   --ignore=tests/browser --ignore=tests/gpu
 
 test: $(DEV)
-	$(PYTEST) -m "not full" $(ARGS)
+	$(PYTEST) -m "not full and not exhaustive" $(ARGS)
 
 # What `make test` leaves out: it proves more of the same, and takes longer.
 test-full: $(DEV)
-	$(PYTEST) -m full $(ARGS)
+	$(PYTEST) -m "full and not exhaustive" $(ARGS)
+
+# More cases of what the other two prove: CONTRIBUTING.md says which.
+test-exhaustive: $(DEV)
+	$(PYTEST) -m exhaustive $(ARGS)
 
 # TensorBoard in a headless Chromium (Debian: apt-get install chromium); no part of `make test`.
 test-browser: $(DEV)
@@ -48,11 +53,11 @@ test-gpu: $(DEV)
 	$(if $(GPU),$(BIN)/python -m pip install --quiet --constraint requirements.lock "tensorflow[and-cuda]")
 	$(BIN)/python -m pytest -q -s --confcutdir=tests/gpu tests/gpu $(ARGS)
 
-# Both tiers at once: processes start once, and none waits for the other at the end of a tier.
 # Pages of the public calls, from their docstrings: build/docs/ssl_keras.html
 docs: $(DEV)
 	$(BIN)/python -m tools.api_pages build/docs
 
+# Both tiers at once: processes start once, and none waits for the other at the end of a tier.
 check: lint types imports $(DEV)
 	$(PYTEST) $(ARGS)
 

@@ -19,6 +19,7 @@ from ssl_keras.cli import startup
 from ssl_keras.datasets import DataSet
 from ssl_keras.run import devices, sharing
 from ssl_keras.run import run as run_module
+from tests import quick
 
 startup.start_tensorflow(num_devices=2)
 
@@ -88,6 +89,14 @@ def no_export(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
             return 0.0
 
         monkeypatch.setattr(run_module, "export_setup", export)
+
+
+@pytest.fixture
+def eagerly() -> Iterator[None]:
+    """Nothing is traced: a trace takes longer than some small steps. For tests of what is around
+    steps; the steps themselves, resumption, exports and the story are tested as they run."""
+    with quick.untraced():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from PIL import Image
 from ssl_keras import show_views, train
 from ssl_keras.cli import flags
 from ssl_keras.config import all_settings
+from tests import processes
 
 pytestmark = pytest.mark.long
 
@@ -39,6 +40,8 @@ SHORT_EVALUATORS = {
     "linear_sgd": ["--linear_sgd_epochs=1"],
     "local_features": ["--local_features_images=6", "--local_features_shown=2"],
 }
+# A training with several evaluators, up to the first; the options of a plug-in's evaluator need it.
+FIRST_HEAD = r"(?m)(^python -m ssl_keras\.train (?!.*--plugins).*--heads=\w+),[\w,]+"
 # Programs of which the same commands, shorter, are run by other tests.
 ELSEWHERE = (
     "ssl_keras.reproduce",
@@ -88,17 +91,17 @@ def start_run():
 }
 
 # Runs the items of documents, in their order, in one process; each document has a folder. A
-# training that an earlier document has made is not made again: its directory is copied. Two steps
-# are cheaper than a trace of them; sources are read once.
+# training that an earlier document has made is not made again: its directory is copied.
 DRIVER = """
-import functools, json, os, runpy, shutil, sys
+import json, os, runpy, shutil, sys
 from pathlib import Path
-import tensorflow as tf
-from ssl_keras import datasets
-tf.config.run_functions_eagerly(True)
-datasets.load_source = functools.lru_cache(maxsize=8)(datasets.load_source)
+from ssl_keras.sweep.pool import Worker
+from tests import quick
+quick.prepare()
+sys.path.insert(0, "")  # the folder of the document, wherever that is
+Worker.command = quick.WORKER
 made = {}
-for folder, items in json.load(sys.stdin):
+for folder, items in json.loads(Path("documents.json").read_text()):
     os.makedirs(folder + "/encoders")
     os.chdir(folder)
     for kind, item in items:
@@ -130,9 +133,14 @@ def blocks(path: Path) -> Iterator[tuple[str, str]]:
     yield from re.findall(r"(?ms)^```(\w*)\n(.*?)^```$", path.read_text())
 
 
-def items(path: Path) -> Iterator[tuple[str, object]]:
+def items(path: Path, every: bool = True) -> Iterator[tuple[str, object]]:
     """What a document has its reader do: ("file", (name, text)) for a block that begins with the
-    name of its file, ("program", text) for other Python, ("command", words)."""
+    name of its file, ("program", text) for other Python, ("command", words).
+
+    Args:
+        path: the document.
+        every: whether a training has every evaluator that is named, or the first of them alone.
+    """
     # One of the programs reads the geometry that was logged.
     extra = [] if "theory.mean_classifier" in path.read_text() else ["--measure_images=0"]
     # All evaluators of the default are for the README.
@@ -152,7 +160,8 @@ def items(path: Path) -> Iterator[tuple[str, object]]:
             short += "linear_max_iterations=5" + ("" if "heads=" in text else heads)
             yield "program", re.sub(r"(Config\.make\([^)]*)steps=\d+", short, text)
         elif not language:
-            yield from (("command", shortened(words, extra)) for words in commands_of(text))
+            commands = commands_of(text if every else re.sub(FIRST_HEAD, r"\1", text))
+            yield from (("command", shortened(words, extra)) for words in commands)
 
 
 def commands_of(block: str) -> Iterator[list[str]]:
@@ -215,31 +224,25 @@ def adds_parts(path: Path) -> bool:
     return "--plugins=" in path.read_text()
 
 
+PLAIN = [path for path in GUIDES if not adds_parts(path)]
+EXTENDING = [path for path in GUIDES if adds_parts(path)]
+
+
 @pytest.mark.parametrize(
-    "paths",
+    ("paths", "every"),
     [
-        pytest.param([README], id="README"),
-        *(
-            pytest.param(
-                [path for path in GUIDES if adds_parts(path) is adds],
-                marks=pytest.mark.full,
-                id="guides with plug-ins" if adds else "guides",
-            )
-            for adds in (False, True)
-        ),
+        pytest.param([README], True, id="README"),
+        pytest.param(PLAIN, False, id="guides", marks=pytest.mark.full),
+        pytest.param(EXTENDING, True, id="guides with plug-ins", marks=pytest.mark.full),
+        pytest.param(PLAIN, True, id="guides, every evaluator", marks=pytest.mark.exhaustive),
     ],
 )
-def test_documents_run_from_top_to_bottom(paths: list[Path], tmp_path: Path) -> None:
+def test_documents_run_from_top_to_bottom(paths: list[Path], every: bool, tmp_path: Path) -> None:
     assert paths
-    done = subprocess.run(
-        [sys.executable, "-c", DRIVER],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        input=json.dumps([(str(tmp_path / path.stem), list(items(path))) for path in paths]),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    documents = [(str(tmp_path / path.stem), list(items(path, every))) for path in paths]
+    (tmp_path / "documents.json").write_text(json.dumps(documents))
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = processes.run(["-c", DRIVER], cwd=tmp_path, env=env, timeout=900)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
@@ -263,6 +266,7 @@ def test_every_command_is_valid(command: str, monkeypatch: pytest.MonkeyPatch) -
     flags.parse(["program", *given], flags.define())
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.full
 def test_the_lines_for_own_images_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     block = next(

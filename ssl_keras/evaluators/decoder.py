@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -64,31 +66,17 @@ class Decoder(Evaluator):
             images: float32 (examples, height, width, channels).
             seed: of the initial weights and the order of the examples.
         """
-        keras.utils.set_random_seed(seed)
-        decoder = networks.build_decoder(features.shape[1], images.shape[1:], smooth=True)
-        rate = keras.optimizers.schedules.CosineDecay(1e-3, self.decoder_steps)
-        optimizer = keras.optimizers.Adam(rate)
-        optimizer.build(decoder.trainable_variables)
+        random.seed(seed)  # Keras' initialisers take their seeds from Python
         batch = min(self.decoder_batch_size, len(features))
+        decoder, step = started(features.shape[1], images.shape[1:], batch, self.decoder_steps)
         inputs, outputs = tf.constant(features, tf.float32), tf.constant(images)
-
-        def step(rows: Any) -> None:
-            with tf.GradientTape() as tape:
-                reconstructions = decoder(tf.gather(inputs, rows), training=True)
-                loss = tf.reduce_mean(tf.square(reconstructions - tf.gather(outputs, rows)))
-            variables = decoder.trainable_variables
-            optimizer.apply(tape.gradient(loss, variables), variables)
-
-        rows_of_a_step = tf.TensorSpec((batch,), tf.int64)
-        compiled = tf.function(step, autograph=False).get_concrete_function(rows_of_a_step)
-
         generator = np.random.default_rng([seed, 1])
         order = np.zeros(0, np.int64)
         for _ in range(self.decoder_steps):
             if len(order) < batch:
                 order = generator.permutation(len(features))
             rows, order = order[:batch], order[batch:]
-            compiled(tf.constant(rows))
+            step(tf.constant(rows), inputs, outputs)
         return decoder
 
     def draw(
@@ -101,6 +89,43 @@ class Decoder(Evaluator):
         rows = {"test image": first.inputs.test(spread(len(first.test), self.decoder_shown))}
         rows |= {f"from {name}": f.cache["decoder/shown"] for name, f in decoded.items()}
         yield "reconstructions", pictures.labelled_rows(rows, first.inputs.modality.main_channels)
+
+
+def started(dim: int, shape: tuple[int, ...], batch: int, num_steps: int) -> tuple[Any, Any]:
+    """(a decoder with new weights, its training step) for features of one dimension.
+
+    The step is traced once: a run has several representations of the same dimension, which are
+    decoded one after the other. So a decoder is good until the next one is started.
+    """
+    decoder = networks.build_decoder(dim, shape, smooth=True)
+    kept, optimizer, step = _traced(dim, shape, batch, num_steps)
+    kept.set_weights(decoder.get_weights())
+    for variable in optimizer.variables:  # the count of steps and the moments
+        variable.assign(tf.zeros(variable.shape, variable.dtype))
+    return kept, step
+
+
+@functools.lru_cache(maxsize=4)
+def _traced(dim: int, shape: tuple[int, ...], batch: int, num_steps: int) -> tuple[Any, Any, Any]:
+    """(decoder, optimizer, step): a function of the rows of a batch, all features, all images."""
+    decoder = networks.build_decoder(dim, shape, smooth=True)
+    rate = keras.optimizers.schedules.CosineDecay(1e-3, num_steps)
+    optimizer = keras.optimizers.Adam(rate)
+    optimizer.build(decoder.trainable_variables)
+
+    def step(rows: Any, inputs: Any, outputs: Any) -> None:
+        with tf.GradientTape() as tape:
+            reconstructions = decoder(tf.gather(inputs, rows), training=True)
+            loss = tf.reduce_mean(tf.square(reconstructions - tf.gather(outputs, rows)))
+        variables = decoder.trainable_variables
+        optimizer.apply(tape.gradient(loss, variables), variables)
+
+    signature = [
+        tf.TensorSpec((batch,), tf.int64),
+        tf.TensorSpec((None, dim), tf.float32),
+        tf.TensorSpec((None, *shape), tf.float32),
+    ]
+    return decoder, optimizer, tf.function(step, autograph=False, input_signature=signature)
 
 
 def decode(decoder: Any, features: np.ndarray) -> np.ndarray:

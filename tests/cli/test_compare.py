@@ -23,6 +23,7 @@ from ssl_keras.errors import UserError
 from ssl_keras.losses import LOSSES
 from ssl_keras.run import train_and_evaluate
 from ssl_keras.run.collection import differing, find_runs, short_names, telling
+from tests import quick
 from tests.cli.folders import KEY, write_run, write_unfinished
 
 
@@ -34,9 +35,11 @@ def runs(
     made = []
     for name, options in {"a": {"loss": "nt_xent"}, "b": {"loss": "simple", "num_bits": 3}}.items():
         workdir = base / name
-        settings: dict[str, Any] = {"steps": 4, "batch_size": 64, "width_multiplier": 0.25}
+        settings: dict[str, Any] = {"steps": 2, "batch_size": 64, "width_multiplier": 0.25}
         settings |= {"heads": "linear", "measure_images": 0, "workdir": str(workdir)}
-        made.append((workdir, train_and_evaluate(Config.make(**settings, **options))))
+        settings |= {"max_train_images": 300, "linear_max_iterations": 5}
+        with quick.untraced():
+            made.append((workdir, train_and_evaluate(Config.make(**settings, **options))))
     return made
 
 

@@ -3,6 +3,7 @@ refused, as the table of the guide says."""
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +12,40 @@ import pytest
 from ssl_keras.config import Config
 from ssl_keras.config.combinations import REFUSED
 from ssl_keras.errors import UserError
-from tests.distribution.matrix import combinations, is_refused, outcome
+from tests.distribution.matrix import COVERING, combinations, covers, is_refused, outcome
 
 GUIDE = Path(__file__).parents[2] / "docs" / "machines.md"
+
+
+def marks(values: dict[str, Any]) -> list[Any]:
+    """What is refused takes no time; of what trains, some cover all pairs of settings."""
+    if is_refused(values):
+        return []
+    return [pytest.mark.full if covers(values) else pytest.mark.exhaustive]
 
 
 @pytest.mark.parametrize(
     "values",
     [
-        pytest.param(values, marks=[] if is_refused(values) else pytest.mark.full)
+        pytest.param(values, marks=marks(values))
         for values in (*combinations("none"), *combinations("mirrored"))
     ],
     ids=lambda v: "-".join(map(str, v.values())),
 )
 def test_it_trains_two_steps_or_is_refused(values: dict[str, Any], two_replicas: object) -> None:
     assert outcome(values) == ("refused" if is_refused(values) else "trained")
+
+
+def test_what_is_trained_has_every_pair_of_settings_that_may_meet() -> None:
+    def pairs(values: dict[str, Any]) -> set[Any]:
+        settings = {**values, "micro_batch": values["micro_batch"] is not None}
+        return set(itertools.combinations(settings.items(), 2))
+
+    of_all = [values for strategy in COVERING for values in combinations(strategy)]
+    allowed = [values for values in of_all if not is_refused(values)]
+    trained = [values for values in allowed if covers(values)]
+    assert len(trained) == sum(map(len, COVERING.values()))
+    assert set().union(*map(pairs, trained)) == set().union(*map(pairs, allowed))
 
 
 @pytest.mark.parametrize("row", REFUSED, ids=lambda row: "-".join([row.first[0], row.second[0]]))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from ssl_keras.config import Config
 from ssl_keras.errors import UserError
 from ssl_keras.run import build
 from ssl_keras.run.loop import batches
+from tests import processes
 from tests.distribution import parity
 
 pytestmark = pytest.mark.long
@@ -25,11 +24,14 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     "loss",
     [
-        pytest.param(loss, marks=[] if loss in parity.one_of_each_kind() else pytest.mark.full)
+        pytest.param(
+            loss, marks=[] if loss in parity.one_of_each_kind() else pytest.mark.exhaustive
+        )
         for loss in sorted(losses.LOSSES)
     ],
 )
 def test_three_steps_on_two_devices_equal_those_on_one(loss: str, two_replicas: Any) -> None:
+    # Value and gradient of every loss on two devices are compared in tests/losses/test_losses.py.
     parity.compare(loss, two_replicas)
 
 
@@ -57,14 +59,7 @@ def test_parts_of_shares_give_the_step_of_the_whole_batch(two_replicas: Any) -> 
 
 @pytest.mark.full
 def test_three_steps_on_four_devices_equal_those_on_one() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.distribution.parity", "4"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
+    done = processes.run(["-m", "tests.distribution.parity", "4"], cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
     # All losses are compared on two devices, above.
     assert done.stdout.count("4 devices equal one") == len(parity.one_of_each_kind()) >= 4

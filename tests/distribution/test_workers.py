@@ -18,7 +18,7 @@ from ssl_keras.config import Config
 from ssl_keras.launch import main, start_workers, training
 from ssl_keras.run import train_and_evaluate
 from ssl_keras.run.checkpoints import Checkpoints
-from tests.distribution.matrix import combinations, is_refused
+from tests.distribution.matrix import COVERING, combinations, is_refused
 from tests.processes import Process
 
 ROOT = Path(__file__).parents[2]
@@ -135,15 +135,21 @@ def test_workers_with_other_flags_are_refused(tmp_path: Path) -> None:
     assert chief == 2
 
 
-@pytest.mark.full
-def test_every_combination_trains_with_two_workers_or_is_refused() -> None:
-    command = [sys.executable, "-m", "tests.distribution.matrix"]
-    all_of_them = list(combinations("multi_worker"))
-    refused = sum(is_refused(values) for values in all_of_them)
+@pytest.mark.parametrize(
+    "every",
+    [
+        pytest.param(False, marks=pytest.mark.full, id="every pair"),
+        pytest.param(True, marks=pytest.mark.exhaustive, id="every combination"),
+    ],
+)
+def test_combinations_train_with_two_workers_or_are_refused(every: bool) -> None:
+    command = [sys.executable, "-m", "tests.distribution.matrix", *(["--all"] if every else [])]
+    refused = [is_refused(values) for values in combinations("multi_worker")]
+    trained = refused.count(False) if every else len(COVERING["multi_worker"])
     for code, output in ended(started([command] * 2)):
         assert code == 0, output[-2000:]
-        assert output.count("refused: ") == refused
-        assert output.count("trained: ") == len(all_of_them) - refused > 0
+        assert output.count("refused: ") == refused.count(True)
+        assert output.count("trained: ") == trained > 0
 
 
 @pytest.mark.parametrize("count", [0, 65])

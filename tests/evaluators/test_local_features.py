@@ -204,6 +204,7 @@ RUNS = {
 }
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.full
 @pytest.mark.exports
 @pytest.mark.parametrize("name", list(RUNS))

@@ -127,6 +127,15 @@ def rung(request: pytest.FixtureRequest, rungs: dict[str, Rung]) -> Rung:
     return rungs[request.param]
 
 
+def for_kinds(*chosen: str) -> Any:
+    """A test that `make check` runs for some kinds of examples; for the others it is exhaustive."""
+    params = [
+        pytest.param(kind, marks=pytest.mark.full if kind in chosen else pytest.mark.exhaustive)
+        for kind in KINDS
+    ]
+    return pytest.mark.parametrize("rung", params, indirect=True)
+
+
 def train(setup: TrainingSetup, first: int = 0, last: int = STEPS) -> dict[str, float]:
     """Train the steps [first, last); the metrics of the last one, averaged over all of them."""
     setup.model.make_train_function()
@@ -200,7 +209,8 @@ def test_a_step_changes_every_network_by_the_loss_of_its_projections(rung: Rung)
         assert all(moved), network.name
 
 
-@pytest.mark.full
+# Of images it is tested in methods/test_micro_batch.py.
+@for_kinds("pairs")
 def test_parts_of_a_batch_give_the_step_of_the_whole(rung: Rung) -> None:
     whole, parts = rung.build(), rung.build(micro_batch=4)
     start = weights(whole)
@@ -209,7 +219,8 @@ def test_parts_of_a_batch_give_the_step_of_the_whole(rung: Rung) -> None:
     np.testing.assert_allclose(metrics["loss"], expected["loss"], rtol=1e-4)
 
 
-@pytest.mark.full
+# Of images it is tested in run/test_resume.py.
+@for_kinds("vectors")
 def test_going_on_in_the_middle_equals_no_interruption(rung: Rung, tmp_path: Path) -> None:
     settings = {"optimizer": "adam", "ema_decay": 0.9}
     whole = rung.build(**settings)
@@ -227,7 +238,8 @@ def test_going_on_in_the_middle_equals_no_interruption(rung: Rung, tmp_path: Pat
             np.testing.assert_array_equal(variable.numpy(), theirs.numpy(), err_msg=group)
 
 
-@pytest.mark.full
+# Of images it is tested in distribution/test_replicas.py.
+@for_kinds("pairs")
 @pytest.mark.long
 def test_two_replicas_equal_one(rung: Rung, two_replicas: Any) -> None:
     settings: dict[str, Any] = {}

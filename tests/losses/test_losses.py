@@ -520,7 +520,7 @@ def test_replicas_give_the_loss_and_gradient_of_the_global_batch(
 
     share = 8 // replicas
 
-    @tf.function
+    # Not traced, which takes longer: whole steps on replicas are, in tests/distribution.
     def on_replicas(rows: Any) -> Any:
         def on_one(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             views_1, views_2 = batch[:, :4], batch[:, 4:8]

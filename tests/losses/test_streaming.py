@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from ssl_keras.errors import UserError
 from ssl_keras.losses import LOSSES, streaming
 from ssl_keras.losses.functional import log_mean_potential, logsumexp_uniformity
 from ssl_keras.losses.pairs import equal_rows, group
+from tests import processes
 
 STREAMING = [name for name, loss in LOSSES.items() if loss.streams]
 ROOT = Path(__file__).parents[2]
@@ -78,6 +77,8 @@ def test_tiles_equal_whole_matrices(
 ) -> None:
     if (mode != "eager" and options) or (mode == "graph" and tiles == "one tile"):
         pytest.skip("once for each loss")
+    if mode in ("dynamic", "xla") and tiles == "one tile" and name not in ("nt_xent", "supcon"):
+        pytest.skip("one tile of a loss without labels is that of any other")
     if (name, mode) == ("supcon", "dynamic"):
         pytest.skip("labels are given for a known number of images")
     loss = losses.get(name, **options)
@@ -281,10 +282,8 @@ def test_memory_grows_with_the_rows_not_with_their_pairs(
     script: str, fewer: int, more: int
 ) -> None:
     def peak(rows: int) -> int:
-        done = subprocess.run(
-            [sys.executable, "-c", script, str(rows)],
-            cwd=ROOT, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+        done = processes.run(["-c", script, str(rows)], cwd=ROOT)
+        assert done.returncode == 0, done.stderr
         return int(done.stdout)
 
     few, many = peak(fewer), peak(more)

@@ -166,8 +166,14 @@ def test_mocos_target_keeps_its_decay(bit_data: DataSet) -> None:
         np.testing.assert_allclose(average, 0.9 * old + 0.1 * kernel.numpy(), atol=1e-6)
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("method", ["byol", "moco", "ltd", "hybrid"])
+# The other two are in make check of tests/run/test_sharing.py.
+@pytest.mark.parametrize(
+    "method",
+    [
+        *(pytest.param(name, marks=pytest.mark.full) for name in ("byol", "ltd")),
+        *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("moco", "hybrid")),
+    ],
+)
 def test_a_stopped_run_resumes_to_the_bit(
     method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +13,9 @@ from PIL import Image
 from ssl_keras.reproduce import __main__ as program
 from ssl_keras.reproduce.studies import STUDIES
 from ssl_keras.sweep.pool import Worker
+from tests import quick
 
 pytestmark = [pytest.mark.full, pytest.mark.long]
-
-# `ssl_keras.sweep.worker`; two steps are cheaper than a trace of them, and sources are read once.
-WORKER = """
-import functools, sys
-import tensorflow as tf
-from ssl_keras import datasets
-from ssl_keras.sweep import worker
-tf.config.run_functions_eagerly(True)
-datasets.load_source = functools.lru_cache(maxsize=8)(datasets.load_source)
-sys.exit(worker.main())
-"""
 
 
 def available(name: str) -> bool:
@@ -39,7 +28,7 @@ def available(name: str) -> bool:
 def test_everything_runs_at_smoke_scale_and_a_lost_run_comes_back(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Worker, "command", [sys.executable, "-c", WORKER])
+    monkeypatch.setattr(Worker, "command", quick.WORKER)
     names = [name for name in STUDIES if available(name)]
     assert len(names) >= 9
     output, runs = tmp_path / "results", tmp_path / "runs"

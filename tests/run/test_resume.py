@@ -24,6 +24,7 @@ from ssl_keras.errors import Interrupted, UserError
 from ssl_keras.run import build, restore_run, run_directory, train_and_evaluate
 from ssl_keras.run import run as run_module
 from ssl_keras.run.checkpoints import Checkpoints, _record_digest
+from tests import processes
 
 ROOT = Path(__file__).parents[2]
 TINY: dict[str, Any] = {
@@ -240,24 +241,18 @@ sys.exit(train.main())
 """
 
 
-def start(workdir: Path, *program: str, **settings: Any) -> subprocess.Popen:
+def words(workdir: Path, **settings: Any) -> list[str]:
+    """The flags of a training without an export."""
     flags = [f"--{name}={value}" for name, value in {**TINY, **settings}.items()]
-    return subprocess.Popen(
-        [sys.executable, *program, *flags, "--noexport", f"--workdir={workdir}"],
-        cwd=ROOT,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return [*flags, "--noexport", f"--workdir={workdir}"]
 
 
 def test_killed_in_the_middle_of_an_epoch_and_gone_on_equals_never_killed(
     whole: Path, tmp_path: Path
 ) -> None:
-    process = start(tmp_path / "run", "-c", KILLED, checkpoint_every=3)
-    _, errors = process.communicate(timeout=600)
-    assert process.returncode == -signal.SIGKILL, errors
+    program = ["-c", KILLED, *words(tmp_path / "run", checkpoint_every=3)]
+    done = processes.run(program, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == -signal.SIGKILL, done.stderr
     assert not (tmp_path / "run" / "results.json").exists()
     results = train_and_evaluate(make(tmp_path / "run"))
     assert results["times"]["resumed_at"] == [3]
@@ -281,7 +276,14 @@ def test_going_on_with_images_that_are_decoded_while_training_is_exact(
 
 @pytest.mark.full
 def test_sigterm_keeps_the_state_and_says_how_to_go_on(tmp_path: Path) -> None:
-    process = start(tmp_path / "run", "-m", "ssl_keras.train", steps=400, log_every=1)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ssl_keras.train", *words(tmp_path / "run", steps=400, log_every=1)],
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     assert any(line.strip().startswith("step ") for line in process.stdout)
     process.send_signal(signal.SIGTERM)

@@ -140,8 +140,13 @@ def test_an_encoder_of_the_user_is_not_shared(tmp_path: Path) -> None:
     assert setup.graph is None
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("method", ["hybrid", "ltd", "byol", "moco"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        *(pytest.param(name, marks=pytest.mark.full) for name in ("hybrid", "moco")),
+        *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("ltd", "byol")),
+    ],
+)
 def test_what_a_method_holds_beside_its_networks_is_that_of_the_run(
     tmp_path: Path, traced: list[int], method: str
 ) -> None:

@@ -163,6 +163,7 @@ def test_it_is_evaluated_again_and_fine_tuned(
 
 
 @pytest.mark.full
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(
     ("settings", "same"),
     [
@@ -172,7 +173,7 @@ def test_it_is_evaluated_again_and_fine_tuned(
     ],
 )
 def test_other_conditions(tmp_path: Path, settings: dict[str, Any], same: Any) -> None:
-    config = make(tmp_path / "run", **settings)
+    config = make(tmp_path / "run", steps=2, **settings)
     train_and_evaluate(config)
     count = config.method.grouped.stages  # type: ignore[union-attr]
     folders = [tmp_path / "run" / "/".join([stages.FOLDER] * k) for k in range(count)]

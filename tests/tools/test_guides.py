@@ -20,6 +20,7 @@ from tools import completion
 pytestmark = pytest.mark.long
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.full
 @pytest.mark.exports
 def test_the_tour_trains_draws_and_tells(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,63 @@
+"""Programs of tests that train a step or two: nothing is traced, and digits are read once.
+
+Two steps are cheaper than a trace of them. What is evaluated on a thousand digits is evaluated in
+the same way on two hundred.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from ssl_keras import datasets
+from ssl_keras.datasets.examples import ArrayExamples
+from ssl_keras.sweep import worker
+
+ROOT = Path(__file__).parents[1]
+TEST_IMAGES = 200
+# In place of `pool.Worker.command`.
+PROGRAM = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom tests import quick; quick.work()"
+WORKER = [sys.executable, "-c", PROGRAM]
+
+
+@contextlib.contextmanager
+def untraced() -> Iterator[None]:
+    """Nothing is traced."""
+    tf.config.run_functions_eagerly(True)
+    try:
+        with warnings.catch_warnings():
+            # Pipelines of data are traced all the same, which is said each time.
+            warnings.filterwarnings("ignore", "Even though the .* option is set")
+            yield
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+def prepare() -> None:
+    """Let this process be quick."""
+    tf.config.run_functions_eagerly(True)
+    load = functools.lru_cache(maxsize=8)(datasets.load_source)
+
+    def load_source(name: str, *arguments: Any, **options: Any) -> Any:
+        source = load(name, *arguments, **options)
+        if name != "mnist_5k":
+            return source
+        columns = {"image": source.test.columns["image"][:TEST_IMAGES]}
+        few = ArrayExamples(columns, source.test.labels[:TEST_IMAGES])
+        return dataclasses.replace(source, test=few)
+
+    datasets.load_source = load_source  # type: ignore[assignment]
+
+
+def work() -> None:
+    """`ssl_keras.sweep.worker`, quick."""
+    prepare()
+    sys.exit(worker.main())
