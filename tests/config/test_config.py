@@ -171,6 +171,7 @@ UNMET: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"mixup_alpha": 0.9}, {"views": "augment"}, "views=mixup"),
     ({"mixup_extra_channels": False}, {"views": "augment"}, "views=mixup"),
     ({"dropout_rate": 0.1}, {"views": "augment,mixup"}, "views=dropout"),
+    ({"dropout_masks": "equal"}, {"views": "augment"}, "views=dropout"),
     ({"devices": 2}, {"strategy": "none"}, "strategy=mirrored"),
     ({"measure_every": 3}, {"measure_images": 0}, "measure_images of at least 1"),
     ({"projection_dim": 64}, {"projection_layers": 0}, "projection_layers of at least 1"),

@@ -61,3 +61,13 @@ def test_an_encoder_with_dropout_gives_two_views_of_one_image() -> None:
     assert len(np.unique(features, axis=0)) == 6
     still = encoder(images, training=False).numpy()
     np.testing.assert_allclose(still, np.repeat(still[:1], 6, axis=0), atol=1e-6)
+
+
+def test_keys_for_inference_drop_there_too() -> None:
+    layer, inputs = KeyedDropout(0.5, 0), tf.ones([4, 32])
+    with dropout_keys(keys(4)):
+        trained = layer(inputs, training=True)
+        np.testing.assert_array_equal(layer(inputs, training=False), inputs)
+    with dropout_keys(keys(4), in_inference=True):
+        np.testing.assert_array_equal(layer(inputs, training=False), trained)
+    np.testing.assert_array_equal(layer(inputs, training=False), inputs)
