@@ -13,7 +13,7 @@ from ssl_keras.datasets.splits import MemorySplit
 from ssl_keras.datasets.words import Corpus
 from ssl_keras.errors import UserError
 from ssl_keras.inputs import Tokens
-from ssl_keras.inputs.tokens import FIRST_WORD, UNKNOWN
+from ssl_keras.inputs.tokens import FIRST_WORD
 from ssl_keras.options import option
 
 UNITS = ("lines", "paragraphs")
@@ -91,9 +91,9 @@ class SkipGram(DatasetBuilder):
         """(words, context words) of one pass over the text."""
         sentence = np.repeat(np.arange(len(corpus.lengths)), corpus.lengths)
         share = corpus.counts / corpus.counts.sum()
+        # Padding and unknown words are never kept.
         keep = np.concatenate([[0.0, 0.0], np.minimum(1.0, np.sqrt(self.subsample / share))])
         kept = generator.random(len(corpus.numbers)) < keep[corpus.numbers]
-        kept &= corpus.numbers != UNKNOWN
         numbers, sentence = corpus.numbers[kept], sentence[kept]
         reach = generator.integers(1, self.window + 1, len(numbers))
         words, contexts = [], []

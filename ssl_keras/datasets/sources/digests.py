@@ -50,7 +50,9 @@ def source_digest(name: str, data_dir: str | None = None) -> str | None:
         if kind == "idx":
             return _digest(_file_digest(file) for file in idx_files(place).values())
         if kind == "text" or name in text.EMBEDDED:
-            return _digest(_file_digest(file) for file in text.text_files(name))
+            texts = text.text_files(name)
+            named = [f"{file.name} " if len(texts) > 1 else "" for file in texts]
+            return _digest(n + _file_digest(f) for n, f in zip(named, texts, strict=True))
         if kind == "pairs":
             pairs = [file for pair in paired.read_pairs(name)[0] for file in pair]
             sizes = (f"{file.name} {file.stat().st_size}" for file in pairs)
