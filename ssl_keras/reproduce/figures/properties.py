@@ -105,7 +105,8 @@ def domains(axes: Sequence[Any], rows: Rows) -> None:
     """What each loss reaches in each domain, beside the untrained encoder."""
     rows = [{**row, "name": row["cell"].split("-", 1)[1]} for row in rows]
     names = list(dict.fromkeys(row["name"] for row in rows))
-    for axis, (domain, (title, measure)) in zip(axes, DOMAINS.items(), strict=True):
+    titles = zip(axes, DOMAINS.items(), SERIES, strict=False)
+    for axis, (domain, (title, measure)), style in titles:
         members = [row for row in rows if row["cell"].startswith(f"{domain}-")]
         places = [-names.index(row["name"]) for row in members]
         dots(axis, members, "untrained", places, METHODS["untrained"], "untrained")
@@ -114,6 +115,10 @@ def domains(axes: Sequence[Any], rows: Rows) -> None:
         describe(axis, title, measure)
         name_rows(axis, [-index for index in range(len(names))], [word(name) for name in names])
         axis.set_xlim(min(0, *axis.get_xlim()), 1.03)
+        dots(axes[-1], members, "uniformity", places, style, domain)
+    describe(axes[-1], "uniformity of the features", "lower: spread evenly")
+    name_rows(axes[-1], [-index for index in range(len(names))], [word(name) for name in names])
+    axes[-1].legend(fontsize=7)
     axes[1].legend(fontsize=7, loc="lower left")
 
 

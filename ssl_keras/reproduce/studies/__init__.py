@@ -39,6 +39,5 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Objects as rivals": ("overlay", "overlay_causes", "multi_digit"),
     "Factors as rivals": ("augmentation", "depth"),
     "Local features": ("local_features",),
-    "Beyond images": ("domains",),
     "The neighbouring papers": ("temperature", "grids", "views", "arora"),
 }

@@ -36,6 +36,7 @@ class Study:
         differs: what differs on the laptop from that paper.
         verdict: the claim as data; called with the rows, it gives the verdict.
         leaderboard: rows -> further lines of the page, before the table.
+        smoke: labels of the cells of a smoke test. Default: the first and the last.
         answer: the answer in a sentence or two; "{CELL:COLUMN}" is a value of the table,
             "{CELL:TARGET:COLUMN}" where each target has a row.
     """
@@ -52,6 +53,7 @@ class Study:
     differs: str = ""
     verdict: Claims | None = None
     leaderboard: Callable[[Sequence[Mapping[str, Any]]], list[str]] | None = None
+    smoke: tuple[str, ...] = ()
     answer: str = ""
 
     def answered(self, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -65,12 +67,13 @@ class Study:
         return re.sub(r"\{([^{}:]+):(?:(\w+):)?(\w+)\}", value, self.answer)
 
     def cells(self, scale: str) -> dict[str, dict[str, Any]]:
-        """Label of a cell -> settings; a run is made for each cell and seed. A smoke test is the
-        first and the last cell of the laptop, for a few steps."""
+        """Label of a cell -> settings; a run is made for each cell and seed. A smoke test is two
+        cells of the laptop, for a few steps."""
         if scale != "smoke":
             return self.grid(scale)
         cells = self.grid("laptop")
-        return {label: _shrunk(cells[label]) for label in (next(iter(cells)), list(cells)[-1])}
+        chosen = self.smoke or (next(iter(cells)), list(cells)[-1])
+        return {label: _shrunk(cells[label]) for label in chosen}
 
     def runs(self, scale: str, seeds: int) -> list[Run]:
         """One run for each cell and seed, without an export."""
@@ -182,6 +185,9 @@ def _shrunk(cell: Mapping[str, Any]) -> dict[str, Any]:
         "max_train_images": 200,
     }
     smaller |= {"measure_images": 0}
+    if cell.get("encoder") == "transformer":
+        smaller |= {"embedding_dim": 16}
+        del smaller["width_multiplier"]
     if "linear" in cell.get("heads", "linear").split(","):
         smaller |= {"linear_max_iterations": 10}
     if cell.get("dataset") in ("multi_digit", "factors"):

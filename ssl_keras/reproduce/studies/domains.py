@@ -94,6 +94,7 @@ STUDIES = {
             "uniformity": "geometry/features/uniformity",
         },
         figure=figures.domains,
-        panels=5,
+        panels=6,
+        smoke=("sentences-nt_xent", "goals-sgns"),
     ),
 }
