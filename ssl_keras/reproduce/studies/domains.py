@@ -69,7 +69,7 @@ def _cells(scale: str) -> dict[str, dict[str, Any]]:
 _KEYS = (
     "similarity/features/men/spearman",
     "parallel/features/passage/recall_at_1",
-    "goal_reaching/features/maze/cosine_success",
+    "goal_reaching/projection_2/maze/cosine_success",
     "knn/features/class/accuracy",
 )
 
@@ -86,7 +86,11 @@ STUDIES = {
         grid=_cells,
         measures={
             "value": " or ".join(_KEYS),
-            "untrained": " or ".join(f"untrained/{key}" for key in _KEYS),
+            # The similarity of untrained towers is read from their features.
+            "untrained": " or ".join(
+                f"untrained/{key.replace('projection_2', 'features')}" for key in _KEYS
+            ),
+            "inner_product": "goal_reaching/projection_2/maze/success",
             "book": "knn/features/class/accuracy",
             "length": "knn/features/length/accuracy",
             "tf_idf": "tf_idf/features/passage/recall_at_1",
