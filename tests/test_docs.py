@@ -192,9 +192,8 @@ def shortened(words: list[str], extra: list[str]) -> list[str]:
         own += ["--micro_batch=8"] if "--micro_batch" in text else []
         own += ["--stage_epochs=1"] if "--stages" in text else []
         small = ["--num_train_images=300", "--num_test_images=60"]
-        width = (
-            [] if "--encoder=" in text or "--dataset=table" in text else ["--width_multiplier=0.25"]
-        )
+        other = ("--encoder=", "--dataset=table", "--flagfile=word2vec", "--flagfile=simcse")
+        width = [] if any(part in text for part in other) else ["--width_multiplier=0.25"]
         source = small if "multi_digit" in text else ["--max_train_images=300"]
         heads = re.search(r"--heads=(\S+)", text)
         directory = workdir_of(words)

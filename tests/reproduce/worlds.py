@@ -28,7 +28,9 @@ def pretended(name: str, value: Values, seeds: int = 3) -> list[dict[str, Any]]:
     return [
         {
             "results": {
-                key.format(target=target): value(column, {**run.settings, "target": target})
+                key.split(" or ")[0].format(target=target): value(
+                    column, {**run.settings, "target": target}
+                )
                 for column, key in study.measures.items()
                 for target in targets
             },

@@ -118,8 +118,9 @@ def domains(axes: Sequence[Any], rows: Rows) -> None:
         dots(axes[-1], members, "uniformity", places, style, domain)
     describe(axes[-1], "uniformity of the features", "lower: spread evenly")
     name_rows(axes[-1], [-index for index in range(len(names))], [word(name) for name in names])
-    axes[-1].legend(fontsize=7)
-    axes[1].legend(fontsize=7, loc="lower left")
+    axes[-1].set_xlim(right=-0.8)
+    axes[-1].legend(fontsize=7, loc="upper right")
+    axes[0].legend(fontsize=7, loc="lower right")
 
 
 def randbit_factors(axes: Sequence[Any], rows: Rows) -> None:
