@@ -10,16 +10,13 @@ import numpy as np
 from ssl_keras.datasets.base import (
     BuildContext,
     DataSet,
-    DatasetBuilder,
     Target,
-    absolute_source,
     class_target,
 )
-from ssl_keras.datasets.skip_gram import UNITS
 from ssl_keras.datasets.sources.splitting import keyed_split
 from ssl_keras.datasets.sources.text import load_text
 from ssl_keras.datasets.splits import MemorySplit
-from ssl_keras.datasets.words import Corpus
+from ssl_keras.datasets.words import Corpus, TextBuilder
 from ssl_keras.errors import UserError
 from ssl_keras.inputs import Tokens
 from ssl_keras.options import option
@@ -28,7 +25,7 @@ LENGTHS = ("short", "rather short", "rather long", "long")
 
 
 @dataclass(frozen=True)
-class Sentences(DatasetBuilder):
+class Sentences(TextBuilder):
     """The sentences of a text as numbers of words.
 
     For SimCSE: `--views=dropout --encoder=transformer` encodes each sentence twice, with
@@ -39,11 +36,8 @@ class Sentences(DatasetBuilder):
     part: the evaluator `parallel` looks for their twins.
     """
 
-    source_kind: ClassVar[str] = "text"
     default_encoder: ClassVar[str] = "transformer"
 
-    source: str = option("kjv", help="source of the text", convert=absolute_source)
-    text_unit: str = option("lines", choices=UNITS, help="what a sentence of a text file is")
     min_count: int = option(5, minimum=1, help="words that occur less often are unknown")
     max_words: int = option(
         48, minimum=2, maximum=1024, help="longest sentence; longer ones are cut off"

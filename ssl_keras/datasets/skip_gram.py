@@ -7,20 +7,18 @@ from typing import ClassVar
 
 import numpy as np
 
-from ssl_keras.datasets.base import BuildContext, DataSet, DatasetBuilder, absolute_source
+from ssl_keras.datasets.base import BuildContext, DataSet
 from ssl_keras.datasets.sources.text import load_text
 from ssl_keras.datasets.splits import MemorySplit
-from ssl_keras.datasets.words import Corpus
+from ssl_keras.datasets.words import Corpus, TextBuilder
 from ssl_keras.errors import UserError
 from ssl_keras.inputs import Tokens
 from ssl_keras.inputs.tokens import FIRST_WORD
 from ssl_keras.options import option
 
-UNITS = ("lines", "paragraphs")
-
 
 @dataclass(frozen=True)
-class SkipGram(DatasetBuilder):
+class SkipGram(TextBuilder):
     """Pairs (word, word of its context) from the sentences of a text.
 
         a frequent word is kept with probability sqrt(subsample / f), f its share of the text
@@ -38,11 +36,8 @@ class SkipGram(DatasetBuilder):
     words read them. There are no targets.
     """
 
-    source_kind: ClassVar[str] = "text"
     default_encoder: ClassVar[str] = "embedding"
 
-    source: str = option("kjv", help="source of the text", convert=absolute_source)
-    text_unit: str = option("lines", choices=UNITS, help="what a sentence of a text file is")
     min_count: int = option(5, minimum=1, help="words that occur less often are left out")
     window: int = option(5, minimum=1, maximum=100, help="largest distance of a context word")
     subsample: float = option(

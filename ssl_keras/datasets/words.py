@@ -5,11 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from ssl_keras.datasets.base import DatasetBuilder, absolute_source
 from ssl_keras.errors import UserError
 from ssl_keras.inputs.tokens import FIRST_WORD, UNKNOWN, split_words
+from ssl_keras.options import option
+
+
+@dataclass(frozen=True)
+class TextBuilder(DatasetBuilder):
+    """Base class of builders that take sentences from a source."""
+
+    source_kind: ClassVar[str] = "text"
+
+    source: str = option("kjv", help="source of the text", convert=absolute_source)
+    text_unit: str = option(
+        "lines", choices=("lines", "paragraphs"), help="what a sentence of a text file is"
+    )
 
 
 @dataclass(frozen=True)

@@ -199,6 +199,37 @@ def extract_views(
     }
 
 
+def view_representations(
+    representations: Callable[[Any], Sequence[Any]],
+    partner_representations: Callable[[Any], Sequence[Any]] | None,
+    inputs: Any,
+    keys: Any,
+) -> list[Any]:
+    """The representations of both views of examples, each view as it is trained: by its own
+    encoder, and with its dropout masks.
+
+    Args:
+        representations: see `extract`.
+        partner_representations: those of second views, if another encoder takes them.
+        inputs: network inputs (2 batch, ...), the first views above the second.
+        keys: keys of the dropout masks, uint32 (2 batch,).
+
+    Returns:
+        (2 batch, dim) for each layer.
+    """
+    if partner_representations is None:
+        with dropout_keys(keys, in_inference=True):
+            return list(representations(inputs))
+    parts = []
+    encoders = (representations, partner_representations)
+    for encode, view, view_keys in zip(
+        encoders, tf.split(inputs, 2), tf.split(keys, 2), strict=True
+    ):
+        with dropout_keys(view_keys, in_inference=True):
+            parts.append(encode(view))
+    return [tf.concat(pair, axis=0) for pair in zip(*parts, strict=True)]
+
+
 def _two_view_extractor(
     traced: TracedFunctions,
     representations: Callable[[Any], Sequence[Any]],
@@ -213,18 +244,8 @@ def _two_view_extractor(
     def extract_batch(batch: Mapping[str, Any], step: Any) -> list[Any]:
         views, keys = augmenter.two_views(batch, step)
         inputs = modality.compose(views)
-        if partner_representations is None:
-            with dropout_keys(keys, in_inference=True):
-                outputs = list(representations(inputs))[:num_layers]
-            return [tf.stack(tf.split(output, 2)) for output in outputs]
-        first, second = tf.split(inputs, 2)
-        keys_1, keys_2 = tf.split(keys, 2)
-        with dropout_keys(keys_1, in_inference=True):
-            outputs_1 = representations(first)
-        with dropout_keys(keys_2, in_inference=True):
-            outputs_2 = partner_representations(second)
-        pairs = zip(outputs_1, outputs_2, strict=True)
-        return [tf.stack(pair) for pair in pairs][:num_layers]
+        outputs = view_representations(representations, partner_representations, inputs, keys)
+        return [tf.stack(tf.split(output, 2)) for output in outputs[:num_layers]]
 
     return traced.get(("views", num_layers, modality, augmenter), lambda: extract_batch)
 

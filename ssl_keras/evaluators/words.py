@@ -143,6 +143,16 @@ class WordEvaluator(Evaluator):
     """Base of evaluators of word vectors: the test examples are the words of the vocabulary."""
 
     needs_labels: ClassVar[bool] = False  # nothing is fitted
+    # Name of the option with its files, and the files that packages bring, see `found_files`.
+    files_option: ClassVar[str]
+    known_files: ClassVar[Mapping[str, tuple[str, str]]]
+
+    def files(self) -> dict[str, Path]:
+        """Name -> file."""
+        return found_files(getattr(self, self.files_option), self.known_files, self.files_option)
+
+    def check(self, num_train: int) -> None:
+        self.files()
 
     def check_data(self, data: DataSet) -> None:
         if not isinstance(data.modality, Tokens) or data.modality.length != 1:
@@ -168,21 +178,20 @@ class Similarity(WordEvaluator):
     Only pairs whose words are both in the vocabulary count: `pairs` is their number. Chance: 0.
     """
 
+    files_option: ClassVar[str] = "similarity_files"
+    known_files: ClassVar[Mapping[str, tuple[str, str]]] = _SIMILARITIES
+
     similarity_files: str = option(
         INSTALLED,
         help="files of (word, word, score), or some of wordsim353, simlex999, men",
         is_list=True,
     )
 
-    def check(self, num_train: int) -> None:
-        found_files(self.similarity_files, _SIMILARITIES, "similarity_files")
-
     def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
         from scipy.stats import spearmanr
 
         rows, vectors = word_vectors(frozen)
-        chosen = found_files(self.similarity_files, _SIMILARITIES, "similarity_files")
-        for name, path in chosen.items():
+        for name, path in self.files().items():
             judged = _parsed(path, parse_similarities, "lines of two words and a score")
             known = [
                 (rows[first.lower()], rows[second.lower()], score)
@@ -206,17 +215,16 @@ class Analogies(WordEvaluator):
     Mikolov et al. 2013 (arXiv 1301.3781). Chance: 1 / words.
     """
 
+    files_option: ClassVar[str] = "analogy_files"
+    known_files: ClassVar[Mapping[str, tuple[str, str]]] = _ANALOGIES
+
     analogy_files: str = option(
         INSTALLED, help="files of analogies, four words a line, or questions_words", is_list=True
     )
 
-    def check(self, num_train: int) -> None:
-        found_files(self.analogy_files, _ANALOGIES, "analogy_files")
-
     def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
         rows, vectors = word_vectors(frozen)
-        chosen = found_files(self.analogy_files, _ANALOGIES, "analogy_files")
-        for name, path in chosen.items():
+        for name, path in self.files().items():
             sections = {}
             for section, questions in _parsed(path, parse_analogies, "analogies").items():
                 known = [
@@ -269,15 +277,15 @@ class Bias(WordEvaluator):
     biases". No bias: 0.
     """
 
-    bias_files: str = option(INSTALLED, help="JSON files of tests of bias, or weat", is_list=True)
+    files_option: ClassVar[str] = "bias_files"
+    known_files: ClassVar[Mapping[str, tuple[str, str]]] = _BIASES
 
-    def check(self, num_train: int) -> None:
-        found_files(self.bias_files, _BIASES, "bias_files")
+    bias_files: str = option(INSTALLED, help="JSON files of tests of bias, or weat", is_list=True)
 
     def evaluate(self, frozen: FrozenFeatures, seed: int) -> Iterator[tuple[str, float]]:
         rows, vectors = word_vectors(frozen)
         names: Counter[str] = Counter()
-        for path in found_files(self.bias_files, _BIASES, "bias_files").values():
+        for path in self.files().values():
             for test in _parsed(path, parse_biases, "tests of bias"):
                 sets = [
                     [

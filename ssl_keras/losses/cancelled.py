@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ssl_keras.annotations import Labels, Tensor, TensorLike
 from ssl_keras.errors import UserError
-from ssl_keras.losses.wrapped import Wrapped
+from ssl_keras.losses.wrapped import Wrapped, within
 
 # Labels of this replica's examples; those with equal labels are no negatives of each other.
 _LABELS: contextvars.ContextVar[Any] = contextvars.ContextVar("labels", default=None)
@@ -19,16 +18,6 @@ _LABELS: contextvars.ContextVar[Any] = contextvars.ContextVar("labels", default=
 def cancelled_labels() -> Any:
     """The labels (batch,) or (batch, size) that cancel negatives at the moment, or None."""
     return _LABELS.get()
-
-
-@contextlib.contextmanager
-def cancelling(labels: Any) -> Iterator[None]:
-    """Examples with equal `labels` are no negatives of each other."""
-    token = _LABELS.set(labels)
-    try:
-        yield
-    finally:
-        _LABELS.reset(token)
 
 
 @dataclass(frozen=True)
@@ -74,7 +63,7 @@ class Cancelled(Wrapped):
                 f"Negatives of equal {self.target} are to be left out, but there are no labels "
                 f"{self.target!r}: give them."
             )
-        with cancelling(labels[self.target]):
+        with within(_LABELS, labels[self.target]):
             return self.loss.parts(projections_1, projections_2, labels, seed, progress, "dense")
 
     def compared_with(self, num_images: int) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from ssl_keras.annotations import Labels, Tensor, TensorLike
 from ssl_keras.lazy import tf
-from ssl_keras.losses.wrapped import Wrapped
+from ssl_keras.losses.wrapped import Wrapped, within
 
 # Whether a loss sees its own rows alone, although other replicas have rows too.
 _ALONE: contextvars.ContextVar[bool] = contextvars.ContextVar("alone", default=False)
@@ -19,16 +18,6 @@ _ALONE: contextvars.ContextVar[bool] = contextvars.ContextVar("alone", default=F
 def is_alone() -> bool:
     """Whether nothing is gathered from other replicas at the moment."""
     return _ALONE.get()
-
-
-@contextlib.contextmanager
-def alone() -> Iterator[None]:
-    """Losses are computed from this replica's rows."""
-    token = _ALONE.set(True)
-    try:
-        yield
-    finally:
-        _ALONE.reset(token)
 
 
 @dataclass(frozen=True)
@@ -88,7 +77,7 @@ class Grouped(Wrapped):
 
         def group(parts: Any) -> dict[str, Tensor]:
             (first, second), members = parts
-            with alone():
+            with within(_ALONE, True):
                 return self.loss.parts(
                     first, second, members.get("labels"), seed, progress, "dense"
                 )

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import contextlib
+import contextvars
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from ssl_keras.annotations import Tensor, TensorLike
+
+Value = TypeVar("Value")
+
+
+@contextlib.contextmanager
+def within(variable: contextvars.ContextVar[Value], value: Value) -> Iterator[None]:
+    """A context in which `variable` has a value; losses inside it read it."""
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import numpy as np
 
 from ssl_keras import log, metrics, randomness
 from ssl_keras.errors import UserError
+from ssl_keras.evaluators.extraction import view_representations
 from ssl_keras.evaluators.geometry import TEMPERATURE, describe
 from ssl_keras.lazy import tf
 from ssl_keras.losses import Loss
 from ssl_keras.losses.pairs import compare
-from ssl_keras.networks.dropout import dropout_keys
 from ssl_keras.run.callbacks import Listener, TensorBoardScalars
 from ssl_keras.run.messages import advice
 from ssl_keras.run.setup import TrainingSetup
@@ -65,7 +65,16 @@ def build_measure(setup: TrainingSetup, num_images: int) -> Callable[[int], dict
     def measure(
         step: Any, inputs: Any, dropout: Any, labels: Mapping[str, Any], key: Any
     ) -> dict[str, Any]:
-        outputs = _representations(model, inputs, dropout if config.views.dropout() else None)
+        if config.views.dropout() or model.partner_representations is not None:
+            # Examples themselves have no masks, and the encoder of first views.
+            plain, views = tf.split(inputs, [num_images, 2 * num_images])
+            of_views = view_representations(
+                model.representations, model.partner_representations, views, dropout
+            )
+            both = zip(model.representations(plain), of_views, strict=True)
+            outputs = [tf.concat(layer, axis=0) for layer in both]
+        else:
+            outputs = model.representations(inputs)
         loss = config.loss and config.loss.at(model.progress(step))
         temperature = getattr(loss, "temperature", TEMPERATURE)
         values: dict[str, Any] = {}
@@ -232,25 +241,3 @@ def build_geometry_log(setup: TrainingSetup, board: TensorBoardScalars) -> Geome
     every = settings.measure_every or 1
     measure = build_measure(setup, settings.measure_images)
     return GeometryLog(measure, board, every, diagnosis(setup), advice(setup))
-
-
-def _representations(model: Any, inputs: Any, dropout: Any) -> list[Any]:
-    """The representations of images, then of both their views, each view as it is trained.
-
-    Args:
-        model: a learner.
-        inputs: network inputs of images, first views and second views, one above the other.
-        dropout: keys of the dropout masks of the views, or None without dropout.
-    """
-    if dropout is None and model.partner_representations is None:
-        return list(model.representations(inputs))
-    images, *views = tf.split(inputs, 3)
-    encoders = (model.representations, model.partner_representations or model.representations)
-    parts = [model.representations(images)]
-    for k, (encode, view) in enumerate(zip(encoders, views, strict=True)):
-        if dropout is None:
-            parts.append(encode(view))
-            continue
-        with dropout_keys(tf.split(dropout, 2)[k], in_inference=True):
-            parts.append(encode(view))
-    return [tf.concat(layer, axis=0) for layer in zip(*parts, strict=True)]

@@ -232,11 +232,11 @@ def evaluation_tables(
             _MEASURES | tolerances,
         ),
     )
-    others_shown = {evaluator for evaluator, *_ in described} | {"local_features"}
+    shown = {evaluator for evaluator, *_ in described} | {"local_features"}
     further = [
         (name, _first_sentence(evaluator), _other_measures(values, name, layers, data.targets))
         for name, evaluator in evaluators.items()
-        if name not in others_shown
+        if name not in shown
     ]
     for evaluator, title, measures in (*described, *further):
         if table := tables.measures_table(values, evaluator, measures, layers, others):

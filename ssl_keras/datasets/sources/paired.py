@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,22 @@ from typing import Any
 import numpy as np
 
 from ssl_keras.datasets.base import Source
-from ssl_keras.datasets.examples import ArrayExamples, Examples
+from ssl_keras.datasets.examples import Examples
 from ssl_keras.datasets.sources import decoding, folder
-from ssl_keras.datasets.sources.splitting import NO_LABELS, dense_labels, keyed_split, num_classes
-from ssl_keras.datasets.sources.vectors import LABEL_COLUMNS, vector_array
+from ssl_keras.datasets.sources.splitting import (
+    NO_LABELS,
+    Part,
+    dense_labels,
+    divided,
+    keyed_split,
+    num_classes,
+)
+from ssl_keras.datasets.sources.vectors import (
+    label_column,
+    read_csv,
+    vector_array,
+    vector_source,
+)
 from ssl_keras.errors import UserError
 from ssl_keras.inputs.images import preset_for
 from ssl_keras.lazy import tf
@@ -66,14 +77,9 @@ def read_pairs(name: str) -> tuple[list[tuple[Path, Path]], np.ndarray | None]:
         UserError: it is no such table, or names a file that does not exist.
     """
     table = table_of(name)
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.reader(lines)
-            rows = [(reader.line_num, row) for row in reader if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{table} of the source {name!r} cannot be read: {error}.") from error
-    header = [title.strip().lower() for title in rows[0][1]] if rows else []
-    label = next((k for k, title in enumerate(header) if title in LABEL_COLUMNS), None)
+    rows = read_csv(name, table)
+    header = rows[0][1] if rows else []
+    label = label_column(header)
     columns = [k for k in range(len(header)) if k != label]
     if len(columns) != 2:
         raise UserError(
@@ -98,22 +104,28 @@ def read_pairs(name: str) -> tuple[list[tuple[Path, Path]], np.ndarray | None]:
     return pairs, None if label is None else np.array(labels)
 
 
-def _parts(
-    name: str, seed: int
-) -> tuple[list[tuple[Path, Path]], Any, Any, tuple[str, ...], tuple[str, ...]]:
-    """(pairs, training part, test part, class names, notices): a part is (rows, labels)."""
-    pairs, labels = read_pairs(name)
+def _divided(
+    name: str,
+    pairs: list[tuple[Path, Path]],
+    labels: np.ndarray | None,
+    columns: dict[str, np.ndarray],
+    seed: int,
+) -> tuple[Part, Part]:
+    """The training and the test part of pairs with `columns`, by the names of both files, see
+    `splitting.keyed_split`.
+
+    Raises:
+        UserError: a part would be empty.
+    """
     root = table_of(name).parent
     keys = (" ".join(str(file.relative_to(root)) for file in pair).encode() for pair in pairs)
-    groups = (
+    classes = (
         np.zeros(len(pairs), int) if labels is None else np.unique(labels, return_inverse=True)[1]
     )
-    rows = keyed_split(keys, groups, seed)
-    parts: list[Any] = [({"row": part}, None if labels is None else labels[part]) for part in rows]
+    rows = keyed_split(keys, classes, seed)
     if not all(map(len, rows)):
         raise UserError(f"The source {name!r} has too few pairs for training and testing.")
-    train, test, names = dense_labels(name, *parts)
-    return pairs, train, test, names, () if labels is not None else (NO_LABELS,)
+    return divided((columns, labels), rows)
 
 
 def load_image_pairs(
@@ -135,27 +147,31 @@ def load_image_pairs(
             f"on_bad_image=skip has no effect on the pairs of {name!r}: correct the table, and "
             "leave it out."
         )
-    pairs, train, test, names, notices = _parts(name, seed)
-    files = [str(file) for pair in pairs for file in pair]
+    pairs, labels = read_pairs(name)
+    files = np.array(pairs, str)
     shape, _, seen_through = folder.common_shape(
-        name, files, image_size, on_bad_image, max_megapixels
+        name, files.ravel().tolist(), image_size, on_bad_image, max_megapixels
     )
+    notices: tuple[str, ...] = () if labels is not None else (NO_LABELS,)
     if seen_through:
-        notices = (*notices, f"{seen_through} images have transparent parts, which are white here")
+        notices += (f"{seen_through} images have transparent parts, which are white here",)
+    columns = {"first": files[:, 0], "second": files[:, 1]}
+    train, test, names = dense_labels(name, *_divided(name, pairs, labels, columns, seed))
 
-    def examples(part: Any) -> Examples:
+    def examples(part: Part) -> Examples:
         columns, labels = part
-        kinds = []
-        for place in range(2):
-            chosen = [
-                (str(pairs[row][place]), -1 if labels is None else int(labels[k]))
-                for k, row in enumerate(columns["row"])
-            ]
-            kinds.append(
-                folder.image_examples(
-                    chosen, shape, labels is not None, on_bad_image, resize, max_megapixels
-                )[0]
-            )
+        numbers = [-1] * len(columns["first"]) if labels is None else labels.tolist()
+        kinds = (
+            folder.image_examples(
+                list(zip(columns[kind].tolist(), numbers, strict=True)),
+                shape,
+                labels is not None,
+                on_bad_image,
+                resize,
+                max_megapixels,
+            )[0]
+            for kind in ("first", "second")
+        )
         return PairedExamples(*kinds)
 
     return Source(
@@ -175,7 +191,7 @@ def load_vector_pairs(name: str, seed: int) -> Source:
     Raises:
         UserError: see `read_pairs`; or a file that holds no vector, or one of another length.
     """
-    pairs, train, test, names, notices = _parts(name, seed)
+    pairs, labels = read_pairs(name)
 
     def vector(file: Path) -> np.ndarray:
         try:
@@ -197,16 +213,5 @@ def load_vector_pairs(name: str, seed: int) -> Source:
         vector_array(table_of(name), f"column {place + 1}", np.stack(column))
         for place, column in enumerate(columns)
     )
-
-    def examples(part: Any) -> Examples:
-        rows = part[0]["row"]
-        return ArrayExamples({"x": first[rows], "partner": second[rows]}, part[1])
-
-    return Source(
-        name=name,
-        train=examples(train),
-        test=examples(test),
-        num_classes=num_classes(train[1]),
-        class_names=names,
-        notices=notices,
-    )
+    arrays = {"x": first, "partner": second}
+    return vector_source(name, *_divided(name, pairs, labels, arrays, seed))

@@ -103,8 +103,7 @@ def load_text(name: str, unit: str = "lines") -> Text:
     check_text(name)
     if name == "kjv":
         return _load_bible(name)
-    place = Path(name.partition(":")[2]).expanduser()
-    files = _text_files(place) if place.is_dir() else [place]
+    files = text_files(name)
     sentences: list[str] = []
     labels: list[int] = []
     for label, file in enumerate(files):
@@ -113,8 +112,8 @@ def load_text(name: str, unit: str = "lines") -> Text:
         labels += [label] * len(found)
     if len(sentences) < 2:
         raise UserError(f"The source {name!r} has {len(sentences)} sentences: two are needed.")
-    several = len(files) > 1
-    names = tuple(str(file.relative_to(place).with_suffix("")) for file in files) if several else ()
+    several, root = len(files) > 1, Path(name.partition(":")[2]).expanduser()
+    names = tuple(str(file.relative_to(root).with_suffix("")) for file in files) if several else ()
     return Text(
         name,
         sentences,

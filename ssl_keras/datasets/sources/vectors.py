@@ -87,7 +87,7 @@ def load_vectors(name: str, seed: int = 0) -> Source:
     table = getattr(sklearn.datasets, EMBEDDED[name])()
     part = {"x": table.data}, table.target
     parts = divided(part, seeded_split(table.target, seed))
-    return _source(name, *parts, class_names=tuple(map(str, table.target_names)))
+    return vector_source(name, *parts, class_names=tuple(map(str, table.target_names)))
 
 
 def _load_npz(name: str, file: Path, seed: int) -> Source:
@@ -105,13 +105,13 @@ def _load_npz(name: str, file: Path, seed: int) -> Source:
                 f"{file} holds {partners[0]} alone: partner_train and partner_test are needed, "
                 "or neither of them."
             )
-        return _source(name, part("_train"), part("_test"), class_names(file, arrays))
+        return vector_source(name, part("_train"), part("_test"), class_names(file, arrays))
     if "x" not in arrays:
         raise UserError(
             f"{file} holds the arrays {', '.join(arrays) or 'none'}; x_train, y_train, x_test and "
             "y_test, or x and y, are needed."
         )
-    return _source(name, *divided_by_contents(part(), "x", seed), class_names(file, arrays))
+    return vector_source(name, *divided_by_contents(part(), "x", seed), class_names(file, arrays))
 
 
 def vector_array(file: Path | str, key: str, array: np.ndarray) -> np.ndarray:
@@ -147,21 +147,34 @@ def _partner(file: Path, key: str, arrays: dict[str, np.ndarray], x: np.ndarray)
     return {"partner": partner.astype(x.dtype)}
 
 
-def _load_csv(name: str, file: Path, seed: int) -> Source:
+def read_csv(name: str, file: Path) -> list[tuple[int, list[str]]]:
+    """(number of the line, entries) of each line of a table that is not empty.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.reader(lines)
-            numbered = [(reader.line_num, row) for row in reader if row]
+            return [(reader.line_num, row) for row in reader if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file} of the source {name!r} cannot be read: {error}.") from error
+
+
+def label_column(header: Sequence[str]) -> int | None:
+    """The first column with the name of a label."""
+    titles = [title.strip().lower() for title in header]
+    return next((k for k, title in enumerate(titles) if title in LABEL_COLUMNS), None)
+
+
+def _load_csv(name: str, file: Path, seed: int) -> Source:
+    numbered = read_csv(name, file)
     if len(numbered) < 3:
         raise UserError(
             f"{file} has {len(numbered)} lines; a header and at least two rows are needed."
         )
     (_, header), *rows = numbered
-    label = next(
-        (k for k, title in enumerate(header) if title.strip().lower() in LABEL_COLUMNS), None
-    )
+    label = label_column(header)
     values = np.empty((len(rows), len(header) - (label is not None)))
     if not values.shape[1]:
         raise UserError(f"{file} has no column of numbers.")
@@ -187,10 +200,15 @@ def _load_csv(name: str, file: Path, seed: int) -> Source:
                 ) from None
     labels = np.array(texts) if texts else None
     part = {"x": vector_array(file, "numbers", values)}, labels
-    return _source(name, *divided_by_contents(part, "x", seed))
+    return vector_source(name, *divided_by_contents(part, "x", seed))
 
 
-def _source(name: str, train: Part, test: Part, class_names: Sequence[str] = ()) -> Source:
+def vector_source(name: str, train: Part, test: Part, class_names: Sequence[str] = ()) -> Source:
+    """The source of two parts with vectors in the column "x".
+
+    Raises:
+        UserError: see `splitting.check_parts` and `splitting.dense_labels`.
+    """
     check_parts(name, "x", "vectors", train, test)
     train, test, names = dense_labels(name, train, test, class_names)
     return Source(

@@ -91,7 +91,7 @@ STUDIES = {
                 f"untrained/{key.replace('projection_2', 'features')}" for key in _KEYS
             ),
             "inner_product": "goal_reaching/projection_2/maze/success",
-            "book": "knn/features/class/accuracy",
+            "class": "knn/features/class/accuracy",
             "length": "knn/features/length/accuracy",
             "tf_idf": "tf_idf/features/passage/recall_at_1",
             "alignment": "geometry/features/alignment",
