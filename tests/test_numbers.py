@@ -27,6 +27,7 @@ from ssl_keras.run import build, train_and_evaluate
 from ssl_keras.run.checkpoints import weights_digest
 from ssl_keras.run.loop import batches
 from tests.distribution.parity import one_of_each_kind
+from tests.tiers import first_in_check
 
 ROOT = Path(__file__).parent.parent
 RECORD = Path(__file__).parent / "numbers.json"
@@ -90,6 +91,10 @@ def compare(kind: str, name: str, numbers: dict[str, Any]) -> None:
         assert numbers["values"][key] == pytest.approx(value, rel=factor, abs=near), key
 
 
+# Of flagfiles that differ in more than their loss, and of the others.
+MARKS = pytest.mark.full, pytest.mark.exhaustive
+
+
 def of_a_kind(name: str) -> bool:
     """Whether a flagfile differs from another one in its loss alone."""
     return name in LOSSES and name not in one_of_each_kind()
@@ -97,7 +102,7 @@ def of_a_kind(name: str) -> bool:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=pytest.mark.full if of_a_kind(n) else ()) for n in FLAGFILES],
+    [pytest.param(n, marks=MARKS[of_a_kind(n)]) for n in FLAGFILES],
 )
 def test_the_weights_after_three_steps_of_a_flagfile(name: str, data_dir: str) -> None:
     path = ROOT / "flags" / f"{name}.flags"
@@ -118,8 +123,7 @@ def test_the_weights_after_three_steps_of_a_flagfile(name: str, data_dir: str) -
     compare("flagfiles", name, {"values": losses, "sha256": weights_digest(setup.model.variables)})
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", first_in_check(METHODS, 3))
 def test_the_results_of_a_small_run(name: str, tmp_path: Path) -> None:
     settings = {k: v for k, v in {**SMALL, **METHODS[name]}.items() if v is not None}
     if "geometry" in settings["heads"]:

@@ -154,7 +154,7 @@ def test_make_takes_the_first_python_that_works(tmp_path: Path) -> None:
     assert f"\npython3.13 -m venv {tmp_path / 'venv'}\n" in commands
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_the_tests_for_a_gpu_run_on_a_cpu_when_told_to() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "--confcutdir=tests/gpu", "tests/gpu"]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}

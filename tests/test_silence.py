@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.tiers import first_in_check
+
 PACKAGE = Path(__file__).parent.parent / "ssl_keras"
 
 USES = {
@@ -34,13 +36,9 @@ ssl_keras.Config.make(encoder=encoder)
     "views": "from ssl_keras.views.layers import RandomFlip; RandomFlip()",
     "data": "from ssl_keras import datasets; next(iter(datasets.load('plain').test.batches(2)))",
 }
-# Together they start TensorFlow in every way; one of them takes seconds.
-FAST = ("a run",)
 
 
-@pytest.mark.parametrize(
-    "use", [use if use in FAST else pytest.param(use, marks=pytest.mark.full) for use in USES]
-)
+@pytest.mark.parametrize("use", first_in_check(USES, 2))
 def test_nothing_is_written_to_the_standard_error(use: str, tmp_path: Path, data_dir: str) -> None:
     variables = {n: v for n, v in os.environ.items() if n != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run(

@@ -14,6 +14,7 @@ import tensorflow as tf
 from ssl_keras.config import Config
 from ssl_keras.run import build
 from ssl_keras.run.loop import batches
+from tests.tiers import first_in_check
 
 PACKAGE = Path(__file__).parent.parent / "ssl_keras"
 DRAWS = re.compile(r"Random|Normal(?!iz)|Uniform|Multinomial|Shuffle|Rng|Poisson|Gamma|Sampl")
@@ -48,13 +49,7 @@ SETTINGS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        pytest.param(settings, marks=pytest.mark.full if number > 1 else (), id=str(settings))
-        for number, settings in enumerate(SETTINGS)
-    ],
-)
+@pytest.mark.parametrize("settings", [*SETTINGS[:2], *first_in_check(SETTINGS[2:], 3)], ids=str)
 def test_a_training_step_and_its_data_draw_from_no_state(
     settings: dict[str, Any], data_dir: str
 ) -> None:

@@ -19,6 +19,7 @@ from ssl_keras import console, log
 from ssl_keras.cli import startup
 from ssl_keras.errors import UserError, of_the_system, printable
 from ssl_keras.run.interruption import SIGNALS, Interruption, as_interrupts
+from tests.tiers import first_in_check
 
 ROOT = Path(__file__).parents[2]
 
@@ -206,8 +207,7 @@ CONSOLES = {
 }
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("redirection", CONSOLES.values(), ids=CONSOLES)
+@pytest.mark.parametrize("redirection", first_in_check(CONSOLES.values(), 2), ids=CONSOLES)
 def test_a_training_and_its_outcome_survive_the_console(redirection: str, tmp_path: Path) -> None:
     # Vectors take the least time.
     flags = "--dataset=table --source=wine --loss=nt_xent --steps=2 --batch_size=32 "

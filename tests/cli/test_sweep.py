@@ -52,6 +52,7 @@ def interrupted(workdir: Path, step: int) -> None:
             path.unlink()
 
 
+@pytest.mark.full
 def test_a_grid_is_run_resumed_and_read(
     tmp_path: Path, data_dir: str, capfd: pytest.CaptureFixture[str]
 ) -> None:

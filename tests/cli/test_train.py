@@ -134,6 +134,7 @@ def test_the_export_works_without_this_package(smoke: tuple[Path, str], tmp_path
     np.testing.assert_allclose(features, here(**inputs)["features"], atol=1e-5)
 
 
+@pytest.mark.full
 def test_flags_txt_repeats_the_run_in_another_process(
     smoke: tuple[Path, str], tmp_path: Path
 ) -> None:

@@ -102,6 +102,7 @@ def test_data_without_classes_are_refused() -> None:
              held_out_classes=2)  # fmt: skip
 
 
+@pytest.mark.full
 def test_a_run_measures_classes_that_it_has_not_trained_on(tmp_path: Any) -> None:
     config = Config.make(
         dataset="plain", loss="nt_xent", held_out_classes=4, steps=3, batch_size=32,

@@ -57,7 +57,7 @@ def test_parts_of_shares_give_the_step_of_the_whole_batch(two_replicas: Any) -> 
     parity.agree(parity.trained(model, two_replicas), alone, "nt_xent")
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_three_steps_on_four_devices_equal_those_on_one() -> None:
     done = processes.run(["-m", "tests.distribution.parity", "4"], cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -83,7 +83,7 @@ def test_two_workers_begin_as_one_process(together: Path, tmp_path: Path) -> Non
         np.testing.assert_allclose(first[name], second[name], rtol=5e-3, err_msg=name)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_killed_worker_ends_the_other_and_both_go_on(together: Path, tmp_path: Path) -> None:
     workdir = tmp_path / "run"
     workers = started(two(workdir))
@@ -109,7 +109,7 @@ def test_a_killed_worker_ends_the_other_and_both_go_on(together: Path, tmp_path:
         assert found[key] == expected[key], key
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_worker_may_pause(tmp_path: Path) -> None:
     # Without `devices._configure_workers` the other one gives up after eight seconds.
     workers = started(two(tmp_path / "run"))
@@ -138,7 +138,7 @@ def test_workers_with_other_flags_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "every",
     [
-        pytest.param(False, marks=pytest.mark.full, id="every pair"),
+        pytest.param(False, marks=pytest.mark.exhaustive, id="every pair"),
         pytest.param(True, marks=pytest.mark.exhaustive, id="every combination"),
     ],
 )

@@ -34,6 +34,7 @@ from ssl_keras.run.setup import TrainingSetup
 from tests import oracles
 from tests.distribution.parity import TOLERANCE
 from tests.losses.test_sgns import NOISE, loop, places
+from tests.tiers import first_in_check
 
 KINDS = ("images", "vectors", "pairs", "sentences", "words")
 STEPS, BATCH = 4, 16
@@ -263,7 +264,7 @@ def test_two_replicas_equal_one(rung: Rung, two_replicas: Any) -> None:
         np.testing.assert_allclose(metrics[name], expected[name], rtol=1e-4, err_msg=name)
 
 
-@pytest.mark.full
+@for_kinds("vectors", "words")
 def test_the_export_gives_the_same_features(rung: Rung, tmp_path: Path) -> None:
     setup = rung.build()
     train(setup)
@@ -300,8 +301,7 @@ assert not any(name.startswith("ssl_keras") for name in sys.modules)
 """
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("kind", ["sentences", "words"])
+@pytest.mark.parametrize("kind", first_in_check(["words", "sentences"]))
 def test_the_export_takes_raw_text_in_a_fresh_process(
     kind: str, rungs: dict[str, Rung], tmp_path: Path
 ) -> None:
@@ -338,8 +338,8 @@ def labelled(kind: str, rung: Rung, folder: Path) -> DataSet:
     return datasets.load("table", source=f"npz:{folder / 'x.npz'}")
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "words"])  # has no targets
+# Words have no targets.
+@pytest.mark.parametrize("kind", first_in_check(["pairs", "images", "vectors", "sentences"]))
 def test_what_the_input_tells_is_read_and_what_it_does_not_tell_is_not(
     kind: str, rungs: dict[str, Rung], tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from ssl_keras.methods.autoencoder import Autoencoder
 from ssl_keras.methods.supervised import Supervised
 from ssl_keras.networks import build_decoder
 from ssl_keras.run import build, restore_run, train_and_evaluate
+from tests.tiers import first_in_check
 
 SMALL: dict[str, Any] = {"num_bits": 3, "batch_size": 64, "steps": 30, "width_multiplier": 0.25}
 
@@ -123,13 +124,13 @@ def test_decoders_give_images_of_any_size(shape: tuple[int, int, int], smooth: b
     assert decoder(np.zeros((2, 8), np.float32)).shape == (2, *shape)
 
 
-@pytest.mark.full
 @pytest.mark.parametrize(
-    ("method", "precision"), [("supervised", "bfloat16"), ("autoencoder", "off")]
+    "baseline", first_in_check([("autoencoder", "off"), ("supervised", "bfloat16")])
 )
 def test_a_whole_run(
-    method: str, precision: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    baseline: tuple[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    method, precision = baseline
     config = Config.make(
         **{**SMALL, "steps": 4},
         method=method,

@@ -101,7 +101,7 @@ def compare(whole: dict[str, np.ndarray], parts: dict[str, np.ndarray]) -> None:
             np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("micro_batch", [pytest.param(1, marks=pytest.mark.full), 2])
+@pytest.mark.parametrize("micro_batch", [pytest.param(1, marks=pytest.mark.exhaustive), 2])
 @pytest.mark.parametrize(
     "kind",
     [
@@ -116,7 +116,7 @@ def test_parts_give_the_step_of_the_whole_batch(kind: str, micro_batch: int) -> 
     compare(whole(kind), trained(make(kind, micro_batch=micro_batch)))
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_parts_can_be_compiled_by_xla() -> None:
     compiled = trained(make("nt_xent", jit_compile=True))
     parts = trained(make("nt_xent", micro_batch=3, jit_compile=True))

@@ -20,6 +20,7 @@ from ssl_keras.run.loop import batches
 from ssl_keras.run.setup import TrainingSetup
 from tests.distribution import parity
 from tests.run.test_resume import stop_after
+from tests.tiers import first_in_check
 
 BATCH = 16
 
@@ -102,8 +103,7 @@ def test_without_negatives_its_projections_do_not_collapse(bit_data: DataSet) ->
     assert metrics.effective_rank(model.representations(inputs)[-1]) > 3
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("method", ["byol", "moco"])
+@pytest.mark.parametrize("method", first_in_check(["byol", "moco"]))
 def test_two_devices_equal_one(method: str, two_replicas: Any) -> None:
     def make() -> Any:
         keras.utils.set_random_seed(0)
@@ -170,8 +170,7 @@ def test_mocos_target_keeps_its_decay(bit_data: DataSet) -> None:
 @pytest.mark.parametrize(
     "method",
     [
-        *(pytest.param(name, marks=pytest.mark.full) for name in ("byol", "ltd")),
-        *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("moco", "hybrid")),
+        *first_in_check(["byol", "ltd", "moco", "hybrid"]),
     ],
 )
 def test_a_stopped_run_resumes_to_the_bit(

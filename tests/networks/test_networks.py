@@ -163,7 +163,7 @@ def test_mixed_precision_keeps_float32_weights(policy: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "dtype", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.full)]
+    "dtype", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.exhaustive)]
 )
 @pytest.mark.parametrize("shape", [(6, 5, 4, 3), (8, 3)])
 @pytest.mark.parametrize("mode", ["graph", "xla"])

@@ -15,6 +15,7 @@ from ssl_keras.config import Config, make_evaluators
 from ssl_keras.errors import UserError
 from ssl_keras.run import evaluate_run, train_and_evaluate
 from tests.run.conftest import STORY, Story
+from tests.tiers import first_in_check
 
 # A run that ends early, for what is refused.
 TINY: dict[str, Any] = {"steps": 4, "batch_size": 64, "max_train_images": 500, "loss": "nt_xent"}
@@ -24,8 +25,7 @@ def make(workdir: Path, **settings: Any) -> Config:
     return Config.make(**{**TINY, "workdir": str(workdir), **settings})
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("method", ["supervised", "autoencoder"])
+@pytest.mark.parametrize("method", first_in_check(["supervised", "autoencoder"]))
 def test_a_baseline_is_the_method_on_its_own(method: str, story: Story, tmp_path: Path) -> None:
     contrastive = ("loss", "distribution_weight")
     left_out = (*contrastive, "decoder_steps", "linear_sgd_epochs", "profile_steps")
@@ -84,7 +84,7 @@ def test_tables_pictures_and_tensorboard_have_them_side_by_side(story: Story) ->
         np.testing.assert_allclose(logged, [expected], rtol=1e-6)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_evaluating_later_trains_what_is_missing_and_nothing_else(
     story: Story, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -95,6 +95,7 @@ def test_the_default_length() -> None:
     assert FinetuningConfig(epochs=2, steps=7).total_steps(4000, 64) == 7
 
 
+@pytest.mark.full
 def test_what_is_kept(
     run: Path, finetuned: tuple[Path, dict[str, Any]], before: dict[str, str]
 ) -> None:
@@ -136,7 +137,7 @@ def test_the_saved_model_is_the_first_repetition(
     np.testing.assert_allclose(right.mean(), expected, atol=0.0011)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_repetition_is_the_command_with_the_next_seed(
     run: Path, finetuned: tuple[Path, dict[str, Any]], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -218,7 +219,7 @@ def exported_logits(path: Path, data: DataSet, target: str) -> tuple[np.ndarray,
     return logits.numpy(), batch["labels"][target].numpy()
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_bits_from_a_layer_of_the_head(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
     flags = ["--target=bits", "--finetune_from=projection_1", "--label_fraction=0.04"]
     assert program.main(["finetune", f"--run={run}", *flags, "--steps=4"]) == 0

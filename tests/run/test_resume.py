@@ -25,6 +25,7 @@ from ssl_keras.run import build, restore_run, run_directory, train_and_evaluate
 from ssl_keras.run import run as run_module
 from ssl_keras.run.checkpoints import Checkpoints, _record_digest
 from tests import processes
+from tests.tiers import first_in_check
 
 ROOT = Path(__file__).parents[2]
 TINY: dict[str, Any] = {
@@ -135,13 +136,14 @@ def test_stopped_and_gone_on_equals_never_stopped(
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
-@pytest.mark.full
 @pytest.mark.parametrize(
     "settings",
-    [
-        {"strategy": "mirrored", "devices": 2},
-        {"mixed_precision": "float16", "loss": "nt_xent", "micro_batch": 8},
-    ],
+    first_in_check(
+        [
+            {"mixed_precision": "float16", "loss": "nt_xent", "micro_batch": 8},
+            {"strategy": "mirrored", "devices": 2},
+        ]
+    ),
     ids=str,
 )
 def test_going_on_is_exact_on_several_devices_and_in_low_precision(
@@ -259,7 +261,7 @@ def test_killed_in_the_middle_of_an_epoch_and_gone_on_equals_never_killed(
     assert comparable(tmp_path / "run") == comparable(whole)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_going_on_with_images_that_are_decoded_while_training_is_exact(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

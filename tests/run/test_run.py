@@ -271,7 +271,7 @@ def test_scheduled_hyperparameters_change_the_training_and_are_logged(tmp_path: 
 
 
 @pytest.mark.usefixtures("eagerly")
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_warning_is_told_at_once_and_at_the_end(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -423,7 +423,7 @@ def test_other_weights_than_those_measured_are_refused(story: Story, tmp_path: P
         restore_run(copy)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_flags_txt_repeats_the_run(story: Story, tmp_path: Path) -> None:
     flagfile = story.workdir / "flags.txt"
     arguments = ["program", f"--flagfile={flagfile}", f"--workdir={tmp_path / 'replay'}"]
@@ -546,6 +546,7 @@ def test_other_axes_run_together(tmp_path: Path) -> None:
     assert "linear_probe/bits/accuracy" not in results["training"]
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("eagerly")
 def test_quiet_says_where_the_run_is_and_nothing_else(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -12,6 +12,7 @@ import pytest
 from ssl_keras.config import Config
 from ssl_keras.methods.learner import Learner
 from ssl_keras.run import build, sharing, train_and_evaluate
+from tests.tiers import first_in_check
 
 SETTINGS: dict[str, Any] = {
     "loss": "uniform_prior",
@@ -108,7 +109,7 @@ def test_vectors_are_standardised_by_their_own_data(tmp_path: Path) -> None:
     assert len(keys) == 2
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_model_that_others_hold_is_not_kept(tmp_path: Path, traced: list[int]) -> None:
     import keras
 
@@ -122,6 +123,7 @@ def test_a_model_that_others_hold_is_not_kept(tmp_path: Path, traced: list[int])
     assert build(make(tmp_path / "third", heads="")).model is not holder.model
 
 
+@pytest.mark.full
 def test_a_model_is_used_once_at_a_time(tmp_path: Path) -> None:
     train_and_evaluate(make(tmp_path / "first", heads=""))
     setups = [build(make(tmp_path / "run", heads="")) for _ in range(2)]
@@ -143,8 +145,7 @@ def test_an_encoder_of_the_user_is_not_shared(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "method",
     [
-        *(pytest.param(name, marks=pytest.mark.full) for name in ("hybrid", "moco")),
-        *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("ltd", "byol")),
+        *first_in_check(["moco", "hybrid", "ltd", "byol"]),
     ],
 )
 def test_what_a_method_holds_beside_its_networks_is_that_of_the_run(

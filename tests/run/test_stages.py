@@ -18,6 +18,7 @@ from ssl_keras.run.export import export_run
 from ssl_keras.run.run import train_run
 from ssl_keras.run.saved_models import load_encoder
 from tests.run.test_resume import stop_after
+from tests.tiers import first_in_check
 
 TINY: dict[str, Any] = {
     "loss": "nt_xent",
@@ -102,9 +103,12 @@ def test_batches_are_groups_of_examples_with_near_projections(whole: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "step", [pytest.param(5, id="in the first stage"), pytest.param(10, id="in the last stage")]
+    "step",
+    [
+        pytest.param(5, id="in the first stage", marks=pytest.mark.exhaustive),
+        pytest.param(10, id="in the last stage", marks=pytest.mark.full),
+    ],
 )
-@pytest.mark.full
 def test_stopped_and_resumed_equals_never_stopped(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
@@ -127,7 +131,7 @@ def train_stage(workdir: Path, config: Config) -> None:
     train_and_evaluate(earlier)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_two_devices_equal_one(whole: Path, tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     train_and_evaluate(make(shared, strategy="mirrored", devices=2))
@@ -162,17 +166,18 @@ def test_it_is_evaluated_again_and_fine_tuned(
     assert "class" in capsys.readouterr().out
 
 
-@pytest.mark.full
 @pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(
-    ("settings", "same"),
-    [
-        ({"condition_on": "bits", **ONE_STAGE}, lambda data: data.read_labels("bits")),
-        ({"condition_on": "nothing", **ONE_STAGE}, None),
-        ({"condition_on": "clusters", "clusters": 3, "stages": 3, "stage_epochs": 1}, None),
-    ],
+    "settings",
+    first_in_check(
+        [
+            {"condition_on": "clusters", "clusters": 3, "stages": 3, "stage_epochs": 1},
+            {"condition_on": "bits", **ONE_STAGE},
+            {"condition_on": "nothing", **ONE_STAGE},
+        ]
+    ),
 )
-def test_other_conditions(tmp_path: Path, settings: dict[str, Any], same: Any) -> None:
+def test_other_conditions(tmp_path: Path, settings: dict[str, Any]) -> None:
     config = make(tmp_path / "run", steps=2, **settings)
     train_and_evaluate(config)
     count = config.method.grouped.stages  # type: ignore[union-attr]
@@ -180,11 +185,11 @@ def test_other_conditions(tmp_path: Path, settings: dict[str, Any], same: Any) -
     assert all(run_directory.finished(folder) for folder in folders)
     found = results(tmp_path / "run")["results"]
     assert (f"linear/stage_{count}/class/accuracy" in found) == (count > 1)
-    if same is not None:
+    if settings["condition_on"] == "bits":
         setup = build(config)
         stages.prepare(setup, tmp_path / "run", pytest.fail)
         rows = setup.train.step_rows(0, 32, 0).numpy()
-        groups = same(setup.data.train)[rows].reshape(-1, 4, 6)
+        groups = setup.data.train.read_labels("bits")[rows].reshape(-1, 4, 6)
         assert np.mean(groups == groups[:, :1]) > 0.75
 
 

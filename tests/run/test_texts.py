@@ -78,6 +78,7 @@ def test_words_of_a_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert results["history"][-1]["loss"] == pytest.approx(6 * np.log(2), abs=1.0)
 
 
+@pytest.mark.full
 def test_sentences_of_a_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = Config.make(
         dataset="sentences",

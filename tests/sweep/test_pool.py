@@ -41,6 +41,7 @@ def finished(runs: list[Run], directory: Path) -> list[dict[str, Any]]:
     return [result for result in results if result is not None]
 
 
+@pytest.mark.full
 def test_only_missing_runs_are_run_and_repeat_their_numbers(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -66,6 +67,7 @@ def test_only_missing_runs_are_run_and_repeat_their_numbers(
     assert runs[0].results(tmp_path) is None
 
 
+@pytest.mark.full
 def test_a_run_that_fails_is_named_with_the_end_of_its_output_and_stops_no_other(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

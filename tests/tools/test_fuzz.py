@@ -9,7 +9,7 @@ import pytest
 from tools import fuzz
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_random_flags_end_in_no_traceback(capfd: pytest.CaptureFixture[str]) -> None:
     counts = fuzz.fuzz(combinations=300, trained=5, seed=2)
     told = capfd.readouterr().out

@@ -37,7 +37,7 @@ def test_the_tour_trains_draws_and_tells(tmp_path: Path, capfd: pytest.CaptureFi
     assert tour.main([f"--runs={tmp_path}", "--steps=0"]) == 2
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.exports
 def test_an_exported_encoder_beats_training_from_scratch(
     tmp_path: Path, data_dir: str, capfd: pytest.CaptureFixture[str]

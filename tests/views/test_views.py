@@ -15,6 +15,7 @@ from ssl_keras.views import layers as aug
 from ssl_keras.views.augmenter import Augmenter
 from ssl_keras.views.images import Chain, ImageTransform, build_chain
 from ssl_keras.views.mixup import Mixup
+from tests.tiers import first_in_check
 
 
 def draws(count: int, columns: int, seed: int = 0) -> tf.Tensor:
@@ -496,8 +497,7 @@ class TestMixup:
         partners = views.argmax(axis=1)
         assert np.mean(partners[:16] == partners[16:]) < 0.5
 
-    @pytest.mark.full
-    @pytest.mark.parametrize("kind", ["linear", "binary"])
+    @pytest.mark.parametrize("kind", first_in_check(["linear", "binary"]))
     def test_compiled_equals_eager(self, kind: str) -> None:
         augmenter = build_augmenter(**FULL, mixup=mixup(kind, 0.6, channels=3))
         eager = two_views(augmenter, photos(8), tf.constant(3)).numpy()

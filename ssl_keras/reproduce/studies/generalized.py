@@ -131,9 +131,10 @@ STUDIES = {
         claim="Within a range, the temperature is inversely related to the weight of the "
         "distribution term (Chen, Luo and Li 2021).",
         differs="62 characters in fonts that were not seen (6,200 images), a small convnet and 30 "
-        "epochs, as for losses. The alignment term carries 1/64 (the dimension), as in the authors' code: a "
-        "weight of 0.1 weighs as 6.4 against 1 - cosine. Our source has the claim in one sentence, "
-        "which can be read in two ways that exclude each other. For the first speaks that the "
+        "epochs, as for losses. The alignment term carries 1/64 (the dimension), as in the "
+        "authors' code: a weight of 0.1 weighs as 6.4 against 1 - cosine. Our source has the claim "
+        "in one sentence, which can be read in two ways that exclude each other. For the first "
+        "speaks that the "
         "gradient of the log-sum-exp carries weight / temperature; we came to it after the second "
         "had failed.",
         verdict=papers.lambda_temperature,
