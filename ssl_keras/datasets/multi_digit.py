@@ -43,10 +43,11 @@ class MultiDigit(DatasetBuilder):
     """Digits on a black canvas of --image_size pixels (112 by default).
 
     With `digit_sizes`: two digits of these sizes at random positions; targets "small_digit" and
-    "large_digit" (with equal sizes, the first and the second). Without it: `num_digits` digits of a
-    quarter of the canvas; target "presence" (the classes in the image). The local targets "region"
-    (nothing, then digit, or large and small) and "digit" (nothing, or the class) label the square
-    of each digit; where squares overlap, the digit drawn later counts.
+    "large_digit" (with equal sizes, the first and the second); of one size: a digit alone, target
+    "digit", the control. Without it: `num_digits` digits of a quarter of the canvas; target
+    "presence" (the classes in the image). The local targets "region" (nothing, then digit, or large
+    and small) and "digit" (nothing, or the class) label the square of each digit; where squares
+    overlap, the digit drawn later counts.
 
     Training images use digits of the digit source's training split, test images of its test split.
 
@@ -55,7 +56,7 @@ class MultiDigit(DatasetBuilder):
         placement: "grid": distinct cells of a 4x4 grid; "random": anywhere; where digits overlap,
             the brighter pixel counts.
         digit_repeats: whether a class may occur more than once.
-        digit_sizes: two sides in pixels, such as 20,80; None for equal digits.
+        digit_sizes: two sides in pixels, such as 20,80, or one; None for equal digits.
         num_train_images, num_test_images: number of images in each split.
         digit_source: source of the digits.
     """
@@ -71,7 +72,7 @@ class MultiDigit(DatasetBuilder):
     )
     digit_sizes: str | None = option(
         None,
-        help="two sides in pixels, such as 20,80, at random positions (equal digits)",
+        help="two sides in pixels, such as 20,80, at random positions; or one (equal digits)",
         is_list=True,
     )
     num_train_images: int = option(4000, minimum=2, help="number of training images")
@@ -87,17 +88,21 @@ class MultiDigit(DatasetBuilder):
                 "choose fewer digits or --digit_repeats."
             )
 
-    def sizes(self) -> tuple[int, int] | None:
-        """The two sides of `digit_sizes`, or None."""
+    def sizes(self) -> tuple[int, ...] | None:
+        """The sides of `digit_sizes`, one or two, or None."""
         if not self.digit_sizes:
             return None
         parts = self.digit_sizes.split(",")
-        if len(parts) != 2 or not all(p.strip().isdigit() and int(p) > 0 for p in parts):
+        if len(parts) > 2 or not all(p.strip().isdigit() and int(p) > 0 for p in parts):
             raise UserError(
-                f"digit_sizes must be two whole numbers above 0, such as 20,80, not "
+                f"digit_sizes must be one or two whole numbers above 0, such as 20,80, not "
                 f"{self.digit_sizes!r}."
             )
-        return int(parts[0]), int(parts[1])
+        return tuple(map(int, parts))
+
+    @property
+    def _has_two_sizes(self) -> bool:
+        return len(self.sizes() or ()) == 2
 
     def build(self, context: BuildContext) -> DataSet:
         canvas = context.image_size or 112
@@ -121,7 +126,8 @@ class MultiDigit(DatasetBuilder):
         targets = self._targets(plans["test"], digits)
         title = f"{len(sizes)} digits"
         if self.digit_sizes:
-            title = f"two digits of {sizes[0]} and {sizes[1]} pixels"
+            kinds = ("a digit of", "two digits of")[len(sizes) - 1]
+            title = f"{kinds} {' and '.join(map(str, sizes))} pixels"
         return DataSet(
             name=f"{title} of {digits.name}",
             train=self._split(plans["train"], canvas, digits.num_classes),
@@ -133,7 +139,7 @@ class MultiDigit(DatasetBuilder):
         )
 
     def _local_targets(self, num_classes: int) -> dict[str, LocalTarget]:
-        kinds = ("large", "small") if self.digit_sizes else ("digit",)
+        kinds = ("large", "small") if self._has_two_sizes else ("digit",)
         return {
             "region": LocalTarget("region", ("nothing", *kinds)),
             "digit": LocalTarget("digit", ("nothing", *map(str, range(num_classes)))),
@@ -150,9 +156,11 @@ class MultiDigit(DatasetBuilder):
 
     def _labels(self, plan: _Plan, num_classes: int) -> dict[str, np.ndarray]:
         """Target name -> labels of all images in a split."""
-        if self.digit_sizes:
+        if self._has_two_sizes:
             # The larger digit is drawn first.
             return {"small_digit": plan.labels[:, 1], "large_digit": plan.labels[:, 0]}
+        if self.digit_sizes:
+            return {"digit": plan.labels[:, 0]}
         return {"presence": plan.presence(num_classes)}
 
     def _split(self, plan: _Plan, canvas: int, num_classes: int) -> Split:
@@ -166,7 +174,7 @@ class MultiDigit(DatasetBuilder):
             return {"example": {"image": batch["image"]}, "labels": labels}
 
         def locate(rows: np.ndarray) -> dict[str, np.ndarray]:
-            return plan.locations(rows, canvas, bool(self.digit_sizes))
+            return plan.locations(rows, canvas, self._has_two_sizes)
 
         return Split(examples, compose, locate)
 

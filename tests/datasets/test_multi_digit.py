@@ -16,6 +16,7 @@ from ssl_keras import datasets
 from ssl_keras.config import Config
 from ssl_keras.datasets import load_source
 from ssl_keras.datasets.base import BuildContext
+from ssl_keras.datasets.digits import digit_pool
 from ssl_keras.datasets.multi_digit import _Plan
 from ssl_keras.datasets.sources.vectors import load_vectors
 from ssl_keras.errors import UserError
@@ -49,6 +50,12 @@ def test_pools_of_full_size_sources_stay_out_of_the_graph(data_dir: str) -> None
 
 def load(data_dir: str, **options: Any) -> datasets.DataSet:
     return datasets.load("multi_digit", data_dir=data_dir, **{**COUNTS, **options})
+
+
+def pictures(data: datasets.DataSet, count: int) -> np.ndarray:
+    """The first test images."""
+    images: np.ndarray = next(iter(data.test.batches(count)))["example"]["image"].numpy()
+    return images
 
 
 def cells(image: np.ndarray) -> list[np.ndarray]:
@@ -203,11 +210,26 @@ def test_locations_lie_over_the_digits(data_dir: str, tmp_path: Path) -> None:
     assert 30 * 30 - 9 * 9 <= counts[1] <= 30 * 30
 
 
+def test_a_digit_alone_is_the_one_that_has_a_rival_elsewhere(data_dir: str) -> None:
+    alone = load(data_dir, digit_sizes="20", image_size=40)
+    assert list(alone.targets) == ["digit"]
+    assert alone.local_targets["region"].values == ("nothing", "digit")
+    known = load(data_dir, digit_sizes="20", image_size=20)
+    images = pictures(known, 60)
+    pool = digit_pool(load_source("mnist_5k", data_dir), "test", 20, 0)
+    labels = {i.tobytes(): label for i, label in zip(pool.images, pool.labels, strict=True)}
+    found = [labels[image.tobytes()] for image in images]
+    assert found == list(known.test.read_labels("digit"))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"digit_sizes": "20"}, "digit_sizes must be two whole numbers above 0, such as 20,80"),
-        ({"digit_sizes": "20,-3"}, "digit_sizes must be two whole numbers above 0"),
+        (
+            {"digit_sizes": "20,8,9"},
+            "digit_sizes must be one or two whole numbers above 0, such as",
+        ),
+        ({"digit_sizes": "20,-3"}, "digit_sizes must be one or two whole numbers above 0"),
         ({"digit_sizes": "20,113"}, "Digits of 113 pixels do not fit on a canvas of 112"),
         ({"num_digits": 17}, "num_digits must be at least 1 and at most 16"),
         ({"num_digits": 11, "digit_repeats": False}, "without repeats there are only 10 classes"),

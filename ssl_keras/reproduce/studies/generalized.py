@@ -115,7 +115,7 @@ STUDIES = {
             "At temperature 0.1 a small weight is best "
             "({weight-0.003-temperature-0.1:accuracy}; weight 1: "
             "{weight-1-temperature-0.1:accuracy}), at temperature 3 a large one "
-            "({weight-0.3-temperature-3:accuracy}; weight 0.003: "
+            "({weight-1-temperature-3:accuracy}; weight 0.003: "
             "{weight-0.003-temperature-3:accuracy}): raising the temperature acts as lowering "
             "the weight."
         ),
