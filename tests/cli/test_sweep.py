@@ -107,7 +107,7 @@ def test_a_grid_is_run_resumed_and_read(
     assert (folder / "runs.html").read_text().count("<polyline") == 3
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_ctrl_c_leaves_runs_that_the_same_command_completes(tmp_path: Path, data_dir: str) -> None:
     folder = tmp_path / "sweep"
     pair, names = ["--temperature=0.1,0.5", "--seed=0"], NAMES[::2]

@@ -148,7 +148,7 @@ def test_flags_txt_repeats_the_run_in_another_process(
     assert text == (workdir / "flags.txt").read_text()
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_deterministic_runs_are_equal(tmp_path: Path) -> None:
     results = []
     for name in ("first", "second"):

@@ -22,7 +22,6 @@ from ssl_keras.evaluators.local_features import LocalFeatures, balanced, by_posi
 from ssl_keras.inputs import Images
 from ssl_keras.networks import Grid
 from ssl_keras.run import evaluate_run, train_and_evaluate
-from tests.tiers import first_in_check
 
 LOCAL = {
     "region": LocalTarget("region", ("nothing", "digit")),
@@ -207,7 +206,8 @@ RUNS = {
 
 @pytest.mark.usefixtures("eagerly")
 @pytest.mark.exports
-@pytest.mark.parametrize("name", first_in_check(reversed(RUNS)))
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", RUNS)
 def test_whole_runs(
     name: str, tmp_path: Path, data_dir: str, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -41,7 +41,7 @@ def finished(runs: list[Run], directory: Path) -> list[dict[str, Any]]:
     return [result for result in results if result is not None]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_only_missing_runs_are_run_and_repeat_their_numbers(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
