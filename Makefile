@@ -1,6 +1,6 @@
 # make train     set up what the program needs, and run the main job (ARGS="--flag=value ..." passes flags on)
-# make test      set up what developers need too; the tests that prove the product: about four minutes on two cores
-# make check     format, lint, types, import contract, all tests: what CI runs, a quarter of an hour
+# make test      set up what developers need too; the tests that prove the product: four to seven minutes on two cores
+# make check     format, lint, types, import contract, all tests: what CI runs, 15 to 20 minutes
 # make test-exhaustive  more cases of the same proofs, when what they are about was changed
 # make docs      pages of the public calls in build/docs
 # make test-gpu  what to run first on a machine with a GPU
@@ -29,7 +29,7 @@ endef
 train: $(READY)
 	$(BIN)/python -m ssl_keras.train --loss=uniform_prior $(ARGS)
 
-PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist=loadfile --no-loadscope-reorder --durations=25 \
+PYTEST := $(BIN)/python -m pytest -q --disable-warnings -n $(JOBS) --dist=loadfile --no-loadscope-reorder --durations=25 \
   --ignore=tests/browser --ignore=tests/gpu
 
 test: $(DEV)
