@@ -91,10 +91,6 @@ def compare(kind: str, name: str, numbers: dict[str, Any]) -> None:
         assert numbers["values"][key] == pytest.approx(value, rel=factor, abs=near), key
 
 
-# Of flagfiles that differ in more than their loss, and of the others.
-MARKS = pytest.mark.full, pytest.mark.exhaustive
-
-
 def of_a_kind(name: str) -> bool:
     """Whether a flagfile differs from another one in its loss alone."""
     return name in LOSSES and name not in one_of_each_kind()
@@ -102,7 +98,10 @@ def of_a_kind(name: str) -> bool:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=MARKS[of_a_kind(n)]) for n in FLAGFILES],
+    [
+        pytest.param(n, marks=pytest.mark.exhaustive if of_a_kind(n) else pytest.mark.full)
+        for n in FLAGFILES
+    ],
 )
 def test_the_weights_after_three_steps_of_a_flagfile(name: str, data_dir: str) -> None:
     path = ROOT / "flags" / f"{name}.flags"

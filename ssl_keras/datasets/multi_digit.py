@@ -43,8 +43,8 @@ class MultiDigit(DatasetBuilder):
     """Digits on a black canvas of --image_size pixels (112 by default).
 
     With `digit_sizes`: two digits of these sizes at random positions; targets "small_digit" and
-    "large_digit" (with equal sizes, the first and the second); of one size: a digit alone, target
-    "digit", the control. Without it: `num_digits` digits of a quarter of the canvas; target
+    "large_digit" (with equal sizes, the first and the second). With one size: a digit alone, as a
+    control; target "digit". Without it: `num_digits` digits of a quarter of the canvas; target
     "presence" (the classes in the image). The local targets "region" (nothing, then digit, or large
     and small) and "digit" (nothing, or the class) label the square of each digit; where squares
     overlap, the digit drawn later counts.
@@ -56,7 +56,8 @@ class MultiDigit(DatasetBuilder):
         placement: "grid": distinct cells of a 4x4 grid; "random": anywhere; where digits overlap,
             the brighter pixel counts.
         digit_repeats: whether a class may occur more than once.
-        digit_sizes: two sides in pixels, such as 20,80, or one; None for equal digits.
+        digit_sizes: the side in pixels of a digit alone, such as 20, or of two, such as 20,80; None
+            for equal digits.
         num_train_images, num_test_images: number of images in each split.
         digit_source: source of the digits.
     """
@@ -72,7 +73,8 @@ class MultiDigit(DatasetBuilder):
     )
     digit_sizes: str | None = option(
         None,
-        help="two sides in pixels, such as 20,80, at random positions; or one (equal digits)",
+        help="side in pixels of a digit alone, such as 20, or of two, such as 20,80, at random "
+        "positions (equal digits)",
         is_list=True,
     )
     num_train_images: int = option(4000, minimum=2, help="number of training images")
@@ -126,8 +128,8 @@ class MultiDigit(DatasetBuilder):
         targets = self._targets(plans["test"], digits)
         title = f"{len(sizes)} digits"
         if self.digit_sizes:
-            kinds = ("a digit of", "two digits of")[len(sizes) - 1]
-            title = f"{kinds} {' and '.join(map(str, sizes))} pixels"
+            count = "two digits" if self._has_two_sizes else "a digit"
+            title = f"{count} of {' and '.join(map(str, sizes))} pixels"
         return DataSet(
             name=f"{title} of {digits.name}",
             train=self._split(plans["train"], canvas, digits.num_classes),

@@ -7,12 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ssl_keras.datasets.base import (
-    BuildContext,
-    DataSet,
-    Target,
-    class_target,
-)
+from ssl_keras.datasets.base import BuildContext, DataSet, Target, class_target
 from ssl_keras.datasets.sources.splitting import keyed_split
 from ssl_keras.datasets.sources.text import load_text
 from ssl_keras.datasets.splits import MemorySplit

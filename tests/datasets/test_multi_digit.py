@@ -210,10 +210,12 @@ def test_locations_lie_over_the_digits(data_dir: str, tmp_path: Path) -> None:
     assert 30 * 30 - 9 * 9 <= counts[1] <= 30 * 30
 
 
-def test_a_digit_alone_is_the_one_that_has_a_rival_elsewhere(data_dir: str) -> None:
+def test_a_digit_alone_is_one_of_the_test_digits_with_its_label(data_dir: str) -> None:
     alone = load(data_dir, digit_sizes="20", image_size=40)
     assert list(alone.targets) == ["digit"]
     assert alone.local_targets["region"].values == ("nothing", "digit")
+    places = alone.locations(alone.test, np.arange(1))
+    np.testing.assert_array_equal(np.bincount(places["region"].ravel())[1:], [20 * 20])
     known = load(data_dir, digit_sizes="20", image_size=20)
     images = pictures(known, 60)
     pool = digit_pool(load_source("mnist_5k", data_dir), "test", 20, 0)

@@ -135,13 +135,8 @@ def test_workers_with_other_flags_are_refused(tmp_path: Path) -> None:
     assert chief == 2
 
 
-@pytest.mark.parametrize(
-    "every",
-    [
-        pytest.param(False, marks=pytest.mark.exhaustive, id="every pair"),
-        pytest.param(True, marks=pytest.mark.exhaustive, id="every combination"),
-    ],
-)
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("every", [False, True], ids=["every pair", "every combination"])
 def test_combinations_train_with_two_workers_or_are_refused(every: bool) -> None:
     command = [sys.executable, "-m", "tests.distribution.matrix", *(["--all"] if every else [])]
     refused = [is_refused(values) for values in combinations("multi_worker")]

@@ -125,7 +125,7 @@ def test_decoders_give_images_of_any_size(shape: tuple[int, int, int], smooth: b
 
 
 @pytest.mark.parametrize(
-    "baseline", first_in_check([("autoencoder", "off"), ("supervised", "bfloat16")])
+    "baseline", first_in_check([("autoencoder", "off"), ("supervised", "bfloat16")]), ids="-".join
 )
 def test_a_whole_run(
     baseline: tuple[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -142,12 +142,7 @@ def test_an_encoder_of_the_user_is_not_shared(tmp_path: Path) -> None:
     assert setup.graph is None
 
 
-@pytest.mark.parametrize(
-    "method",
-    [
-        *first_in_check(["moco", "hybrid", "ltd", "byol"]),
-    ],
-)
+@pytest.mark.parametrize("method", first_in_check(["moco", "hybrid", "ltd", "byol"], 2))
 def test_what_a_method_holds_beside_its_networks_is_that_of_the_run(
     tmp_path: Path, traced: list[int], method: str
 ) -> None:

@@ -176,6 +176,7 @@ def test_it_is_evaluated_again_and_fine_tuned(
             {"condition_on": "nothing", **ONE_STAGE},
         ]
     ),
+    ids=lambda settings: settings["condition_on"],
 )
 def test_other_conditions(tmp_path: Path, settings: dict[str, Any]) -> None:
     config = make(tmp_path / "run", steps=2, **settings)

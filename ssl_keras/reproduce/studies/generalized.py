@@ -5,12 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ssl_keras.reproduce import figures
-from ssl_keras.reproduce.studies.base import (
-    ACCURACY,
-    GLYPHS,
-    UNTRAINED,
-    Study,
-)
+from ssl_keras.reproduce.studies.base import ACCURACY, GLYPHS, UNTRAINED, Study
 from ssl_keras.reproduce.verdicts import papers
 
 LOSSES = (
@@ -134,9 +129,8 @@ STUDIES = {
         "epochs, as for losses. The alignment term carries 1/64 (the dimension), as in the "
         "authors' code: a weight of 0.1 weighs as 6.4 against 1 - cosine. Our source has the claim "
         "in one sentence, which can be read in two ways that exclude each other. For the first "
-        "speaks that the "
-        "gradient of the log-sum-exp carries weight / temperature; we came to it after the second "
-        "had failed.",
+        "speaks that the gradient of the log-sum-exp carries weight / temperature; we came to it "
+        "after the second had failed.",
         verdict=papers.lambda_temperature,
     ),
 }
