@@ -308,7 +308,11 @@ class Config:
                 + ("choose a smaller --batch_size." if smaller >= 2 else "more are needed.")
             )
         config = self.with_values(batch_size=smaller)
-        reason = f"there are {count} training examples" if batch > count else f"groups of {step}"
+        reason = f"there are {count} training examples"
+        if batch <= count:
+            grouped = self.method.grouped
+            known = grouped is not None and grouped.neighbours
+            reason = f"groups of {step}" if known else "groups of many sizes fill it"
         notice = f"{reason}: batch_size={smaller} in place of {batch}"
         return dataclasses.replace(config, notices=(*self.notices, notice), given=self.given)
 

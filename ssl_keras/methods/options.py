@@ -108,6 +108,7 @@ class Method(Options):
         raise NotImplementedError(f"{type(self).__name__} builds no model")
 
 
+_HAS_GROUPS = Needs("neighbours", minimum=0)
 # Groups that need an earlier stage.
 EARLIER = ("neighbours", "clusters")
 
@@ -161,22 +162,23 @@ class SimCLR(Projecting):
 
     neighbours: int | None = option(
         None,
-        minimum=2,
+        minimum=0,
         help="examples in a group; the contrastive loss then compares an example with those of its "
-        "group alone, in place of the batch (the batch)",
+        "group alone, in place of the batch; 0: as many as the earlier stage finds alike (the "
+        "batch)",
     )
     condition_on: str = option(
         "neighbours",
         help="what the examples of a group have in common: neighbours (in an earlier stage), "
         "clusters (of the earlier stages), nothing, or equal labels of a target",
-        needs=Needs("neighbours", minimum=2),
+        needs=_HAS_GROUPS,
     )
     stages: int = option(
         1,
         minimum=1,
         maximum=8,
         help="encoders that are trained one after the other; their features are concatenated",
-        needs=Needs("neighbours", minimum=2),
+        needs=_HAS_GROUPS,
     )
     stage_epochs: int = option(
         6, minimum=1, help="epochs of each stage but the last", needs=Needs("stages", minimum=2)
@@ -196,7 +198,7 @@ class SimCLR(Projecting):
 
     def trained_loss(self, loss: Any) -> Any:
         if self.neighbours is not None:
-            return Grouped(loss, self.neighbours)
+            return Grouped(loss, self.group_size)
         if self.cancel_negatives is None:
             return loss
         if not loss.has_negatives:
@@ -217,6 +219,11 @@ class SimCLR(Projecting):
                 )
         if self.neighbours is None:
             return
+        if self.neighbours == 1 or (not self.neighbours and self.condition_on != "neighbours"):
+            raise UserError(
+                f"neighbours is {self.neighbours} with condition_on={self.condition_on}: give 2 or "
+                "more; 0 takes the size of groups from the neighbours in an earlier stage."
+            )
         if self.condition_on in EARLIER and self.stages < 2:
             raise UserError(
                 f"condition_on={self.condition_on} takes the groups from an earlier stage: add "
@@ -231,9 +238,10 @@ class SimCLR(Projecting):
 
     @property
     def group_size(self) -> int:
-        """Examples that an example is compared with, itself included, in a method with groups."""
+        """Examples that an example is compared with, itself included, in a method with groups;
+        the least number if an earlier stage decides."""
         assert self.neighbours is not None
-        return self.neighbours
+        return self.neighbours or 2
 
     def build_networks(
         self, build_encoder: Callable[[], Model], policy: str

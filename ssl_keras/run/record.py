@@ -43,6 +43,7 @@ class RunRecord:
         history: the metrics of every log.
         geometry_history: the measures of geometry.
         warning: the warning of a collapse, or None.
+        near_neighbours, group_size: see `setup.TrainingSetup`.
         weights_sha256: digest of the weights at the end of the training.
         results: "evaluator/layer/measure" -> value, see `measure.measure`.
         protocol: description of each evaluator.
@@ -65,6 +66,8 @@ class RunRecord:
     history: list[dict[str, float]] = field(default_factory=list)
     geometry_history: list[dict[str, float]] = field(default_factory=list)
     warning: str | None = None
+    near_neighbours: int | None = None
+    group_size: int | None = None
     weights_sha256: str = ""
     results: dict[str, float] = field(default_factory=dict)
     protocol: dict[str, str] = field(default_factory=dict)
@@ -96,6 +99,8 @@ class RunRecord:
             seed=config.run.seed,
             times={},
             paths={"workdir": str(workdir), "data_dir": config.data.data_dir},
+            near_neighbours=setup.near_neighbours,
+            group_size=setup.group_size,
         )
 
     @classmethod
@@ -104,6 +109,8 @@ class RunRecord:
         if not isinstance(contents, dict):
             return "it is no dictionary"
         for name, expected in _types(cls).items():
+            if name in _LATER and name not in contents:
+                continue
             if name not in contents:
                 return f"it has no {name}"
             if not _fits(contents[name], expected):
@@ -124,6 +131,10 @@ class RunRecord:
     def write(self, workdir: Path) -> None:
         """Write results.json atomically."""
         files.write_json(workdir / "results.json", self.as_json())
+
+
+# Fields that records of this format were without at first.
+_LATER = ("near_neighbours", "group_size")
 
 
 def _types(cls: type) -> dict[str, Any]:

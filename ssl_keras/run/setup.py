@@ -41,6 +41,9 @@ class TrainingSetup:
         engine: precision, compilation and devices.
         graph: what identifies the graphs of `model`, see `sharing.key`.
         train: the training split, in the order of the method.
+        near_neighbours: how many neighbours of an example are alike in the earlier stages, see
+            `conditioning.sharpest_drop`; None if the groups do not come from neighbours.
+        group_size: examples in a group, where an earlier stage has decided it.
     """
 
     config: Config
@@ -54,6 +57,8 @@ class TrainingSetup:
     engine: Engine
     graph: str | None = None
     train: Any = None
+    near_neighbours: int | None = None
+    group_size: int | None = None
 
     def __post_init__(self) -> None:
         if self.train is None:
@@ -62,7 +67,25 @@ class TrainingSetup:
     @property
     def loss(self) -> Any:
         """The contrastive loss as it is trained, or None."""
-        return self.config.trained_loss
+        trained = self.config.trained_loss
+        return trained if self.group_size is None else replace(trained, size=self.group_size)
+
+    def fit_groups(self, near_neighbours: int) -> int:
+        """The size of the groups; where an earlier stage decides it, the largest that fills the
+        batch of a device and does not exceed `near_neighbours`, but at least 2.
+
+        The graphs of the model depend on it, so no other run uses them."""
+        self.near_neighbours = near_neighbours
+        method = self.config.method.grouped
+        assert method is not None
+        if method.neighbours:
+            return int(method.neighbours)
+        rows = self.config.optimization.batch_size // self.engine.replicas
+        rows = self.config.engine.micro_batch or rows
+        sizes = range(2, max(2, near_neighbours) + 1)
+        self.group_size = max(size for size in sizes if rows % size == 0)
+        self.model.contrastive_loss, self.graph = self.loss, None
+        return self.group_size
 
     @property
     def schedules(self) -> dict[str, Callable[[int], Any]]:
@@ -114,7 +137,8 @@ def build(
         data = load_data(config)
     requested = config
     grouped = config.method.grouped
-    size = 1 if grouped is None else grouped.group_size
+    # Of an unknown size of groups, a batch that many sizes divide.
+    size = 1 if grouped is None else grouped.neighbours or 12
     share = engine.replicas * math.lcm(config.engine.micro_batch or 1, size)
     config = config.for_examples(data.train.num_examples, data.name, share)
     batch = config.optimization.batch_size

@@ -46,7 +46,9 @@ def prepare(setup: TrainingSetup, workdir: Path, train: Callable[[Config], None]
         projections = [unit_rows(_output(stage, -1)) for stage in earlier]
         vectors = np.concatenate(projections, axis=1)
         candidates, cosines = conditioning.near_examples(vectors, size)
-        log.info(_about_neighbours(conditioning.sharpest_drop(cosines), size))
+        drop = conditioning.sharpest_drop(cosines)
+        size = setup.fit_groups(drop)
+        log.info(_about_neighbours(drop, size))
         order = conditioning.neighbour_order(vectors, candidates, size, seed)
     else:
         if condition == "clusters":
@@ -72,7 +74,7 @@ def _about_neighbours(drop: int, size: int) -> str:
         return f"{text}: groups of {size} share what was learnt."
     return (
         f"{text}, but groups of {size} take {size - 1}: what was learnt tells their members apart; "
-        "try a smaller --neighbours, or more examples."
+        "try a smaller --neighbours (0 lets this number decide), or more examples."
     )
 
 

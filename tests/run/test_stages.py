@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import tensorflow as tf
 from ssl_keras import evaluate, finetune
 from ssl_keras.config import Config
 from ssl_keras.errors import UserError
+from ssl_keras.methods import conditioning
 from ssl_keras.run import build, restore_run, run_directory, stages, train_and_evaluate
 from ssl_keras.run.export import export_run
 from ssl_keras.run.run import train_run
@@ -126,6 +128,44 @@ def test_stopped_and_resumed_equals_never_stopped(
     assert results(tmp_path / "run") == results(whole)
 
 
+@pytest.mark.full
+def test_groups_of_the_size_that_the_stage_finds_are_those_of_that_size(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = json.loads((whole / "results.json").read_text())
+    assert about["near_neighbours"] >= 1
+    assert about["group_size"] is None  # it is given
+    monkeypatch.setattr(conditioning, "sharpest_drop", lambda cosines: 5)
+    workdir = tmp_path / "run"
+    config = make(workdir, neighbours=0)
+    stop_after(1, config, monkeypatch)  # in the first stage
+    shutil.rmtree(workdir / stages.FOLDER)
+    shutil.copytree(whole / stages.FOLDER, workdir / stages.FOLDER)
+    stop_after(3, config, monkeypatch)
+    train_and_evaluate(config)
+    assert results(workdir) == results(whole)
+    about = json.loads((workdir / "results.json").read_text())
+    assert (about["near_neighbours"], about["group_size"]) == (5, 4)
+
+
+@pytest.mark.parametrize(
+    ("near", "settings", "size"),
+    [
+        (1, {}, 2),
+        (7, {}, 4),  # of 2, 4, 8, 16, 32
+        (40, {}, 32),
+        (40, {"micro_batch": 8}, 8),
+        (5, {"batch_size": 30}, 5),
+        (5, {"neighbours": 8}, 8),
+    ],
+)
+def test_the_size_of_groups_fills_the_batch(near: int, settings: dict[str, Any], size: int) -> None:
+    setup = build(Config.make(**{**TINY, "neighbours": 0, **settings}))
+    assert setup.fit_groups(near) == size
+    assert setup.loss.size == setup.model.contrastive_loss.size == size
+    assert setup.chance_levels["contrastive_accuracy"](0) == 1 / size
+
+
 def train_stage(workdir: Path, config: Config) -> None:
     earlier = build(config).config.earlier_stage().in_directory(workdir / stages.FOLDER)
     train_and_evaluate(earlier)
@@ -201,6 +241,8 @@ def test_other_conditions(tmp_path: Path, settings: dict[str, Any]) -> None:
         ({"condition_on": "clas", **ONE_STAGE}, "did you mean class?"),
         ({"batch_size": 30}, "groups of 4 examples \\(neighbours\\) cannot fill the 30"),
         ({"method": "two_towers"}, "has one stage"),
+        ({"neighbours": 1}, "give 2 or more; 0 takes the size of groups from the neighbours"),
+        ({"neighbours": 0, "condition_on": "bits", **ONE_STAGE}, "with condition_on=bits: give 2"),
     ],
 )
 def test_what_does_not_fit_is_told(tmp_path: Path, settings: dict[str, Any], sentence: str) -> None:

@@ -24,7 +24,7 @@ class Study:
     Attributes:
         question: the question, in a sentence.
         grid: "laptop" or "full" -> label of a cell -> settings; see `cells`.
-        measures: column -> key of results.json's "results", or "chance/TARGET"; of several keys,
+        measures: column -> key of results.json or of its "results", or "chance/TARGET"; of several,
             joined by " or ", the first that a run has measured. Where keys hold "{target}", each
             cell has a row for each target of its data set.
         published: label of a cell -> column -> the value in the paper.
@@ -143,6 +143,8 @@ def _measured(result: Mapping[str, Any], name: str) -> float | None:
     if name.startswith("chance/"):
         target = result["data"]["targets"].get(name.removeprefix("chance/"))
         return None if target is None else target["chance"]
+    if name in result:  # a field of the record
+        return result[name]
     found = (result["results"].get(key) for key in name.split(" or "))
     return next((value for value in found if value is not None), None)
 
