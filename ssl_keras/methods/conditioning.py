@@ -62,9 +62,12 @@ def neighbour_order(vectors: np.ndarray, candidates: np.ndarray, size: int, seed
     return order
 
 
-def sharpest_drop(cosines: np.ndarray) -> int:
-    """How many neighbours share what the vectors hold: the median over examples of the number of
-    neighbours before the largest drop of the cosine.
+def near_neighbours(cosines: np.ndarray) -> int | None:
+    """How many neighbours of an example are much nearer than all others: the median over examples.
+
+    An example's near neighbours end where the cosine drops most, if the distance 1 - cosine more
+    than doubles there. None if that is so for less than half of the examples: they have more near
+    neighbours than `cosines` show, or none.
 
     Where easy features make clusters, such as the codes of bits, it is about the number of others
     in a cluster. A group of neighbours should not be larger than that, or the easy features tell
@@ -73,7 +76,11 @@ def sharpest_drop(cosines: np.ndarray) -> int:
     Args:
         cosines: those of `near_examples`, at least two an example.
     """
-    return int(np.median(np.argmax(cosines[:, :-1] - cosines[:, 1:], axis=1) + 1))
+    drops = cosines[:, :-1] - cosines[:, 1:]
+    last = np.argmax(drops, axis=1)
+    rows = np.arange(len(cosines))
+    clear = drops[rows, last] > (1 - cosines[rows, last + 1]) / 2
+    return int(np.median(last[clear] + 1)) if np.mean(clear) >= 0.5 else None
 
 
 def label_order(labels: np.ndarray, size: int, seed: int) -> Order:

@@ -22,6 +22,8 @@ from ssl_keras.views.mixup import Mixup
 
 # Above this momentum the moving averages of batch norm lag after a short training.
 _SLOW_MOMENTUM = 0.95
+# The largest group whose size an earlier stage decides: half of the neighbours that it looks at.
+LARGEST_GROUP = 32
 # Default number of measurements of geometry in a run.
 MEASUREMENTS = 25
 
@@ -42,7 +44,7 @@ class TrainingSetup:
         graph: what identifies the graphs of `model`, see `sharing.key`.
         train: the training split, in the order of the method.
         near_neighbours: how many neighbours of an example are alike in the earlier stages, see
-            `conditioning.sharpest_drop`; None if the groups do not come from neighbours.
+            `conditioning.near_neighbours`; None if that is not known.
         group_size: examples in a group, where an earlier stage has decided it.
     """
 
@@ -70,9 +72,9 @@ class TrainingSetup:
         trained = self.config.trained_loss
         return trained if self.group_size is None else replace(trained, size=self.group_size)
 
-    def fit_groups(self, near_neighbours: int) -> int:
+    def fit_groups(self, near_neighbours: int | None) -> int:
         """The size of the groups; where an earlier stage decides it, the largest that fills the
-        batch of a device and does not exceed `near_neighbours`, but at least 2.
+        batch of a device and does not exceed `near_neighbours`, from 2 to `LARGEST_GROUP`.
 
         The graphs of the model depend on it, so no other run uses them."""
         self.near_neighbours = near_neighbours
@@ -82,7 +84,8 @@ class TrainingSetup:
             return int(method.neighbours)
         rows = self.config.optimization.batch_size // self.engine.replicas
         rows = self.config.engine.micro_batch or rows
-        sizes = range(2, max(2, near_neighbours) + 1)
+        largest = LARGEST_GROUP if near_neighbours is None else near_neighbours
+        sizes = range(2, max(2, min(largest, LARGEST_GROUP)) + 1)
         self.group_size = max(size for size in sizes if rows % size == 0)
         self.model.contrastive_loss, self.graph = self.loss, None
         return self.group_size

@@ -46,9 +46,9 @@ def prepare(setup: TrainingSetup, workdir: Path, train: Callable[[Config], None]
         projections = [unit_rows(_output(stage, -1)) for stage in earlier]
         vectors = np.concatenate(projections, axis=1)
         candidates, cosines = conditioning.near_examples(vectors, size)
-        drop = conditioning.sharpest_drop(cosines)
-        size = setup.fit_groups(drop)
-        log.info(_about_neighbours(drop, size))
+        near = conditioning.near_neighbours(cosines)
+        size = setup.fit_groups(near)
+        log.info(_about_neighbours(near, size))
         order = conditioning.neighbour_order(vectors, candidates, size, seed)
     else:
         if condition == "clusters":
@@ -64,13 +64,15 @@ def prepare(setup: TrainingSetup, workdir: Path, train: Callable[[Config], None]
     setup.train = split.ordered(order)
 
 
-def _about_neighbours(drop: int, size: int) -> str:
+def _about_neighbours(near: int | None, size: int) -> str:
     """What the earlier stages' similarities say of the size of the groups."""
-    text = (
-        f"Note: seen from the earlier stages, an example has {drop} near neighbours (median; the "
-        f"similarity drops most after them)"
-    )
-    if size - 1 <= drop:
+    if near is None:
+        return (
+            "Note: seen from the earlier stages, no few neighbours of an example are much nearer "
+            f"than all others: many share what was learnt, or none. Groups of {size}."
+        )
+    text = f"Note: seen from the earlier stages, an example has {near} near neighbours (median)"
+    if size - 1 <= near:
         return f"{text}: groups of {size} share what was learnt."
     return (
         f"{text}, but groups of {size} take {size - 1}: what was learnt tells their members apart; "

@@ -42,12 +42,22 @@ def test_of_many_equal_rows_none_is_its_own_neighbour_twice() -> None:
     np.testing.assert_allclose(cosines, 1.0, rtol=1e-6)
 
 
-def test_the_sharpest_drop_is_where_a_code_ends() -> None:
-    codes, vectors = codes_as_vectors(400, 4)
+@pytest.mark.parametrize("bits", [4, 6, 8])
+def test_near_neighbours_are_those_of_the_same_code(bits: int) -> None:
+    codes, vectors = codes_as_vectors(400, bits)
     others = np.median(np.bincount(codes)[codes] - 1)
-    assert abs(conditioning.sharpest_drop(conditioning.near_examples(vectors, 4)[1]) - others) <= 2
-    few = np.random.default_rng(0).normal(size=(400, 16))  # nothing in common
-    assert conditioning.sharpest_drop(conditioning.near_examples(few, 4)[1]) <= 3
+    found = conditioning.near_neighbours(conditioning.near_examples(vectors, 4)[1])
+    assert found is not None
+    assert abs(found - others) <= 2
+
+
+def test_where_all_or_none_are_alike_none_are_near() -> None:
+    for vectors in (
+        np.random.default_rng(0).normal(size=(400, 16)),  # nothing in common
+        codes_as_vectors(400, 1)[1],  # 200 of a code, more than are looked at
+        codes_as_vectors(400, 12)[1],  # most codes have one example
+    ):
+        assert conditioning.near_neighbours(conditioning.near_examples(vectors, 4)[1]) is None
 
 
 @pytest.mark.parametrize("size", [2, 4, 7])
