@@ -139,7 +139,8 @@ def items(path: Path, every: bool = True) -> Iterator[tuple[str, object]]:
 
     Args:
         path: the document.
-        every: whether a training has every evaluator that is named, or the first of them alone.
+        every: whether a training has every evaluator that is named, and is made although nothing
+            reads it; otherwise it has the first of them, and what nothing reads is only checked.
     """
     # One of the programs reads the geometry that was logged.
     extra = [] if "theory.mean_classifier" in path.read_text() else ["--measure_images=0"]
@@ -161,7 +162,10 @@ def items(path: Path, every: bool = True) -> Iterator[tuple[str, object]]:
             yield "program", re.sub(r"(Config\.make\([^)]*)steps=\d+", short, text)
         elif not language:
             commands = commands_of(text if every else re.sub(FIRST_HEAD, r"\1", text))
-            yield from (("command", shortened(words, extra)) for words in commands)
+            for words in commands:
+                unread = words[0] == "ssl_keras.train" and not is_read(words)
+                checked = [*words, "--only_check_args"]
+                yield "command", checked if unread and not every else shortened(words, extra)
 
 
 def commands_of(block: str) -> Iterator[list[str]]:
@@ -198,8 +202,7 @@ def shortened(words: list[str], extra: list[str]) -> list[str]:
         heads = re.search(r"--heads=(\S+)", text)
         directory = workdir_of(words)
         # A run that nothing reads is trained only: other tests evaluate such runs.
-        read = directory is not None and EVERYTHING.count(directory) > 1
-        if heads is None and "--heads=linear" in extra and not read:
+        if heads is None and "--heads=linear" in extra and not is_read(words):
             own += ["--heads="]
         elif heads is None or "linear" in heads[1].split(","):
             own += ["--linear_max_iterations=5"]
@@ -211,6 +214,12 @@ def shortened(words: list[str], extra: list[str]) -> list[str]:
     if words[0] in ("ssl_keras.finetune", "ssl_keras.theory.downstream"):
         return [*words, "--steps=2", "--repeats=1"]
     return [*words, *own]
+
+
+def is_read(words: list[str]) -> bool:
+    """Whether a document names the directory of a training again."""
+    directory = workdir_of(words)
+    return directory is not None and EVERYTHING.count(directory) > 1
 
 
 def workdir_of(words: list[str]) -> str | None:

@@ -122,7 +122,7 @@ def test_the_weights_after_three_steps_of_a_flagfile(name: str, data_dir: str) -
     compare("flagfiles", name, {"values": losses, "sha256": weights_digest(setup.model.variables)})
 
 
-@pytest.mark.parametrize("name", first_in_check(METHODS, 3))
+@pytest.mark.parametrize("name", first_in_check(METHODS))
 def test_the_results_of_a_small_run(name: str, tmp_path: Path) -> None:
     settings = {k: v for k, v in {**SMALL, **METHODS[name]}.items() if v is not None}
     if "geometry" in settings["heads"]:

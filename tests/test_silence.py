@@ -38,7 +38,7 @@ ssl_keras.Config.make(encoder=encoder)
 }
 
 
-@pytest.mark.parametrize("use", first_in_check(USES, 2))
+@pytest.mark.parametrize("use", first_in_check(USES))
 def test_nothing_is_written_to_the_standard_error(use: str, tmp_path: Path, data_dir: str) -> None:
     variables = {n: v for n, v in os.environ.items() if n != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run(

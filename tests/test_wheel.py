@@ -127,8 +127,8 @@ def test_a_run_and_what_follows_it_work_outside_a_clone(site: Path, tmp_path: Pa
         "finetune --run=run --steps=2",
         "export --run=run --output=encoder",
         "show_views --flagfile=smoke --show_images=2 --show_pairs=1 --output=views.png",
-        "reproduce grids --scale=smoke --seeds=1",
+        "reproduce precision --scale=smoke --seeds=1",
     )
     assert (tmp_path / "views.png").is_file()
     assert (tmp_path / "encoder" / "saved_model.pb").is_file()
-    assert list(tmp_path.glob("runs/reproduce/smoke-results/grids.png"))
+    assert list(tmp_path.glob("runs/reproduce/smoke-results/precision.png"))

@@ -207,7 +207,7 @@ CONSOLES = {
 }
 
 
-@pytest.mark.parametrize("redirection", first_in_check(CONSOLES.values(), 2), ids=CONSOLES)
+@pytest.mark.parametrize("redirection", first_in_check(CONSOLES.values()), ids=CONSOLES)
 def test_a_training_and_its_outcome_survive_the_console(redirection: str, tmp_path: Path) -> None:
     # Vectors take the least time.
     flags = "--dataset=table --source=wine --loss=nt_xent --steps=2 --batch_size=32 "

@@ -42,7 +42,7 @@ def test_crops_are_real_colour_images_with_balanced_labels() -> None:
     assert source.augmentation == "small_rgb"
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_large_crops_are_augmented_as_photographs() -> None:
     assert load_source("photos", image_size=96).augmentation == "large_rgb"
 
@@ -60,7 +60,7 @@ def test_regions_of_the_splits_are_disjoint(shape: tuple[int, int], seed: int) -
     assert len(set(train)) > 350
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_the_seed_chooses_the_crops() -> None:
     first, again = load_source("photos", seed=3), load_source("photos", seed=3)
     other = load_source("photos", seed=4)

@@ -153,7 +153,7 @@ def test_data_without_an_end_are_refused_by_their_size(
         stored.store(endless, True, str(tmp_path))
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_run_on_a_dataset_resumes_and_is_restored(tmp_path: Path) -> None:
     settings = {
         "dataset": "plain",

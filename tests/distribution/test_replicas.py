@@ -15,27 +15,26 @@ from ssl_keras.run import build
 from ssl_keras.run.loop import batches
 from tests import processes
 from tests.distribution import parity
+from tests.tiers import first_in_test
 
 pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[2]
 
 
+# One that gathers projections, one that matches a prior, and one that compares entries.
+OF_THREE_KINDS = ["nt_xent", "uniform_prior", "vicreg"]
+
+
 @pytest.mark.parametrize(
-    "loss",
-    [
-        pytest.param(
-            loss, marks=[] if loss in parity.one_of_each_kind() else pytest.mark.exhaustive
-        )
-        for loss in sorted(losses.LOSSES)
-    ],
+    "loss", first_in_test([*OF_THREE_KINDS, *sorted(set(losses.LOSSES) - set(OF_THREE_KINDS))], 3)
 )
 def test_three_steps_on_two_devices_equal_those_on_one(loss: str, two_replicas: Any) -> None:
     # Value and gradient of every loss on two devices are compared in tests/losses/test_losses.py.
     parity.compare(loss, two_replicas)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_whatever_a_step_touches_is_that_of_one_device(two_replicas: Any) -> None:
     # Views, dropout, batch norm after convolutions, probe, penalty, metrics, moving averages.
     parity.compare("uniform_prior", two_replicas, full=True, ema_decay=0.5)

@@ -153,7 +153,7 @@ def test_the_launcher_refuses_odd_numbers(count: int, capfd: pytest.CaptureFixtu
     assert f"workers is {count}: give 1 to 64.\n" in capfd.readouterr().err
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_the_launcher_passes_interruptions_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "ssl_keras.launch", "--", *flags(tmp_path / "run", steps=600)]
     launcher = subprocess.Popen(

@@ -18,6 +18,7 @@ from ssl_keras.losses.cancelled import Cancelled, cancelled_labels
 from ssl_keras.run import build
 from tests import oracles
 from tests.losses.test_losses import GRID, draw, expected_value
+from tests.tiers import first_in_test
 
 WITH_NEGATIVES = sorted(name for name, loss in LOSSES.items() if loss.has_negatives)
 CANCELLED = [(name, options) for name, options in GRID if LOSSES[name].has_negatives]
@@ -117,7 +118,7 @@ def test_images_of_one_label_have_no_influence_on_each_other(name: str) -> None:
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("name", WITH_NEGATIVES)
+@pytest.mark.parametrize("name", first_in_test(WITH_NEGATIVES, 2))
 def test_graph_and_xla_equal_eager(name: str, compiled: bool) -> None:
     loss = Cancelled(losses.get(name), "class")
     graph = tf.function(lambda a, b, c: loss(a, b, {"class": c}), jit_compile=compiled)
@@ -126,7 +127,7 @@ def test_graph_and_xla_equal_eager(name: str, compiled: bool) -> None:
     )
 
 
-@pytest.mark.parametrize("name", WITH_NEGATIVES)
+@pytest.mark.parametrize("name", first_in_test(WITH_NEGATIVES, 2))
 def test_two_replicas_equal_one(name: str, two_replicas: tf.distribute.Strategy) -> None:
     loss = Cancelled(losses.get(name), "class")
     z1, z2 = map(tf.constant, VIEWS)

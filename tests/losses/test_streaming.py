@@ -70,17 +70,22 @@ def value_and_gradients(
     return [part.numpy() for part in run(tf.constant(z1), tf.constant(z2))]
 
 
-@pytest.mark.parametrize("mode", ["eager", "graph", "dynamic", "xla"])
-@pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
+def in_modes() -> list[Any]:
+    """(loss, options, mode): all eagerly; without options in graphs, which `make test` compiles of
+    two losses."""
+    cases: list[Any] = [(name, options, "eager") for name, options in VARIANTS]
+    for name in STREAMING:
+        marks = [] if name in ("nt_xent", "supcon") else pytest.mark.exhaustive
+        # Labels are given for a known number of images.
+        modes = ["graph", "xla"] if name == "supcon" else ["graph", "dynamic", "xla"]
+        cases += [pytest.param(name, {}, mode, marks=marks) for mode in modes]
+    return cases
+
+
+@pytest.mark.parametrize(("name", "options", "mode"), in_modes(), ids=str)
 def test_tiles_equal_whole_matrices(
     name: str, options: dict[str, Any], mode: str, tiles: str
 ) -> None:
-    if (mode != "eager" and options) or (mode == "graph" and tiles == "one tile"):
-        pytest.skip("once for each loss")
-    if mode in ("dynamic", "xla") and tiles == "one tile" and name not in ("nt_xent", "supcon"):
-        pytest.skip("one tile of a loss without labels is that of any other")
-    if (name, mode) == ("supcon", "dynamic"):
-        pytest.skip("labels are given for a known number of images")
     loss = losses.get(name, **options)
     labels = {"class": tf.constant([0, 1, 0, 2, 1, 0, 2])}
     z1 = draw(7, 5)

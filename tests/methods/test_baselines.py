@@ -66,7 +66,7 @@ def test_the_supervised_loss_is_the_cross_entropy_of_both_views(bit_data: DataSe
     np.testing.assert_allclose(loss, expected, rtol=1e-4)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_the_autoencoder_learns_to_reconstruct(bit_data: DataSet) -> None:
     settings = {"method": "autoencoder", "steps": 200, "learning_rate": 0.01, "views": ""}
     untrained = build(Config.make(**{**SMALL, **settings}), bit_data)

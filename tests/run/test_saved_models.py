@@ -157,7 +157,7 @@ def test_without_bits_there_is_one_input(tmp_path: Path, data_dir: str) -> None:
     )
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_run_is_exported_again(finished: Path, tmp_path: Path, capfd: Any) -> None:
     target = tmp_path / "encoder"
     assert main(["export", f"--run={finished}", f"--output={target}"]) == 0
@@ -200,7 +200,7 @@ def test_what_cannot_be_loaded_is_named(finished: Path, tmp_path: Path) -> None:
         ssl_keras.load_encoder(tmp_path / "copy")
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_onnx_gives_the_same_features(finished: Path, model: Any, tmp_path: Path) -> None:
     import onnxruntime
 

@@ -13,7 +13,7 @@ from ssl_keras.run import run as run_module
 from ssl_keras.run import train_and_evaluate
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_times_add_up_over_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class StopAfterSecond:
         requested = True

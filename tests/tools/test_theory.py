@@ -37,7 +37,7 @@ def is_drawn(path: Path) -> bool:
         return picture.size[0] > 300 and float(np.asarray(picture.convert("L")).std()) > 10
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_penalties_of_a_run(run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "penalties.png"
     arguments = [f"--run={run}", f"--output={output}", "--images=60", "--temperatures=1,0.05,0.3"]

@@ -10,17 +10,21 @@ from PIL import Image
 
 from ssl_keras import show_views
 from ssl_keras.datasets import load_source
+from tests.tiers import first_in_test
 from tools import prepare_tfds
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [
-        ["--num_bits=5", "--bit_scale=0.5"],
-        ["--dataset=overlay", "--image_size=40", "--views=augment,mixup"],
-        ["--dataset=multi_digit", "--num_train_images=20", "--num_test_images=5"],
-        ["--dataset=multi_digit", "--digit_sizes=10,30", "--num_train_images=20"],
-    ],
+    first_in_test(
+        [
+            ["--num_bits=5", "--bit_scale=0.5"],
+            ["--dataset=multi_digit", "--digit_sizes=10,30", "--num_train_images=20"],
+            ["--dataset=multi_digit", "--num_train_images=20", "--num_test_images=5"],
+            ["--dataset=overlay", "--image_size=40", "--views=augment,mixup"],
+        ],
+        2,
+    ),
     ids=str,
 )
 def test_show_views_writes_a_picture(arguments: list[str], tmp_path: Path) -> None:

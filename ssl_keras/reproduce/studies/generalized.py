@@ -123,6 +123,7 @@ STUDIES = {
         },
         figure=figures.lambda_temperature,
         panels=2,
+        smoke=("weight-0.003-temperature-0.1", "weight-1-temperature-3"),
         claim="Within a range, the temperature is inversely related to the weight of the "
         "distribution term (Chen, Luo and Li 2021).",
         differs="62 characters in fonts that were not seen (6,200 images), a small convnet and 30 "

@@ -119,6 +119,7 @@ STUDIES = {
         },
         figure=figures.objectives,
         panels=2,
+        smoke=("simple",),
     ),
     "precision": Study(
         question="Does bfloat16 cost accuracy?",

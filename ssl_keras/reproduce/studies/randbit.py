@@ -151,6 +151,7 @@ STUDIES = {
         },
         figure=figures.randbit_factors,
         panels=4,
+        smoke=("4-bits",),
         claim="A few bits suppress the class under every generalized loss; larger batches help "
         "slightly, larger models do not; a supervised encoder and an autoencoder suffer much less "
         "(Chen, Luo and Li 2021).",

@@ -106,6 +106,7 @@ STUDIES = {
         },
         figure=figures.remedies,
         panels=len(BITS),
+        smoke=("nt_xent-0-bits", "neighbours-15-bits"),
         claim="Implicit feature modification (Robinson et al. 2021), a temperature schedule "
         "(Kukleva et al. 2023), features dropped from views (Tamkin et al. 2022), reconstruction "
         "beside the contrastive loss (Li et al. 2020) and negatives from clusters of an earlier "

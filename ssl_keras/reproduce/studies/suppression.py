@@ -191,6 +191,7 @@ STUDIES = {
         | {"chance_presence": "chance/presence"},
         figure=figures.multi_digit,
         panels=2,
+        smoke=("beside-8", "9-digits"),
         claim="The dominant object suppresses the smaller one: as the other digit grows, the small "
         "one is read less and less, while the dominant one is learnt well (Chen, Luo and Li 2021).",
         differs="Canvases of 56 pixels with a digit of 20 in place of 112 with 20; the rival "
@@ -220,6 +221,7 @@ STUDIES = {
         },
         figure=figures.local_features,
         panels=2,
+        smoke=("four-digits", "digits-over-clothes"),
         pictures=("pictures/local_features-clusters.png",),
         claim="A contrastive loss on whole images gives meaningful hierarchical local features "
         "(Chen, Luo and Li 2021, who show clusters in pictures).",

@@ -50,6 +50,7 @@ STUDIES = {
         },
         figure=figures.arora,
         panels=2,
+        smoke=("batch-4", "batch-250"),
         claim="The logistic loss of the mean classifier, of two classes, is at most (L - c) / "
         "(1 - c), with L the unsupervised loss with one negative and c the probability that a "
         "negative is of the anchor's class; means of five images a class classify nearly as well "
