@@ -34,6 +34,7 @@ RECORD = Path(__file__).parent / "numbers.json"
 RECORDING = bool(os.environ.get("RECORD_NUMBERS"))
 FLAGFILES = sorted(path.stem for path in (ROOT / "flags").glob("*.flags"))
 METHODS = {
+    "supervised": {"method": "supervised", "heads": "linear,knn,geometry"},
     "simclr": {
         "loss": "nt_xent",
         "heads": "linear,knn,geometry,bits,mean_classifier,retrieval,linear_sgd,decoder",
@@ -41,7 +42,6 @@ METHODS = {
         "decoder_steps": 5,
         "views": "augment,mixup,dropout",
     },
-    "supervised": {"method": "supervised", "heads": "linear,knn,geometry"},
     "autoencoder": {"method": "autoencoder", "heads": "linear,knn,geometry"},
     "overlay": {
         "dataset": "overlay",
