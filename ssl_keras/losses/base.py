@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -123,10 +123,24 @@ class Loss(Options):
 
     def at(self, progress: TensorLike) -> Self:
         """This loss with its scheduled hyperparameters at a progress in [0, 1] of the training."""
-        values = {name: schedule.at(progress) for name, schedule in self.schedules.items()}
-        # Made without validation, which takes no tensors.
+        return self.with_values(
+            {name: schedule.at(progress) for name, schedule in self.schedules.items()}
+        )
+
+    @property
+    def constants(self) -> dict[str, float]:
+        """The hyperparameters that could change over the training, and do not: name -> value."""
+        return {
+            name: float(value)
+            for name, setting in settings(type(self)).items()
+            if setting.scheduled and isinstance(value := getattr(self, name), (int, float))
+        }
+
+    def with_values(self, values: Mapping[str, TensorLike]) -> Self:
+        """This loss with other values of some hyperparameters, which may be tensors and are not
+        validated."""
         current = object.__new__(type(self))
-        vars(current).update(vars(self) | values)
+        vars(current).update({**vars(self), **values})
         return current
 
     def check(self, num_images: int, targets: Collection[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
@@ -44,6 +44,10 @@ class Wrapped:
     def at(self, progress: TensorLike) -> Self:
         """See `Loss.at`."""
         return replace(self, loss=self.loss.at(progress))
+
+    def with_values(self, values: Mapping[str, TensorLike]) -> Self:
+        """See `Loss.with_values`."""
+        return replace(self, loss=self.loss.with_values(values))
 
     def check(self, num_images: int, targets: Collection[str]) -> None:
         """See `Loss.check`."""

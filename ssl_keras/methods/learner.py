@@ -47,6 +47,15 @@ class Views:
         return [tf.nest.map_structure(lambda rows, k=k: rows[k], stacked) for k in range(count)]
 
 
+def _variable(value: float, name: str, dtype: Any = None) -> tf.Variable:
+    """A scalar that steps read. It is TensorFlow's: one of Keras would become part of the
+    weights."""
+    only_first = tf.VariableAggregation.ONLY_FIRST_REPLICA
+    return tf.Variable(
+        value, dtype=dtype or tf.float32, trainable=False, aggregation=only_first, name=name
+    )
+
+
 class Learner(keras.Model):
     """An encoder trained on views of examples; base class of the methods' models.
 
@@ -133,14 +142,8 @@ class Learner(keras.Model):
         self.step = self.add_weight(
             shape=(), dtype="int64", initializer="zeros", trainable=False, name="step"
         )
-        # A TensorFlow variable: a variable of Keras would become part of the weights.
-        self.non_finite_step = tf.Variable(
-            -1,
-            dtype=tf.int64,
-            trainable=False,
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-            name="non_finite_step",
-        )
+        self.non_finite_step = _variable(-1, "non_finite_step", tf.int64)
+        self.hyperparameters: dict[str, tf.Variable] = {}
         probes = [f"linear_probe/{name}/accuracy" for name in self.probed]
         self.trackers = {name: GlobalMean(name=name) for name in (*measures, *probes)}
         self.micro_batch: int | None = None
@@ -177,6 +180,8 @@ class Learner(keras.Model):
         """
         super().compile(optimizer=optimizer or keras.optimizers.Adam(1e-3), **arguments)
         self.contrastive_loss = losses.get(loss) if isinstance(loss, str) else loss
+        constants = getattr(self.contrastive_loss, "constants", {})
+        self.hyperparameters = {n: _variable(v, f"loss_{n}") for n, v in constants.items()}
         self.total_steps = total_steps
         self.micro_batch, self.loss_impl = micro_batch, loss_impl
         self.optimizer.build(self.learned_variables)
@@ -186,6 +191,13 @@ class Learner(keras.Model):
         if self.linear_probe is not None:
             self.probe_optimizer = probe_optimizer or keras.optimizers.Adam(1e-3)
             self.probe_optimizer.build(self.linear_probe.trainable_variables)
+
+    @property
+    def loss_with_variables(self) -> Any:
+        """The contrastive loss whose constant hyperparameters are variables: the graph of a step
+        does not depend on their values, so runs that differ in them share it."""
+        values = {name: tf.identity(value) for name, value in self.hyperparameters.items()}
+        return self.contrastive_loss.with_values(values) if values else self.contrastive_loss
 
     @property
     def seed(self) -> int:
@@ -199,6 +211,9 @@ class Learner(keras.Model):
             for variable, value in zip(variables, other.state_groups[name], strict=True):
                 variable.assign(value)
         self.non_finite_step.assign(other.non_finite_step)
+        for name, value in self.hyperparameters.items():
+            value.assign(other.hyperparameters[name])
+        self.contrastive_loss = other.contrastive_loss
         self._seed.value, self.augmenter.seed = other.seed, other.augmenter.seed
 
     # The projection head, and function(network inputs) -> reconstructions in inference mode; None

@@ -117,7 +117,7 @@ class SimCLR(ProjectingLearner):
 
     def objective(self, outputs: Tensor, views: Views) -> dict[str, Tensor]:
         projections_1, projections_2 = tf.split(outputs, 2)
-        values = self.contrastive_loss.parts(
+        values = self.loss_with_variables.parts(
             projections_1,
             projections_2,
             views.labels,

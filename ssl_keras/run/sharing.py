@@ -1,8 +1,9 @@
 """Models whose training is over, kept for later runs with the same graphs.
 
-TensorFlow needs seconds to trace a training step. Runs that differ in their seed, or in what is
-measured, have the same graphs: a later one takes the model of an earlier one, sets its variables to
-those of a newly built model, and trains what is traced already. Its numbers are the same.
+TensorFlow needs seconds to trace a training step. Runs that differ in their seed, in constants of
+the loss such as a temperature, or in what is measured, have the same graphs: a later one takes the
+model of an earlier one, sets its variables to those of a newly built model, and trains what is
+traced already. Its numbers are the same.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ def key(config: Config, data: DataSet, engine: Engine, total_steps: int) -> str 
         return None
     free = {*settings(RunConfig), *settings(EvaluationConfig), *EVALUATORS.settings()}
     free -= {name for part in _parts(config) for name in settings(type(part))}
+    # Variables of the model, see `Learner.loss_with_variables`.
+    free |= set() if config.loss is None else set(config.loss.constants)
     values = {name: value for name, value in config.determining().items() if name not in free}
     targets = [(name, target.kind, target.size) for name, target in data.targets.items()]
     modality = pickle.dumps(data.modality).hex()

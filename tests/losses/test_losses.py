@@ -451,16 +451,19 @@ def test_low_precision_input_is_computed_in_float32(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_graph_with_unknown_batch_size_equals_eager(name: str) -> None:
-    loss = losses.get(name)
+def test_graph_with_unknown_batch_size_and_variables_equals_eager(name: str) -> None:
+    plain = losses.get(name)
+    variables = {n: tf.Variable(2 * value) for n, value in plain.constants.items()}
     spec = tf.TensorSpec((None, 4), tf.float32)
 
     numbers = [tf.TensorSpec((), tf.int32), tf.TensorSpec((None,), tf.int32)]
 
     @tf.function(input_signature=[spec, spec, *numbers])
     def in_graph(z1: tf.Tensor, z2: tf.Tensor, seed: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        return loss(z1, z2, seed=seed, labels={"class": labels})
+        values = {n: tf.identity(variable) for n, variable in variables.items()}
+        return plain.with_values(values)(z1, z2, seed=seed, labels={"class": labels})
 
+    loss = losses.get(name, **{n: 2 * value for n, value in plain.constants.items()})
     for batch in (2, 5, 8):
         z1, z2 = views(batch, 4)
         labels = LABELS["class"][:batch]

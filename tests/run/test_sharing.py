@@ -80,11 +80,28 @@ def test_another_seed_has_the_numbers_of_a_fresh_process(tmp_path: Path, traced:
     assert third["results"] == alone["results"]
 
 
+@pytest.mark.full
+def test_other_constants_of_the_loss_have_the_numbers_of_a_fresh_process(
+    tmp_path: Path, traced: list[int]
+) -> None:
+    values: dict[str, Any] = {"loss": "decoupled_nt_xent", "heads": "", "measure_images": 0}
+    values |= {"views": "augment", "ema_decay": None}
+    changed = {"temperature": 0.1, "distribution_weight": 0.5}
+    train_and_evaluate(make(tmp_path / "first", **values))
+    train_and_evaluate(make(tmp_path / "second", **values, **changed))
+    assert traced == [0]
+    sharing.forget()
+    train_and_evaluate(make(tmp_path / "alone", **values, **changed))
+    first, second, alone = (made(tmp_path / name) for name in ("first", "second", "alone"))
+    assert second["weights_sha256"] == alone["weights_sha256"] != first["weights_sha256"]
+    assert second["history"] == alone["history"]
+
+
 @pytest.mark.parametrize(
     "changed",
     [
         {"loss": "nt_xent"},
-        {"distribution_weight": 1.0},
+        {"distribution_weight": "linear:1:5"},
         {"learning_rate": 0.01},
         {"num_bits": 2},
         {"steps": 6},
