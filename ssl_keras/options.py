@@ -65,7 +65,8 @@ class Needs:
         if self.values:
             return f"{self.setting}={' or '.join(map(str, self.values))}"
         if self.minimum is not None:
-            return f"{self.setting} of at least {self.minimum:g}"
+            least = f" of at least {self.minimum:g}" if self.minimum else ""
+            return self.setting + least
         return f"no {self.setting}"
 
 

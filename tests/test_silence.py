@@ -15,6 +15,10 @@ from tests.tiers import first_in_check
 PACKAGE = Path(__file__).parent.parent / "ssl_keras"
 
 USES = {
+    "a loss": "from ssl_keras import losses; losses.get('nt_xent')([[1.0, 0.0]], [[1.0, 0.0]])",
+    "a measure": "from ssl_keras import metrics; metrics.alignment([[1.0, 0.0]], [[1.0, 0.0]])",
+    "views": "from ssl_keras.views.layers import RandomFlip; RandomFlip()",
+    "data": "from ssl_keras import datasets; next(iter(datasets.load('plain').test.batches(2)))",
     "a run": """
 import ssl_keras
 config = ssl_keras.Config.make(
@@ -31,10 +35,6 @@ import keras
 encoder = keras.Sequential([keras.Input((28, 28, 3)), keras.layers.Flatten()])
 ssl_keras.Config.make(encoder=encoder)
 """,
-    "a loss": "from ssl_keras import losses; losses.get('nt_xent')([[1.0, 0.0]], [[1.0, 0.0]])",
-    "a measure": "from ssl_keras import metrics; metrics.alignment([[1.0, 0.0]], [[1.0, 0.0]])",
-    "views": "from ssl_keras.views.layers import RandomFlip; RandomFlip()",
-    "data": "from ssl_keras import datasets; next(iter(datasets.load('plain').test.batches(2)))",
 }
 
 

@@ -203,8 +203,8 @@ UNMET: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         "overlay_content=both",
     ),
     ({"held_out_target": "class"}, {"held_out_classes": None}, "held_out_classes of at least 1"),
-    ({"stages": 2}, {"neighbours": None}, "neighbours of at least 2"),
-    ({"condition_on": "class"}, {"neighbours": None}, "neighbours of at least 2"),
+    ({"stages": 2}, {"neighbours": None}, "neighbours"),
+    ({"condition_on": "class"}, {"neighbours": None}, "neighbours"),
     ({"neighbours": 4, "stage_epochs": 6}, {"stages": 1}, "stages of at least 2"),
     (
         {"neighbours": 4, "stages": 2, "clusters": 10},

@@ -58,6 +58,7 @@ def test_every_example_is_where_its_class_says(whole: DataSet, held: DataSet) ->
     assert f"3 classes of class are not trained on: {names}" in held.notices
 
 
+@pytest.mark.exhaustive
 def test_the_seed_draws_the_classes(held: DataSet) -> None:
     def names(seed: int) -> tuple[str, ...]:
         data = datasets.load("plain", seed=seed, held_out_classes=3)

@@ -31,7 +31,7 @@ def _sources_are_read_once() -> Iterator[None]:
         yield
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_pools_of_full_size_sources_stay_out_of_the_graph(data_dir: str) -> None:
     data = load(data_dir, num_digits=16, placement="random", image_size=32)
     examples = data.train.examples

@@ -166,7 +166,7 @@ def test_no_digit_is_in_both_splits(data_dir: str) -> None:
     assert not shared
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_digits_do_not_depend_on_the_background(data_dir: str) -> None:
     data = load(data_dir)
     labels = data.train.labels

@@ -40,7 +40,7 @@ def test_whatever_a_step_touches_is_that_of_one_device(two_replicas: Any) -> Non
     parity.compare("uniform_prior", two_replicas, full=True, ema_decay=0.5)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_dropout_in_parts_of_shares_repeats_its_masks(two_replicas: Any) -> None:
     options = {"full": True, "batch_norm": False}
     alone = parity.trained(parity.make("nt_xent", **options), None)

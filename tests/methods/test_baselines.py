@@ -47,7 +47,7 @@ def test_supervision_learns_its_feature(bit_data: DataSet) -> None:
     assert built.model.layer_names == ["features"]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_supervision_learns_another_target(bit_data: DataSet) -> None:
     bits = trained(bit_data, method="supervised", supervised_target="bits", learning_rate=0.01)
     assert float(bits.model.trackers["supervised/bits/accuracy"].result()) > 0.85
@@ -125,7 +125,7 @@ def test_decoders_give_images_of_any_size(shape: tuple[int, int, int], smooth: b
 
 
 @pytest.mark.parametrize(
-    "baseline", first_in_check([("autoencoder", "off"), ("supervised", "bfloat16")]), ids="-".join
+    "baseline", first_in_check([("supervised", "bfloat16"), ("autoencoder", "off")]), ids="-".join
 )
 def test_a_whole_run(
     baseline: tuple[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]

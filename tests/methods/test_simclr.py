@@ -236,7 +236,7 @@ def test_mixed_precision_trains_with_a_float32_loss(policy: str) -> None:
     assert not equal(before, values(model.learned_variables))
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_compiled_step_takes_the_step_of_the_plain_graph() -> None:
     results = []
     for jit in (False, True):

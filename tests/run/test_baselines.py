@@ -25,6 +25,7 @@ def make(workdir: Path, **settings: Any) -> Config:
     return Config.make(**{**TINY, "workdir": str(workdir), **settings})
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("method", first_in_check(["supervised", "autoencoder"]))
 def test_a_baseline_is_the_method_on_its_own(method: str, story: Story, tmp_path: Path) -> None:
     contrastive = ("loss", "distribution_weight")

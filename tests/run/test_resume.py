@@ -401,7 +401,7 @@ def test_other_mathematics_is_refused_and_other_measuring_is_not(
     assert "retrieval/features/class/precision" in results["results"]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_finished_run_can_become_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"learning_rate_decay": "constant", "log_every": 5, "measure_every": 5, "heads": ""}
     train_and_evaluate(make(tmp_path / "a", steps=10, **settings))

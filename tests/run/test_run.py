@@ -256,7 +256,7 @@ def test_measuring_changes_nothing_in_the_training(story: Story, tmp_path: Path)
     assert rarely["weights_sha256"] == story.results["weights_sha256"]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_scheduled_hyperparameters_change_the_training_and_are_logged(tmp_path: Path) -> None:
     options = {"loss": "nt_xent", "heads": "", "measure_images": 0}
     results = run(tmp_path / "run", temperature="linear:1.0:0.1", **options)

@@ -37,7 +37,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_each_loss_has_its_formula_on_its_page(site: Path) -> None:
     for name in losses.LOSSES:
         loss = losses.get(name)
@@ -47,7 +47,7 @@ def test_each_loss_has_its_formula_on_its_page(site: Path) -> None:
         assert formula[1] in text_of(page), (name, formula[1])
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_the_first_page_has_every_public_name(site: Path) -> None:
     text = text_of(site / "ssl_keras.html")
     for name in ssl_keras.__all__:
@@ -59,7 +59,7 @@ def test_the_first_page_has_every_public_name(site: Path) -> None:
     )
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_programs_and_private_parts_have_no_pages(site: Path) -> None:
     names = {str(page.relative_to(site)) for page in site.rglob("*.html")}
     assert "ssl_keras/methods/simclr.html" in names

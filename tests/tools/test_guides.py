@@ -21,7 +21,7 @@ pytestmark = pytest.mark.long
 
 
 @pytest.mark.usefixtures("eagerly")
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.exports
 def test_the_tour_trains_draws_and_tells(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     arguments = [f"--runs={tmp_path}", "--steps=2"]

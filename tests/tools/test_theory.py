@@ -66,6 +66,7 @@ def test_limits_are_reached(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
     assert is_drawn(output)
 
 
+@pytest.mark.exhaustive
 def test_mean_classifier_over_a_run(
     run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
