@@ -247,8 +247,9 @@ EXTENDING = [path for path in GUIDES if adds_parts(path)]
     [
         pytest.param([README], True, id="README"),
         pytest.param(PLAIN, False, id="guides", marks=pytest.mark.full),
-        pytest.param(EXTENDING, True, id="guides with plug-ins", marks=pytest.mark.full),
-        pytest.param(PLAIN, True, id="guides, every evaluator", marks=pytest.mark.exhaustive),
+        pytest.param(EXTENDING, False, id="guides with plug-ins", marks=pytest.mark.full),
+        pytest.param(PLAIN, True, id="guides, every training", marks=pytest.mark.exhaustive),
+        pytest.param(EXTENDING, True, id="plug-ins, every training", marks=pytest.mark.exhaustive),
     ],
 )
 def test_documents_run_from_top_to_bottom(paths: list[Path], every: bool, tmp_path: Path) -> None:

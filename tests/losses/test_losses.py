@@ -477,7 +477,7 @@ def test_graph_with_unknown_batch_size_and_variables_equals_eager(name: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "implementation"),
+    "case",
     first_in_test(
         [
             ("nt_xent", "dense"),
@@ -495,7 +495,8 @@ def test_graph_with_unknown_batch_size_and_variables_equals_eager(name: str) -> 
     ),
     ids="-".join,
 )
-def test_every_call_gives_the_same_bits(name: str, implementation: str) -> None:
+def test_every_call_gives_the_same_bits(case: tuple[str, str]) -> None:
+    name, implementation = case
     loss, labels = losses.get(name), {"class": tf.range(32) % 4}
 
     @tf.function
