@@ -40,6 +40,8 @@ class Grouped(Wrapped):
     Args:
         loss: the loss.
         size: examples in a group.
+        known: whether that is known; otherwise `size` is the least, for checks, and another object
+            is trained.
 
     >>> from ssl_keras import losses
     >>> pair, other = [[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 1.0]]
@@ -51,6 +53,7 @@ class Grouped(Wrapped):
     """
 
     size: int
+    known: bool = True
 
     def check(self, num_images: int, targets: Collection[str]) -> None:
         """See `Loss.check`; the batch of the loss is a group."""
@@ -91,6 +94,8 @@ class Grouped(Wrapped):
 
     def compared_with(self, num_images: int) -> str:
         """See `Loss.compared_with`."""
+        if not self.known:
+            return "the others of a group, whose size the earlier stage decides"
         return f"{self.loss.compared_with(self.size)}, in groups of {self.size}"
 
     def collapse_value(self, num_images: int, dim: int) -> float:

@@ -198,7 +198,7 @@ class SimCLR(Projecting):
 
     def trained_loss(self, loss: Any) -> Any:
         if self.neighbours is not None:
-            return Grouped(loss, self.group_size)
+            return Grouped(loss, self.group_size, known=self.neighbours > 0)
         if self.cancel_negatives is None:
             return loss
         if not loss.has_negatives:

@@ -70,7 +70,9 @@ class TrainingSetup:
     def loss(self) -> Any:
         """The contrastive loss as it is trained, or None."""
         trained = self.config.trained_loss
-        return trained if self.group_size is None else replace(trained, size=self.group_size)
+        if self.group_size is None:
+            return trained
+        return replace(trained, size=self.group_size, known=True)
 
     def fit_groups(self, near_neighbours: int | None) -> int:
         """The size of the groups; where an earlier stage decides it, the largest that fills the

@@ -163,7 +163,9 @@ def test_the_size_of_groups_fills_the_batch(
     near: int | None, settings: dict[str, Any], size: int
 ) -> None:
     setup = build(Config.make(**{**TINY, "neighbours": 0, **settings}))
+    assert ("whose size" in setup.loss.compared_with(32)) == ("neighbours" not in settings)
     assert setup.fit_groups(near) == size
+    assert setup.loss.compared_with(32).endswith(f", in groups of {size}")
     assert setup.loss.size == setup.model.contrastive_loss.size == size
     assert setup.chance_levels["contrastive_accuracy"](0) == 1 / size
 
@@ -259,3 +261,5 @@ def test_options_without_groups_are_refused_and_a_default_batch_fits() -> None:
     setup = build(config)
     assert setup.config.optimization.batch_size == 249
     assert setup.chance_levels["contrastive_accuracy"](0) == pytest.approx(1 / 3)
+    setup = build(Config.make(**{**values, "neighbours": 0}))
+    assert setup.config.optimization.batch_size == 240  # which groups of many sizes fill
