@@ -10,17 +10,23 @@ from ssl_keras.reproduce.studies.base import ACCURACY, UNTRAINED, Study, size
 from ssl_keras.reproduce.verdicts import papers
 
 BITS = (0, 5, 10, 15)
-BATCH = 248  # whole groups of 4
+BATCH = 248  # whole groups of 2, 4 and 8
+# The remedies that are measured beside further numbers of bits.
+LINES = ("nt_xent", "hybrid", "neighbours")
+MORE_BITS = (2, 8, 12, 20)
 
 # Name -> the settings that differ from NT-Xent at temperature 0.2. The comments say what a remedy
 # has to know.
-_GROUPS = {"neighbours": 4, "stages": 2}
+_GROUPS = {"neighbours": 0, "stages": 2}
 REMEDIES: dict[str, dict[str, Any]] = {
     "nt_xent": {},
     "low_temperature": {"temperature": 0.05},
     "temperature_schedule": {"temperature": "cosine:1:0.1:5"},
     "ifm": {"loss": "ifm"},
     "vicreg": {"loss": "vicreg", "temperature": None},
+    "barlow_twins": {"loss": "barlow_twins", "temperature": None},
+    "moco": {"method": "moco"},
+    "ltd": {"method": "ltd"},
     "byol": {"method": "byol", "loss": None, "temperature": None},
     "channel_dropout": {"channel_dropout": 0.3},
     "hybrid": {
@@ -32,6 +38,8 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "true_groups": {"neighbours": 4, "condition_on": "bits"},  # which channels are bits
     "neighbours": _GROUPS,
 }
+# Groups of given sizes, to see what `neighbours`, which finds it, makes of it.
+SIZES = {f"groups_of_{size}": {"neighbours": size, "stages": 2} for size in (2, 4, 8)}
 # What a remedy has to know of the data, where it is something.
 KNOWS = {"hybrid": "how to weigh channels", "true_groups": "which target is easy"}
 
@@ -40,9 +48,12 @@ def _cells(scale: str) -> dict[str, dict[str, Any]]:
     base = {**size(scale, 30), "dataset": "bit_concat", "batch_size": BATCH, "heads": "linear"}
     base |= {"loss": "nt_xent", "temperature": 0.2}
     cells = {}
-    for bits in BITS:
-        for name, changes in REMEDIES.items():
-            if not bits and changes.get("condition_on") == "bits":
+    for bits in (*BITS, *MORE_BITS):
+        known = SIZES if bits in (0, 5, 10) else {}
+        for name, changes in (REMEDIES | known).items():
+            if (bits in MORE_BITS and name not in LINES) or (
+                not bits and changes.get("condition_on") == "bits"
+            ):
                 continue
             settings = {**base, "num_bits": bits, **changes}
             if name == "nt_xent":
@@ -101,6 +112,8 @@ STUDIES = {
             "accuracy": ACCURACY,
             "last_stage": "linear/stage_2/class/accuracy",
             "bits_all_right": "linear/features/bits/all_right",
+            "near_neighbours": "near_neighbours",
+            "group_size": "group_size",
             "untrained": UNTRAINED,
             "supervised": "supervised/linear/features/class/accuracy",
         },
