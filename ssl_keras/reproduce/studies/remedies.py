@@ -62,6 +62,51 @@ def _cells(scale: str) -> dict[str, dict[str, Any]]:
     return cells
 
 
+# Rivals that are part of the picture, and the views that leave them to both sides. `figures.RIVALS`
+# says which target each one suppresses.
+RIVALS: dict[str, dict[str, Any]] = {
+    "color": {"factors": "character,font,color,background"},
+    "correlated_color": {"factors": "character,color", "correlation": "color:character:0.9"},
+    "character": {"factors": "character,font"},
+    "digits": {
+        "dataset": "overlay",
+        "source": "glyphs",
+        "image_size": 40,
+        "digit_size": 10,
+        "num_unique_digits": 10,
+    },
+}
+# Those that can meet a rival that is no channel of its own.
+FOR_PICTURES = (
+    "nt_xent",
+    "low_temperature",
+    "ifm",
+    "vicreg",
+    "byol",
+    "hybrid",
+    "clusters",
+    "neighbours",
+)
+
+
+def _rival_cells(scale: str) -> dict[str, dict[str, Any]]:
+    base = {**size(scale, 30), "dataset": "factors", "batch_size": BATCH, "heads": "linear"}
+    base |= {"loss": "nt_xent", "temperature": 0.2, "crop_area_min": 0.5}
+    if scale == "full":
+        base |= {"num_train_images": 50_000, "num_test_images": 10_000, "image_size": 64}
+    base.pop("source", None)
+    cells = {}
+    for rival, data in RIVALS.items():
+        for name in FOR_PICTURES:
+            settings = {**base, **data, **REMEDIES[name]}
+            if settings["dataset"] == "factors":
+                settings["color_strength"] = 0.0
+            if name == "nt_xent":
+                settings["heads"] += ",supervised"
+            cells[f"{name}-{rival}"] = {n: v for n, v in settings.items() if v is not None}
+    return cells
+
+
 def leaderboard(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The remedies in the order of the class beside ten bits, with the share of the gap between
     the untrained and the supervised encoder that they close, and their cost."""
@@ -131,5 +176,21 @@ STUDIES = {
         "of two stages has twice the features.",
         verdict=papers.remedies,
         leaderboard=leaderboard,
+    ),
+    "rivals": Study(
+        answer="",
+        question="Do the remedies against easy bits also help where the rival is part of the "
+        "picture?",
+        grid=_rival_cells,
+        measures={
+            "features": "linear/features/{target}/accuracy",
+            "last_stage": "linear/stage_2/{target}/accuracy",
+            "untrained": "untrained/linear/features/{target}/accuracy",
+            "supervised": "supervised/linear/features/{target}/accuracy",
+            "near_neighbours": "near_neighbours",
+            "group_size": "group_size",
+        },
+        figure=figures.remedies,
+        panels=4,
     ),
 }
