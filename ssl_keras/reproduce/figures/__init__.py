@@ -10,6 +10,8 @@ from ssl_keras.reproduce.figures.objectives import (
     temperature,
 )
 from ssl_keras.reproduce.figures.properties import (
+    OVER_BITS,
+    RIVALS,
     SHOWN_FACTORS,
     arora,
     augmentation,
@@ -26,11 +28,14 @@ from ssl_keras.reproduce.figures.properties import (
     randbit_factors,
     randbit_fashion,
     remedies,
+    rivals,
     views,
 )
 from ssl_keras.reproduce.figures.subjects import SUBJECTS
 
 __all__ = [
+    "OVER_BITS",
+    "RIVALS",
     "SHOWN_FACTORS",
     "SUBJECTS",
     "arora",
@@ -54,6 +59,7 @@ __all__ = [
     "randbit_factors",
     "randbit_fashion",
     "remedies",
+    "rivals",
     "temperature",
     "views",
 ]

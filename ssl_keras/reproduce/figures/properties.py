@@ -72,11 +72,29 @@ def randbit_fashion(axes: Sequence[Any], rows: Rows) -> None:
     axes[0].legend(fontsize=7)
 
 
+# Remedy of the figure of remedies -> its style over bits.
+OVER_BITS = ("nt_xent", "hybrid", "neighbours")
+# Rival of the study `rivals` -> (what it may suppress, the rival, title).
+RIVALS = {
+    "color": ("character", "color", "character beside its colour"),
+    "correlated_color": ("character", "color", "character beside a colour that follows it"),
+    "character": ("font", "character", "font beside the character"),
+    "digits": ("class", "digit", "character beside digits drawn over it"),
+}
+
+
 def remedies(axes: Sequence[Any], rows: Rows) -> None:
-    """The class and the bits for each remedy, a panel for each number of bits."""
+    """The class and the bits for each remedy, a panel for each number of bits; then the class over
+    bits, and over the size of groups."""
     rows = [{**row, "remedy": row["cell"].rsplit("-", 2)[0]} for row in rows]
+    sizes = [row for row in rows if row["remedy"].startswith("groups_of_")]
+    rows = [row for row in rows if row not in sizes]
     names = list(dict.fromkeys(row["remedy"] for row in rows))
-    for axis, bits in zip(axes, sorted({row["num_bits"] for row in rows}), strict=False):
+    counts = {row["num_bits"]: 0 for row in rows}
+    for row in rows:
+        counts[row["num_bits"]] += 1
+    compared = sorted(bits for bits, count in counts.items() if 2 * count > max(counts.values()))
+    for axis, bits in zip(axes, compared, strict=False):
         members = [row for row in rows if row["num_bits"] == bits]
         places = [-names.index(row["remedy"]) for row in members]
         dots(axis, members, "bits_all_right", places, NEIGHBOURS, "all bits right")
@@ -87,6 +105,55 @@ def remedies(axes: Sequence[Any], rows: Rows) -> None:
             axis.axvline(best, color=METHODS["supervised"].color, label="class, supervised")
         chance(axis, 0.1, upright=True)
         describe(axis, f"{bits} random bits" if bits else "no bits", "accuracy")
+        axis.set_xlim(0, 1.03)
+        name_rows(axis, [-index for index in range(len(names))], [word(name) for name in names])
+    axes[0].legend(fontsize=7, loc="lower left")
+    over_bits, over_sizes = axes[-2:]
+    for name, style in zip(OVER_BITS, SERIES, strict=False):
+        members = [row for row in rows if row["remedy"] == name]
+        curve(over_bits, members, "num_bits", "accuracy", style, word(name))
+        if name == "nt_xent":
+            before = METHODS["untrained"]
+            curve(over_bits, members, "num_bits", "untrained", before, "untrained")
+    for bits, style in zip(sorted({row["num_bits"] for row in sizes}), SERIES, strict=False):
+        members = [row for row in sizes if row["num_bits"] == bits]
+        label = f"{bits} bits" if bits else "no bits"
+        curve(over_sizes, members, "neighbours", "accuracy", style, label)
+        found = [row for row in rows if (row["remedy"], row["num_bits"]) == ("neighbours", bits)]
+        shown = {"linestyle": "none", "marker": "*", "markersize": 11}
+        curve(over_sizes, found, "group_size", "accuracy", style, "", **shown)
+    describe(over_bits, "class over the number of bits", "random bits", "accuracy")
+    describe(over_sizes, "class over the size of groups (star: found)", "examples", "accuracy")
+    over_sizes.set_xscale("log", base=2)
+    for axis in (over_bits, over_sizes):
+        axis.set_ylim(0, 1)
+        chance(axis, 0.1)
+        axis.legend(fontsize=7)
+
+
+def rivals(axes: Sequence[Any], rows: Rows) -> None:
+    """What a rival may suppress, and the rival, for each remedy; a panel for each rival."""
+    parts = [row["cell"].split("-", 1) for row in rows]
+    rows = [
+        {**row, "remedy": remedy, "rival": rival}
+        for row, (remedy, rival) in zip(rows, parts, strict=True)
+    ]
+    names = list(dict.fromkeys(row["remedy"] for row in rows))
+    for axis, (rival, (target, other, title)) in zip(axes, RIVALS.items(), strict=True):
+        members = [row for row in rows if row["rival"] == rival]
+        kept = [row for row in members if row["target"] == other]
+        members = [row for row in members if row["target"] == target]
+        places = [-names.index(row["remedy"]) for row in members]
+        dots(axis, kept, "features", places, NEIGHBOURS, "the rival")
+        dots(axis, members, "untrained", places, METHODS["untrained"], "untrained")
+        dots(axis, members, "features", places, LINEAR, "what it may suppress")
+        for row in members[:1]:
+            chance(axis, row["chance"], upright=True)
+            if "supervised" in row:
+                axis.axvline(
+                    row["supervised"], color=METHODS["supervised"].color, label="supervised"
+                )
+        describe(axis, title, "accuracy")
         axis.set_xlim(0, 1.03)
         name_rows(axis, [-index for index in range(len(names))], [word(name) for name in names])
     axes[0].legend(fontsize=7, loc="lower left")

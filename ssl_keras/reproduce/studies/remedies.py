@@ -11,9 +11,7 @@ from ssl_keras.reproduce.verdicts import papers
 
 BITS = (0, 5, 10, 15)
 BATCH = 248  # whole groups of 2, 4 and 8
-# The remedies that are measured beside further numbers of bits.
-LINES = ("nt_xent", "hybrid", "neighbours")
-MORE_BITS = (2, 8, 12, 20)
+MORE_BITS = (2, 8, 12, 20)  # for `figures.OVER_BITS`
 
 # Name -> the settings that differ from NT-Xent at temperature 0.2. The comments say what a remedy
 # has to know.
@@ -51,7 +49,7 @@ def _cells(scale: str) -> dict[str, dict[str, Any]]:
     for bits in (*BITS, *MORE_BITS):
         known = SIZES if bits in (0, 5, 10) else {}
         for name, changes in (REMEDIES | known).items():
-            if (bits in MORE_BITS and name not in LINES) or (
+            if (bits in MORE_BITS and name not in figures.OVER_BITS) or (
                 not bits and changes.get("condition_on") == "bits"
             ):
                 continue
@@ -62,9 +60,9 @@ def _cells(scale: str) -> dict[str, dict[str, Any]]:
     return cells
 
 
-# Rivals that are part of the picture, and the views that leave them to both sides. `figures.RIVALS`
-# says which target each one suppresses.
-RIVALS: dict[str, dict[str, Any]] = {
+# Rivals that are part of the picture, and the data they are in. `figures.RIVALS` says which target
+# each of them may suppress.
+_RIVALS: dict[str, dict[str, Any]] = {
     "color": {"factors": "character,font,color,background"},
     "correlated_color": {"factors": "character,color", "correlation": "color:character:0.9"},
     "character": {"factors": "character,font"},
@@ -96,7 +94,7 @@ def _rival_cells(scale: str) -> dict[str, dict[str, Any]]:
         base |= {"num_train_images": 50_000, "num_test_images": 10_000, "image_size": 64}
     base.pop("source", None)
     cells = {}
-    for rival, data in RIVALS.items():
+    for rival, data in _RIVALS.items():
         for name in FOR_PICTURES:
             settings = {**base, **data, **REMEDIES[name]}
             if settings["dataset"] == "factors":
@@ -163,7 +161,7 @@ STUDIES = {
             "supervised": "supervised/linear/features/class/accuracy",
         },
         figure=figures.remedies,
-        panels=len(BITS),
+        panels=len(BITS) + 2,
         smoke=("nt_xent-0-bits", "neighbours-15-bits"),
         claim="Implicit feature modification (Robinson et al. 2021), a temperature schedule "
         "(Kukleva et al. 2023), features dropped from views (Tamkin et al. 2022), reconstruction "
@@ -190,7 +188,7 @@ STUDIES = {
             "near_neighbours": "near_neighbours",
             "group_size": "group_size",
         },
-        figure=figures.remedies,
+        figure=figures.rivals,
         panels=4,
     ),
 }
