@@ -137,7 +137,10 @@ def leaderboard(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         "Time: training beside ten bits, relative to NT-Xent (median over seeds, on one of two "
         "busy cores). Chance 0.1."
     )
-    return [title, "", *lines]
+    sizes = [
+        f"{found['neighbours', count].get('group_size', 0):g} beside {count}" for count in BITS
+    ]
+    return [title, "", *lines, "", f"Groups that `neighbours` forms, by bits: {', '.join(sizes)}."]
 
 
 STUDIES = {
@@ -190,5 +193,6 @@ STUDIES = {
         },
         figure=figures.rivals,
         panels=4,
+        smoke=("nt_xent-color", "neighbours-character"),
     ),
 }
