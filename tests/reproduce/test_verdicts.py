@@ -52,7 +52,8 @@ RECORDED = {
     "randbit": ("partly reproduced", "yes yes yes no"),
     "randbit_fashion": ("reproduced", "yes"),
     "randbit_factors": ("partly reproduced", "yes yes undecided no yes"),
-    "remedies": ("partly reproduced", "no no no yes no yes"),
+    "remedies": ("partly reproduced", "no no no yes no no yes"),
+    "rivals": ("partly reproduced", "?"),
     "overlay": ("not reproduced", "undecided no undecided"),
     "overlay_causes": ("reported, not judged", ""),
     "multi_digit": ("reproduced", "yes yes"),
@@ -202,30 +203,32 @@ SPOILED: dict[str, list[tuple[set[int], Spoil]]] = {
     ],
     "remedies": [
         ({0}, lambda column, cell: at(column, accuracy=0.1) if cell.get("loss") == "ifm" else None),
-        *(
-            ({part}, partial(unhelped, setting, value))
-            for part, (setting, value) in enumerate(
-                {
-                    "temperature": "cosine:1:0.1:5",
-                    "channel_dropout": 0.3,
-                    "method": "hybrid",
-                    "condition_on": "clusters",
-                    "stages": 2,
-                }.items(),
-                start=1,
-            )
-            if setting != "stages"
-        ),
+        ({1}, partial(unhelped, "temperature", "cosine:1:0.1:5")),
+        ({2}, partial(unhelped, "channel_dropout", 0.3)),
+        ({3}, partial(unhelped, "method", "hybrid")),
+        ({4}, partial(unhelped, "method", "ltd")),
+        ({5}, partial(unhelped, "condition_on", "clusters")),
         # Below NT-Xent, or below the untrained encoder, or as both.
         (
-            {5},
+            {6},
             lambda column, cell: (
                 at(column, untrained=0.9)
-                if cell.get("neighbours") == 4 and "condition_on" not in cell
+                if cell.get("neighbours") == 0 and "condition_on" not in cell
                 else None
             ),
         ),
-        ({0, 1, 2, 3, 4, 5}, lambda column, _: at(column, accuracy=0.1)),
+        ({0, 1, 2, 3, 4, 5, 6}, lambda column, _: at(column, accuracy=0.1)),
+    ],
+    "rivals": [
+        ({0}, lambda column, _: at(column, untrained=0.4)),
+        (
+            {1},
+            lambda column, cell: (
+                at(column, features=0.5) if cell.get("temperature") == 0.05 else None
+            ),
+        ),
+        ({2}, lambda column, cell: at(column, features=0.5) if cell.get("loss") == "ifm" else None),
+        ({1, 2, 3, 4, 5}, lambda column, _: at(column, features=0.5)),
     ],
     "overlay": [
         ({0, 2}, lambda column, _: at(column, simclr_class=0.8)),

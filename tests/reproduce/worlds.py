@@ -16,6 +16,8 @@ def pretended_targets(name: str) -> list[str]:
     """The targets of the pretended data set."""
     if name == "depth":
         return ["character", "color", "size", "position"]
+    if name == "rivals":
+        return ["character", "color", "font", "class", "digit"]
     return ["class", "digit"] if STUDIES[name].by_target else ["class"]
 
 
@@ -82,6 +84,11 @@ def as_claimed(name: str, column: str, cell: dict[str, Any]) -> float:
         helped = any(cell.get(setting, value) != value for setting, value in plain.items())
         values = {"untrained": 0.9 - 0.05 * bits, "supervised": 0.95, "bits_all_right": 1.0}
         return values.get(column, 0.9 - (0.02 if helped else 0.08) * bits)
+    if name == "rivals":
+        plain = {"loss": "nt_xent", "method": "simclr", "temperature": 0.2, "neighbours": None}
+        helped = any(cell.get(setting, value) != value for setting, value in plain.items())
+        values = {"untrained": 0.7, "supervised": 0.9, "features": 0.8 if helped else 0.5}
+        return values.get(column, 0.4)
     if name in ("overlay", "overlay_causes"):
         much = math.log10(cell["num_unique_digits"]) / 10
         values = {"simclr_class": 0.9 - much, "simclr_digit": 0.3 + much, "untrained_digit": 0.4}

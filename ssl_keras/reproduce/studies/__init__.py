@@ -35,7 +35,7 @@ STUDIES: dict[str, Study] = {
 SECTIONS: dict[str, tuple[str, ...]] = {
     "The generalized loss": ("losses", "lambda_temperature"),
     "Random bits as a rival": ("randbit", "randbit_fashion", "randbit_factors"),
-    "What stops suppression": ("remedies",),
+    "What stops suppression": ("remedies", "rivals"),
     "Objects as rivals": ("overlay", "overlay_causes", "multi_digit"),
     "Factors as rivals": ("augmentation", "depth"),
     "Local features": ("local_features",),

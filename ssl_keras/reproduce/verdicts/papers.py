@@ -241,14 +241,52 @@ remedies = Claims(
         "a temperature schedule": _helps("temperature_schedule"),
         "dropped channels": _helps("channel_dropout"),
         "reconstruction beside the loss": _helps("hybrid"),
+        "decoded target features": _helps("ltd"),
         "negatives from clusters of an earlier stage": _helps("clusters"),
         "negatives from neighbours in an earlier stage (ours)": _helps("neighbours"),
     },
     notes=[
-        Check("accuracy", where={"remedy": ("nt_xent", "neighbours")}, over="num_bits", by=by)
-        for by in [("remedy",)]
+        Check("accuracy", where={"remedy": remedy}, over="num_bits", by=("remedy",))
+        for remedy in ("nt_xent", "neighbours")
     ],
     prepare=_with_remedies,
+)
+
+_COLOR = {"rival": "color", "target": "character"}
+
+
+def _with_rivals(rows: Rows) -> Rows:
+    parts = [row["cell"].split("-", 1) for row in rows]
+    return [
+        {**row, "remedy": remedy, "rival": rival}
+        for row, (remedy, rival) in zip(rows, parts, strict=True)
+    ]
+
+
+def _brings_back(remedy: str) -> list[Check]:
+    plain = {"where": {"remedy": "nt_xent", **_COLOR}}
+    where = {"remedy": remedy, **_COLOR}
+    return [Check("features", exceeds, None, where, against=plain, pooled=_COLOR)]
+
+
+rivals = Claims(
+    {
+        "where the views keep the colour, the character is lost": [
+            Check(
+                "untrained",
+                exceeds,
+                None,
+                {"remedy": "nt_xent", **_COLOR},
+                against={"column": "features"},
+            )
+        ],
+        "a low temperature keeps it": _brings_back("low_temperature"),
+        "implicit feature modification keeps it": _brings_back("ifm"),
+        "reconstruction beside the loss keeps it": _brings_back("hybrid"),
+        "negatives from clusters of an earlier stage keep it": _brings_back("clusters"),
+        "negatives from neighbours in an earlier stage keep it (ours)": _brings_back("neighbours"),
+    },
+    prepare=_with_rivals,
 )
 
 # Objects as rivals.
