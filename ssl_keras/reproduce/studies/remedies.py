@@ -90,15 +90,14 @@ FOR_PICTURES = (
 def _rival_cells(scale: str) -> dict[str, dict[str, Any]]:
     base = {**size(scale, 30), "dataset": "factors", "batch_size": BATCH, "heads": "linear"}
     base |= {"loss": "nt_xent", "temperature": 0.2, "crop_area_min": 0.5}
-    if scale == "full":
-        base |= {"num_train_images": 50_000, "num_test_images": 10_000, "image_size": 64}
     base.pop("source", None)
+    sizes = {"num_train_images": 50_000, "num_test_images": 10_000, "image_size": 64}
     cells = {}
     for rival, data in _RIVALS.items():
         for name in FOR_PICTURES:
             settings = {**base, **data, **REMEDIES[name]}
             if settings["dataset"] == "factors":
-                settings["color_strength"] = 0.0
+                settings |= {"color_strength": 0.0} | (sizes if scale == "full" else {})
             if name == "nt_xent":
                 settings["heads"] += ",supervised"
             cells[f"{name}-{rival}"] = {n: v for n, v in settings.items() if v is not None}
