@@ -181,5 +181,5 @@ def _line(name: str, measured: Measured | None, scale: str, output: Path) -> str
     word = measured.verdict.word if measured.verdict else "not judged"
     seeds = "one seed" if measured.seeds == 1 else f"{measured.seeds} seeds"
     text = f"[{study.question}]({output.name}/{name}.md) **{word.capitalize()}** ({seeds})."
-    picture = f'<img src="{output.name}/{name}.png" width="420" alt="Figure: {name}">'
+    picture = f'<img src="{output.name}/{name}.png" width="420" alt="{name}">'
     return f"| {text} {study.answered(measured.rows)} | {picture} |"

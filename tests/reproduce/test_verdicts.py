@@ -53,7 +53,6 @@ RECORDED = {
     "randbit_fashion": ("reproduced", "yes"),
     "randbit_factors": ("partly reproduced", "yes yes undecided no yes"),
     "remedies": ("partly reproduced", "no no no yes no no yes"),
-    "rivals": ("partly reproduced", "?"),
     "overlay": ("not reproduced", "undecided no undecided"),
     "overlay_causes": ("reported, not judged", ""),
     "multi_digit": ("reproduced", "yes yes"),

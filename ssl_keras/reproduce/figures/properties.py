@@ -125,6 +125,7 @@ def remedies(axes: Sequence[Any], rows: Rows) -> None:
     describe(over_bits, "class over the number of bits", "random bits", "accuracy")
     describe(over_sizes, "class over the size of groups (star: found)", "examples", "accuracy")
     over_sizes.set_xscale("log", base=2)
+    over_sizes.set_xticks(powers := [2, 4, 8, 16, 32], list(map(str, powers)))
     for axis in (over_bits, over_sizes):
         axis.set_ylim(0, 1)
         chance(axis, 0.1)

@@ -147,7 +147,7 @@ STUDIES = {
         answer=(
             "Beside ten bits NT-Xent reads the digit at {nt_xent-10-bits:accuracy} (untrained "
             "{nt_xent-10-bits:untrained}, supervised {nt_xent-10-bits:supervised}); with negatives "
-            "from neighbours, told nothing, at {neighbours-10-bits:accuracy} (all bits "
+            "from neighbours at {neighbours-10-bits:accuracy} (all bits "
             "{neighbours-10-bits:bits_all_right}), with reconstruction beside the loss at "
             "{hybrid-10-bits:accuracy} ({hybrid-10-bits:bits_all_right})."
         ),

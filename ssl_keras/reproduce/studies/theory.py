@@ -32,8 +32,7 @@ STUDIES = {
             "The mean classifier has a loss of {batch-16:mean_classifier_loss}, the unsupervised "
             "loss is {batch-16:unsupervised_loss}: far above its bound, since views of one image "
             "are no pairs of a class. 15 negatives are best (linear {batch-16:accuracy}; 249: "
-            "{batch-250:accuracy}), at equal epochs. With five images a class it reads "
-            "{batch-16:avg_2_few_shot} of two classes, with all {batch-16:avg_2}."
+            "{batch-250:accuracy}), at equal epochs."
         ),
         question="Does the unsupervised loss bound that of the mean classifier, and do more "
         "negatives help? (Arora et al. 2019)",
