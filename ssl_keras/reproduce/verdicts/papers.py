@@ -255,7 +255,7 @@ remedies = Claims(
 _COLOR = {"rival": "color", "target": "character"}
 
 
-def _with_rivals(rows: Rows) -> Rows:
+def _by_rival(rows: Rows) -> Rows:
     parts = [row["cell"].split("-", 1) for row in rows]
     return [
         {**row, "remedy": remedy, "rival": rival}
@@ -286,7 +286,7 @@ rivals = Claims(
         "negatives from clusters of an earlier stage keep it": _brings_back("clusters"),
         "negatives from neighbours in an earlier stage keep it (ours)": _brings_back("neighbours"),
     },
-    prepare=_with_rivals,
+    prepare=_by_rival,
 )
 
 # Objects as rivals.
