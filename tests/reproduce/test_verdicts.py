@@ -53,6 +53,7 @@ RECORDED = {
     "randbit_fashion": ("reproduced", "yes"),
     "randbit_factors": ("partly reproduced", "yes yes undecided no yes"),
     "remedies": ("partly reproduced", "no no no yes no no yes"),
+    "rivals": ("partly reproduced", "yes yes no no yes yes"),
     "overlay": ("not reproduced", "undecided no undecided"),
     "overlay_causes": ("reported, not judged", ""),
     "multi_digit": ("reproduced", "yes yes"),

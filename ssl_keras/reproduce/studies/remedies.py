@@ -179,9 +179,12 @@ STUDIES = {
         leaderboard=leaderboard,
     ),
     "rivals": Study(
-        answer="",
-        question="Do the remedies against easy bits also help where the rival is part of the "
-        "picture?",
+        answer=(
+            "Beside colour NT-Xent reads the character at {nt_xent-color:character:features} "
+            "(untrained {nt_xent-color:character:untrained}); with negatives from neighbours at "
+            "{neighbours-color:character:features}."
+        ),
+        question="Do they help where the rival is part of the picture?",
         grid=_rival_cells,
         measures={
             "features": "linear/features/{target}/accuracy",
