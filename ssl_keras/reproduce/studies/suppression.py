@@ -160,8 +160,8 @@ STUDIES = {
         answer=(
             "Without crops the digit is read at {no-crops-4000-digits:simclr_digit} beside "
             "4,000 different ones, with them at {strong-colours-4000-digits:simclr_digit} at "
-            "best; the photograph loses ({no-crops-4000-digits:simclr_class}). It is the crops "
-            "that hide small digits."
+            "best; the photograph loses ({no-crops-4000-digits:simclr_class}). Crops hide "
+            "small digits."
         ),
         question="What decides whether digits win over photographs?",
         grid=_cause_cells,
