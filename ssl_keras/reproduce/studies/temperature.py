@@ -82,8 +82,8 @@ STUDIES = {
             "From temperature 0.07 to 1 the uniformity of NT-Xent's projections goes from "
             "{nt_xent-0.07:uniformity} to {nt_xent-1:uniformity}, the tolerance from "
             "{nt_xent-0.07:tolerance} to {nt_xent-1:tolerance}; with hard negatives neither "
-            "depends on it. Accuracy falls from {nt_xent-0.07:accuracy} to {nt_xent-1:accuracy}; hard "
-            "negatives keep it ({hard_contrastive-1:accuracy})."
+            "depends on it. Accuracy falls from {nt_xent-0.07:accuracy} to {nt_xent-1:accuracy}; "
+            "hard negatives keep it ({hard_contrastive-1:accuracy})."
         ),
         question="How do uniformity and tolerance depend on the temperature, and what do hard "
         "negatives change? (Wang and Liu 2021)",
