@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 
@@ -38,3 +38,12 @@ def few_and_many(rows: Sequence[Any]) -> Iterator[tuple[str, Any, Any]]:
     for variant, members in variants.items():
         ordered = sorted(members, key=lambda row: row["num_unique_digits"])
         yield variant, ordered[0], ordered[-1]
+
+
+def with_remedy_and_rival(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of the study `rivals` with the two parts of their cell."""
+    parts = [row["cell"].split("-", 1) for row in rows]
+    return [
+        {**row, "remedy": remedy, "rival": rival}
+        for row, (remedy, rival) in zip(rows, parts, strict=True)
+    ]

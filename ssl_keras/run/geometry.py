@@ -75,7 +75,8 @@ def build_measure(setup: TrainingSetup, num_images: int) -> Callable[[int], dict
             outputs = [tf.concat(layer, axis=0) for layer in both]
         else:
             outputs = model.representations(inputs)
-        loss = config.loss and config.loss.at(model.progress(step))
+        # Runs that share this function may differ in the constants of their loss.
+        loss = model.loss_with_variables and model.loss_with_variables.at(model.progress(step))
         temperature = getattr(loss, "temperature", TEMPERATURE)
         values: dict[str, Any] = {}
         layers = {"features": outputs[0]}

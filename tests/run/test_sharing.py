@@ -84,7 +84,7 @@ def test_another_seed_has_the_numbers_of_a_fresh_process(tmp_path: Path, traced:
 def test_other_constants_of_the_loss_have_the_numbers_of_a_fresh_process(
     tmp_path: Path, traced: list[int]
 ) -> None:
-    values: dict[str, Any] = {"loss": "decoupled_nt_xent", "heads": "", "measure_images": 0}
+    values: dict[str, Any] = {"loss": "decoupled_nt_xent", "heads": ""}
     values |= {"views": "augment", "ema_decay": None}
     changed = {"temperature": 0.1, "distribution_weight": 0.5}
     train_and_evaluate(make(tmp_path / "first", **values))
@@ -95,6 +95,7 @@ def test_other_constants_of_the_loss_have_the_numbers_of_a_fresh_process(
     first, second, alone = (made(tmp_path / name) for name in ("first", "second", "alone"))
     assert second["weights_sha256"] == alone["weights_sha256"] != first["weights_sha256"]
     assert second["history"] == alone["history"]
+    assert second["geometry_history"] == alone["geometry_history"]
 
 
 @pytest.mark.parametrize(

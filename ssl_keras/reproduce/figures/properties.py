@@ -26,7 +26,7 @@ from ssl_keras.plots import (
     word,
 )
 from ssl_keras.reproduce.figures.subjects import SUBJECTS
-from ssl_keras.reproduce.pairs import digit_and_rival, few_and_many
+from ssl_keras.reproduce.pairs import digit_and_rival, few_and_many, with_remedy_and_rival
 
 
 def randbit(axes: Sequence[Any], rows: Rows) -> None:
@@ -72,7 +72,7 @@ def randbit_fashion(axes: Sequence[Any], rows: Rows) -> None:
     axes[0].legend(fontsize=7)
 
 
-# Remedy of the figure of remedies -> its style over bits.
+# The remedies that are drawn over the number of bits.
 OVER_BITS = ("nt_xent", "hybrid", "neighbours")
 # Rival of the study `rivals` -> (what it may suppress, the rival, title).
 RIVALS = {
@@ -134,11 +134,7 @@ def remedies(axes: Sequence[Any], rows: Rows) -> None:
 
 def rivals(axes: Sequence[Any], rows: Rows) -> None:
     """What a rival may suppress, and the rival, for each remedy; a panel for each rival."""
-    parts = [row["cell"].split("-", 1) for row in rows]
-    rows = [
-        {**row, "remedy": remedy, "rival": rival}
-        for row, (remedy, rival) in zip(rows, parts, strict=True)
-    ]
+    rows = with_remedy_and_rival(rows)
     names = list(dict.fromkeys(row["remedy"] for row in rows))
     for axis, (rival, (target, other, title)) in zip(axes, RIVALS.items(), strict=True):
         members = [row for row in rows if row["rival"] == rival]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ssl_keras.metrics import mean_classifier_bound
-from ssl_keras.reproduce.pairs import digit_and_rival
+from ssl_keras.reproduce.pairs import digit_and_rival, with_remedy_and_rival
 from ssl_keras.reproduce.verdicts.claims import (
     AGREE,
     POINT,
@@ -255,14 +255,6 @@ remedies = Claims(
 _COLOR = {"rival": "color", "target": "character"}
 
 
-def _by_rival(rows: Rows) -> Rows:
-    parts = [row["cell"].split("-", 1) for row in rows]
-    return [
-        {**row, "remedy": remedy, "rival": rival}
-        for row, (remedy, rival) in zip(rows, parts, strict=True)
-    ]
-
-
 def _brings_back(remedy: str) -> list[Check]:
     plain = {"where": {"remedy": "nt_xent", **_COLOR}}
     where = {"remedy": remedy, **_COLOR}
@@ -286,7 +278,7 @@ rivals = Claims(
         "negatives from clusters of an earlier stage keep it": _brings_back("clusters"),
         "negatives from neighbours in an earlier stage keep it (ours)": _brings_back("neighbours"),
     },
-    prepare=_by_rival,
+    prepare=with_remedy_and_rival,
 )
 
 # Objects as rivals.
