@@ -18,6 +18,7 @@ from typing import Any
 import tensorflow as tf
 
 from ssl_keras import datasets
+from ssl_keras.datasets.base import Source
 from ssl_keras.datasets.examples import ArrayExamples
 from ssl_keras.sweep import worker
 
@@ -47,14 +48,19 @@ def prepare() -> None:
     load = functools.lru_cache(maxsize=8)(datasets.load_source)
 
     def load_source(name: str, *arguments: Any, **options: Any) -> Any:
-        source = load(name, *arguments, **options)
-        if name != "mnist_5k":
-            return source
-        columns = {"image": source.test.columns["image"][:TEST_IMAGES]}
-        few = ArrayExamples(columns, source.test.labels[:TEST_IMAGES])
-        return dataclasses.replace(source, test=few)
+        return with_few(load(name, *arguments, **options))
 
     datasets.load_source = load_source  # type: ignore[assignment]
+
+
+@functools.lru_cache(maxsize=8)
+def with_few(source: Source) -> Source:
+    """A source in memory with the first of its test images alone."""
+    test = source.test
+    if type(test) is not ArrayExamples or set(test.columns) != {"image"} or test.labels is None:
+        return source
+    few = ArrayExamples({"image": test.columns["image"][:TEST_IMAGES]}, test.labels[:TEST_IMAGES])
+    return dataclasses.replace(source, test=few)
 
 
 def work() -> None:

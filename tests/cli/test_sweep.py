@@ -22,6 +22,7 @@ from ssl_keras.compare import __main__ as compare
 from ssl_keras.runs import __main__ as runs
 from ssl_keras.sweep import __main__ as sweep
 from ssl_keras.sweep import grid, pool
+from tests import quick
 from tests.cli.folders import KEY, write_run, write_unfinished
 
 ROOT = Path(__file__).parent.parent.parent
@@ -54,8 +55,12 @@ def interrupted(workdir: Path, step: int) -> None:
 
 @pytest.mark.full
 def test_a_grid_is_run_resumed_and_read(
-    tmp_path: Path, data_dir: str, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    data_dir: str,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(pool.Worker, "command", quick.WORKER)
     folder = tmp_path / "sweep"
     line = ["ssl_keras.sweep", *TINY, *GRID, f"--folder={folder}"]
 
@@ -321,6 +326,7 @@ def test_a_command_line_is_a_grid(
             assert str(cell.config.flat()[name]).replace("1.0:", "1:") in map(str, value)
 
 
+@pytest.mark.full
 def test_names_that_are_alike_or_long_carry_a_digest() -> None:
     alike = read("--source=npz:/a/x.npz,npz:/b/x.npz").cells
     assert [cell.name for cell in alike] == [

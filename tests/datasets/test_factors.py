@@ -98,6 +98,7 @@ def mass(images: np.ndarray) -> np.ndarray:
     return np.abs(images.astype(float) - images[:, :1, :1]).sum(axis=-1)
 
 
+@pytest.mark.full
 def test_positions_and_sizes_are_those_of_the_labels() -> None:
     shown = mass(pictures(400, position=np.arange(400) % 4, size=3, character=8))
     total = shown.sum(axis=(1, 2))

@@ -55,6 +55,7 @@ def test_another_process_draws_the_same() -> None:
     assert done.stdout.strip() == sha256(here.columns["image"])
 
 
+@pytest.mark.full
 def test_classes_are_balanced_and_named_and_the_first_images_show_all() -> None:
     source = load_source("glyphs", num_characters=70)
     assert source.num_classes == 70

@@ -94,6 +94,7 @@ def test_grid_holds_that_many_real_digits_and_the_presence_vector_says_which(
             np.testing.assert_array_equal(presence, [int(c in classes) for c in range(10)])
 
 
+@pytest.mark.full
 def test_without_repeats_all_classes_differ(data_dir: str) -> None:
     data = load(data_dir, num_digits=5, digit_repeats=False)
     np.testing.assert_array_equal(data.train.labels["presence"].sum(axis=1), 5)
@@ -151,7 +152,7 @@ def test_random_positions_stay_inside_and_reach_the_borders(data_dir: str) -> No
     assert all(image.any() for image in images)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_determinism_and_seeds(data_dir: str) -> None:
     first, again, other = load(data_dir), load(data_dir), load(data_dir, seed=1)
     np.testing.assert_array_equal(first.train.example["image"], again.train.example["image"])
@@ -192,6 +193,7 @@ def test_locations_of_a_hand_made_plan() -> None:
     np.testing.assert_array_equal(same["region"], np.sign(region))
 
 
+@pytest.mark.full
 def test_locations_lie_over_the_digits(data_dir: str, tmp_path: Path) -> None:
     source = coded_digits(tmp_path)
     data = load(data_dir, num_digits=3, digit_source=source, max_train_images=100)
@@ -210,6 +212,7 @@ def test_locations_lie_over_the_digits(data_dir: str, tmp_path: Path) -> None:
     assert 30 * 30 - 9 * 9 <= counts[1] <= 30 * 30
 
 
+@pytest.mark.full
 def test_a_digit_alone_is_one_of_the_test_digits_with_its_label(data_dir: str) -> None:
     alone = load(data_dir, digit_sizes="20", image_size=40)
     assert list(alone.targets) == ["digit"]

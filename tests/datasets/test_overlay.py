@@ -63,6 +63,7 @@ def test_drawing_puts_copies_where_they_belong() -> None:
     np.testing.assert_array_equal(overlapping, [[1, 2, 2], [3, 4, 4]])
 
 
+@pytest.mark.full
 def test_at_224_pixels_the_digit_is_drawn_unscaled_nine_times(
     data_dir: str, tmp_path: Path
 ) -> None:
@@ -104,6 +105,7 @@ def occurrences(images: np.ndarray) -> Counter[bytes]:
     return Counter(image.tobytes() for image in images)
 
 
+@pytest.mark.full
 def test_pool_of_unique_digits(data_dir: str) -> None:
     few = load(data_dir, num_unique_digits=3, overlay_content="digits")
     seen = occurrences(few.train.example["image"])
@@ -121,6 +123,7 @@ def test_pool_of_unique_digits(data_dir: str) -> None:
     assert abs(shown - unlike * (1 - 1 / np.e)) < 50
 
 
+@pytest.mark.exhaustive
 def test_heads_are_fitted_on_all_digits_whatever_the_pool(data_dir: str) -> None:
     every, few = (
         load(data_dir, overlay_content="digits"),
@@ -146,7 +149,7 @@ def test_heads_are_fitted_on_all_digits_whatever_the_pool(data_dir: str) -> None
     )
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_heads_are_fitted_on_the_backgrounds_of_the_training(data_dir: str) -> None:
     some = load(data_dir, num_unique_digits=3, max_train_images=50, image_size=64, digit_size=14)
     assert some.train.num_examples == some.probing.num_examples == 50

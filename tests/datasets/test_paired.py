@@ -82,6 +82,7 @@ def test_vectors_are_the_arrays_of_the_files(vectors: str, data_dir: str) -> Non
         assert (x == x[:, :1]).all()
 
 
+@pytest.mark.full
 def test_two_towers_learn_which_images_belong_together(images: str) -> None:
     settings = {"dataset": "plain", "source": images, "views": "given", "method": "two_towers"}
     settings |= {"batch_size": 16, "steps": 30, "heads": "", "width_multiplier": 0.5}

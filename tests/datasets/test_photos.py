@@ -27,6 +27,7 @@ def test_without_scikit_image_a_sentence_names_it(
         assert ": pip install scikit-image.\n" in capsys.readouterr().err
 
 
+@pytest.mark.full
 def test_crops_are_real_colour_images_with_balanced_labels() -> None:
     source = load_source("photos", image_size=24)
     assert source.train.columns["image"].shape == (4000, 24, 24, 3)

@@ -127,6 +127,7 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, builder: type, message: 
         load_source(builder.name, str(tmp_path))
 
 
+@pytest.mark.full
 def test_large_data_sets_are_read_by_record_and_give_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

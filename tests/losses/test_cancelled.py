@@ -117,6 +117,7 @@ def test_images_of_one_label_have_no_influence_on_each_other(name: str) -> None:
     assert influence([4, 5]) > 1e-3
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("name", first_in_test(WITH_NEGATIVES, 2))
 def test_graph_and_xla_equal_eager(name: str, compiled: bool) -> None:

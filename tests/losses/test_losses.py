@@ -14,9 +14,13 @@ from ssl_keras import losses, randomness
 from ssl_keras.errors import UserError
 from ssl_keras.losses import LOSSES, priors
 from tests import oracles
+from tests.distribution.parity import one_of_each_kind
 from tests.tiers import first_in_test
 
 NAMES = sorted(LOSSES)
+# Those of which `make test` and `make check` run long tests first.
+KINDS = one_of_each_kind()
+BY_KIND = [*KINDS, *(name for name in NAMES if name not in KINDS)]
 PRIOR_LOSSES = ("uniform_prior", "hypersphere_prior", "gaussian_prior")
 FREE = (
     "uniform_prior", "gaussian_prior", "n_pair", "logistic", "hinge", "margin", "vicreg",
@@ -451,7 +455,7 @@ def test_low_precision_input_is_computed_in_float32(name: str) -> None:
     np.testing.assert_array_equal(loss(z1, z2, labels, seed=3), exact)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", first_in_test(BY_KIND, len(KINDS)))
 def test_graph_with_unknown_batch_size_and_variables_equals_eager(name: str) -> None:
     plain = losses.get(name)
     variables = {n: tf.Variable(2 * value) for n, value in plain.constants.items()}
@@ -514,7 +518,7 @@ def test_every_call_gives_the_same_bits(case: tuple[str, str]) -> None:
         assert [part.numpy().tobytes() for part in step(*projections)] == first, call
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", first_in_test(BY_KIND, len(KINDS)))
 def test_compiled_by_xla_equals_eager(name: str) -> None:
     loss = losses.get(name)
     z1, z2 = views(6, 4)
@@ -524,7 +528,12 @@ def test_compiled_by_xla_equals_eager(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [*VARIANTS, ("nt_xent", {"direction": "one"})], ids=str
+    ("name", "options"),
+    [
+        pytest.param(name, options, marks=() if name in KINDS else pytest.mark.full)
+        for name, options in [*VARIANTS, ("nt_xent", {"direction": "one"})]
+    ],
+    ids=str,
 )
 def test_replicas_give_the_loss_and_gradient_of_the_global_batch(
     name: str, options: dict[str, Any], two_replicas: Any
@@ -701,8 +710,8 @@ class TestIdentities:
         for batch in (16, 128, 1024):
             x = oracles.unit(draw(batch, dim))
             y = oracles.unit(x + 0.3 * draw(batch, dim, seed=1))
-            many = oracles.unit(draw(20_000, dim, seed=2))
-            many = oracles.unit(np.concatenate([many, many + 0.3 * draw(20_000, dim, seed=3)]))
+            many = oracles.unit(draw(4_000, dim, seed=2))
+            many = oracles.unit(np.concatenate([many, many + 0.3 * draw(4_000, dim, seed=3)]))
             loss = float(losses.get("nt_xent", temperature=temperature)(x, y))
             anchors = np.concatenate([x, y])
             potentials = np.log(np.mean(np.exp(anchors @ many.T / temperature), axis=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from ssl_keras import randomness
@@ -16,6 +17,7 @@ def test_directions_are_orthogonal() -> None:
     np.testing.assert_allclose(directions.T @ directions, np.eye(16), atol=1e-5)
 
 
+@pytest.mark.full
 def test_directions_are_haar_distributed() -> None:
     # For the Haar measure every entry has mean 0 and variance 1/dim, on the diagonal as well;
     # without the sign fix the diagonal of Q would be of one sign.

@@ -162,6 +162,7 @@ def test_noise_of_the_same_context_is_skipped() -> None:
     )
 
 
+@pytest.mark.full
 @LABELLED
 @pytest.mark.parametrize("compiled", [False, True])
 def test_graph_and_xla_equal_eager(labels: dict[str, np.ndarray] | None, compiled: bool) -> None:

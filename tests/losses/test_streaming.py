@@ -71,11 +71,11 @@ def value_and_gradients(
 
 
 def in_modes() -> list[Any]:
-    """(loss, options, mode): all eagerly; without options in graphs, which `make test` compiles of
+    """(loss, options, mode): all eagerly; without options in graphs, which `make check` compiles of
     one loss."""
     cases: list[Any] = [(name, options, "eager") for name, options in VARIANTS]
     for name in STREAMING:
-        marks = [] if name == "nt_xent" else pytest.mark.exhaustive
+        marks = pytest.mark.full if name == "nt_xent" else pytest.mark.exhaustive
         # Labels are given for a known number of images.
         modes = ["graph", "xla"] if name == "supcon" else ["graph", "dynamic", "xla"]
         cases += [pytest.param(name, {}, mode, marks=marks) for mode in modes]

@@ -16,7 +16,6 @@ from ssl_keras.methods.autoencoder import Autoencoder
 from ssl_keras.methods.supervised import Supervised
 from ssl_keras.networks import build_decoder
 from ssl_keras.run import build, restore_run, train_and_evaluate
-from tests.tiers import first_in_check
 
 SMALL: dict[str, Any] = {"num_bits": 3, "batch_size": 64, "steps": 30, "width_multiplier": 0.25}
 
@@ -28,6 +27,7 @@ def trained(data: DataSet, **values: Any) -> Any:
     return built
 
 
+@pytest.mark.full
 def test_all_methods_start_from_one_encoder(bit_data: DataSet) -> None:
     weights = [
         build(Config.make(**SMALL, method=method), bit_data).model.encoder.get_weights()
@@ -38,6 +38,7 @@ def test_all_methods_start_from_one_encoder(bit_data: DataSet) -> None:
             np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.full
 def test_supervision_learns_its_feature(bit_data: DataSet) -> None:
     built = trained(bit_data, method="supervised", learning_rate=0.01)
     assert isinstance(built.model, Supervised)
@@ -124,8 +125,9 @@ def test_decoders_give_images_of_any_size(shape: tuple[int, int, int], smooth: b
     assert decoder(np.zeros((2, 8), np.float32)).shape == (2, *shape)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
-    "baseline", first_in_check([("supervised", "bfloat16"), ("autoencoder", "off")]), ids="-".join
+    "baseline", [("supervised", "bfloat16"), ("autoencoder", "off")], ids="-".join
 )
 def test_a_whole_run(
     baseline: tuple[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]

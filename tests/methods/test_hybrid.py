@@ -77,6 +77,7 @@ def test_it_reconstructs_and_refuses_groups(bit_data: DataSet) -> None:
         setup(bit_data, neighbours=4, condition_on="class")
 
 
+@pytest.mark.full
 def test_latent_target_decoding_adds_the_cosine_to_the_untrained_features(
     bit_data: DataSet,
 ) -> None:

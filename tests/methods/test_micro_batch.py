@@ -20,6 +20,7 @@ from ssl_keras.methods.supervised import Supervised
 from ssl_keras.networks.dropout import KeyedDropout
 from ssl_keras.views.augmenter import Augmenter
 from ssl_keras.views.mixup import Mixup
+from tests.tiers import first_in_check
 
 TARGETS = {"class": Target("class", "class", 3, 1 / 3, 1 / 3)}
 MODALITY = Images((8, 8, 1), 1, num_bits=2)
@@ -106,10 +107,7 @@ def compare(whole: dict[str, np.ndarray], parts: dict[str, np.ndarray]) -> None:
     "kind",
     [
         "nt_xent",
-        *(
-            pytest.param(kind, marks=pytest.mark.full)
-            for kind in ("uniform_prior", "supcon", "triplet", "supervised", "autoencoder")
-        ),
+        *first_in_check(["uniform_prior", "autoencoder", "supcon", "triplet", "supervised"], 2),
     ],
 )
 def test_parts_give_the_step_of_the_whole_batch(kind: str, micro_batch: int) -> None:
@@ -171,6 +169,7 @@ def test_moving_averages_follow_their_definition_and_replace_the_weights() -> No
         np.testing.assert_array_equal(before, after)
 
 
+@pytest.mark.exhaustive
 def test_averages_are_kept_beside_the_weights() -> None:
     plain, averaged = make("nt_xent"), make("nt_xent", ema_decay=0.9)
     assert "average" not in plain.state_groups

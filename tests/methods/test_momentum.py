@@ -167,7 +167,8 @@ def test_mocos_target_keeps_its_decay(bit_data: DataSet) -> None:
 
 
 # The other two are in make check of tests/run/test_sharing.py.
-@pytest.mark.parametrize("method", first_in_check(["byol", "ltd", "moco", "hybrid"]))
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("method", ["byol", "ltd", "moco", "hybrid"])
 def test_a_stopped_run_resumes_to_the_bit(
     method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

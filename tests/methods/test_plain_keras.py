@@ -90,6 +90,7 @@ def test_every_form_of_a_batch_is_the_same_batch(
         np.testing.assert_allclose(history[name], values, rtol=1e-3, err_msg=name)
 
 
+@pytest.mark.full
 def test_bits_are_channels_with_a_probe_of_their_own() -> None:
     model = SimCLR(encoder(8, 8, 3), num_bits=2, num_classes=3)
     history = fitted(model, ({"image": IMAGES, "bits": BITS}, CLASSES), loss="uniform_prior")
@@ -101,6 +102,7 @@ def test_bits_are_channels_with_a_probe_of_their_own() -> None:
     np.testing.assert_allclose(model.predict(inputs, verbose=0), features, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.full
 def test_vectors_need_no_more() -> None:
     x = GENERATOR.normal(size=(24, 5)).astype(np.float32)
     model = SimCLR(encoder(5), num_classes=3)
@@ -109,6 +111,7 @@ def test_vectors_need_no_more() -> None:
     assert set(fitted(SimCLR(encoder(5)), {"x": x})) >= {"loss"}
 
 
+@pytest.mark.full
 def test_the_baselines_need_no_more() -> None:
     supervised = Supervised(encoder(8, 8, 1), num_classes=3)
     assert set(fitted(supervised, (IMAGES, CLASSES))) == {"loss", "supervised/class/accuracy"}
@@ -119,7 +122,7 @@ def test_the_baselines_need_no_more() -> None:
     assert "extra_channels_error" not in fitted(Autoencoder(encoder(8, 8, 1)), IMAGES)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_two_towers_take_pairs() -> None:
     augmenter = build_augmenter(Images((8, 8, 1), 1), "none", given_pairs=True)
     model = TwoTowers(encoder(8, 8, 1), partner_encoder=encoder(8, 8, 1), augmenter=augmenter)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from ssl_keras.networks import ENCODERS, Encoder, Grid, block_outputs
 from ssl_keras.networks.dropout import KeyedDropout
 
-full = pytest.mark.full
+full, exhaustive = pytest.mark.full, pytest.mark.exhaustive
 
 
 def receptive_field(blocks: Any, block: int, location: tuple[int, int]) -> np.ndarray:
@@ -41,11 +41,11 @@ def receptive_field(blocks: Any, block: int, location: tuple[int, int]) -> np.nd
         ("convnet", {}, (61, 48, 1), 2, (4, 2)),
         ("resnet18", {"stem": "small"}, (63, 48, 2), 0, (30, 20)),
         pytest.param("resnet18", {"stem": "small"}, (63, 48, 2), 1, (15, 12), marks=full),
-        pytest.param("resnet18", {"stem": "small"}, (128, 127, 2), 2, (16, 15), marks=full),
+        pytest.param("resnet18", {"stem": "small"}, (128, 127, 2), 2, (16, 15), marks=exhaustive),
         ("resnet18", {"stem": "large"}, (120, 122, 1), 0, (14, 15)),
         pytest.param("resnet18", {"stem": "large"}, (130, 127, 1), 0, (14, 15), marks=full),
-        pytest.param("resnet18", {"stem": "large"}, (224, 226, 1), 1, (14, 14), marks=full),
-        pytest.param("resnet50", {"stem": "large"}, (128, 130, 1), 0, (15, 16), marks=full),
+        pytest.param("resnet18", {"stem": "large"}, (224, 226, 1), 1, (14, 14), marks=exhaustive),
+        pytest.param("resnet50", {"stem": "large"}, (128, 130, 1), 0, (15, 16), marks=exhaustive),
     ],
 )
 def test_centres_are_the_middles_of_receptive_fields(
@@ -102,7 +102,7 @@ def test_encoders_without_locations_have_no_grids() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=full if n in ("resnet34", "resnet50") else ()) for n in LOCATED],
+    [pytest.param(n, marks=exhaustive if n in ("resnet34", "resnet50") else ()) for n in LOCATED],
 )
 @pytest.mark.parametrize("shape", [(48, 48, 3), (65, 70, 1), (33, 128, 2)])
 def test_grids_have_the_shape_of_the_blocks_and_lie_inside(

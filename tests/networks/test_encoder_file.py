@@ -62,6 +62,7 @@ def trained(training_setup: Any) -> list[np.ndarray]:
     return [variable.numpy() for variable in training_setup.model.encoder.trainable_variables]
 
 
+@pytest.mark.full
 def test_training_begins_with_the_weights_in_the_file(wine: DataSet, tmp_path: Path) -> None:
     model = keras.Model(*dense(shape=(13,)))
     training_setup = setup(wine, save(model, tmp_path))
@@ -86,6 +87,7 @@ def test_a_keras_model_is_given_in_place_of_a_name(wine: DataSet) -> None:
     np.testing.assert_array_equal(encoder.get_weights()[0], model.get_weights()[0])
 
 
+@pytest.mark.exhaustive
 def test_sides_of_any_length_take_those_of_the_data(bit_data: DataSet, tmp_path: Path) -> None:
     inputs = keras.Input((None, None, 4))
     outputs = layers.GlobalAveragePooling2D()(layers.Conv2D(5, 3, activation="relu")(inputs))

@@ -60,6 +60,7 @@ def test_it_is_the_encoder_of_tables_and_of_nothing_else(bit_data: DataSet) -> N
         build(Config.make(dataset="table", encoder="convnet", heads=""))
 
 
+@pytest.mark.full
 def test_it_learns_the_class_of_a_table() -> None:
     values = {"dataset": "table", "method": "supervised", "heads": "", "mlp_width": 32}
     setup = build(Config.make(**values, steps=60, batch_size=64, learning_rate=0.01, jit="off"))

@@ -20,6 +20,7 @@ from ssl_keras.reproduce.studies import SCALES, SECTIONS, STUDIES
 from ssl_keras.reproduce.studies.base import either
 from ssl_keras.sweep.pool import Run
 from tests.reproduce.worlds import as_claimed, pretended, pretended_targets
+from tests.tiers import first_in_test
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -38,7 +39,7 @@ def without(result: dict[str, Any], keys: list[str]) -> None:
     result["results"] = {n: v for n, v in result["results"].items() if n not in keys}
 
 
-@pytest.mark.parametrize("name", sorted(STUDIES))
+@pytest.mark.parametrize("name", first_in_test(sorted(STUDIES), 3))
 def test_table_and_figure_follow_from_the_results(name: str, tmp_path: Path) -> None:
     study = STUDIES[name]
     generator = np.random.default_rng(0)
@@ -116,6 +117,7 @@ def test_pictures_of_runs_are_shown_in_the_report(tmp_path: Path) -> None:
     assert page.count("clusters.png") == 1
 
 
+@pytest.mark.exhaustive
 def test_report_takes_the_seeds_that_are_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -175,6 +177,7 @@ def test_a_record_holds_what_the_runs_measured(name: str, tmp_path: Path) -> Non
     assert (tmp_path / f"{name}.csv").read_bytes() == first
 
 
+@pytest.mark.full
 def test_a_record_is_kept_where_fewer_seeds_are_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from ssl_keras.reproduce import __main__ as program
+from ssl_keras.reproduce import report
 from ssl_keras.reproduce.studies import STUDIES
 from ssl_keras.sweep.pool import Worker
 from tests import quick
@@ -42,14 +43,16 @@ def test_everything_runs_at_smoke_scale_and_a_lost_run_comes_back(
                 for row in csv.DictReader(file)
             ]
 
-    lost = {"randbit": "t0.2-20-bits-seed0", "arora": "batch-4-seed0"}
+    lost = {"arora": "batch-4-seed0"}
     before = {name: numbers(name) for name in lost}
     for name, run in lost.items():
         shutil.rmtree(runs / "smoke" / name / run)
     capfd.readouterr()
     assert program.main([*lost, *arguments]) == 0
-    assert "1 of 3 runs are done" in capfd.readouterr().out
+    assert "1 of 2 runs are done" in capfd.readouterr().out
     assert {name: numbers(name) for name in lost} == before
+    # The figures of the page are those above.
+    monkeypatch.setattr(report, "_draw", lambda *_: None)
     assert program.main(["report", *arguments]) == 0
     text = (tmp_path / "results.md").read_text()
     for name in names:

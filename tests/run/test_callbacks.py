@@ -90,6 +90,7 @@ def test_a_run_calls_them_as_fit_does(bit_data: DataSet) -> None:
     assert {"loss", "linear_probe/class/accuracy"} <= set(ours.events[3][2])
 
 
+@pytest.mark.exhaustive
 def test_a_resumed_run_goes_on_counting(bit_data: DataSet) -> None:
     recorder = Recorder()
     trained(bit_data, [recorder], first_step=4)
@@ -112,6 +113,7 @@ def test_the_device_waits_for_python_only_if_a_callback_reads_batches(bit_data: 
     assert KerasCallbacks(model, [quiet, loud], 3).reads
 
 
+@pytest.mark.full
 def test_they_hear_the_history_and_change_nothing(tmp_path: Path) -> None:
     settings = {**SMALL, "max_train_images": 200}
     alone = train_and_evaluate(Config.make(**settings, workdir=tmp_path / "alone"))
@@ -134,6 +136,7 @@ def test_what_is_no_callback_is_refused_before_anything_is_written(tmp_path: Pat
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.exhaustive
 def test_a_callback_cannot_stop_the_training(bit_data: DataSet) -> None:
     stop = keras.callbacks.EarlyStopping(monitor="loss", patience=0, mode="max", min_delta=1e9)
     with pytest.raises(UserError, match=r"has set model\.stop_training, but the length"):

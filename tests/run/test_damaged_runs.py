@@ -28,7 +28,6 @@ from ssl_keras.run.collection import find_runs
 from ssl_keras.run.record import RunRecord
 from ssl_keras.runs.page import page
 from ssl_keras.runs.table import table
-from tests.tiers import first_in_check
 
 from ..cli.folders import write_run
 from .conftest import Story
@@ -247,7 +246,8 @@ def test_a_damaged_event_file_keeps_what_is_before_the_damage(damage: str, tmp_p
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("moment", first_in_check(["evaluation", "training", "export"]))
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("moment", ["evaluation", "training", "export"])
 def test_a_folder_that_vanishes_is_a_sentence_and_fails(
     moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -227,6 +227,7 @@ def test_event_file_holds_the_documented_tags(story: Story) -> None:
     np.testing.assert_allclose(logged["train/loss"][-1][1], results["training"]["loss"], rtol=1e-6)
 
 
+@pytest.mark.full
 def test_geometry_is_measured_while_training_and_after(story: Story) -> None:
     results = story.results
     assert [record["step"] for record in results["geometry_history"]] == [2, 4, 6]
@@ -472,7 +473,7 @@ def test_saved_model_gives_the_features_that_were_evaluated(story: Story) -> Non
 
 
 @pytest.mark.usefixtures("eagerly")
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("layers", [0, 3])
 def test_every_depth_of_the_head_runs(layers: int, tmp_path: Path) -> None:
     options: dict[str, Any] = {"steps": 2, **QUICK, "heads": "knn"}
@@ -523,7 +524,7 @@ def test_unlabelled_data_trains_with_probes_and_heads_off(
     assert output.count("no labels") == 2  # the banner and one notice
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_other_axes_run_together(tmp_path: Path) -> None:
     results = run(
         tmp_path / "run",
@@ -578,7 +579,7 @@ def test_logs_as_json_are_the_history_and_the_results(
 
 
 @pytest.mark.usefixtures("eagerly")
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_what_was_trained_in_low_precision_is_measured_in_float32(tmp_path: Path) -> None:
     options = {**QUICK, "heads": "knn"}
     results = run(tmp_path / "run", mixed_precision="bfloat16", **options)
@@ -676,6 +677,7 @@ def test_every_optimizer_builds_without_decay(optimizer: str, bit_data: DataSet)
     assert not setup.model.optimizer.weight_decay
 
 
+@pytest.mark.full
 def test_the_model_counts_the_steps_whatever_the_execution(bit_data: DataSet) -> None:
     from ssl_keras.run import loop
 
@@ -687,7 +689,7 @@ def test_the_model_counts_the_steps_whatever_the_execution(bit_data: DataSet) ->
 
 
 @pytest.mark.usefixtures("eagerly")
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_evaluation_that_moves_the_model_is_found_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

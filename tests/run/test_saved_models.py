@@ -137,7 +137,7 @@ def test_the_card_says_what_it_is(finished: Path) -> None:
     }
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.exports
 def test_without_bits_there_is_one_input(tmp_path: Path, data_dir: str) -> None:
     train_and_evaluate(

@@ -13,7 +13,6 @@ from ssl_keras.config import Config
 from ssl_keras.methods.learner import Learner
 from ssl_keras.run import build, sharing, train_and_evaluate
 from ssl_keras.run.setup import build_engine, load_data
-from tests.tiers import first_in_check
 
 SETTINGS: dict[str, Any] = {
     "loss": "uniform_prior",
@@ -162,7 +161,8 @@ def test_an_encoder_of_the_user_is_not_shared(tmp_path: Path) -> None:
     assert setup.graph is None
 
 
-@pytest.mark.parametrize("method", first_in_check(["moco", "hybrid", "ltd", "byol"]))
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("method", ["moco", "hybrid", "ltd", "byol"])
 def test_what_a_method_holds_beside_its_networks_is_that_of_the_run(
     tmp_path: Path, traced: list[int], method: str
 ) -> None:

@@ -20,7 +20,6 @@ from ssl_keras.run.export import export_run
 from ssl_keras.run.run import train_run
 from ssl_keras.run.saved_models import load_encoder
 from tests.run.test_resume import stop_after
-from tests.tiers import first_in_check
 
 TINY: dict[str, Any] = {
     "loss": "nt_xent",
@@ -128,7 +127,7 @@ def test_stopped_and_resumed_equals_never_stopped(
     assert results(tmp_path / "run") == results(whole)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_groups_of_the_size_that_the_stage_finds_are_those_of_that_size(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,16 +208,15 @@ def test_it_is_evaluated_again_and_fine_tuned(
     assert "class" in capsys.readouterr().out
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(
     "settings",
-    first_in_check(
-        [
-            {"condition_on": "clusters", "clusters": 3, "stage_epochs": 1},
-            {"condition_on": "bits", **ONE_STAGE},
-            {"condition_on": "nothing", **ONE_STAGE},
-        ]
-    ),
+    [
+        {"condition_on": "clusters", "clusters": 3, "stage_epochs": 1},
+        {"condition_on": "bits", **ONE_STAGE},
+        {"condition_on": "nothing", **ONE_STAGE},
+    ],
     ids=lambda settings: settings["condition_on"],
 )
 def test_other_conditions(tmp_path: Path, settings: dict[str, Any]) -> None:

@@ -33,6 +33,7 @@ def save_texts(folder: Path) -> Path:
     return folder / "texts"
 
 
+@pytest.mark.full
 def test_words_of_a_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pairs = "\n".join(
         f"animal{k} {kind}{j} {k + j}" for kind in KINDS for k in (0, 1) for j in (2, 3)
@@ -78,7 +79,7 @@ def test_words_of_a_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert results["history"][-1]["loss"] == pytest.approx(6 * np.log(2), abs=1.0)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_sentences_of_a_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = Config.make(
         dataset="sentences",

@@ -288,6 +288,7 @@ def test_replicas_draw_the_views_of_the_global_batch() -> None:
     np.testing.assert_allclose(np.concatenate([first, second]), whole, atol=1e-6)
 
 
+@pytest.mark.full
 def test_the_whole_recipe_compiles_under_xla_and_equals_eager() -> None:
     images = photos(6, 20)
     augmenter = build_augmenter(**FULL)
