@@ -27,6 +27,8 @@ from ssl_keras.run.checkpoints import weights_digest
 from ssl_keras.run.loop import batches
 from tests.tiers import first_in_check
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parent.parent
 RECORD = Path(__file__).parent / "numbers.json"
 RECORDING = bool(os.environ.get("RECORD_NUMBERS"))

@@ -25,6 +25,8 @@ from ssl_keras.sweep import grid, pool
 from tests import quick
 from tests.cli.folders import KEY, write_run, write_unfinished
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parent.parent.parent
 TINY = [
     "--noexport",

@@ -118,6 +118,7 @@ def coded_digits(root: Path) -> str:
     return f"npz:{root / 'coded.npz'}"
 
 
+@pytest.mark.full
 def test_two_sizes_and_which_label_is_whose(data_dir: str, tmp_path: Path) -> None:
     source = coded_digits(tmp_path)
     data = load(data_dir, digit_sizes="9,30", digit_source=source, image_size=64)

@@ -54,6 +54,7 @@ def test_errors_in_closed_form() -> None:
     np.testing.assert_allclose(alone.values()["example_error"], 0.01)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("features", "image", "bits"),
     [

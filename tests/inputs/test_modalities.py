@@ -171,6 +171,7 @@ def agree(
     assert largest_of_all > 1e-3
 
 
+@for_kinds("images", "pairs")
 def test_a_step_changes_every_network_by_the_loss_of_its_projections(rung: Rung) -> None:
     setup = rung.build()
     model, modality = setup.model, setup.data.modality

@@ -128,6 +128,7 @@ def test_graph_and_xla_equal_eager(name: str, compiled: bool) -> None:
     )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", first_in_test(WITH_NEGATIVES, 2))
 def test_two_replicas_equal_one(name: str, two_replicas: tf.distribute.Strategy) -> None:
     loss = Cancelled(losses.get(name), "class")

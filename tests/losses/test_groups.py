@@ -26,6 +26,7 @@ def group_values(loss: Any, views: Any, rows: slice) -> dict[str, Any]:
     return loss.parts(views[0][rows], views[1][rows], labels, seed=3, progress=0.5)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_it_is_the_mean_over_groups(name: str) -> None:
     loss = losses.get(name)
@@ -55,6 +56,7 @@ def test_gradients_are_those_of_the_groups(name: str) -> None:
         np.testing.assert_allclose(found, tf.convert_to_tensor(expected), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.full
 def test_one_group_is_the_loss_itself_and_other_groups_have_no_influence() -> None:
     loss = losses.get("nt_xent", temperature=0.5)
     whole = float(loss(*VIEWS))

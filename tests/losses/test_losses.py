@@ -15,7 +15,7 @@ from ssl_keras.errors import UserError
 from ssl_keras.losses import LOSSES, priors
 from tests import oracles
 from tests.distribution.parity import one_of_each_kind
-from tests.tiers import first_in_test
+from tests.tiers import first_in_check, first_in_test
 
 NAMES = sorted(LOSSES)
 # Those of which `make test` and `make check` run long tests first.
@@ -281,6 +281,7 @@ def test_labels_of_any_type_are_equal_or_not(kind: str) -> None:
         np.testing.assert_allclose(value, expected, rtol=1e-5)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("num_images", first_in_test([2, 1, 16]))
 def test_collapse_value_is_the_loss_of_equal_projections(name: str, num_images: int) -> None:
@@ -421,7 +422,7 @@ def test_gradient_equals_finite_differences(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("case", ["identical views", "zero vectors", "ties", "two images", "long"])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", ["float32", *first_in_check(["bfloat16", "float16"], 1)])
 def test_gradients_are_finite(name: str, case: str, dtype: str) -> None:
     z = {
         "identical views": draw(5, 4),
@@ -480,6 +481,7 @@ def test_graph_with_unknown_batch_size_and_variables_equals_eager(name: str) -> 
         )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "case",
     first_in_test(

@@ -75,13 +75,14 @@ def in_modes() -> list[Any]:
     one loss."""
     cases: list[Any] = [(name, options, "eager") for name, options in VARIANTS]
     for name in STREAMING:
-        marks = pytest.mark.full if name == "nt_xent" else pytest.mark.exhaustive
+        marks = [] if name == "nt_xent" else pytest.mark.exhaustive
         # Labels are given for a known number of images.
         modes = ["graph", "xla"] if name == "supcon" else ["graph", "dynamic", "xla"]
         cases += [pytest.param(name, {}, mode, marks=marks) for mode in modes]
     return cases
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("name", "options", "mode"), in_modes(), ids=str)
 def test_tiles_equal_whole_matrices(
     name: str, options: dict[str, Any], mode: str, tiles: str

@@ -27,6 +27,7 @@ def setup(data: DataSet, **values: Any) -> TrainingSetup:
     return build(Config.make(**{**settings, "jit": "off", **values}), data)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("weights", ["equal", "unexplained"])
 def test_the_loss_is_the_sum_of_both(bit_data: DataSet, weights: str) -> None:
     training = setup(bit_data, reconstruction_weight=3.0, channel_weights=weights)

@@ -20,7 +20,7 @@ from ssl_keras.methods.supervised import Supervised
 from ssl_keras.networks.dropout import KeyedDropout
 from ssl_keras.views.augmenter import Augmenter
 from ssl_keras.views.mixup import Mixup
-from tests.tiers import first_in_check
+from tests.tiers import first_in_test
 
 TARGETS = {"class": Target("class", "class", 3, 1 / 3, 1 / 3)}
 MODALITY = Images((8, 8, 1), 1, num_bits=2)
@@ -102,13 +102,13 @@ def compare(whole: dict[str, np.ndarray], parts: dict[str, np.ndarray]) -> None:
             np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("micro_batch", [pytest.param(1, marks=pytest.mark.exhaustive), 2])
 @pytest.mark.parametrize(
     "kind",
-    [
-        "nt_xent",
-        *first_in_check(["uniform_prior", "autoencoder", "supcon", "triplet", "supervised"], 2),
-    ],
+    first_in_test(
+        ["nt_xent", "uniform_prior", "autoencoder", "supcon", "triplet", "supervised"], 3
+    ),
 )
 def test_parts_give_the_step_of_the_whole_batch(kind: str, micro_batch: int) -> None:
     compare(whole(kind), trained(make(kind, micro_batch=micro_batch)))

@@ -73,6 +73,7 @@ def pairs_history() -> dict[str, list[float]]:
     return fitted(SimCLR(encoder(8, 8, 1), num_classes=3), (IMAGES, CLASSES))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "data",
     [

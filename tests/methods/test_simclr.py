@@ -161,6 +161,7 @@ def test_same_seed_same_weights_other_steps_other_views() -> None:
     assert not equal(values(first.encoder.variables), values(third.encoder.variables))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("loss", ["uniform_prior", "hypersphere_prior", "gaussian_prior"])
 def test_directions_and_samples_are_fresh_at_each_step(loss: str) -> None:
     # Frozen weights, no augmentation, one batch: only the draws of the loss can differ.
@@ -209,6 +210,7 @@ def test_fit_works_as_with_any_keras_model() -> None:
     assert int(model.step) == 4
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "policy", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.full)]
 )

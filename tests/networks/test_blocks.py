@@ -32,6 +32,7 @@ def receptive_field(blocks: Any, block: int, location: tuple[int, int]) -> np.nd
     return np.any(gradient(image).numpy()[0] != 0, axis=-1)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "options", "shape", "block", "location"),
     [

@@ -162,6 +162,7 @@ def test_mixed_precision_keeps_float32_weights(policy: str) -> None:
     assert encoder(tf.ones((2, 28, 28, 1)), training=False).dtype == policy.removeprefix("mixed_")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "dtype", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.exhaustive)]
 )

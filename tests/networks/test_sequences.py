@@ -135,6 +135,7 @@ def test_dropout_gives_two_views_of_one_text(name: str) -> None:
     assert np.all(np.isfinite(padded))
 
 
+@pytest.mark.full
 @SEQUENCES
 @pytest.mark.parametrize("dropout_rate", [0.0, 0.2])
 def test_masks_are_passed_on_without_a_warning(name: str, dropout_rate: float) -> None:
@@ -158,6 +159,7 @@ def test_padding_changes_nothing_in_training_with_dropout(name: str) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["embedding", "bag", "transformer"])
 def test_they_can_be_saved_and_loaded(name: str, tmp_path: Any) -> None:
     length = 1 if name == "embedding" else 8
@@ -168,6 +170,7 @@ def test_they_can_be_saved_and_loaded(name: str, tmp_path: Any) -> None:
     np.testing.assert_allclose(loaded(texts), encoder(texts), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @SEQUENCES
 def test_low_precision_is_close(name: str, policy: str) -> None:

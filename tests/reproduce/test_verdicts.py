@@ -338,6 +338,7 @@ def other_loss(cell: dict[str, Any]) -> bool:
     return cell["loss"] == "uniform_prior"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "parts", "spoil"),
     [(name, parts, spoil) for name, spoils in SPOILED.items() for parts, spoil in spoils],

@@ -17,6 +17,9 @@ from ssl_keras.run import evaluate_run, train_and_evaluate
 from tests.run.conftest import STORY, Story
 from tests.tiers import first_in_check
 
+# The story is made early: other tests would wait for it.
+pytestmark = pytest.mark.long
+
 # A run that ends early, for what is refused.
 TINY: dict[str, Any] = {"steps": 4, "batch_size": 64, "max_train_images": 500, "loss": "nt_xent"}
 

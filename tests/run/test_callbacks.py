@@ -79,6 +79,7 @@ def trained(data: DataSet, callbacks: list[Any], first_step: int = 0, **values: 
     return setup.model
 
 
+@pytest.mark.full
 def test_a_run_calls_them_as_fit_does(bit_data: DataSet) -> None:
     ours, theirs = Recorder(), Recorder()
     trained(bit_data, [ours])

@@ -66,6 +66,7 @@ def copy(trained: Path, tmp_path: Path) -> Path:
     (trained / "data" / "cat" / "new.png").unlink()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "use",
     [
@@ -83,6 +84,7 @@ def test_a_finished_run_is_not_used_with_other_data(
         use(copy)
 
 
+@pytest.mark.full
 def test_an_unfinished_run_is_not_resumed_on_other_data(copy: Path, trained: Path) -> None:
     in_force = run_directory.read(copy)[0]
     (copy / "results.json").unlink()
@@ -93,6 +95,7 @@ def test_an_unfinished_run_is_not_resumed_on_other_data(copy: Path, trained: Pat
     run_directory.check(settings(trained / "data", copy, overwrite=True))
 
 
+@pytest.mark.full
 def test_a_sweep_and_a_longer_training_do_not_take_it(copy: Path, trained: Path) -> None:
     config, longer = settings(trained / "data"), settings(trained / "data", steps=2)
     assert not run_directory.holds(copy, config)
@@ -110,6 +113,7 @@ def test_a_sweep_and_a_longer_training_do_not_take_it(copy: Path, trained: Path)
     assert not run_directory.resumable(copy, config)
 
 
+@pytest.mark.full
 def test_results_and_card_name_the_data_and_the_classes(trained: Path) -> None:
     data = json.loads((trained / "run" / "results.json").read_text())["data"]
     assert data["targets"]["class"]["names"] == ["cat", "dog"]

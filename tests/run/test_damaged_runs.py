@@ -77,6 +77,7 @@ def readers(folder: Path, workdir: Path, config: Config) -> list[Callable[[], ob
     ]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("count", [20, pytest.param(150, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("name", ["config.json", "results.json"])
 def test_any_value_may_be_wrong(

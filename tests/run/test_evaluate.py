@@ -41,6 +41,7 @@ def test_the_heads_of_the_run_give_its_numbers_again(
         assert title in output
 
 
+@pytest.mark.full
 def test_evaluation_that_moves_the_model_is_noticed(
     story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,7 +68,7 @@ def test_labels_that_say_nothing_give_chance(story: Story) -> None:
     }
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_other_heads_are_kept_beside_and_repeats_give_a_spread(
     copied: Path,
 ) -> None:

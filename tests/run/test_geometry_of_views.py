@@ -20,6 +20,7 @@ def dropout_run(**settings: Any) -> Any:
     return build(Config.make(**base, **settings))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("masks", ["independent", "equal"])
 def test_geometry_is_that_of_the_views_with_their_masks(masks: str) -> None:
     setup = dropout_run(loss="nt_xent", dropout_masks=masks)
@@ -44,6 +45,7 @@ def test_geometry_is_that_of_the_views_with_their_masks(masks: str) -> None:
         np.testing.assert_array_equal(frozen.test, again.test)
 
 
+@pytest.mark.full
 def test_geometry_of_two_towers_reads_second_views_with_the_second(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     x = generator.normal(size=(60, 5)).astype(np.float32)

@@ -136,6 +136,8 @@ from ssl_keras.lazy import tf
 from ssl_keras.methods import METHODS, Method
 from ssl_keras.options import option
 
+pytestmark = pytest.mark.long
+
 
 @dataclass(frozen=True)
 class Agreement(Method):

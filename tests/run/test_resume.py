@@ -234,6 +234,8 @@ def photographs(root: Path) -> Path:
 KILLED = """
 import os, signal, sys
 from ssl_keras import files, train
+
+pytestmark = pytest.mark.long
 write = files.whole_file
 def whole_file(path, *arguments):
     if path.name == "step-6.json":

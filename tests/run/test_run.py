@@ -246,7 +246,7 @@ def test_geometry_is_measured_while_training_and_after(story: Story) -> None:
             np.testing.assert_allclose(again[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_measuring_changes_nothing_in_the_training(story: Story, tmp_path: Path) -> None:
     options = {**STORY, **HEADLESS, "profile_steps": None}
     without = run(tmp_path / "run", **{**options, "measure_images": 0})
@@ -285,6 +285,7 @@ def test_a_warning_is_told_at_once_and_at_the_end(
     assert f"Warning: {results['warning']}" in told.out
 
 
+@pytest.mark.full
 def test_measuring_divergence_is_a_sentence(bit_data: DataSet) -> None:
     setup = build(Config.make(**SMALL), bit_data)
     measure = build_measure(setup, 16)
@@ -311,6 +312,7 @@ class NoBoard:
 HEALTHY = {"projections/uniformity": -2.0, "projections/effective_rank": 20.0}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("values", "loss", "measures", "message"),
     [
@@ -563,7 +565,7 @@ def test_quiet_says_where_the_run_is_and_nothing_else(
 
 
 @pytest.mark.usefixtures("eagerly")
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_logs_as_json_are_the_history_and_the_results(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

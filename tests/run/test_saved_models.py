@@ -74,6 +74,7 @@ def test_other_inputs_are_refused_in_a_sentence(finished: Path) -> None:
     assert by_name["features"].shape == (3, 32)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("signature", ["serving_default", "features_uint8", "representations"])
 def test_tflite_converts_it_and_gives_the_same(finished: Path, model: Any, signature: str) -> None:
     converter = tf.lite.TFLiteConverter.from_saved_model(

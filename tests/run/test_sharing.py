@@ -79,7 +79,7 @@ def test_another_seed_has_the_numbers_of_a_fresh_process(tmp_path: Path, traced:
     assert third["results"] == alone["results"]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_other_constants_of_the_loss_have_the_numbers_of_a_fresh_process(
     tmp_path: Path, traced: list[int]
 ) -> None:
@@ -97,6 +97,7 @@ def test_other_constants_of_the_loss_have_the_numbers_of_a_fresh_process(
     assert second["geometry_history"] == alone["geometry_history"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "changed",
     [

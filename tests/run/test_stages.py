@@ -21,6 +21,8 @@ from ssl_keras.run.run import train_run
 from ssl_keras.run.saved_models import load_encoder
 from tests.run.test_resume import stop_after
 
+pytestmark = pytest.mark.long
+
 TINY: dict[str, Any] = {
     "loss": "nt_xent",
     "num_bits": 6,
@@ -146,6 +148,7 @@ def test_groups_of_the_size_that_the_stage_finds_are_those_of_that_size(
     assert (about["near_neighbours"], about["group_size"]) == (5, 4)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("near", "settings", "size"),
     [
@@ -195,7 +198,7 @@ def test_the_export_holds_all_stages(whole: Path, tmp_path: Path) -> None:
     assert found.shape[1] == 2 * setup.model.stages[0].output_shape[1]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_it_is_evaluated_again_and_fine_tuned(
     whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -148,6 +148,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_runs_end_with_the_sweep_however_it_ends(how: signal.Signals, tmp_path: Path) -> None:
     program = f"""

@@ -75,6 +75,7 @@ def test_downstream_refuses_in_a_sentence(
     assert message in capfd.readouterr().err
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("line", "offered"),
     [

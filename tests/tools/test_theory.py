@@ -104,7 +104,7 @@ def test_mistakes_are_one_sentence(
     assert "Traceback" not in error
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_run_without_classes_has_no_mean_classifier(
     run: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

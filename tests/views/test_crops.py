@@ -88,6 +88,7 @@ def test_the_mean_area_is_that_of_the_law(law: str, area_min: float, mean: float
     assert np.mean(boxes[:, 2] * boxes[:, 3]) / 224**2 == pytest.approx(mean, abs=0.006)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("size", [(28, 28), (224, 224), (60, 100), (40, 20)])
 @pytest.mark.parametrize("area_min", [0.08, 0.5])
 @pytest.mark.parametrize(
