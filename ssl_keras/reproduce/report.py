@@ -138,13 +138,13 @@ def results_page(measured: Mapping[str, Measured], scale: str, output: Path) -> 
         "",
         "`python -m ssl_keras.reproduce NAME --jobs=2` makes the missing runs of a study, `python "
         "-m ssl_keras.reproduce report` renews these pages. `--scale=full` takes the papers' data "
-        "from TensorFlow Datasets, for a GPU; `--estimate` prints how long that would take here.",
+        "from TensorFlow Datasets, for a GPU; `--estimate` prints how long that would take.",
         "",
-        "Numbers are means over seeds. A verdict is computed from them, by "
-        "`ssl_keras/reproduce/verdicts`: a difference counts if it exceeds its margin, twice its "
-        "standard error over seeds and at least 0.01, or, of one seed, 0.03; values agree within "
-        "0.03. *Linear* and *knn* are measured on test images with frozen features, *untrained* is "
-        "the same encoder before training ([how](evaluation.md)).",
+        "Numbers are means over seeds. `ssl_keras/reproduce/verdicts` computes verdicts: a "
+        "difference counts if it exceeds its margin, the smallest that would have been seen: twice "
+        "its standard error over seeds and at least 0.01, or, of one seed, 0.03. Values agree "
+        "within 0.03. *Linear* and *knn* are measured on test images with frozen features, "
+        "*untrained* is the same encoder before training ([how](evaluation.md)).",
     ]
 
 

@@ -58,19 +58,20 @@ def evaluate_run(
     directory = Path(directory)
     is_model = run_directory.is_saved_model(directory)
     with run_directory.used(directory.parent if is_model else directory):
-        return _evaluate(directory, evaluators, seed, repeats, config)
+        return _evaluate(directory, is_model, evaluators, seed, repeats, config)
 
 
 def _evaluate(
     directory: Path,
+    is_model: bool,
     evaluators: Mapping[str, Evaluator],
     seed: int,
     repeats: int,
     config: Config | None,
 ) -> dict[str, Any]:
-    """`evaluate_run` of a run that is locked."""
+    """`evaluate_run` of a run that is locked, or of a SavedModel."""
     start = time.perf_counter()
-    if run_directory.is_saved_model(directory):
+    if is_model:
         frozen, encoders, before = _saved_model_features(directory, evaluators, config)
         place = directory.with_name(f"{directory.name}-evaluations")
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -90,9 +91,7 @@ def remedies(axes: Sequence[Any], rows: Rows) -> None:
     sizes = [row for row in rows if row["remedy"].startswith("groups_of_")]
     rows = [row for row in rows if row not in sizes]
     names = list(dict.fromkeys(row["remedy"] for row in rows))
-    counts = {row["num_bits"]: 0 for row in rows}
-    for row in rows:
-        counts[row["num_bits"]] += 1
+    counts = Counter(row["num_bits"] for row in rows)
     compared = sorted(bits for bits, count in counts.items() if 2 * count > max(counts.values()))
     for axis, bits in zip(axes, compared, strict=False):
         members = [row for row in rows if row["num_bits"] == bits]
