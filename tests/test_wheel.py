@@ -12,6 +12,8 @@ import pytest
 
 from ssl_keras.__main__ import PROGRAMS
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parent.parent
 # Runs programs with the package of the wheel alone: the clone must not be importable.
 RUN = """
@@ -19,8 +21,6 @@ import io, runpy, sys
 from contextlib import redirect_stdout
 sys.path = [place for place in sys.path if place not in ("", sys.argv[2])]
 import ssl_keras
-
-pytestmark = pytest.mark.long
 assert ssl_keras.__file__.startswith(sys.argv[1]), ssl_keras.__file__
 for line in sys.argv[3:]:
     program, *arguments = line.split()

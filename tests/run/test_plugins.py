@@ -12,6 +12,8 @@ import tensorflow as tf
 
 from tests.processes import run
 
+pytestmark = pytest.mark.long
+
 LOSS = '''
 from dataclasses import dataclass
 
@@ -135,8 +137,6 @@ from dataclasses import dataclass
 from ssl_keras.lazy import tf
 from ssl_keras.methods import METHODS, Method
 from ssl_keras.options import option
-
-pytestmark = pytest.mark.long
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ from ssl_keras.run.checkpoints import Checkpoints, _record_digest
 from tests import processes
 from tests.tiers import first_in_check
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 TINY: dict[str, Any] = {
     "dataset": "plain",
@@ -234,8 +236,6 @@ def photographs(root: Path) -> Path:
 KILLED = """
 import os, signal, sys
 from ssl_keras import files, train
-
-pytestmark = pytest.mark.long
 write = files.whole_file
 def whole_file(path, *arguments):
     if path.name == "step-6.json":
