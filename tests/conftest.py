@@ -6,7 +6,6 @@ import functools
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -21,7 +20,6 @@ from ssl_keras import datasets
 from ssl_keras.cli import startup
 from ssl_keras.datasets import DataSet
 from ssl_keras.run import devices, sharing
-from ssl_keras.run import run as run_module
 from tests import quick
 
 startup.start_tensorflow(num_devices=2)
@@ -83,15 +81,9 @@ def _traced_code() -> int:
 
 @pytest.fixture(autouse=True)
 def no_export(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs leave an empty folder in place of their SavedModel, which takes longer than two steps of
-    training, except in tests marked `exports`."""
+    """Runs export nothing, except in tests marked `exports`."""
     if request.node.get_closest_marker("exports") is None:
-
-        def export(setup: Any, directory: Path, results: Any) -> float:
-            directory.mkdir(exist_ok=True)
-            return 0.0
-
-        monkeypatch.setattr(run_module, "export_setup", export)
+        quick.without_exports(monkeypatch)
 
 
 @pytest.fixture

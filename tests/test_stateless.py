@@ -49,6 +49,7 @@ SETTINGS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("settings", [*SETTINGS[:2], *first_in_check(SETTINGS[2:], 2)], ids=str)
 def test_a_training_step_and_its_data_draw_from_no_state(
     settings: dict[str, Any], data_dir: str

@@ -38,7 +38,8 @@ def runs(
         settings: dict[str, Any] = {"steps": 2, "batch_size": 64, "width_multiplier": 0.25}
         settings |= {"heads": "linear", "measure_images": 0, "workdir": str(workdir)}
         settings |= {"max_train_images": 300, "linear_max_iterations": 5}
-        with quick.untraced():
+        with quick.untraced(), pytest.MonkeyPatch.context() as patch:
+            quick.without_exports(patch)
             made.append((workdir, train_and_evaluate(Config.make(**settings, **options))))
     return made
 

@@ -50,7 +50,7 @@ def test_dropout_in_parts_of_shares_repeats_its_masks(two_replicas: Any) -> None
     parity.agree(parity.trained(model, two_replicas), alone, "nt_xent")
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_parts_of_shares_give_the_step_of_the_whole_batch(two_replicas: Any) -> None:
     alone = parity.trained(parity.make("nt_xent", batch_norm=False), None)
     with two_replicas.scope():

@@ -24,7 +24,7 @@ from ssl_keras.errors import Interrupted, UserError
 from ssl_keras.run import build, restore_run, run_directory, train_and_evaluate
 from ssl_keras.run import run as run_module
 from ssl_keras.run.checkpoints import Checkpoints, _record_digest
-from tests import processes
+from tests import processes, quick
 from tests.tiers import first_in_check
 
 pytestmark = pytest.mark.long
@@ -100,6 +100,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
     """Never stopped; beside it `stopped`."""
     workdir = tmp_path_factory.mktemp("resume") / "whole"
     with pytest.MonkeyPatch.context() as patch:
+        quick.without_exports(patch)
         copy_before("step-12.json", workdir, workdir.with_name("stopped"), patch)
         train_and_evaluate(make(workdir, checkpoint_every=4))
     return workdir

@@ -19,6 +19,7 @@ from ssl_keras.run import build, restore_run, run_directory, stages, train_and_e
 from ssl_keras.run.export import export_run
 from ssl_keras.run.run import train_run
 from ssl_keras.run.saved_models import load_encoder
+from tests import quick
 from tests.run.test_resume import stop_after
 
 pytestmark = pytest.mark.long
@@ -52,7 +53,9 @@ def results(workdir: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
     workdir = tmp_path_factory.mktemp("stages") / "whole"
-    train_and_evaluate(make(workdir))
+    with pytest.MonkeyPatch.context() as patch:
+        quick.without_exports(patch)
+        train_and_evaluate(make(workdir))
     return workdir
 
 

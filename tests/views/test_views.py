@@ -167,7 +167,8 @@ def jitter(kinds: tuple[int, ...], values: list[float], strength: float) -> Any:
     return tf.constant([[0.0, (position + 0.5) / 24, *drawn]], tf.float32)
 
 
-@pytest.mark.parametrize("strength", [pytest.param(0.5, marks=pytest.mark.full), 1.0])
+@pytest.mark.full
+@pytest.mark.parametrize("strength", [pytest.param(0.5, marks=pytest.mark.exhaustive), 1.0])
 def test_jitter_does_what_keras_cv_does_in_the_drawn_order(strength: float) -> None:
     generator = np.random.default_rng(0)
     gray = tf.repeat(photos(1, 4)[..., :1], 3, axis=-1)
