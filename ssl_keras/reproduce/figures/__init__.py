@@ -28,6 +28,7 @@ from ssl_keras.reproduce.figures.properties import (
     randbit_factors,
     randbit_fashion,
     remedies,
+    remedies_fashion,
     rivals,
     views,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "randbit_factors",
     "randbit_fashion",
     "remedies",
+    "remedies_fashion",
     "rivals",
     "temperature",
     "views",

@@ -108,12 +108,7 @@ def remedies(axes: Sequence[Any], rows: Rows) -> None:
         name_rows(axis, [-index for index in range(len(names))], [word(name) for name in names])
     axes[0].legend(fontsize=7, loc="lower left")
     over_bits, over_sizes = axes[-2:]
-    for name, style in zip(OVER_BITS, SERIES, strict=False):
-        members = [row for row in rows if row["remedy"] == name]
-        curve(over_bits, members, "num_bits", "accuracy", style, word(name))
-        if name == "nt_xent":
-            before = METHODS["untrained"]
-            curve(over_bits, members, "num_bits", "untrained", before, "untrained")
+    _remedies_over_bits(over_bits, rows, OVER_BITS)
     for bits, style in zip(sorted({row["num_bits"] for row in sizes}), SERIES, strict=False):
         members = [row for row in sizes if row["num_bits"] == bits]
         label = f"{bits} bits" if bits else "no bits"
@@ -121,14 +116,31 @@ def remedies(axes: Sequence[Any], rows: Rows) -> None:
         found = [row for row in rows if (row["remedy"], row["num_bits"]) == ("neighbours", bits)]
         shown = {"linestyle": "none", "marker": "*", "markersize": 11}
         curve(over_sizes, found, "group_size", "accuracy", style, "", **shown)
-    describe(over_bits, "class over the number of bits", "random bits", "accuracy")
     describe(over_sizes, "class over the size of groups (star: found)", "examples", "accuracy")
     over_sizes.set_xscale("log", base=2)
     over_sizes.set_xticks(powers := [2, 4, 8, 16, 32], list(map(str, powers)))
-    for axis in (over_bits, over_sizes):
-        axis.set_ylim(0, 1)
-        chance(axis, 0.1)
-        axis.legend(fontsize=7)
+    over_sizes.set_ylim(0, 1)
+    chance(over_sizes, 0.1)
+    over_sizes.legend(fontsize=7)
+
+
+def remedies_fashion(axes: Sequence[Any], rows: Rows) -> None:
+    """The class over the number of bits for each remedy."""
+    rows = [{**row, "remedy": row["cell"].rsplit("-", 2)[0]} for row in rows]
+    _remedies_over_bits(axes[0], rows, list(dict.fromkeys(row["remedy"] for row in rows)))
+
+
+def _remedies_over_bits(axis: Any, rows: Rows, names: Sequence[str]) -> None:
+    """The class over the number of bits for the remedies `names`."""
+    for name, style in zip(names, SERIES, strict=False):
+        members = [row for row in rows if row["remedy"] == name]
+        curve(axis, members, "num_bits", "accuracy", style, word(name))
+        if name == "nt_xent":
+            curve(axis, members, "num_bits", "untrained", METHODS["untrained"], "untrained")
+    describe(axis, "class over the number of bits", "random bits", "accuracy")
+    axis.set_ylim(0, 1)
+    chance(axis, 0.1)
+    axis.legend(fontsize=7)
 
 
 def rivals(axes: Sequence[Any], rows: Rows) -> None:
