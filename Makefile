@@ -1,5 +1,5 @@
 # make train     set up what the program needs, and run the main job (ARGS="--flag=value ..." passes flags on)
-# make test      set up what developers need too; the tests that prove the product: four to six minutes on two cores
+# make test      set up what developers need too; the tests that prove the product: three to five minutes on two cores
 # make check     format, lint, types, import contract, all tests: 11 to 15 minutes on two cores
 # make test-exhaustive  more cases of the same proofs, when what they are about was changed
 # make docs      pages of the public calls in build/docs
