@@ -41,7 +41,7 @@ def few_and_many(rows: Sequence[Any]) -> Iterator[tuple[str, Any, Any]]:
 
 
 def with_remedy_and_rival(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of the study `rivals` with the two parts of their cell."""
+    """The rows of a study of remedies with the two parts of their cell, REMEDY-RIVAL."""
     parts = [row["cell"].split("-", 1) for row in rows]
     return [
         {**row, "remedy": remedy, "rival": rival}

@@ -18,7 +18,7 @@ from tests.distribution.parity import one_of_each_kind
 from tests.tiers import first_in_check, first_in_test
 
 NAMES = sorted(LOSSES)
-# Those of which `make test` and `make check` run long tests first.
+# The first loss of each file: these alone are compiled, but for the exhaustive tests.
 KINDS = one_of_each_kind()
 BY_KIND = [*KINDS, *(name for name in NAMES if name not in KINDS)]
 PRIOR_LOSSES = ("uniform_prior", "hypersphere_prior", "gaussian_prior")

@@ -87,7 +87,7 @@ RIVALS = {
 def remedies(axes: Sequence[Any], rows: Rows) -> None:
     """The class and the bits for each remedy, a panel for each number of bits; then the class over
     bits, and over the size of groups."""
-    rows = [{**row, "remedy": row["cell"].rsplit("-", 2)[0]} for row in rows]
+    rows = with_remedy_and_rival(rows)
     sizes = [row for row in rows if row["remedy"].startswith("groups_of_")]
     rows = [row for row in rows if row not in sizes]
     names = list(dict.fromkeys(row["remedy"] for row in rows))
@@ -126,7 +126,7 @@ def remedies(axes: Sequence[Any], rows: Rows) -> None:
 
 def remedies_fashion(axes: Sequence[Any], rows: Rows) -> None:
     """The class over the number of bits for each remedy."""
-    rows = [{**row, "remedy": row["cell"].rsplit("-", 2)[0]} for row in rows]
+    rows = with_remedy_and_rival(rows)
     _remedies_over_bits(axes[0], rows, list(dict.fromkeys(row["remedy"] for row in rows)))
 
 
