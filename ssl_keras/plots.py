@@ -40,8 +40,25 @@ METHODS = {
     "autoencoder": Style("#009E73", "D"),
     "pixels": Style("0.82", "v", "-."),
 }
-# Their names in words.
-WORDS = {"simclr": "SimCLR"}
+# Names that are more than their letters without underscores.
+WORDS = {
+    "align_uniform": "alignment, uniformity",
+    "barlow_twins": "Barlow Twins",
+    "byol": "BYOL",
+    "decoupled_nt_xent": "decoupled NT-Xent",
+    "fashion_mnist": "Fashion-MNIST",
+    "gaussian_prior": "Gaussian prior",
+    "ifm": "IFM",
+    "ltd": "LTD",
+    "moco": "MoCo",
+    "n_pair": "N-pair",
+    "nt_xent": "NT-Xent",
+    "resnet": "ResNet",
+    "sgns": "SGNS",
+    "simclr": "SimCLR",
+    "supcon": "SupCon",
+    "vicreg": "VICReg",
+}
 # How features are read: by a linear classifier, by nearest neighbours, by the online probe.
 LINEAR, NEIGHBOURS, PROBE = Style("#0072B2"), Style("#E69F00", "s"), Style("#56B4E9", "^")
 # Values of a setting, such as temperatures or losses, in their order.
@@ -58,8 +75,8 @@ CHANCE = {"color": "0.35", "linestyle": ":", "linewidth": 1.2}
 
 
 def word(name: str) -> str:
-    """A name of a method or of a cell in words: "simclr" is "SimCLR", "10-bits" is "10 bits"."""
-    return WORDS.get(name, name.replace("-", " ").replace("_", " "))
+    """A name of a loss, a method or a cell in words: "nt_xent-10-bits" is "NT-Xent 10 bits"."""
+    return " ".join(WORDS.get(part, part.replace("_", " ")) for part in name.split("-"))
 
 
 def spread(rows: Rows, column: str) -> list[float] | None:

@@ -86,8 +86,8 @@ def test_error_bars_are_the_spread_over_seeds() -> None:
 
 
 def test_names_are_words() -> None:
-    assert [plots.word(name) for name in ("simclr", "10-bits", "small_digit")] == [
+    assert [plots.word(name) for name in ("simclr", "nt_xent-10-bits", "small_digit")] == [
         "SimCLR",
-        "10 bits",
+        "NT-Xent 10 bits",
         "small digit",
     ]

@@ -28,7 +28,7 @@ from ssl_keras.reproduce.figures.subjects import SUBJECTS
 def objectives(axes: Sequence[Any], rows: Rows) -> None:
     """Class and bits, for each objective."""
     ordered = sorted(rows, key=lambda row: row["accuracy"])
-    places, names = np.arange(len(ordered)), [row["cell"] for row in ordered]
+    places, names = np.arange(len(ordered)), [word(row["cell"]) for row in ordered]
     dots(axes[0], ordered, "accuracy", places, LINEAR, "linear")
     dots(axes[0], ordered, "knn", places, NEIGHBOURS, "nearest neighbours")
     dots(axes[1], ordered, "bits_all_right", places, SERIES[0], "features")
@@ -55,11 +55,10 @@ def fashion(axes: Sequence[Any], rows: Rows) -> None:
         dots(axes[0], ordered, column, places, style, label)
         key = "untrained" if column == "accuracy" else "untrained_knn"
         mean = np.mean([row[key] for row in rows])
-        name = f"{label}, untrained: {mean:.3f}"
-        axes[0].axvline(mean, color=style.color, linestyle="--", label=name)
-    name_rows(axes[0], places, [row["cell"] for row in ordered])
-    describe(axes[0], "class, from the features", "accuracy")
-    axes[0].legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.3, -0.32), ncols=2)
+        axes[0].axvline(mean, color=style.color, linestyle="--")
+    name_rows(axes[0], places, [word(row["cell"]) for row in ordered])
+    describe(axes[0], "class, from the features (dashed: untrained)", "accuracy")
+    axes[0].legend(fontsize=6, handlelength=1, loc="lower right")
 
 
 def precision(axes: Sequence[Any], rows: Rows) -> None:
@@ -67,7 +66,7 @@ def precision(axes: Sequence[Any], rows: Rows) -> None:
     places = np.arange(len(rows))[::-1]
     dots(axes[0], rows, "accuracy", places, LINEAR, "linear")
     dots(axes[0], rows, "knn", places, NEIGHBOURS, "nearest neighbours")
-    name_rows(axes[0], places, [row["cell"].replace("-", ", ") for row in rows])
+    name_rows(axes[0], places, [word(row["cell"]) for row in rows])
     describe(axes[0], "class, from the features", "accuracy")
     axes[0].legend(fontsize=7)
 
@@ -162,13 +161,13 @@ def temperature(axes: Sequence[Any], rows: Rows) -> None:
         ]
         for loss, style in (("nt_xent", SERIES[0]), ("hard_contrastive", SERIES[1])):
             members = [row for row in turned if row["loss"] == loss]
-            curve(axis, members, "temperature", column, style, loss)
+            curve(axis, members, "temperature", column, style, word(loss))
             shown = {"linestyle": "none", "marker": "x", "markersize": 5}
-            published = f"{loss}, CIFAR-10 (paper)"
+            published = f"{word(loss)}, CIFAR-10 (paper)"
             curve(axis, members, "temperature", f"{column}_published", style, published, **shown)
         for loss, line in (("simple", ":"), ("hard_simple", "--")):
             for row in turned:
                 if row["loss"] == loss:
-                    axis.axhline(row[column], color="0.4", linestyle=line, label=loss)
+                    axis.axhline(row[column], color="0.4", linestyle=line, label=word(loss))
         describe(axis, title, "temperature", measure)
     axes[0].legend(fontsize=6)

@@ -164,7 +164,7 @@ def rivals(axes: Sequence[Any], rows: Rows) -> None:
         describe(axis, title, "accuracy")
         axis.set_xlim(0, 1.03)
         name_rows(axis, [-index for index in range(len(names))], [word(name) for name in names])
-    axes[0].legend(fontsize=7, loc="lower left")
+    axes[1].legend(fontsize=7, loc="lower left")
 
 
 DOMAINS = {
@@ -195,7 +195,7 @@ def domains(axes: Sequence[Any], rows: Rows) -> None:
     name_rows(axes[-1], [-index for index in range(len(names))], [word(name) for name in names])
     axes[-1].set_xlim(right=-0.8)
     axes[-1].legend(fontsize=7, loc="upper right")
-    axes[0].legend(fontsize=7, loc="lower right")
+    axes[2].legend(fontsize=7, loc="center left")
 
 
 def randbit_factors(axes: Sequence[Any], rows: Rows) -> None:
@@ -210,7 +210,7 @@ def randbit_factors(axes: Sequence[Any], rows: Rows) -> None:
             values.sort()
         for value, style in zip(values, SERIES, strict=False):
             line = [row for row in members if row[setting] == value]
-            text = f"{value:g}" if isinstance(value, float | int) else value
+            text = f"{value:g}" if isinstance(value, float | int) else word(value)
             curve(axis, line, "num_bits", "accuracy", style, text, linestyle="-")
             if setting == "width_multiplier":  # the encoder of this width before training
                 curve(axis, line, "num_bits", "untrained", style, "", linestyle="--")
@@ -257,7 +257,7 @@ def losses(axes: Sequence[Any], rows: Rows) -> None:
     for axis, (title, setting, members) in zip(axes, panels, strict=False):
         for loss, style in kinds.items():
             line = [row for row in members if row["loss"] == loss]
-            curve(axis, line, setting, "accuracy", style, loss)
+            curve(axis, line, setting, "accuracy", style, word(loss))
         untrained(axis, float(np.mean([row["untrained"] for row in members])))
         axis.set_xticks(sorted({row[setting] for row in members}))
         axis.set_ylim(0, 1)
@@ -494,7 +494,7 @@ def grids(axes: Sequence[Any], rows: Rows) -> None:
         members = [row for row in rows if row["loss"] == loss]
         curve(axis, members, setting, "accuracy", LINEAR, "linear")
         curve(axis, members, setting, "knn", NEIGHBOURS, "nearest neighbours")
-        describe(axis, f"class, {loss}", setting, "accuracy")
+        describe(axis, f"class, {word(loss)}", setting, "accuracy")
     members = [row for row in rows if row["loss"] == "align_uniform"]
     for t, style in zip(sorted({row["t"] for row in members}), SERIES, strict=False):
         line = [row for row in members if row["t"] == t]
