@@ -71,13 +71,23 @@ def labelled_rows(
 
 
 def _text(text: str, height: int, width: int) -> np.ndarray:
-    """Black text on white, cut off at the width: (height, width, 3)."""
+    """Black text on white, shortened or cut to the width: (height, width, 3)."""
     from PIL import Image, ImageDraw, ImageFont
+
+    text = "\n".join(_shortened(line, width - 6) for line in text.split("\n"))
 
     label = Image.new("L", (width, height), 255)
     place = (4, height // 2)
     ImageDraw.Draw(label).text(place, text, fill=0, font=ImageFont.load_default(13), anchor="lm")
     return np.repeat(np.asarray(label, np.float32)[..., None] / 255.0, 3, axis=2)
+
+
+def _shortened(line: str, width: int) -> str:
+    """The text, or as much of it as fits in `width` pixels with three dots, if any does."""
+    if _text_width(line) <= width:
+        return line
+    fitting = [line[:end] for end in range(len(line)) if _text_width(f"{line[:end]}...") <= width]
+    return f"{fitting[-1].rstrip()}..." if fitting else line
 
 
 def _text_width(text: str) -> int:

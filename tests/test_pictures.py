@@ -40,3 +40,15 @@ def test_enlarge_repeats_pixels() -> None:
         pictures.enlarge(picture, 2)[..., 0],
         [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]],
     )
+
+
+def test_a_long_title_is_shortened_and_keeps_its_distance_from_the_next_one() -> None:
+    images = np.zeros((2, 60, 60, 1))
+    picture = pictures.labelled_rows(
+        {"x": images}, pixels=60, titles=["class: hubble_deep_field", "b"]
+    )
+    margin, height = picture.shape[1] - 2 * 64, 6 + 15
+    assert picture[:height, margin : margin + 62].min() == 0
+    np.testing.assert_array_equal(picture[:height, margin + 62 : margin + 66], 1)
+    assert pictures._shortened("hubble_deep_field", 60).endswith("...")
+    assert pictures._shortened("hubble", 60) == "hubble"

@@ -8,6 +8,7 @@ import numpy as np
 
 from ssl_keras import pictures
 from ssl_keras.lazy import tf
+from ssl_keras.plots import word
 from ssl_keras.run.setup import TrainingSetup
 
 
@@ -47,7 +48,7 @@ def _labels(setup: TrainingSetup, labels: Any, row: int) -> list[str]:
     for name, target in setup.data.targets.items():
         label = labels[name][row].numpy()
         if target.kind == "class":
-            texts.append(f"{name}: {target.name_of(label)}"[:15])
+            texts.append(f"{word(name)}: {target.name_of(label)}")
         elif target.kind == "presence":
             texts.append("has " + ",".join(map(target.name_of, np.flatnonzero(label).tolist())))
     return texts

@@ -20,6 +20,7 @@ from typing import Any
 from ssl_keras.cli import startup
 from ssl_keras.cli.drawing import build_parser, png_path, save
 from ssl_keras.errors import UserError
+from ssl_keras.plots import CHANCE, SERIES, describe
 
 TEMPERATURES = (0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
 BATCHES = (8, 16, 32, 64, 128, 256, 512, 1024)
@@ -89,23 +90,22 @@ def draw(output: Path, num_images: int, dim: int, seed: int) -> None:
         print(f"{batch:>6}  {difference:.5f} ± {spread:.5f}")
 
     figure, axes = plt.subplots(1, 3, figsize=(11.5, 3.3))
+    line = {**SERIES[0].keywords(), "markersize": 3}
     for axis, shown, limit, label in (
         (axes[0], slice(0, 4), triplet, "t · NT-Xent → triplet form"),
         (axes[1], slice(3, None), simple, "t · (NT-Xent − log(2N−1)) → simple loss"),
     ):
         values = (low if axis is axes[0] else high)[shown]
-        axis.semilogx(TEMPERATURES[shown], values, marker="o", markersize=3)
-        axis.axhline(limit, color="0.4", linestyle=":", label="limit")
-        axis.set_xlabel("temperature t")
-        axis.set_title(label, fontsize=9)
+        axis.semilogx(TEMPERATURES[shown], values, **line)
+        axis.axhline(limit, label="limit", **CHANCE)
+        describe(axis, label, "temperature t", "nats")
         axis.legend(fontsize=8)
     axes[0].set_ylim(bottom=0)
     axes[1].set_ylim(bottom=-1, top=0)
-    axes[2].errorbar(BATCHES, differences, spreads, marker="o", markersize=3, capsize=2)
-    axes[2].axhline(0, color="0.4", linestyle=":")
+    axes[2].errorbar(BATCHES, differences, spreads, capsize=2, **line)
+    axes[2].axhline(0, **CHANCE)
     axes[2].set_xscale("log", base=2)
-    axes[2].set_xlabel("images N")
-    axes[2].set_title("NT-Xent − log(2N−2) − (alignment + uniformity)", fontsize=9)
+    describe(axes[2], "NT-Xent − log(2N−2) − (alignment + uniformity)", "images N", "nats")
     figure.suptitle(f"{num_images} images, {dim} dimensions; right: temperature 0.5", fontsize=9)
     save(figure, output)
 

@@ -21,6 +21,7 @@ from ssl_keras.cli import startup
 from ssl_keras.cli.drawing import build_parser, png_path, save
 from ssl_keras.errors import UserError
 from ssl_keras.metrics import mean_classifier_bound
+from ssl_keras.plots import SERIES, chance, describe
 from ssl_keras.run import run_directory
 
 SUPERVISED, UNSUPERVISED = "projections/mean_classifier_loss/", "projections/pairwise_logistic_loss"
@@ -68,12 +69,18 @@ def draw(run: Path, target: str, output: Path) -> None:
     broken = sum(s > b for s, b in zip(supervised, bound, strict=True))
     print(f"The bound holds at {len(steps) - broken} of {len(steps)} measurements.")
     figure, axis = plt.subplots(figsize=(5.5, 3.4))
-    axis.plot(steps, unsupervised, label="unsupervised, one negative")
-    axis.plot(steps, bound, linestyle="--", label="(unsupervised − c) / (1 − c)")
-    axis.plot(steps, supervised, label="mean classifier, two classes")
-    axis.axhline(1.0, color="0.5", linewidth=0.8, linestyle=":")
-    axis.set_xlabel("step")
-    axis.set_ylabel("logistic loss (bits; 1: chance)")
+    for style, (label, values) in zip(
+        SERIES,
+        {
+            "unsupervised, one negative": unsupervised,
+            "(unsupervised − c) / (1 − c)": bound,
+            "mean classifier, two classes": supervised,
+        }.items(),
+        strict=False,
+    ):
+        axis.plot(steps, values, label=label, **{**style.keywords(), "markersize": 4})
+    chance(axis, 1.0)
+    describe(axis, "", "step", "logistic loss, bits")
     axis.set_ylim(bottom=0)
     axis.legend(fontsize=8)
     save(figure, output)

@@ -17,6 +17,7 @@ from typing import Any
 from ssl_keras.cli import startup
 from ssl_keras.cli.drawing import build_parser, png_path, save
 from ssl_keras.errors import UserError
+from ssl_keras.plots import CHANCE, SERIES, describe
 
 BINS = 40
 
@@ -75,25 +76,26 @@ def draw(run: Path, output: Path, num_images: int, temperatures: list[float]) ->
         number = np.bincount(cell, minlength=BINS)
         total = np.bincount(cell, penalties.ravel(), minlength=BINS)
         there = number > 0
-        color = plt.get_cmap("viridis")(index / max(len(temperatures) - 1, 1) * 0.85)
+        style = SERIES[index % len(SERIES)].keywords()
         mean = count * total[there] / number[there]
-        left.semilogy(centers[there], mean, color=color, marker=".", label=f"{temperature:g}")
+        left.semilogy(centers[there], mean, markersize=3, label=f"{temperature:g}", **style)
         carried = np.cumsum(penalties.mean(axis=0))
-        right.plot(100 * np.arange(1, count + 1) / count, carried, color=color)
+        right.plot(100 * np.arange(1, count + 1) / count, carried, **{**style, "marker": ""})
     behind = left.twinx()
     behind.hist(similarities.ravel(), edges, color="0.85", zorder=0)
     behind.set_yticks([])
     left.set_zorder(behind.get_zorder() + 1)
     left.patch.set_visible(False)
     left.set_ylim(bottom=1e-6)
-    left.axhline(1.0, color="0.5", linewidth=0.8, linestyle=":")
-    left.set_xlabel("cosine with the anchor (grey: how many negatives)")
-    left.set_ylabel("penalty (1: all negatives alike)")
+    left.axhline(1.0, **CHANCE)
+    describe(
+        left, "", "cosine with the anchor (grey: how many negatives)",
+        "penalty (1: all negatives alike)",
+    )  # fmt: skip
     left.legend(title="temperature", fontsize=8, title_fontsize=8, loc="upper left")
-    right.plot([0, 100], [0, 1], color="0.5", linewidth=0.8, linestyle=":")
+    right.plot([0, 100], [0, 1], **CHANCE)
     right.set_xscale("log")
-    right.set_xlabel("hardest negatives (%)")
-    right.set_ylabel("share of the gradient")
+    describe(right, "", "hardest negatives (%)", "share of the gradient")
     config = restored.config
     figure.suptitle(
         f"Relative penalties on {layer} of a run with {config.objective.loss}, "
