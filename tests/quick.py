@@ -58,15 +58,15 @@ def without_exports(patch: pytest.MonkeyPatch) -> None:
 def prepare() -> None:
     """Let this process be quick."""
     tf.config.run_functions_eagerly(True)
-    load = functools.lru_cache(maxsize=8)(datasets.load_source)
+    load = datasets.load_source
 
+    @functools.lru_cache(maxsize=8)
     def load_source(name: str, *arguments: Any, **options: Any) -> Any:
         return with_few(load(name, *arguments, **options))
 
     datasets.load_source = load_source  # type: ignore[assignment]
 
 
-@functools.lru_cache(maxsize=8)
 def with_few(source: Source) -> Source:
     """A source in memory with the first of its test images alone."""
     test = source.test
