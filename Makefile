@@ -1,7 +1,7 @@
 # make train     set up what the program needs, and run the main job (ARGS="--flag=value ..." passes flags on)
 # make test      set up what developers need too; the tests that prove the product: three to five minutes on two cores
 # make check     format, lint, types, import contract, all tests: 9 to 12 minutes on two cores
-# make test-exhaustive  more cases of the same proofs, when what they are about was changed
+# make test-exhaustive  more cases of the same proofs, when what they are about was changed: 15 to 20 minutes
 # make docs      pages of the public calls in build/docs
 # make test-gpu  what to run first on a machine with a GPU
 

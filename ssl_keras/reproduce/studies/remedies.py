@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ssl_keras.plots import word
 from ssl_keras.reproduce import figures
 from ssl_keras.reproduce.studies.base import ACCURACY, FASHION_MNIST, UNTRAINED, Study, size
 from ssl_keras.reproduce.verdicts import papers
@@ -145,7 +146,7 @@ def leaderboard(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     for name in order:
         plain, none = found["nt_xent", 10], found.get((name, 0))
-        cells = [name.replace("_", " "), *(cell(name, count) for count in bits)]
+        cells = [word(name), *(cell(name, count) for count in bits)]
         cells += ["" if none is None else f"{none['accuracy']:.3f}"]
         cells += [f"{found[name, 10]['bits_all_right']:.3f}"]
         cells += [f"{found[name, 10]['training_seconds'] / plain['training_seconds']:.1f}"]
