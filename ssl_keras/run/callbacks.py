@@ -110,6 +110,14 @@ class Progress(Listener):
             self.bar.close()
 
 
+def tag(metric: str) -> str:
+    """A metric's tag in TensorBoard: "accuracy/TARGET/PROBE", so that accuracies come first of all,
+    or "train/METRIC"."""
+    probe, _, rest = metric.partition("/")
+    target = rest.removesuffix("/accuracy")
+    return f"accuracy/{target}/{probe}" if rest != target else f"train/{metric}"
+
+
 def _columns() -> int:
     """The width of the terminal behind the standard error; 0 if there is none, or none is known."""
     try:
@@ -180,7 +188,7 @@ class TensorBoardScalars(Listener):
         now = time.perf_counter()
         rate = (step - self.last[0]) / max(now - self.last[1], 1e-9)
         self.last = (step, now)
-        scalars = {f"train/{name}": value for name, value in values.items()}
+        scalars = {tag(name): value for name, value in values.items()}
         scalars |= {f"optimization/{name}": float(s(step)) for name, s in self.schedules.items()}
         scalars |= {
             "speed/steps_per_second": rate,
@@ -192,7 +200,7 @@ class TensorBoardScalars(Listener):
         self.scalars(scalars, step)
         if self.chance is not None:
             levels = {
-                f"train/{key}": level(step)
+                tag(key): level(step)
                 for name, level in self.chance_levels.items()
                 for key in values
                 if key == name or key.endswith(f"/{name}/accuracy")

@@ -42,10 +42,10 @@ def charts(targets: Mapping[str, Target], contrastive: bool) -> dict[str, dict[s
     if contrastive:
         objective["parts of the loss"] = ["train/(alignment|distribution)"]
         objective["contrastive accuracy"] = ["train/contrastive_accuracy"]
-    probes = {name: [f"train/(linear_probe|supervised)/{name}/accuracy"] for name in targets}
+    probes = {name: [f"accuracy/{name}/.*"] for name in targets}
     return {
+        **({"Accuracy against chance": probes} if probes else {}),
         "Objective": objective,
-        **({"Probes against chance": probes} if probes else {}),
         "Geometry": geometry
         | {"tolerance": [f"geometry/projections/tolerance/{name}" for name in targets]}
         if targets
@@ -93,7 +93,7 @@ def hyperparameters(settings: Mapping[str, Any], metrics: Sequence[str], name: s
         key: value if isinstance(value, bool | int | float) else str(value)
         for key, value in sorted(settings.items())
     }
-    shown = [api.Metric(tag, display_name=tag.removeprefix("results/")) for tag in metrics]
+    shown = [api.Metric(tag, display_name=_in_words(tag)) for tag in metrics]
     config = summary.experiment_pb(
         [_described(key, value) for key, value in plain.items()],
         [metric.as_proto() for metric in shown],
@@ -102,6 +102,12 @@ def hyperparameters(settings: Mapping[str, Any], metrics: Sequence[str], name: s
         bytes(config.SerializeToString()),
         bytes(api.hparams_pb(plain, trial_id=name).SerializeToString()),
     ]
+
+
+def _in_words(tag: str) -> str:
+    """The heading of a column: "class, linear, untrained"; TensorBoard breaks long words."""
+    *untrained, evaluator, _, target, measure = tag.removeprefix("results/").split("/")
+    return ", ".join([target, measure if evaluator == target else evaluator, *untrained])
 
 
 def _described(name: str, value: Any) -> Any:

@@ -82,10 +82,10 @@ def shot(page: Any, name: str) -> None:
         page.screenshot(path=str(Path(folder) / f"{name}.png"))
 
 
-def test_curves_are_drawn(page: Any, address: str) -> None:
+def test_curves_are_drawn_and_accuracies_come_first(page: Any, address: str) -> None:
     page.goto(f"{address}/#timeseries")
     page.wait_for_timeout(5000)
-    shot(page, "time_series")
+    page.get_by_text("accuracy/bits/linear_probe").first.wait_for(state="visible")
     page.get_by_text("train", exact=False).first.wait_for(state="attached")
     page.locator("card-view svg, card-view canvas").first.wait_for(state="attached")
     page.wait_for_timeout(3000)
@@ -94,7 +94,7 @@ def test_curves_are_drawn(page: Any, address: str) -> None:
 
 def test_what_belongs_together_is_on_one_chart(page: Any, address: str) -> None:
     page.goto(f"{address}/#custom_scalars")
-    page.get_by_text("Probes against chance").first.wait_for()
+    page.get_by_text("Accuracy against chance").first.wait_for()
     page.get_by_text("Objective").first.wait_for()
     page.locator("tf-custom-scalar-multi-line-chart-card svg").first.wait_for(state="attached")
     page.wait_for_timeout(4000)
@@ -126,9 +126,11 @@ def test_pictures_are_shown(page: Any, address: str) -> None:
 def test_settings_stand_beside_results(page: Any, address: str) -> None:
     page.goto(f"{address}/#hparams")
     page.get_by_text("temperature", exact=False).first.wait_for(state="attached")
-    page.get_by_text("linear/features/class/accuracy", exact=False).first.wait_for(state="attached")
+    page.get_by_text("class, linear", exact=False).first.wait_for(state="attached")
     page.wait_for_timeout(2000)
+    page.set_viewport_size({"width": 2000, "height": 900})  # results stand right of the settings
     shot(page, "hparams")
+    page.set_viewport_size({"width": 1400, "height": 900})
 
 
 def test_the_embedding_is_there(page: Any, address: str) -> None:

@@ -52,8 +52,8 @@ def test_curves_stand_beside_what_knows_nothing(finished: Path) -> None:
     assert set(chance) <= set(values)
     # 115 of the thousand training images are of one class.
     expected = [(step, pytest.approx(0.115)) for step in (2, 4, 6)]
-    assert chance["train/linear_probe/class/accuracy"] == expected
-    assert chance["train/linear_probe/bits/accuracy"][0] == (2, pytest.approx(0.5))
+    assert chance["accuracy/class/linear_probe"] == expected
+    assert chance["accuracy/bits/linear_probe"][0] == (2, pytest.approx(0.5))
     assert chance["train/contrastive_accuracy"][0] == (2, pytest.approx(1 / 64))
     # Equal projections miss the uniform prior on [-1, 1] by the mean square of a number in it, 1/3,
     # times the weight of the step.
@@ -86,13 +86,13 @@ def test_every_chart_of_the_layout_has_curves(finished: Path) -> None:
         for chart in category.chart:
             for pattern in chart.multiline.tag:
                 assert any(re.search(pattern, tag) for tag in tags), pattern
-    assert titles["Probes against chance"] == ["class", "bits"]
+    assert titles["Accuracy against chance"] == ["class", "bits"]
     assert "loss" in titles["Objective"]
 
 
 def test_charts_follow_what_is_trained() -> None:
     assert "parts of the loss" not in tensorboard.charts(TARGETS, contrastive=False)["Objective"]
-    assert "Probes against chance" not in tensorboard.charts({}, contrastive=True)
+    assert "Accuracy against chance" not in tensorboard.charts({}, contrastive=True)
 
 
 def test_the_card_says_what_the_run_is(finished: Path) -> None:
@@ -132,6 +132,12 @@ def test_settings_stand_beside_results(finished: Path) -> None:
         "results/linear/features/class/accuracy",
         "results/linear/features/bits/accuracy",
         "results/untrained/linear/features/class/accuracy",
+    ]
+    assert [metric.display_name for metric in described.metric_infos][::2] == [
+        "class, linear",
+        "class, linear, untrained",
+        "class, knn",
+        "bits, information",
     ]
     # A handful of numbers, each of which is there, and none besides.
     assert [tag for tag in scalars(found) if tag.startswith("results/")] == metrics
