@@ -38,6 +38,11 @@ def info(text: str = "") -> None:
     logger.info("%s", _shown(text))
 
 
+def is_quiet() -> bool:
+    """Whether only warnings are printed."""
+    return not logger.isEnabledFor(logging.INFO)
+
+
 def warning(text: str) -> None:
     """Say something that the user should see in any case."""
     logger.warning("%s", _shown(text))

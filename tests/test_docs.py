@@ -56,8 +56,8 @@ ELSEWHERE = (
 )
 # Runs whose pictures of local features take long; `test_smoke` makes such ones.
 LONG = ("runs/overlay", "runs/four")
-# A cluster, somebody else's model, and the pets and the ONNX file of other tests.
-UNKNOWN = ("multi_worker", "DIR_OF", "data/pets", "--onnx", "...")
+# A cluster, somebody else's model and data, and the pets and the ONNX file of other tests.
+UNKNOWN = ("multi_worker", "DIR_OF", "data/pets", "clipart", "--onnx", "...")
 
 # Stand-ins for packages that the documentation uses and this project does not need: they check what
 # they are told, in a file that is found before the package.

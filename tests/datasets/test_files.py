@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_keras import datasets
+from ssl_keras import datasets, log
 from ssl_keras.cli import startup
 from ssl_keras.config import Config
 from ssl_keras.datasets import load_source
@@ -238,6 +238,17 @@ class TestFolder:
         for part in (source.train, source.test):
             means = part.columns["image"].mean(axis=(1, 2, 3))
             np.testing.assert_array_equal(means > 50, part.labels == 1)
+
+    def test_a_terminal_sees_how_far_long_decoding_is(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        write_folder(tmp_path)
+        monkeypatch.setattr(folder, "DELAY", 0.0)
+        for is_terminal, quiet in ((True, False), (True, True), (False, False)):
+            monkeypatch.setattr("sys.stderr.isatty", lambda shown=is_terminal: shown)
+            with log.warnings_only(quiet):
+                load_source(f"folder:{tmp_path}")
+            assert ("Decoding" in capsys.readouterr().err) == (is_terminal and not quiet)
 
     def test_train_and_test_folders_are_used_as_they_are(self, tmp_path: Path) -> None:
         write_folder(tmp_path / "train", count=6)

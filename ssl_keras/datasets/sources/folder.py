@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ssl_keras import log
 from ssl_keras.datasets.base import Source
 from ssl_keras.datasets.examples import ArrayExamples, EncodedExamples, Examples
 from ssl_keras.datasets.sources import decoding
@@ -21,6 +22,8 @@ from ssl_keras.lazy import tf
 
 # Folders up to this many bytes of pixels are decoded once and kept in memory.
 IN_MEMORY_BYTES = 2**31
+# Seconds of decoding without a progress bar.
+DELAY = 3.0
 # Names of the folders of parts, in any case; of several for testing the first is used.
 _TRAIN_NAMES = ("train", "training", "trn")
 _TEST_NAMES = ("test", "testing", "tst", "val", "valid", "validation", "eval", "dev")
@@ -290,7 +293,8 @@ def image_examples(
         return row, None
 
     with ThreadPoolExecutor(max_workers=2 * (os.cpu_count() or 1)) as pool:
-        for row, error in pool.map(read, range(len(files)), chunksize=64):
+        decoded = pool.map(read, range(len(files)), chunksize=64)
+        for row, error in _progress(decoded, len(files)):
             if error is not None and on_bad_image == "refuse":
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise _refuse(files[row][0], error) from error
@@ -304,6 +308,14 @@ def image_examples(
         labels = labels[good]
         return _streamed(decodable, labels, shape, labelled, resize, max_megapixels), bad
     return ArrayExamples({"image": images[good]}, labels[good] if labelled else None), bad
+
+
+def _progress(decoded: Iterable[Any], total: int) -> Iterable[Any]:
+    """The items of `decoded`, with a bar in a terminal if they take longer than a few seconds."""
+    from tqdm import tqdm
+
+    off = log.is_quiet() or None  # None: off where there is no terminal
+    return tqdm(decoded, "Decoding", total, leave=False, delay=DELAY, unit="image", disable=off)
 
 
 def _streamed(
