@@ -80,7 +80,8 @@ def draw(run: Path, output: Path, num_images: int, temperatures: list[float]) ->
         mean = count * total[there] / number[there]
         left.semilogy(centers[there], mean, markersize=3, label=f"{temperature:g}", **style)
         carried = np.cumsum(penalties.mean(axis=0))
-        right.plot(100 * np.arange(1, count + 1) / count, carried, **{**style, "marker": ""})
+        percent = 100 * np.arange(1, count + 1) / count
+        right.plot(percent, carried, **{**style, "marker": ""})
     behind = left.twinx()
     behind.hist(similarities.ravel(), edges, color="0.85", zorder=0)
     behind.set_yticks([])
@@ -93,7 +94,8 @@ def draw(run: Path, output: Path, num_images: int, temperatures: list[float]) ->
         "penalty (1: all negatives alike)",
     )  # fmt: skip
     left.legend(title="temperature", fontsize=8, title_fontsize=8, loc="upper left")
-    right.plot([0, 100], [0, 1], **CHANCE)
+    right.plot(percent, percent / 100, label="all negatives alike", **CHANCE)
+    right.legend(fontsize=8)
     right.set_xscale("log")
     describe(right, "", "hardest negatives (%)", "share of the gradient")
     config = restored.config
