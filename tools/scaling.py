@@ -41,6 +41,7 @@ from tools.benchmark.measuring import peak_so_far, trainer
 
 DIM = 64
 PARTS = ("images", "synced", "pairs", "gathered", "devices", "step")
+UNITS = ("an image", "an image", "a pair", "a float", "a device", "a step")
 # (devices, batch); the others are left out of the fit, and predicted.
 FITTED = (
     (1, 256), (1, 1024), (1, 4096), (1, 16384), (2, 256), (2, 1024), (2, 4096),
@@ -239,8 +240,8 @@ def tables(measured: Mapping[str, Any]) -> str:
     fitted = [point for point in points if (point["devices"], point["batch"]) in FITTED]
     costs = fit(fitted)
     lines = ["| a part | costs |", "|---|---|"]
-    units = dict(zip(PARTS, ("image", "image", "pair", "float", "device", "step"), strict=True))
-    lines += [f"| {part} | {_scaled(costs[part])} a {units[part]} |" for part in PARTS]
+    units = dict(zip(PARTS, UNITS, strict=True))
+    lines += [f"| {part} | {_scaled(costs[part])} {units[part]} |" for part in PARTS]
     lines += [
         "",
         "| devices | batch | measured, s | model, s | error | |",
@@ -269,7 +270,7 @@ def tables(measured: Mapping[str, Any]) -> str:
 def _scaled(seconds: float) -> str:
     """A duration in the unit that shows it."""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9)):
-        if seconds >= size:
+        if seconds >= size or not seconds:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds / 1e-12:.3g} ps"
 

@@ -156,9 +156,9 @@ STUDIES = {
         "slightly, larger models do not; a supervised encoder and an autoencoder suffer much less "
         "(Chen, Luo and Li 2021).",
         differs="4,000 digits, 30 epochs. A batch of 1,000 sees as many images in fewer steps, "
-        "with the same learning rate. With bits, the loss of the autoencoder weighs a bit channel "
-        "a tenth as much as a channel of the image; where it weighs them alike, it keeps the "
-        "bits and loses the class ([baselines](features.md#baselines)).",
+        "with the same learning rate. With bits, the loss of the autoencoder weighs all bit "
+        "channels together a tenth as much as the image; where it weighs every channel alike, it "
+        "keeps the bits and loses the class ([baselines](../features.md#baselines)).",
         verdict=papers.randbit_factors,
     ),
 }

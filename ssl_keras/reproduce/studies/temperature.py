@@ -81,9 +81,9 @@ STUDIES = {
         answer=(
             "From temperature 0.07 to 1 the uniformity of NT-Xent's projections goes from "
             "{nt_xent-0.07:uniformity} to {nt_xent-1:uniformity}, the tolerance from "
-            "{nt_xent-0.07:tolerance} to {nt_xent-1:tolerance}; with hard negatives neither "
-            "depends on it. Accuracy falls from {nt_xent-0.07:accuracy} to {nt_xent-1:accuracy}; "
-            "hard negatives keep it ({hard_contrastive-1:accuracy})."
+            "{nt_xent-0.07:tolerance} to {nt_xent-1:tolerance}; with hard negatives both "
+            "are flat from 0.3 on. Accuracy falls from {nt_xent-0.07:accuracy} to "
+            "{nt_xent-1:accuracy}; hard negatives keep it ({hard_contrastive-1:accuracy})."
         ),
         question="How do uniformity and tolerance depend on the temperature, and what do hard "
         "negatives change? (Wang and Liu 2021)",
@@ -114,7 +114,7 @@ STUDIES = {
             "Debiasing helps a little ({debiased-0:accuracy} to {debiased-0.1:accuracy}), hard "
             "negatives much ({hard_negative-0:accuracy} to {hard_negative-2:accuracy}). Alignment "
             "and uniformity of equal weight are among the best ({align_uniform-1-t3:accuracy}); "
-            "ten times the alignment costs half of that ({align_uniform-10-t2:accuracy})."
+            "ten times the alignment costs up to half of that ({align_uniform-10-t2:accuracy})."
         ),
         question="What do tau_plus, beta, and the weights of alignment and uniformity do? "
         "(Chuang 2020; Robinson 2021; Wang and Isola 2020)",
