@@ -300,10 +300,12 @@ def lambda_temperature(axes: Sequence[Any], rows: Rows) -> None:
 def overlay(axes: Sequence[Any], rows: Rows) -> None:
     """What is read of the photograph and of the digit, over the number of different digits."""
     for axis, (target, title) in zip(
-        axes, (("class", "photograph, linear"), ("digit", "digit, linear")), strict=True
+        axes, (("class", "image, linear"), ("digit", "digit, linear")), strict=True
     ):
         for subject in SUBJECTS:
             column = f"{subject}_{target}"
+            if not any(column in row for row in rows):
+                continue
             curve(axis, rows, "num_unique_digits", column, METHODS[subject], word(subject))
         axis.set_xscale("log")
         axis.set_ylim(0, 1)

@@ -293,13 +293,13 @@ _learnt = Check("simclr_digit", exceeds, gain_over_untrained, {}, _more.over, ta
 _unchanged = _unique("supervised_class", stays, take=spread)
 overlay = Claims(
     {
-        "the more different digits, the less SimCLR learns of the photograph": [_less],
+        "the more different digits, the less SimCLR learns of the image": [_less],
         "and the more of the digit": [_more, _learnt],
-        "a supervised encoder's accuracy for the photograph does not change, as SimCLR's does": [
+        "a supervised encoder's accuracy for the image does not change, as SimCLR's does": [
             Provided(_less, _unchanged)
         ],
     },
-    notes=[_unique("autoencoder_class")],
+    notes=[_unique("supervised_class")],
 )
 
 
