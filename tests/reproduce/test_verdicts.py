@@ -54,7 +54,7 @@ RECORDED = {
     "randbit_factors": ("partly reproduced", "yes yes undecided no yes"),
     "remedies": ("partly reproduced", "no no no yes no no yes"),
     "rivals": ("partly reproduced", "yes yes no no yes yes"),
-    "overlay": ("not reproduced", "undecided no undecided"),
+    "overlay": ("not reproduced", "no undecided undecided"),
     "overlay_causes": ("reported, not judged", ""),
     "multi_digit": ("reproduced", "yes yes"),
     "augmentation": ("partly reproduced", "no yes no"),
@@ -400,4 +400,4 @@ def test_every_judged_experiment_has_its_claim_and_its_place() -> None:
 def test_what_is_only_reported_is_not_judged() -> None:
     verdict = judged("overlay_causes", partial(as_claimed, "overlay_causes"))
     assert verdict.word == "reported, not judged"
-    assert "variant no crops: 0.870 → 0.540" in verdict.note
+    assert "variant mixup: 0.870 → 0.540" in verdict.note

@@ -311,7 +311,7 @@ def overlay(axes: Sequence[Any], rows: Rows) -> None:
         axis.set_ylim(0, 1)
         chance_over(axis, rows, "num_unique_digits", f"chance_{target}")
         describe(axis, title, "different images of digits", "accuracy")
-    axes[0].legend(fontsize=7)
+    axes[1].legend(fontsize=7, loc="upper right")
 
 
 def overlay_causes(axes: Sequence[Any], rows: Rows) -> None:
@@ -328,11 +328,11 @@ def overlay_causes(axes: Sequence[Any], rows: Rows) -> None:
             dots(axis, members, column, places + up, style, f"{count} different digits")
         before = [row[f"untrained_{target}"] for row in few]
         axis.scatter(before, places, marker="|", color="0.4", s=60, label="untrained")
-        chance(axis, 0.1, upright=True)
         names = [word(variant) for variant, _, _ in variants]
         name_rows(axis, places, names if target == "class" else [""] * len(names))
         describe(axis, title, "accuracy")
-    axes[0].legend(fontsize=7)
+    chance(axes[1], 0.1, upright=True)
+    axes[1].legend(fontsize=7, loc="center right")
 
 
 def multi_digit(axes: Sequence[Any], rows: Rows) -> None:

@@ -72,7 +72,8 @@ STUDIES = {
             "Without jitter the two colours satisfy the loss, and the projections read the "
             "character at {jitter-0:projections_character} (untrained "
             "{jitter-0:untrained_character}); with the strongest at "
-            "{jitter-1:projections_character}. The colour stays readable ({jitter-1:projections_color}), the font is hardly learnt "
+            "{jitter-1:projections_character}. The colour stays readable "
+            "({jitter-1:projections_color}), the font is hardly learnt "
             "({jitter-0:projections_font} and {jitter-1:projections_font})."
         ),
         question="Does the colour jitter decide whether colour, character or font is learnt?",

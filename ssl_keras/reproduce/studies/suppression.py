@@ -145,7 +145,8 @@ STUDIES = {
         answer=(
             "The character is read at {2-digits:simclr_class} beside 2 different digits and at "
             "{4000-digits:simclr_class} beside 4,000, the digit at {2-digits:simclr_digit} and "
-            "{4000-digits:simclr_digit}."
+            "{4000-digits:simclr_digit} (untrained {4000-digits:untrained_class} and "
+            "{4000-digits:untrained_digit}): no trade-off."
         ),
         question="As more different digits are drawn over images, what is kept of either?",
         grid=_overlay_cells,
@@ -166,10 +167,13 @@ STUDIES = {
     ),
     "overlay_causes": Study(
         answer=(
-            "With mixup as views the digit is read at {mixup-2-digits:simclr_digit} beside 2 "
-            "different ones and at {mixup-4000-digits:simclr_digit} beside 4,000; with crops from "
-            "half of the area at {crops-from-half-2-digits:simclr_digit} and "
-            "{crops-from-half-4000-digits:simclr_digit}."
+            "From 2 to 4,000 digits, at a low temperature: digit "
+            "{low-temperature-2-digits:simclr_digit} to "
+            "{low-temperature-4000-digits:simclr_digit}, character "
+            "{low-temperature-2-digits:simclr_class} to "
+            "{low-temperature-4000-digits:simclr_class}; with mixup {mixup-2-digits:simclr_digit} "
+            "to {mixup-4000-digits:simclr_digit}, {mixup-2-digits:simclr_class} to "
+            "{mixup-4000-digits:simclr_class}."
         ),
         question="What decides whether digits win over images?",
         grid=_cause_cells,

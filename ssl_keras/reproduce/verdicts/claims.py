@@ -24,7 +24,7 @@ POINT, POINTS = 0.01, 0.03
 AGREE = 0.03  # what is meant where a paper says that nothing changes, or that values agree
 VERDICTS = ("reproduced", "partly reproduced", "not reproduced", "undecided")
 REPRODUCED, PARTLY, NOT_REPRODUCED, UNDECIDED = VERDICTS
-MANY = 7  # of more groups only the lowest and the highest value are shown
+MANY = 7  # of more groups of one value only the lowest and the highest are shown
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ class Check:
         if self.derived:
             name = f"{self.derived.__name__.replace('_', ' ').capitalize()} of {name}"
         name += self.settings(rows)
-        if len(groups) > MANY:
+        if len(groups) > MANY and not self.over:
             ends = {group: self.counted(members)[-1] for group, members in groups.items()}
             low, high = min(ends, key=ends.__getitem__), max(ends, key=ends.__getitem__)
             return f"{name}: {ends[low]:.3f} ({low}) to {ends[high]:.3f} ({high})"
