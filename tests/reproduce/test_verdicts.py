@@ -54,7 +54,7 @@ RECORDED = {
     "randbit_factors": ("partly reproduced", "yes yes undecided no yes"),
     "remedies": ("partly reproduced", "no no no yes no no yes"),
     "rivals": ("partly reproduced", "yes yes no no yes yes"),
-    "overlay": ("not reproduced", "no undecided undecided"),
+    "overlay": ("partly reproduced", "no yes undecided"),
     "overlay_causes": ("reported, not judged", ""),
     "multi_digit": ("reproduced", "yes yes"),
     "augmentation": ("partly reproduced", "no yes no"),
