@@ -75,7 +75,6 @@ def _text(text: str, height: int, width: int) -> np.ndarray:
     from PIL import Image, ImageDraw, ImageFont
 
     text = "\n".join(_shortened(line, width - 6) for line in text.split("\n"))
-
     label = Image.new("L", (width, height), 255)
     place = (4, height // 2)
     ImageDraw.Draw(label).text(place, text, fill=0, font=ImageFont.load_default(13), anchor="lm")

@@ -240,8 +240,10 @@ def tables(measured: Mapping[str, Any]) -> str:
     fitted = [point for point in points if (point["devices"], point["batch"]) in FITTED]
     costs = fit(fitted)
     lines = ["| a part | costs |", "|---|---|"]
-    units = dict(zip(PARTS, UNITS, strict=True))
-    lines += [f"| {part} | {_scaled(costs[part])} {units[part]} |" for part in PARTS]
+    lines += [
+        f"| {part} | {_scaled(costs[part])} {unit} |"
+        for part, unit in zip(PARTS, UNITS, strict=True)
+    ]
     lines += [
         "",
         "| devices | batch | measured, s | model, s | error | |",

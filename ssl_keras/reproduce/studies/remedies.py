@@ -7,6 +7,7 @@ from typing import Any
 
 from ssl_keras.plots import word
 from ssl_keras.reproduce import figures
+from ssl_keras.reproduce.pairs import with_remedy_and_rival
 from ssl_keras.reproduce.studies.base import ACCURACY, FASHION_MNIST, UNTRAINED, Study, size
 from ssl_keras.reproduce.verdicts import papers
 
@@ -128,7 +129,7 @@ def _fashion_cells(scale: str) -> dict[str, dict[str, Any]]:
 def leaderboard(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The remedies in the order of the class beside ten bits, with the share of the gap between
     the untrained and the supervised encoder that they close, and their cost."""
-    found = {(*row["cell"].rsplit("-", 2)[:1], row["num_bits"]): row for row in rows}
+    found = {(row["remedy"], row["num_bits"]): row for row in with_remedy_and_rival(rows)}
     if any((name, 10) not in found for name in REMEDIES):
         return []  # a smoke test
     bits = [count for count in BITS if count]

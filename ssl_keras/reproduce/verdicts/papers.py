@@ -299,7 +299,6 @@ overlay = Claims(
             Provided(_less, _unchanged)
         ],
     },
-    notes=[_unique("supervised_class")],
 )
 
 
