@@ -5,19 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+# Blocks of an encoder, of which a study may have fewer.
+BLOCKS = (1, 2, 3, 4)
+
+
+def blocks(row: Mapping[str, Any]) -> list[int]:
+    """The blocks that a row of local features has."""
+    return [block for block in BLOCKS if f"trained_{block}" in row]
+
 
 def digit_and_rival(rows: Sequence[Any]) -> tuple[int, list[dict[str, Any]]]:
     """A digit of one size and its rival, whichever of the two is smaller: the side of the digit,
     with which all `digit_sizes` begin, and the rows that have `digit_sizes`.
 
-    A row gets "rival", the side of the other digit. SUBJECT_small_digit and SUBJECT_large_digit
-    are repeated as SUBJECT_digit and SUBJECT_rival. The rows are ordered by "rival".
+    A row gets "rival", the side of the other digit, or 0 for a digit alone. SUBJECT_small_digit and
+    SUBJECT_large_digit are repeated as SUBJECT_digit and SUBJECT_rival. The rows are ordered by
+    "rival".
     """
     chosen = [row for row in rows if "digit_sizes" in row]
     sizes = [tuple(map(int, row["digit_sizes"].split(","))) for row in chosen]
-    (side,) = {first for first, _ in sizes}
+    (side,) = {first for first, *_ in sizes}
     pairs = []
-    for row, (_, rival) in zip(chosen, sizes, strict=True):
+    for row, (_, *others) in zip(chosen, sizes, strict=True):
+        rival = max(others, default=0)
         kinds = ("small", "large") if rival > side else ("large", "small")
         renamed = {
             column.replace(f"{kind}_digit", role): value

@@ -27,7 +27,12 @@ from ssl_keras.plots import (
     word,
 )
 from ssl_keras.reproduce.figures.subjects import SUBJECTS
-from ssl_keras.reproduce.pairs import digit_and_rival, few_and_many, with_remedy_and_rival
+from ssl_keras.reproduce.pairs import (
+    blocks,
+    digit_and_rival,
+    few_and_many,
+    with_remedy_and_rival,
+)
 
 
 def randbit(axes: Sequence[Any], rows: Rows) -> None:
@@ -347,7 +352,10 @@ def multi_digit(axes: Sequence[Any], rows: Rows) -> None:
     axes[0].axvline(side, color="0.8", linewidth=1)
     title = "each digit, linear (supervised: on labels of the digit)"
     describe(
-        axes[0], title, f"side of the rival of a digit of {side} pixels, in pixels", "accuracy"
+        axes[0],
+        title,
+        f"side of the rival of a digit of {side} pixels, in pixels (0: alone)",
+        "accuracy",
     )
     chance(axes[0], 0.1)
     several = [row for row in rows if "num_digits" in row]
@@ -368,16 +376,15 @@ def local_features(axes: Sequence[Any], rows: Rows) -> None:
     """Balanced accuracy of the digit at a location, by block; a panel for each data set."""
     styles = {**METHODS, "trained": METHODS["simclr"]}
     for axis, row in zip(axes, rows, strict=True):
-        blocks = [block for block in (1, 2, 3) if f"trained_{block}" in row]
         for name in ("pixels", "untrained", "trained", "supervised"):
             line = [
                 {"block": block} | {k.replace(f"{name}_{block}", name): v for k, v in row.items()}
-                for block in blocks
+                for block in blocks(row)
             ]
             label = "SimCLR" if name == "trained" else name
             curve(axis, line, "block", name, styles[name], label)
         chance(axis, 1 / 11)
-        axis.set_xticks(blocks)
+        axis.set_xticks(blocks(row))
         title = f"{word(row['cell'])}: digit at a location"
         describe(axis, title, "block of the encoder", "accuracy, balanced")
     axes[0].legend(fontsize=7)

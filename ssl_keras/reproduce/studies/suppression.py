@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ssl_keras.reproduce import figures
+from ssl_keras.reproduce.pairs import BLOCKS
 from ssl_keras.reproduce.studies.base import (
     ACCURACY,
     FASHION_MNIST,
@@ -20,7 +21,9 @@ from ssl_keras.reproduce.verdicts import papers
 UNIQUE = (2, 64, 4000)
 # A small encoder with global average pooling: it finds a digit wherever that lies.
 POOLED = {"encoder": "resnet18", "width_multiplier": 0.25, "stem": "large"}
-SIZES = {"laptop": (8, 14, 28, 44), "full": (30, 40, 60, 80)}
+# The side of a digit, and those of its rivals.
+DIGIT = {"laptop": 28, "full": 20}
+RIVALS = {"laptop": (12, 20, 40, 52), "full": (30, 40, 60, 80)}
 NUMBERS = (2, 4, 9)
 
 
@@ -68,42 +71,38 @@ def _cause_cells(scale: str) -> dict[str, dict[str, Any]]:
 
 
 def _canvas(scale: str) -> dict[str, Any]:
-    base: dict[str, Any] = {**size(scale, 40), "dataset": "multi_digit", "image_size": 56}
-    base |= {"loss": "nt_xent", "heads": "linear,supervised"}
+    base: dict[str, Any] = {**size(scale, 25), "dataset": "multi_digit", "loss": "nt_xent"}
+    base |= {"heads": "linear,supervised"}
     if scale == "full":
         del base["source"]
         base |= {"image_size": 112, "num_train_images": 60000, "num_test_images": 10000}
-        base |= {"digit_source": "mnist"}
-    return base
+        return base | {"digit_source": "mnist"}
+    return base | {"image_size": 56, "temperature": 0.1, "crop_area_min": 0.5, **POOLED}
 
 
 def _multi_digit_cells(scale: str) -> dict[str, dict[str, Any]]:
-    """A digit of 20 pixels beside one of growing size, first smaller than itself, then larger; and
-    several digits of one size."""
-    base = _canvas(scale)
-    cells = {}
-    for side in SIZES[scale]:
-        digit = "small_digit" if side > 20 else "large_digit"
-        cells[f"beside-{side}"] = {**base, "digit_sizes": f"20,{side}", "baseline_target": digit}
+    """A digit alone, the control; beside one of growing size, on the laptop first smaller than
+    itself, then larger; and several digits of one size."""
+    base, own = _canvas(scale), DIGIT[scale]
+    cells = {"alone": {**base, "digit_sizes": str(own)}}
+    for side in RIVALS[scale]:
+        digit = "small_digit" if side > own else "large_digit"
+        cells[f"beside-{side}"] = {
+            **base,
+            "digit_sizes": f"{own},{side}",
+            "baseline_target": digit,
+        }
     # Fourteen pixels each, so that as many as sixteen fit.
     return cells | {f"{n}-digits": {**base, "num_digits": n} for n in NUMBERS}
-
-
-def _clothes(scale: str) -> dict[str, Any]:
-    """Digits of ten pixels over clothes."""
-    base: dict[str, Any] = {**size(scale, 20), "dataset": "overlay", "loss": "nt_xent"}
-    if scale == "full":
-        return {**_overlay_cells(scale)["4000-digits"], "num_unique_digits": 500}
-    base |= {"source": FASHION_MNIST, "image_size": 40, "max_train_images": 4000}
-    return base | {"digit_size": 10, "crop_area_min": 0.3, "num_unique_digits": 500}
 
 
 def _local_cells(scale: str) -> dict[str, dict[str, Any]]:
     """Where in the encoder single locations tell what lies there."""
     heads = {"heads": "local_features,supervised"}
+    over = f"{max(UNIQUE)}-digits"
     return {
         "four-digits": {**_canvas(scale), "num_digits": 4, **heads},
-        f"digits-over-{'flowers' if scale == 'full' else 'clothes'}": {**_clothes(scale), **heads},
+        "digits-over-images": {**_overlay_cells(scale)[over], **heads},
     }
 
 
@@ -189,35 +188,37 @@ STUDIES = {
     ),
     "multi_digit": Study(
         answer=(
-            "A digit of 20 pixels is read at {beside-8:simclr_large_digit} beside one of 8 and "
-            "at {beside-44:simclr_small_digit} beside one of 44 (supervised: "
-            "{beside-8:supervised_large_digit} and {beside-44:supervised_small_digit}). Which "
-            "of nine equal digits are there is read at {9-digits:simclr_presence}, as from the "
-            "untrained encoder ({9-digits:untrained_presence})."
+            "A digit of 28 pixels is read at {alone:simclr_digit} alone, at "
+            "{beside-12:simclr_large_digit} beside one of 12 and "
+            "at {beside-52:simclr_small_digit} beside one of 52 (supervised: {alone:supervised_digit}, "
+            "{beside-12:supervised_large_digit} and {beside-52:supervised_small_digit}). Which "
+            "of nine equal digits are there is read at {9-digits:simclr_presence} "
+            "(untrained {9-digits:untrained_presence}, chance {9-digits:chance_presence})."
         ),
         question="Does a digit survive beside a larger one, and each of several equal ones?",
         grid=_multi_digit_cells,
         measures=_linear(
-            ("untrained", "simclr", "supervised"), ("small_digit", "large_digit", "presence")
+            ("untrained", "simclr", "supervised"),
+            ("digit", "small_digit", "large_digit", "presence"),
         )
         | {"chance_presence": "chance/presence"},
         figure=figures.multi_digit,
         panels=2,
-        smoke=("beside-8", "9-digits"),
+        smoke=("alone", "beside-12", "9-digits"),
         claim="The dominant object suppresses the smaller one: as the other digit grows, the small "
         "one is read less and less, while the dominant one is learnt well (Chen, Luo and Li 2021).",
-        differs="Canvases of 56 pixels with a digit of 20 in place of 112 with 20; the rival "
-        "begins smaller than the digit. 4,000 images, 40 epochs, a small convnet. The supervised "
-        "encoder learns the labels of the digit alone.",
+        differs="Canvases of 56 pixels with a digit of 28 in place of 112 with 20; the digit alone "
+        "is a control, and the rival begins smaller than the digit. 4,000 images, 25 epochs, a "
+        "ResNet-18 with a quarter of its channels, crops from half of the area, temperature 0.1. "
+        "The supervised encoder learns the labels of the digit alone.",
         verdict=papers.multi_digit,
     ),
     "local_features": Study(
         answer=(
             "Four digits at their locations are read at {four-digits:trained_3} from the last "
             "block (untrained {four-digits:untrained_3}, supervised "
-            "{four-digits:supervised_3}); digits over clothes at "
-            "{digits-over-clothes:trained_3}, below the untrained encoder "
-            "({digits-over-clothes:untrained_3})."
+            "{four-digits:supervised_3}); digits over characters at "
+            "{digits-over-images:trained_3} (untrained {digits-over-images:untrained_3})."
         ),
         question="What do single locations of each block tell of what lies there?",
         grid=_local_cells,
@@ -229,11 +230,11 @@ STUDIES = {
                 ("trained", "", "block"),
                 ("supervised", "supervised/", "block"),
             )
-            for block in (1, 2, 3)
+            for block in BLOCKS
         },
         figure=figures.local_features,
         panels=2,
-        smoke=("four-digits", "digits-over-clothes"),
+        smoke=("four-digits", "digits-over-images"),
         pictures=("pictures/local_features-clusters.png",),
         claim="A contrastive loss on whole images gives meaningful hierarchical local features "
         "(Chen, Luo and Li 2021, who show clusters in pictures).",

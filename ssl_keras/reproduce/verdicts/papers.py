@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ssl_keras.metrics import mean_classifier_bound
-from ssl_keras.reproduce.pairs import digit_and_rival, with_remedy_and_rival
+from ssl_keras.reproduce.pairs import blocks, digit_and_rival, with_remedy_and_rival
 from ssl_keras.reproduce.verdicts.claims import (
     AGREE,
     POINT,
@@ -314,9 +314,12 @@ overlay_causes = Claims(notes=_class_and_digit, prepare=_with_variants)
 
 
 def _with_rivals(rows: Rows) -> Rows:
-    """With the digit and its rival, whichever is the smaller one, and with the larger one."""
+    """With the digit and its rival, whichever is the smaller one, and with the larger of two."""
     side, pairs = digit_and_rival(rows)
-    pairs = [{**row, "larger": "digit" if row["rival"] < side else "rival"} for row in pairs]
+    pairs = [
+        {**row, "larger": "digit" if row["rival"] < side else "rival"} if row["rival"] else row
+        for row in pairs
+    ]
     return [*pairs, *(row for row in rows if "digit_sizes" not in row)]
 
 
@@ -357,8 +360,7 @@ def _with_best_blocks(rows: Rows) -> Rows:
         | {
             f"best_of_{name}{suffix}": row[best + suffix]
             for name in ("trained", "untrained", "pixels")
-            for blocks in [[block for block in "123" if f"trained_{block}" in row]]
-            for best in [max((f"{name}_{block}" for block in blocks), key=row.__getitem__)]
+            for best in [max((f"{name}_{block}" for block in blocks(row)), key=row.__getitem__)]
             for suffix in ("", "_sd")
             if best + suffix in row
         }
