@@ -15,7 +15,14 @@ from ssl_keras.reproduce.measured import Measured
 from ssl_keras.reproduce.studies import SECTIONS, STUDIES
 from ssl_keras.reproduce.verdicts import Verdict
 from ssl_keras.reproduce.verdicts.claims import every, falls, is_above, margin, rises
-from tests.reproduce.worlds import JUDGED, Values, as_claimed, pretended, sides
+from tests.reproduce.worlds import (
+    JUDGED,
+    Values,
+    as_claimed,
+    columns_of_digit,
+    pretended,
+    sides,
+)
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
@@ -243,13 +250,13 @@ SPOILED: dict[str, list[tuple[set[int], Spoil]]] = {
     ],
     "multi_digit": [
         # The digit is not learnt; it falls only as it does for the untrained; its rival is not.
-        ({0, 1}, lambda column, cell: 0.2 if column == f"simclr_{sides(cell)[0]}_digit" else None),
+        ({0, 1}, lambda column, cell: 0.2 if column in columns_of_digit("simclr", cell) else None),
         # It falls no faster than that of who has its labels.
         (
             {0},
             lambda column, cell: (
                 as_claimed("multi_digit", column.replace("supervised", "simclr"), cell)
-                if column == f"supervised_{sides(cell)[0]}_digit"
+                if column in columns_of_digit("supervised", cell)
                 else None
             ),
         ),
@@ -257,7 +264,7 @@ SPOILED: dict[str, list[tuple[set[int], Spoil]]] = {
             {0},
             lambda column, cell: (
                 as_claimed("multi_digit", column.replace("untrained", "simclr"), cell) - 0.04
-                if column == f"untrained_{sides(cell)[0]}_digit"
+                if column in columns_of_digit("untrained", cell)
                 else None
             ),
         ),

@@ -53,9 +53,15 @@ def pretended(name: str, value: Values, seeds: int = 3) -> list[dict[str, Any]]:
 
 
 def sides(cell: dict[str, Any]) -> tuple[str, str]:
-    """Which of two digits is the one of 20 pixels, and which its rival."""
-    larger = int(cell.get("digit_sizes", "20,20").split(",")[1]) > 20
+    """Which of two digits is the one that all cells have, and which its rival."""
+    digit, *rivals = map(int, cell.get("digit_sizes", "1").split(","))
+    larger = max(rivals, default=0) > digit
     return ("small", "large") if larger else ("large", "small")
+
+
+def columns_of_digit(subject: str, cell: dict[str, Any]) -> tuple[str, str]:
+    """The column of a digit alone, and that of the same digit beside its rival."""
+    return f"{subject}_digit", f"{subject}_{sides(cell)[0]}_digit"
 
 
 def as_claimed(name: str, column: str, cell: dict[str, Any]) -> float:
@@ -94,10 +100,12 @@ def as_claimed(name: str, column: str, cell: dict[str, Any]) -> float:
         values = {"simclr_class": 0.9 - much, "simclr_digit": 0.3 + much, "untrained_digit": 0.4}
         return values.get(column, 0.8)
     if name == "multi_digit":
-        rival = int(cell.get("digit_sizes", "20,20").split(",")[1])
+        _, *rivals = map(int, cell.get("digit_sizes", "1").split(","))
+        rival = max(rivals, default=0)
         digit, other = sides(cell)
         few = 1 - cell.get("num_digits", 2) / 100
         gone = {f"simclr_{digit}_digit": 0.9 - rival / 100, "simclr_presence": few - 0.1}
+        gone |= {"simclr_digit": 0.9}
         gone |= {f"simclr_{other}_digit": 0.1 + rival / 100}
         return gone.get(column, 0.2 if column.startswith("untrained") else 0.9)
     if name == "augmentation":

@@ -190,10 +190,11 @@ STUDIES = {
         answer=(
             "A digit of 28 pixels is read at {alone:simclr_digit} alone, at "
             "{beside-12:simclr_large_digit} beside one of 12 and "
-            "at {beside-52:simclr_small_digit} beside one of 52 (supervised: {alone:supervised_digit}, "
-            "{beside-12:supervised_large_digit} and {beside-52:supervised_small_digit}). Which "
-            "of nine equal digits are there is read at {9-digits:simclr_presence} "
-            "(untrained {9-digits:untrained_presence}, chance {9-digits:chance_presence})."
+            "at {beside-52:simclr_small_digit} beside one of 52 (supervised: "
+            "{alone:supervised_digit}, {beside-12:supervised_large_digit} and "
+            "{beside-52:supervised_small_digit}). Which of nine equal digits are there is read at "
+            "{9-digits:simclr_presence} (untrained {9-digits:untrained_presence}, chance "
+            "{9-digits:chance_presence})."
         ),
         question="Does a digit survive beside a larger one, and each of several equal ones?",
         grid=_multi_digit_cells,
