@@ -84,8 +84,8 @@ def probe(frozen: FrozenFeatures, name: str, seed: int, max_iterations: int = 10
     scores: list[float] = []
     candidates: list[np.ndarray] = []
     fitted = _rotated(frozen, f"fitting/{seed}", train[fitting])
+    start = None
     for l2 in L2_GRID:
-        start = candidates[-1] if candidates else None
         weights = fit(
             fitted,
             one_hot_labels[fitting],
@@ -94,6 +94,8 @@ def probe(frozen: FrozenFeatures, name: str, seed: int, max_iterations: int = 10
             start=start,
             max_iterations=max_iterations,
         )
+        # The next fit goes on where this one has gone.
+        start = 2 * weights - candidates[-1] if candidates else weights
         candidates.append(weights)
         logits = predict(weights, train[validation])
         scores.append(cross_entropy(logits, one_hot_labels[validation], target.kind)[0])
@@ -154,18 +156,18 @@ def cross_entropy(
     For bits it is the mean over examples of the sum over bits, so the regressions of the bits are
     independent.
     """
-    losses, probabilities = _predictions(tf.constant(logits), tf.constant(one_hot_labels), kind)
-    loss = float(np.sum(losses, dtype=np.float64)) / len(logits)
-    return loss, ((probabilities - one_hot_labels) / len(logits)).numpy()
+    losses, slopes = _losses(tf.constant(logits), tf.constant(one_hot_labels), kind)
+    return float(np.sum(losses, dtype=np.float64)) / len(logits), slopes.numpy() / len(logits)
 
 
-def _predictions(logits: Any, one_hot_labels: Any, kind: str) -> tuple[Any, Any]:
-    """Cross-entropy (examples,) and probabilities (examples, size) of tensors of one type."""
+def _losses(logits: Any, one_hot_labels: Any, kind: str) -> tuple[Any, Any]:
+    """Cross-entropy (examples,), and probabilities minus labels (examples, size): its slopes; of
+    tensors of one type."""
     if kind == "class":
-        logs = tf.nn.log_softmax(logits)
-        return -tf.reduce_sum(one_hot_labels * logs, axis=1), tf.exp(logs)
+        # One operation for both, which tf.nn does not return.
+        return tf.raw_ops.SoftmaxCrossEntropyWithLogits(features=logits, labels=one_hot_labels)
     losses = tf.nn.softplus(logits) - one_hot_labels * logits
-    return tf.reduce_sum(losses, axis=1), tf.sigmoid(logits)
+    return tf.reduce_sum(losses, axis=1), tf.sigmoid(logits) - one_hot_labels
 
 
 class Objective:
@@ -180,51 +182,54 @@ class Objective:
     def __init__(
         self, features: np.ndarray, one_hot_labels: np.ndarray, kind: str, dtype: Any = np.float64
     ) -> None:
-        self._features, self._kind, self._dtype = tf.constant(features, dtype), kind, dtype
+        self._kind, self._dtype, self.count = kind, dtype, len(features)
+        # The last column is that of the biases.
+        self._features = tf.constant(np.append(features, np.ones((self.count, 1)), axis=1), dtype)
         self._labels = tf.constant(one_hot_labels, dtype)
-        self.count = len(features)
 
     def __call__(self, weights: np.ndarray, l2: float) -> tuple[float, np.ndarray]:
         """The objective at `weights` (dim + 1, size), and its gradient, both float64."""
-        losses, probabilities = self._predict(weights)
+        losses, slopes = self._losses(weights)
         loss = float(np.sum(losses, dtype=np.float64)) / self.count
-        gradient = self._transposed(probabilities - self._labels)
+        gradient = self._transposed(slopes)
         gradient[:-1] += l2 * weights[:-1]
         return loss + 0.5 * l2 * float(np.sum(weights[:-1] ** 2)), gradient
 
     def curvature(self, weights: np.ndarray) -> np.ndarray:
         """(size,), the mean of p (1 - p) over the predictions p at `weights`."""
-        _, p = self._predict(weights)
+        p = self._predictions(weights)
         return np.asarray(tf.reduce_mean(p * (1 - p), axis=0), np.float64)
 
     def hessian(self, weights: np.ndarray, l2: float) -> Callable[[np.ndarray], np.ndarray]:
         """The function that multiplies (dim + 1, size) with the Hessian at `weights`."""
-        _, p = self._predict(weights)
+        p = self._predictions(weights)
 
         def product(step: np.ndarray) -> np.ndarray:
-            logits = self._logits(step)
+            moved = p * self._logits(step)
             if self._kind == "class":
-                moved = p * (logits - tf.reduce_sum(p * logits, axis=1, keepdims=True))
+                moved -= p * tf.reduce_sum(moved, axis=1, keepdims=True)
             else:
-                moved = p * (1 - p) * logits
+                moved *= 1 - p
             result = self._transposed(moved)
             result[:-1] += l2 * step[:-1]
             return result
 
         return product
 
-    def _predict(self, weights: np.ndarray) -> tuple[Any, Any]:
-        return _predictions(self._logits(weights), self._labels, self._kind)
+    def _losses(self, weights: np.ndarray) -> tuple[Any, Any]:
+        return _losses(self._logits(weights), self._labels, self._kind)
+
+    def _predictions(self, weights: np.ndarray) -> Any:
+        """Probabilities (examples, size)."""
+        return self._losses(weights)[1] + self._labels
 
     def _logits(self, weights: np.ndarray) -> Any:
-        weights = weights.astype(self._dtype)
-        return tf.matmul(self._features, weights[:-1]) + weights[-1]
+        return tf.matmul(self._features, weights.astype(self._dtype))
 
     def _transposed(self, slopes: Any) -> np.ndarray:
         """The gradient of the weights, float64, from that of the logits times `count`."""
-        kernel = tf.matmul(self._features, slopes, transpose_a=True)
-        stacked = tf.concat([kernel, tf.reduce_sum(slopes, axis=0, keepdims=True)], axis=0)
-        return np.asarray(stacked, np.float64) / self.count
+        gradient = tf.matmul(self._features, slopes, transpose_a=True)
+        return np.asarray(gradient, np.float64) / self.count
 
 
 @dataclass(frozen=True)

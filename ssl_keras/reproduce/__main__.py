@@ -7,11 +7,14 @@
 
 Finished runs are kept: after an interruption the same command makes the rest. It writes to --output
 the table NAME.csv, from the directories of the runs alone, and from the table NAME.md, NAME.png and
-NAME.svg. "all" is every study.
+NAME.svg; and what each run has measured, runs/NAME.jsonl. "all" is every study.
 
-"report" makes no runs. It writes the studies that are done, with as many seeds as are done, and the
-page of all results beside the folder --output. If the runs of a study are missing, or fewer than
-before, it keeps the table NAME.csv in --output.
+--recorded=FOLDER takes what runs have measured from such files of an earlier --output, and makes
+only the others: further seeds, for example.
+
+"report" makes no runs. It writes the studies that are done, with as many seeds as are done or are
+recorded in --output, and the page of all results beside that folder. If the runs of a study are
+missing, or fewer than before, it keeps the table NAME.csv in --output.
 
 --estimate makes no runs either. It measures a few small steps of the first cell, and prints about
 how long the training would take.
@@ -27,31 +30,35 @@ from ssl_keras.cli import startup
 from ssl_keras.cli.drawing import build_parser
 from ssl_keras.errors import UserError, unknown_name
 from ssl_keras.reproduce.measured import Measured
+from ssl_keras.reproduce.records import Result, add_records, read_records, study_runs
 from ssl_keras.reproduce.report import write, write_report
 from ssl_keras.reproduce.studies import SCALES, STUDIES
-from ssl_keras.sweep.pool import Run, finish
+from ssl_keras.sweep.pool import finish
 
 ALL, REPORT = "all", "report"
 
 
-def study_runs(name: str, scale: str, seeds: int) -> list[Run]:
-    """The runs of a study, in a folder with its name."""
-    runs = STUDIES[name].runs(scale, seeds)
-    return [Run(f"{name}/{run.name}", run.settings) for run in runs]
-
-
 def load(name: str, options: Any) -> Measured | None:
-    """The results of a study with as many seeds as are done, up to --seeds; or its record, if that
-    has more seeds; or None."""
-    recorded = Measured.recorded(name, options.scale, options.output)
-    least = recorded.seeds if recorded else 1
-    for seeds in range(options.seeds, least - 1, -1):
-        runs = study_runs(name, options.scale, seeds)
-        results = [run.results(options.runs / options.scale) for run in runs]
-        complete = [result for result in results if result is not None]
-        if len(complete) == len(results):
-            return Measured.from_results(name, options.scale, seeds, complete)
-    return recorded
+    """The results of a study with as many seeds as are done or recorded, up to --seeds; or its
+    table, if that has more seeds; or None."""
+    table = Measured.recorded(name, options.scale, options.output)
+    done = finished(name, options)
+    for seeds in range(options.seeds, (table.seeds if table else 1) - 1, -1):
+        names = [run.name for run in study_runs(name, options.scale, seeds)]
+        if all(run in done for run in names):
+            results = [done[run] for run in names]
+            return Measured.from_results(name, options.scale, seeds, results)
+    return table
+
+
+def finished(name: str, options: Any) -> dict[str, Result]:
+    """Name of a run -> its results, or its record beside the table; those of runs that are here are
+    added to the records."""
+    directory = options.runs / options.scale
+    runs = study_runs(name, options.scale, options.seeds)
+    found = {run.name: result for run in runs if (result := run.results(directory)) is not None}
+    add_records(name, options.scale, found, options.output)
+    return read_records(name, options.scale, options.output) | found
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,6 +72,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--estimate", action="store_true", help="only print how long it would take")
     parser.add_argument(
         "--runs", type=Path, default=Path("runs/reproduce"), help="folder of the runs"
+    )
+    parser.add_argument(
+        "--recorded",
+        type=Path,
+        help="folder of results, such as docs/results: runs that are recorded there are not made",
     )
     parser.add_argument(
         "--output",
@@ -112,19 +124,22 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def reproduce(names: list[str], options: Any) -> None:
-    """Make the runs of the studies, and write their results."""
-    runs = {name: study_runs(name, options.scale, options.seeds) for name in names}
-    every = [run for name in names for run in runs[name]]
-    results = iter(finish(every, options.runs / options.scale, options.jobs))
-    failed = []
+    """Make the runs of the studies that are not recorded, and write their results."""
+    size = options.scale, options.seeds
+    runs = {name: study_runs(name, *size) for name in names}
+    results: dict[str, Result | None] = {}
+    for name in names if options.recorded else ():
+        results |= read_records(name, options.scale, options.recorded)
+    every = [run for name in names for run in runs[name] if run.name not in results]
+    made = finish(every, options.runs / options.scale, options.jobs)
+    results |= dict(zip([run.name for run in every], made, strict=True))
+    failed = [run for run, result in results.items() if result is None]
     for name in names:
-        pairs = [(run.name, next(results)) for run in runs[name]]
-        failed += [run for run, result in pairs if result is None]
-        complete = [result for _, result in pairs if result is not None]
-        if len(complete) == len(pairs):
-            write(
-                Measured.from_results(name, options.scale, options.seeds, complete), options.output
-            )
+        found = {run.name: results[run.name] for run in runs[name]}
+        complete = {run: result for run, result in found.items() if result is not None}
+        add_records(name, options.scale, complete, options.output)
+        if len(complete) == len(found):
+            write(Measured.from_results(name, *size, list(complete.values())), options.output)
             print((options.output / f"{name}.md").read_text())
             print(f"Written: {options.output / name}.csv, .md, .png, .svg")
     if failed:

@@ -79,9 +79,9 @@ class Measured:
                     f"remove it and run python -m ssl_keras.reproduce {name}."
                 )
         cells = STUDIES[name].cells(scale) if rows[0]["scale"] == scale else {}
-        asked = {cell: _texts(settings) for cell, settings in cells.items()}
+        asked = {cell: texts(settings) for cell, settings in cells.items()}
         if asked != {
-            row["cell"]: _texts({key: row.get(key) for key in cells.get(row["cell"], {})})
+            row["cell"]: texts({key: row.get(key) for key in cells.get(row["cell"], {})})
             for row in rows
         }:
             return None
@@ -102,7 +102,7 @@ class Measured:
             writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
             for row in self.rows:
-                writer.writerow(_texts(row))
+                writer.writerow(texts(row))
         recorded = Measured.recorded(self.name, self.scale, folder)
         assert recorded is not None
         return recorded
@@ -156,7 +156,7 @@ def _file_name(name: str, cell: str, picture: str) -> str:
     return f"{name}-{cell}-{Path(picture).name}"
 
 
-def _texts(row: Mapping[str, Any]) -> dict[str, str]:
+def texts(row: Mapping[str, Any]) -> dict[str, str]:
     """Values as in the file."""
     return {key: plain(value) for key, value in row.items()}
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ssl_keras import files, plots
 from ssl_keras.reproduce.measured import Measured
+from ssl_keras.reproduce.records import record_path
 from ssl_keras.reproduce.studies import SECTIONS, STUDIES, Study
 from ssl_keras.reproduce.verdicts.claims import UNDECIDED, VERDICTS
 
@@ -45,13 +46,15 @@ def write(measured: Measured, output: Path) -> Measured:
         if picture != output / file:
             shutil.copyfile(picture, output / file)
     recorded = measured.record(output)
-    files.write_text(output / f"{name}.md", "\n".join(_page(recorded)) + "\n")
+    runs = record_path(name, output).is_file()
+    files.write_text(output / f"{name}.md", "\n".join(_page(recorded, runs)) + "\n")
     _draw(recorded, output)
     return recorded
 
 
-def _page(measured: Measured) -> list[str]:
-    """The page of one study, beside its table and figure."""
+def _page(measured: Measured, has_records: bool) -> list[str]:
+    """The page of one study, beside its table, its figure and the records of its runs, if it has
+    them."""
     name, study = measured.name, measured.study
     lines = [f"# {name.replace('_', ' ').capitalize()}", "", f"*{study.question}*", ""]
     lines += [f"**Claim.** {study.claim}", ""] if study.claim else []
@@ -69,7 +72,9 @@ def _page(measured: Measured) -> list[str]:
         lines += [*study.leaderboard(measured.rows), ""]
     lines += [measured.note, "", *table(study, measured.rows), ""]
     made = "[How the numbers are made](../results.md#how-the-numbers-are-made)"
-    return [*lines, f"{made}; the table as [CSV]({name}.csv), the figure as [SVG]({name}.svg)."]
+    records = f", each run as [JSON lines](runs/{name}.jsonl)" if has_records else ""
+    files_of = f"the table as [CSV]({name}.csv), the figure as [SVG]({name}.svg){records}"
+    return [*lines, f"{made}; {files_of}."]
 
 
 def _draw(measured: Measured, output: Path) -> None:
@@ -137,8 +142,9 @@ def results_page(measured: Mapping[str, Measured], scale: str, output: Path) -> 
         "## How the numbers are made",
         "",
         "`python -m ssl_keras.reproduce NAME --jobs=2` makes the missing runs of a study, `python "
-        "-m ssl_keras.reproduce report` renews these pages. `--scale=full` takes the papers' data "
-        "from TensorFlow Datasets, for a GPU; `--estimate` prints how long that would take.",
+        "-m ssl_keras.reproduce report` renews these pages. `--recorded=docs/results` adds seeds "
+        "to these. `--scale=full` takes the papers' data from TensorFlow "
+        "Datasets, for a GPU; `--estimate` prints the time.",
         "",
         "Numbers are means over seeds. `ssl_keras/reproduce/verdicts` computes verdicts: a "
         "difference counts if it exceeds its margin, the smallest that would have been seen: twice "

@@ -17,6 +17,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 
 from ssl_keras import train
 from ssl_keras.cli import startup
@@ -54,8 +55,17 @@ def make_run(arguments: list[str]) -> int:
         gc.collect()
 
 
+def keep_nice() -> None:
+    """Let the `nice` of a sweep reach this process: Linux shares processor time among sessions
+    first, and a worker has one of its own."""
+    if (niceness := os.nice(0)) > 0:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(niceness))
+
+
 def main() -> int:
     """Make runs until the input ends or a run is interrupted."""
+    keep_nice()
     for line in sys.stdin:
         task = json.loads(line)
         with redirected(task["log"]):

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from ssl_keras.datasets import Target
 from ssl_keras.evaluators.base import interval, measured
@@ -24,6 +25,8 @@ def test_interval_of_a_share_is_that_of_wilson() -> None:
             deviation = Z * math.sqrt(end * (1 - end) / count)
             np.testing.assert_allclose(abs(right / count - end), deviation, rtol=1e-9)
         assert low < right / count < high
+        theirs = binomtest(right, count).proportion_ci(method="wilson")
+        np.testing.assert_allclose((low, high), (theirs.low, theirs.high), rtol=1e-12)
 
 
 def test_certainty_has_an_interval() -> None:

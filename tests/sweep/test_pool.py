@@ -190,3 +190,14 @@ def test_shares_are_equal_and_a_function_of_jobs(monkeypatch: pytest.MonkeyPatch
     assert shares(3) == [{0, 1}, {2, 3}, {4, 5}]
     assert [len(share) for share in shares(12)] == [1] * 12
     assert set().union(*shares(12)) == set(range(8))
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="no sessions to share among")
+def test_a_nice_sweep_has_nice_workers() -> None:
+    code = (
+        "import os; os.nice(7); os.setsid()\n"
+        "from ssl_keras.sweep.worker import keep_nice\n"
+        "keep_nice(); print(open('/proc/self/autogroup').read())"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip().endswith("nice 7")
