@@ -170,8 +170,9 @@ SPOILED: dict[str, list[tuple[set[int], Spoil]]] = {
         ({2}, lambda column, _: at(column, avg_2_few_shot=0.6)),
     ],
     "randbit_fashion": [
-        ({0}, lambda _, cell: 0.9 - 0.035 * (cell["num_bits"] == 20)),
-        ({0}, lambda _, cell: 0.1 + 0.8 * (cell["num_bits"] == 10)),
+        ({0, 1}, lambda _, cell: 0.9 - 0.035 * (cell["num_bits"] == 20)),
+        ({0, 1}, lambda _, cell: 0.1 + 0.8 * (cell["num_bits"] == 10)),
+        ({1}, lambda column, cell: at(column, online=0.9 - 0.008 * cell["num_bits"] / heat(cell))),
         ({0}, lambda column, _: at(column, untrained_knn=0.1)),
     ],
     "randbit_factors": [

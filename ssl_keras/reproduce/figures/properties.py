@@ -17,6 +17,7 @@ from ssl_keras.plots import (
     PROBE,
     SERIES,
     Rows,
+    Style,
     chance,
     chance_over,
     curve,
@@ -35,19 +36,24 @@ from ssl_keras.reproduce.pairs import (
 )
 
 
+def _by_temperature(rows: Rows) -> list[tuple[Style, str, Rows]]:
+    """The style, the name and the rows of each temperature, the lowest first."""
+    temperatures = sorted({row["temperature"] for row in rows})
+    members = ([row for row in rows if row["temperature"] == t] for t in temperatures)
+    names = (f"temperature {temperature:g}" for temperature in temperatures)
+    return list(zip(SERIES, names, members, strict=False))
+
+
 def randbit(axes: Sequence[Any], rows: Rows) -> None:
     """Class over bits for each temperature, beside the notebook's; what is known of the bits."""
-    temperatures = sorted({row["temperature"] for row in rows})
-    for temperature, style in zip(temperatures, SERIES, strict=False):
-        members = [row for row in rows if row["temperature"] == temperature]
-        name = f"temperature {temperature:g}"
+    temperatures = _by_temperature(rows)
+    for style, name, members in temperatures:
         curve(axes[0], members, "num_bits", "online", style, name)
         shown = {"linestyle": "none", "marker": "x", "markersize": 6}
         curve(axes[0], members, "num_bits", "online_published", style, "", **shown)
         curve(axes[1], members, "num_bits", "linear", style, name)
         curve(axes[2], members, "num_bits", "information", style, name)
-    first = [row for row in rows if row["temperature"] == temperatures[0]]
-    curve(axes[1], first, "num_bits", "untrained", METHODS["untrained"], "untrained")
+    curve(axes[1], temperatures[0][2], "num_bits", "untrained", METHODS["untrained"], "untrained")
     bits = sorted({row["num_bits"] for row in rows})
     axes[2].plot(bits, bits, color="0.8", linewidth=4, zorder=0, label="all there is")
     panels = (
@@ -55,27 +61,30 @@ def randbit(axes: Sequence[Any], rows: Rows) -> None:
         ("class, linear on the features", "accuracy"),
         ("what the features hold of the bits", "information, in bits"),
     )
-    for axis, (title, measure) in zip(axes, panels, strict=True):
-        describe(axis, title, "random bits", measure)
-        axis.set_xticks(bits)
-    for axis in axes[:2]:
-        chance(axis, 0.1)
-        axis.set_ylim(0, 1)
-    for axis in axes:
-        axis.legend(fontsize=7)
+    _describe_bits(axes, rows, panels)
 
 
 def randbit_fashion(axes: Sequence[Any], rows: Rows) -> None:
-    """Class over bits on Fashion-MNIST."""
-    curve(axes[0], rows, "num_bits", "online", PROBE, "online probe")
-    curve(axes[0], rows, "num_bits", "knn", NEIGHBOURS, "nearest neighbours")
+    """Class over bits on Fashion-MNIST for each temperature, by the probe and by neighbours."""
+    temperatures = _by_temperature(rows)
+    for style, name, members in temperatures:
+        curve(axes[0], members, "num_bits", "online", style, name)
+        curve(axes[1], members, "num_bits", "knn", style, name)
     before = METHODS["untrained"]
-    curve(axes[0], rows, "num_bits", "untrained_knn", before, "untrained, neighbours")
-    chance(axes[0], 0.1)
-    axes[0].set_ylim(0, 1)
-    axes[0].set_xticks([row["num_bits"] for row in rows])
-    describe(axes[0], "class, 60,000 images, temperature 0.05", "random bits", "accuracy")
-    axes[0].legend(fontsize=7)
+    curve(axes[1], temperatures[0][2], "num_bits", "untrained_knn", before, "untrained")
+    titles = ("class, online probe", "class, nearest neighbours")
+    _describe_bits(axes, rows, [(title, "accuracy") for title in titles])
+
+
+def _describe_bits(axes: Sequence[Any], rows: Rows, panels: Sequence[tuple[str, str]]) -> None:
+    """Title and measure of panels over random bits; the first two are accuracies."""
+    for axis in axes[:2]:
+        chance(axis, 0.1)
+        axis.set_ylim(0, 1)
+    for axis, (title, measure) in zip(axes, panels, strict=True):
+        describe(axis, title, "random bits", measure)
+        axis.set_xticks(sorted({row["num_bits"] for row in rows}))
+        axis.legend(fontsize=7)
 
 
 # The remedies that are drawn over the number of bits.

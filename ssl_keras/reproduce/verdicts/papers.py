@@ -187,9 +187,11 @@ randbit = Claims(
         "with bits, too, it is read as well as published": [_beside_bits],
     }
 )
-_decline = Check("online", falls, over="num_bits")
 randbit_fashion = Claims(
-    {"bits suppress the class": [_decline, _left("online"), _trained_away("knn")]}
+    {
+        "bits suppress the class": [_bits, _left("online", "temperature"), _trained_away("knn")],
+        "a lower temperature helps": [_heat],
+    }
 )
 
 # What is varied is compared at the number of bits before the last: something is left to lose.
