@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ssl_keras.lazy import tf
 
 _BLOCK_ELEMENTS = 2**24
+# Columns of a part in the search for the largest values.
+_PART = 32
 
 
 def unit_rows(features: np.ndarray) -> np.ndarray:
@@ -34,10 +38,28 @@ def nearest(keys: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.ndarr
     cosines = np.empty((len(queries), count), np.float64)
     for first in range(0, len(queries), block):
         similarities = tf.matmul(queries[first : first + block], units, transpose_b=True)
-        top = tf.math.top_k(similarities, count)  # on a tie the first row
-        indices[first : first + block] = top.indices.numpy()
-        cosines[first : first + block] = top.values.numpy()
+        values, places = _largest(similarities, count)
+        indices[first : first + block] = places.numpy()
+        cosines[first : first + block] = values.numpy()
     return indices, cosines
+
+
+def _largest(rows: Any, count: int) -> tuple[Any, Any]:
+    """`tf.math.top_k` of many columns: (values, indices), the first of equal values first.
+
+    The largest values are in the `count` parts of a row with the largest maxima: each of these has
+    one that is at least as large as all of another part. So few columns are sorted.
+    """
+    columns = rows.shape[1]
+    if columns < 4 * count * _PART:
+        return tf.math.top_k(rows, count)
+    rows = tf.pad(rows, [[0, 0], [0, -columns % _PART]], constant_values=-np.inf)
+    parts = tf.reshape(rows, [len(rows), -1, _PART])
+    kept = tf.sort(tf.math.top_k(tf.reduce_max(parts, axis=2), count).indices, axis=1)
+    values = tf.reshape(tf.gather(parts, kept, batch_dims=1), [len(rows), -1])
+    top = tf.math.top_k(values, count)
+    part = tf.gather(kept, top.indices // _PART, batch_dims=1)
+    return top.values, part * _PART + top.indices % _PART
 
 
 def nearest_others(vectors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

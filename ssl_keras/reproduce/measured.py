@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ssl_keras import files
 from ssl_keras.errors import UserError
 from ssl_keras.options import plain
 from ssl_keras.reproduce.studies import STUDIES, Study
 from ssl_keras.reproduce.studies.base import either
 from ssl_keras.reproduce.verdicts import Verdict
+from ssl_keras.run.collection import write_csv
 
 # Columns of texts; a commit may look like a number.
 _TEXTS = ("cell", "target", "scale", "steps", "cores", "hardware", "commit")
@@ -96,13 +96,7 @@ class Measured:
 
     def record(self, folder: Path) -> Measured:
         """Write NAME.csv; returns what it holds."""
-        columns = list(dict.fromkeys(key for row in self.rows for key in row))
-        path = folder / f"{self.name}.csv"
-        with files.whole_file(path) as unfinished, unfinished.open("w", newline="") as file:
-            writer = csv.DictWriter(file, columns, lineterminator="\n")
-            writer.writeheader()
-            for row in self.rows:
-                writer.writerow(texts(row))
+        write_csv([texts(row) for row in self.rows], folder / f"{self.name}.csv")
         recorded = Measured.recorded(self.name, self.scale, folder)
         assert recorded is not None
         return recorded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from ssl_keras import neighbours
 from ssl_keras.methods import conditioning
@@ -34,6 +35,17 @@ def test_neighbours_are_those_of_a_full_sort() -> None:
     np.testing.assert_allclose(similarities[rows, found], similarities[rows, expected], atol=1e-6)
     assert not np.any(found == rows)
     np.testing.assert_allclose(cosines, similarities[rows, found], atol=1e-6)
+
+
+@pytest.mark.parametrize("columns", [895, 896, 1003])
+def test_the_largest_of_many_columns_are_those_of_a_sort_ties_included(columns: int) -> None:
+    # Few different values: nearly all are ties.
+    rows = np.random.default_rng(1).integers(0, 6, (40, columns)).astype(np.float32)
+    rows[0], rows[1] = 0.0, -np.inf
+    values, places = neighbours._largest(tf.constant(rows), 7)
+    expected = np.argsort(-rows, axis=1, kind="stable")[:, :7]
+    np.testing.assert_array_equal(places, expected)
+    np.testing.assert_array_equal(values, np.take_along_axis(rows, expected, axis=1))
 
 
 def test_of_many_equal_rows_none_is_its_own_neighbour_twice() -> None:
