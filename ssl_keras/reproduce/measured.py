@@ -85,6 +85,8 @@ class Measured:
             for row in rows
         }:
             return None
+        # Settings as the study has them: a text may look like a number.
+        rows = [row | cells[row["cell"]] for row in rows]
         pictures = {
             path.name: path
             for row in rows
