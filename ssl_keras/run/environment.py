@@ -60,7 +60,7 @@ def memory() -> dict[str, float]:
 def commit() -> str:
     """The commit of this package, with "+changes" if files differ from it; "unknown" if the package
     is not in its repository."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
 
     def git(*arguments: str) -> str:
         done = subprocess.run(
