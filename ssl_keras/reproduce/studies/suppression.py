@@ -216,10 +216,10 @@ STUDIES = {
     ),
     "local_features": Study(
         answer=(
-            "Four digits at their locations are read at {four-digits:trained_3} from the last "
-            "block (untrained {four-digits:untrained_3}, supervised "
-            "{four-digits:supervised_3}); digits over characters at "
-            "{digits-over-images:trained_3} (untrained {digits-over-images:untrained_3})."
+            "Four digits at their locations are read at {four-digits:trained_3} from the third "
+            "block (untrained {four-digits:untrained_3}, supervised {four-digits:supervised_3}); "
+            "digits over characters at {digits-over-images:trained_2} from the second (untrained "
+            "{digits-over-images:untrained_2}, pixels {digits-over-images:pixels_2})."
         ),
         question="What do single locations of each block tell of what lies there?",
         grid=_local_cells,
@@ -240,9 +240,13 @@ STUDIES = {
         claim="A contrastive loss on whole images gives meaningful hierarchical local features "
         "(Chen, Luo and Li 2021, who show clusters in pictures).",
         differs="A probe in place of clusters in pictures: the class of the digit that lies at a "
-        "location, from the features at that location alone, with the raw pixels of the same "
-        "field of view as control. In the pictures: test images, and clusters of the locations of "
-        "all of them, for pixels and each block of the encoders.",
+        "location, from the features at that location alone, with the square of pixels around it "
+        "as control: a strong one where digits lie at fixed places, as overlaid ones do. A "
+        "ResNet-18 with a quarter of its channels and a pooled output. With the small convnet, 40 "
+        "epochs at temperature 0.2, four digits were read at .331 (untrained .274, pixels .230), "
+        "and digits over clothes at .332 (.382, .356): half of the claim held there. In the "
+        "pictures: test images, and clusters of the locations of all of them, for pixels and each "
+        "block of the encoders.",
         verdict=papers.local_features,
     ),
     "views": Study(
