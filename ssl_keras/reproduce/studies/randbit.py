@@ -128,7 +128,8 @@ STUDIES = {
         panels=2,
         claim="Bits suppress the class of something else than digits too, with as many images as "
         "the authors had (no paper claims it).",
-        differs="Fashion-MNIST in place of MNIST.",
+        differs="Fashion-MNIST in place of MNIST. Earlier runs with another law of crops, three "
+        "seeds at temperature 0.05, gave .692 .626 .473 .232 .130.",
         verdict=papers.randbit_fashion,
     ),
     "randbit_factors": Study(
