@@ -36,32 +36,37 @@ def read_records(name: str, scale: str, folder: Path) -> dict[str, Result]:
     Raises:
         UserError: the file has a line that is no record.
     """
+    return {
+        run: result
+        for run, result in _read_all(name, scale, folder).items()
+        if not (STUDIES[name].pictures and run.endswith("-seed0"))
+    }
+
+
+def _read_all(name: str, scale: str, folder: Path) -> dict[str, Result]:
+    """`read_records` with runs that pictures are taken of."""
     path = record_path(name, folder)
     lines = path.read_text().splitlines() if path.is_file() else []
-    records = []
+    records, seeds = [], 0
     for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line)
             run, settings, result = (record[key] for key in ("run", "settings", "result"))
-            records.append((run, settings, result, int(settings["seed"])))
+            records.append((run, settings, result))
+            seeds = max(seeds, int(settings["seed"]) + 1)
         except (ValueError, TypeError, KeyError):
             raise UserError(
                 f"Line {number} of {path} is no record of a run: restore the file, or remove it "
                 f"and run python -m ssl_keras.reproduce {name}."
             ) from None
-    seeds = max((seed for *_, seed in records), default=-1) + 1
     asked = {run.name: texts(run.settings) for run in study_runs(name, scale, seeds)}
-    return {
-        run: result
-        for run, settings, result, seed in records
-        if asked.get(run) == settings and not (STUDIES[name].pictures and seed == 0)
-    }
+    return {run: result for run, settings, result in records if asked.get(run) == settings}
 
 
 def add_records(name: str, scale: str, results: Mapping[str, Result], folder: Path) -> None:
     """Write the records of some runs of a study, by name, and keep the others that still hold."""
     measured = {run: _measured(name, result) for run, result in results.items()}
-    records = read_records(name, scale, folder) | measured
+    records = _read_all(name, scale, folder) | measured
     seeds = 1 + max((int(run.rpartition("-seed")[2]) for run in records), default=-1)
     lines = [
         json.dumps({"run": run.name, "settings": texts(run.settings), "result": records[run.name]})

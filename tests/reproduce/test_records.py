@@ -73,6 +73,11 @@ def test_records_of_changed_cells_and_of_runs_with_pictures_do_not_count(tmp_pat
     add_records("local_features", "laptop", world("local_features", 2), tmp_path)
     names = [run.rpartition("-")[2] for run in read_records("local_features", "laptop", tmp_path)]
     assert names == ["seed1", "seed1"]
+    # They stay in the file.
+    written = record_path("local_features", tmp_path).read_bytes()
+    add_records("local_features", "laptop", {}, tmp_path)
+    assert record_path("local_features", tmp_path).read_bytes() == written
+    assert written.count(b"-seed0") == 2
 
 
 def test_only_what_is_not_recorded_is_made(

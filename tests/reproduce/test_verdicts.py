@@ -57,7 +57,7 @@ RECORDED = {
     "losses": ("partly reproduced", "no yes"),
     "lambda_temperature": ("partly reproduced", "yes no"),
     "randbit": ("partly reproduced", "yes yes yes no"),
-    "randbit_fashion": ("reproduced", "yes"),
+    "randbit_fashion": ("reproduced", "yes yes"),
     "randbit_factors": ("partly reproduced", "yes yes undecided no yes"),
     "remedies": ("partly reproduced", "no no no yes no no yes"),
     "rivals": ("partly reproduced", "yes yes no no yes yes"),

@@ -113,9 +113,8 @@ STUDIES = {
     ),
     "randbit_fashion": Study(
         answer=(
-            "At temperature 0.05 the class is read at {t0.05-0-bits:online} without bits, "
-            "{t0.05-10-bits:online} beside ten, {t0.05-20-bits:online} beside twenty; at 0.2 at "
-            "{t0.2-10-bits:online} beside ten."
+            "The class is read at {t0.05-0-bits:online} without bits, beside ten at "
+            "{t0.05-10-bits:online} (temperature 0.05) or {t0.2-10-bits:online} (0.2)."
         ),
         question="The same protocol on all 60,000 images of Fashion-MNIST.",
         grid=_fashion,

@@ -192,9 +192,8 @@ STUDIES = {
             "{beside-12:simclr_large_digit} beside one of 12 and "
             "at {beside-52:simclr_small_digit} beside one of 52 (supervised: "
             "{alone:supervised_digit}, {beside-12:supervised_large_digit} and "
-            "{beside-52:supervised_small_digit}). Which of nine equal digits are there is read at "
-            "{9-digits:simclr_presence} (untrained {9-digits:untrained_presence}, chance "
-            "{9-digits:chance_presence})."
+            "{beside-52:supervised_small_digit}). Which of nine equal digits are there is not "
+            "learnt ({9-digits:simclr_presence}, chance {9-digits:chance_presence})."
         ),
         question="Does a digit survive beside a larger one, and each of several equal ones?",
         grid=_multi_digit_cells,
@@ -216,10 +215,10 @@ STUDIES = {
     ),
     "local_features": Study(
         answer=(
-            "Four digits at their locations are read at {four-digits:trained_3} from the third "
-            "block (untrained {four-digits:untrained_3}, supervised {four-digits:supervised_3}); "
-            "digits over characters at {digits-over-images:trained_2} from the second (untrained "
-            "{digits-over-images:untrained_2}, pixels {digits-over-images:pixels_2})."
+            "Four digits at their locations are read at {four-digits:trained_3} by the third "
+            "block (untrained {four-digits:untrained_3}, supervised {four-digits:supervised_3}), "
+            "digits over characters at {digits-over-images:trained_3} (pixels "
+            "{digits-over-images:pixels_3})."
         ),
         question="What do single locations of each block tell of what lies there?",
         grid=_local_cells,
