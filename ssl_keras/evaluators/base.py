@@ -236,7 +236,7 @@ def interval(values: np.ndarray, seed: int, replicates: int = 1000) -> tuple[flo
         scale = 1 + _Z**2 / count
         centre = (share + _Z**2 / (2 * count)) / scale
         half = _Z * math.sqrt(share * (1 - share) / count + (_Z / (2 * count)) ** 2) / scale
-        return max(0.0, centre - half), min(1.0, centre + half)
+        return centre - half if share > 0 else 0.0, centre + half if share < 1 else 1.0
     # Multinomial counts of the distinct values: there are few of them, however many examples.
     resampled = np.random.default_rng(seed).multinomial(
         len(values), counts / len(values), size=replicates

@@ -13,7 +13,7 @@ from ssl_keras.evaluators.base import Evaluator, FrozenFeatures, measured
 from ssl_keras.lazy import tf
 from ssl_keras.options import option
 
-# Candidate weights of the penalty, strongest first: each fit starts from the one before.
+# Candidate weights of the penalty, strongest first: each fit starts from those before.
 L2_GRID = tuple(10.0**exponent for exponent in range(0, -10, -1))
 # On separable data a weaker penalty always gains something. From this weight on the search ends
 # where it gains less than this cross-entropy.
@@ -163,9 +163,12 @@ def cross_entropy(
 def _losses(logits: Any, one_hot_labels: Any, kind: str) -> tuple[Any, Any]:
     """Cross-entropy (examples,), and probabilities minus labels (examples, size): its slopes; of
     tensors of one type."""
-    if kind == "class":
-        # One operation for both, which tf.nn does not return.
+    if kind == "class" and not tf.config.list_physical_devices("GPU"):
+        # One operation for both. On a GPU it is not deterministic.
         return tf.raw_ops.SoftmaxCrossEntropyWithLogits(features=logits, labels=one_hot_labels)
+    if kind == "class":
+        logs = tf.nn.log_softmax(logits)
+        return -tf.reduce_sum(one_hot_labels * logs, axis=1), tf.exp(logs) - one_hot_labels
     losses = tf.nn.softplus(logits) - one_hot_labels * logits
     return tf.reduce_sum(losses, axis=1), tf.sigmoid(logits) - one_hot_labels
 
@@ -173,7 +176,7 @@ def _losses(logits: Any, one_hot_labels: Any, kind: str) -> tuple[Any, Any]:
 class Objective:
     """What `fit` minimises, its gradient, and products with its Hessian.
 
-    Computed by TensorFlow on all cores, in float32 or float64; sums over examples are float64.
+    Computed by TensorFlow on all cores, in float32 or float64; losses are summed in float64.
 
     Attributes:
         count: number of examples.
@@ -184,12 +187,14 @@ class Objective:
     ) -> None:
         self._kind, self._dtype, self.count = kind, dtype, len(features)
         # The last column is that of the biases.
-        self._features = tf.constant(np.append(features, np.ones((self.count, 1)), axis=1), dtype)
+        columns = np.ones((self.count, features.shape[1] + 1), dtype)
+        columns[:, :-1] = features
+        self._features = tf.constant(columns)
         self._labels = tf.constant(one_hot_labels, dtype)
 
     def __call__(self, weights: np.ndarray, l2: float) -> tuple[float, np.ndarray]:
         """The objective at `weights` (dim + 1, size), and its gradient, both float64."""
-        losses, slopes = self._losses(weights)
+        losses, slopes = self._losses_at(weights)
         loss = float(np.sum(losses, dtype=np.float64)) / self.count
         gradient = self._transposed(slopes)
         gradient[:-1] += l2 * weights[:-1]
@@ -216,12 +221,12 @@ class Objective:
 
         return product
 
-    def _losses(self, weights: np.ndarray) -> tuple[Any, Any]:
+    def _losses_at(self, weights: np.ndarray) -> tuple[Any, Any]:
         return _losses(self._logits(weights), self._labels, self._kind)
 
     def _predictions(self, weights: np.ndarray) -> Any:
         """Probabilities (examples, size)."""
-        return self._losses(weights)[1] + self._labels
+        return self._losses_at(weights)[1] + self._labels
 
     def _logits(self, weights: np.ndarray) -> Any:
         return tf.matmul(self._features, weights.astype(self._dtype))

@@ -6,7 +6,7 @@
     python -m ssl_keras.reproduce losses --scale=full --estimate
 
 Finished runs are kept: after an interruption the same command makes the rest. It writes to --output
-the table NAME.csv, from the directories of the runs alone, and from the table NAME.md, NAME.png and
+the table NAME.csv, from the directories of the runs, and from the table NAME.md, NAME.png and
 NAME.svg; and what each run has measured, runs/NAME.jsonl. "all" is every study.
 
 --recorded=FOLDER takes what runs have measured from such files of an earlier --output, and makes
@@ -52,13 +52,15 @@ def load(name: str, options: Any) -> Measured | None:
 
 
 def finished(name: str, options: Any) -> dict[str, Result]:
-    """Name of a run -> its results, or its record beside the table; those of runs that are here are
-    added to the records."""
+    """Name of a run -> its results, or its record beside the table."""
+    return read_records(name, options.scale, options.output) | present(name, options)
+
+
+def present(name: str, options: Any) -> dict[str, Result]:
+    """Name of a run -> its results, of the finished runs that are here."""
     directory = options.runs / options.scale
     runs = study_runs(name, options.scale, options.seeds)
-    found = {run.name: result for run in runs if (result := run.results(directory)) is not None}
-    add_records(name, options.scale, found, options.output)
-    return read_records(name, options.scale, options.output) | found
+    return {run.name: result for run in runs if (result := run.results(directory)) is not None}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -93,6 +95,9 @@ def main(arguments: list[str] | None = None) -> int:
             raise UserError("report makes no runs: there is nothing to estimate.")
         if REPORT in options.names and len(options.names) > 1:
             raise UserError("report takes no other names: it writes every study that is done.")
+        if options.recorded and (options.estimate or REPORT in options.names):
+            other = "--estimate" if options.estimate else "report"
+            raise UserError(f"{other} makes no runs: leave --recorded out.")
         for option in ("seeds", "jobs"):
             if getattr(options, option) < 1:
                 raise UserError(f"{option} is {getattr(options, option)}; at least 1 is needed.")
@@ -129,7 +134,15 @@ def reproduce(names: list[str], options: Any) -> None:
     runs = {name: study_runs(name, *size) for name in names}
     results: dict[str, Result | None] = {}
     for name in names if options.recorded else ():
-        results |= read_records(name, options.scale, options.recorded)
+        records = read_records(name, options.scale, options.recorded)
+        if not records:
+            raise UserError(
+                f"No run of {name} with the settings of now is recorded in {options.recorded}: "
+                "name a folder with runs/NAME.jsonl, such as docs/results, or leave --recorded out."
+            )
+        known = {run.name: records[run.name] for run in runs[name] if run.name in records}
+        print(f"{name}: {len(known)} of {len(runs[name])} runs are recorded.")
+        results |= known
     every = [run for name in names for run in runs[name] if run.name not in results]
     made = finish(every, options.runs / options.scale, options.jobs)
     results |= dict(zip([run.name for run in every], made, strict=True))
@@ -166,7 +179,10 @@ def print_hours(names: list[str], options: Any) -> None:
 
 
 def report(options: Any) -> None:
-    """Write the studies that are done, and the page of all results."""
+    """Write the studies that are done, with the records of their runs, and the page of all
+    results."""
+    for name in STUDIES:
+        add_records(name, options.scale, present(name, options), options.output)
     loaded = {name: load(name, options) for name in STUDIES}
     measured = {name: value for name, value in loaded.items() if value is not None}
     for name in STUDIES:

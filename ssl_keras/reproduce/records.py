@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ssl_keras import files
 from ssl_keras.errors import UserError
@@ -29,7 +29,7 @@ def record_path(name: str, folder: Path) -> Path:
 
 def read_records(name: str, scale: str, folder: Path) -> dict[str, Result]:
     """Name of a run -> what `Study.summary` reads of its results, for the recorded runs of a study
-    that have the settings which it has now.
+    that have the settings and the measures which it has now.
 
     Runs that pictures are taken of are left out: a record has none.
 
@@ -38,44 +38,97 @@ def read_records(name: str, scale: str, folder: Path) -> dict[str, Result]:
     """
     return {
         run: result
-        for run, result in _read_all(name, scale, folder).items()
+        for run, result in _holding(name, scale, _read(name, folder)).items()
         if not (STUDIES[name].pictures and run.endswith("-seed0"))
     }
 
 
-def _read_all(name: str, scale: str, folder: Path) -> dict[str, Result]:
-    """`read_records` with runs that pictures are taken of."""
+def add_records(name: str, scale: str, results: Mapping[str, Result], folder: Path) -> None:
+    """Write the records of some runs of a study, by name, in place of earlier ones of the same
+    settings, and keep all others."""
+    asked = {run.name: texts(run.settings) for run in study_runs(name, scale, _seeds(results))}
+    measures = list(STUDIES[name].measures.values())
+    new = [
+        Record(run, asked[run], measures, _measured(name, result))
+        for run, result in results.items()
+    ]
+    replaced = {json.dumps([record.run, record.settings]) for record in new}
+    kept = [
+        record
+        for record in _read(name, folder)
+        if json.dumps([record.run, record.settings]) not in replaced
+    ]
+    if new:
+        order = list(STUDIES[name].cells(scale))
+        lines = sorted((*kept, *new), key=lambda record: _place(record.run, order))
+        record_path(name, folder).parent.mkdir(parents=True, exist_ok=True)
+        text = "".join(json.dumps(record._asdict()) + "\n" for record in lines)
+        files.write_text(record_path(name, folder), text)
+
+
+def all_recorded(name: str, scale: str, seeds: int, folder: Path) -> bool:
+    """Whether every run of a study is recorded, with its settings and measures of now."""
+    records = _holding(name, scale, _read(name, folder))
+    return all(run.name in records for run in study_runs(name, scale, seeds))
+
+
+class Record(NamedTuple):
+    """A line of the file.
+
+    Attributes:
+        run: name of the run.
+        settings: its settings, as texts.
+        measures: `Study.measures`, whose values were looked for.
+        result: what was found, see `_measured`.
+    """
+
+    run: str
+    settings: dict[str, str]
+    measures: list[str]
+    result: Result
+
+
+def _read(name: str, folder: Path) -> list[Record]:
+    """The records in the file of a study; none if there is no file."""
     path = record_path(name, folder)
-    lines = path.read_text().splitlines() if path.is_file() else []
-    records, seeds = [], 0
+    records = []
+    lines = files.read_text(path).splitlines() if path.is_file() else []
     for number, line in enumerate(lines, 1):
         try:
-            record = json.loads(line)
-            run, settings, result = (record[key] for key in ("run", "settings", "result"))
-            records.append((run, settings, result))
-            seeds = max(seeds, int(settings["seed"]) + 1)
-        except (ValueError, TypeError, KeyError):
+            record = Record(**json.loads(line))
+            _seeds([record.run])
+            _measured(name, record.result)
+            records.append(record)
+        except (ValueError, TypeError, KeyError, AttributeError):
             raise UserError(
                 f"Line {number} of {path} is no record of a run: restore the file, or remove it "
                 f"and run python -m ssl_keras.reproduce {name}."
             ) from None
-    asked = {run.name: texts(run.settings) for run in study_runs(name, scale, seeds)}
-    return {run: result for run, settings, result in records if asked.get(run) == settings}
+    return records
 
 
-def add_records(name: str, scale: str, results: Mapping[str, Result], folder: Path) -> None:
-    """Write the records of some runs of a study, by name, and keep the others that still hold."""
-    measured = {run: _measured(name, result) for run, result in results.items()}
-    records = _read_all(name, scale, folder) | measured
-    seeds = 1 + max((int(run.rpartition("-seed")[2]) for run in records), default=-1)
-    lines = [
-        json.dumps({"run": run.name, "settings": texts(run.settings), "result": records[run.name]})
-        for run in study_runs(name, scale, seeds)
-        if run.name in records
-    ]
-    if lines:
-        record_path(name, folder).parent.mkdir(parents=True, exist_ok=True)
-        files.write_text(record_path(name, folder), "\n".join(lines) + "\n")
+def _holding(name: str, scale: str, records: Sequence[Record]) -> dict[str, Result]:
+    """Those that have the settings and the measures of now, in the order of the study."""
+    runs = study_runs(name, scale, _seeds(record.run for record in records))
+    asked = {run.name: texts(run.settings) for run in runs}
+    measures = set(STUDIES[name].measures.values())
+    found = {
+        record.run: record.result
+        for record in records
+        if asked.get(record.run) == record.settings and measures <= set(record.measures)
+    }
+    return {run: found[run] for run in asked if run in found}
+
+
+def _seeds(runs: Iterable[str]) -> int:
+    """The number of seeds, from 0 on, that runs of these names have."""
+    return 1 + max((int(run.rpartition("-seed")[2]) for run in runs), default=-1)
+
+
+def _place(run: str, cells: Sequence[str]) -> tuple[int, int]:
+    """Sort key of a run: its cell, those of no cell last, and its seed."""
+    label, _, seed = run.partition("/")[2].rpartition("-seed")
+    return (cells.index(label) if label in cells else len(cells), int(seed))
 
 
 def _measured(name: str, result: Result) -> Result:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ssl_keras import files, plots
 from ssl_keras.reproduce.measured import Measured
-from ssl_keras.reproduce.records import record_path
+from ssl_keras.reproduce.records import all_recorded
 from ssl_keras.reproduce.studies import SECTIONS, STUDIES, Study
 from ssl_keras.reproduce.verdicts.claims import UNDECIDED, VERDICTS
 
@@ -46,7 +46,7 @@ def write(measured: Measured, output: Path) -> Measured:
         if picture != output / file:
             shutil.copyfile(picture, output / file)
     recorded = measured.record(output)
-    runs = record_path(name, output).is_file()
+    runs = all_recorded(name, recorded.scale, recorded.seeds, output)
     files.write_text(output / f"{name}.md", "\n".join(_page(recorded, runs)) + "\n")
     _draw(recorded, output)
     return recorded
@@ -143,7 +143,7 @@ def results_page(measured: Mapping[str, Measured], scale: str, output: Path) -> 
         "",
         "`python -m ssl_keras.reproduce NAME --jobs=2` makes the missing runs of a study, `python "
         "-m ssl_keras.reproduce report` renews these pages. `--recorded=docs/results` adds seeds "
-        "to these. `--scale=full` takes the papers' data from TensorFlow "
+        "to studies with runs there. `--scale=full` takes the papers' data from TensorFlow "
         "Datasets, for a GPU; `--estimate` prints the time.",
         "",
         "Numbers are means over seeds. `ssl_keras/reproduce/verdicts` computes verdicts: a "

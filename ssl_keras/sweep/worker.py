@@ -14,7 +14,9 @@ import contextlib
 import gc
 import json
 import os
+import random
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,8 +61,14 @@ def keep_nice() -> None:
     """Let the `nice` of a sweep reach this process: Linux shares processor time among sessions
     first, and a worker has one of its own."""
     if (niceness := os.nice(0)) > 0:
-        with contextlib.suppress(OSError):
-            Path("/proc/self/autogroup").write_text(str(niceness))
+        for _ in range(20):
+            try:
+                Path("/proc/self/autogroup").write_text(str(niceness))
+                return
+            except BlockingIOError:  # Linux takes one such change in a tenth of a second
+                time.sleep(0.1 + 0.1 * random.random())
+            except OSError:  # sessions are not told apart here
+                return
 
 
 def main() -> int:

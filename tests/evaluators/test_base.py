@@ -30,8 +30,13 @@ def test_interval_of_a_share_is_that_of_wilson() -> None:
 
 
 def test_certainty_has_an_interval() -> None:
-    np.testing.assert_allclose(interval(np.ones(1000), 0), (1000 / (1000 + Z**2), 1.0))
-    np.testing.assert_allclose(interval(np.zeros(50), 0), (0.0, Z**2 / (50 + Z**2)), atol=1e-12)
+    for count in (17, 50, 1000):
+        low, high = interval(np.ones(count), 0)
+        assert high == 1.0
+        np.testing.assert_allclose(low, count / (count + Z**2))
+        low, high = interval(np.zeros(count), 0)
+        assert low == 0.0
+        np.testing.assert_allclose(high, Z**2 / (count + Z**2))
 
 
 def test_interval_of_a_mean_is_that_of_the_normal_limit_and_follows_the_seed() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 
 from ssl_keras.datasets import Target
@@ -140,6 +141,19 @@ def test_gradient_equals_finite_differences(kind: str) -> None:
         up = linear.Objective(features, one_hot_labels, kind)(weights + step, 0.3)[0]
         down = linear.Objective(features, one_hot_labels, kind)(weights - step, 0.3)[0]
         np.testing.assert_allclose(gradient[index], (up - down) / 2e-6, atol=1e-7)
+
+
+def test_a_gpu_computes_the_same_by_deterministic_operations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    generator = np.random.default_rng(0)
+    logits, labels = generator.normal(size=(9, 4)), np.eye(4)[generator.integers(0, 4, 9)]
+    here = linear.cross_entropy(logits, labels, "class")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: ["a GPU"])
+    monkeypatch.setattr(tf.raw_ops, "SoftmaxCrossEntropyWithLogits", None)
+    there = linear.cross_entropy(logits, labels, "class")
+    np.testing.assert_allclose(there[0], here[0], rtol=1e-12)
+    np.testing.assert_allclose(there[1], here[1], rtol=1e-12, atol=1e-15)
 
 
 def test_separable_classes_give_one_and_known_bits_give_one() -> None:

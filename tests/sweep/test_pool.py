@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ssl_keras.errors import UserError
-from ssl_keras.sweep import pool
+from ssl_keras.sweep import pool, worker
 from ssl_keras.sweep.pool import Run, finish, shares
 
 ROOT = Path(__file__).parent.parent.parent
@@ -154,7 +154,7 @@ def test_runs_end_with_the_sweep_however_it_ends(how: signal.Signals, tmp_path: 
     program = f"""
 import sys
 from pathlib import Path
-from ssl_keras.sweep import pool
+from ssl_keras.sweep import pool, worker
 pool.Worker.command = [sys.executable, "-c", {STUB!r}]
 pool.finish([pool.Run(n, {TINY!r}) for n in ("a", "b", "c")], Path({str(tmp_path)!r}), 2)
 """
@@ -195,9 +195,30 @@ def test_shares_are_equal_and_a_function_of_jobs(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="no sessions to share among")
 def test_a_nice_sweep_has_nice_workers() -> None:
     code = (
-        "import os; os.nice(7); os.setsid()\n"
+        "import os; own = os.nice(7); os.setsid()\n"
         "from ssl_keras.sweep.worker import keep_nice\n"
-        "keep_nice(); print(open('/proc/self/autogroup').read())"
+        "keep_nice(); print(own, *open('/proc/self/autogroup').read().split())"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.strip().endswith("nice 7")
+    command = [sys.executable, "-c", code]
+    # Several at a time, as the workers of a sweep.
+    workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    for process in workers:
+        own, *_, niceness = process.communicate()[0].split()
+        assert niceness == own != "0"
+
+
+def test_a_change_of_niceness_that_must_wait_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers: list[type[OSError] | None] = [BlockingIOError, BlockingIOError, None, OSError]
+
+    def write(*_: Any) -> None:
+        if (error := answers.pop(0)) is not None:
+            raise error
+
+    monkeypatch.setattr(Path, "write_text", write)
+    monkeypatch.setattr("os.nice", lambda _: 5)
+    worker.keep_nice()
+    assert answers == [OSError]
+    worker.keep_nice()
+    assert not answers

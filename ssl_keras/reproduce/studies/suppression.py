@@ -192,8 +192,8 @@ STUDIES = {
             "{beside-12:simclr_large_digit} beside one of 12 and "
             "at {beside-52:simclr_small_digit} beside one of 52 (supervised: "
             "{alone:supervised_digit}, {beside-12:supervised_large_digit} and "
-            "{beside-52:supervised_small_digit}). Which of nine equal digits are there is not "
-            "learnt ({9-digits:simclr_presence}, chance {9-digits:chance_presence})."
+            "{beside-52:supervised_small_digit}). Which of nine equal digits are there: "
+            "{9-digits:simclr_presence} (chance {9-digits:chance_presence})."
         ),
         question="Does a digit survive beside a larger one, and each of several equal ones?",
         grid=_multi_digit_cells,
@@ -216,7 +216,7 @@ STUDIES = {
     "local_features": Study(
         answer=(
             "Four digits at their locations are read at {four-digits:trained_3} by the third "
-            "block (untrained {four-digits:untrained_3}, supervised {four-digits:supervised_3}), "
+            "block (untrained {four-digits:untrained_3}, pixels {four-digits:pixels_4}), "
             "digits over characters at {digits-over-images:trained_3} (pixels "
             "{digits-over-images:pixels_3})."
         ),
@@ -241,9 +241,9 @@ STUDIES = {
         differs="A probe in place of clusters in pictures: the class of the digit that lies at a "
         "location, from the features at that location alone, with the square of pixels around it "
         "as control: a strong one where digits lie at fixed places, as overlaid ones do. A "
-        "ResNet-18 with a quarter of its channels and a pooled output. With the small convnet, 40 "
-        "epochs at temperature 0.2, four digits were read at .331 (untrained .274, pixels .230), "
-        "and digits over clothes at .332 (.382, .356): half of the claim held there. In the "
+        "ResNet-18 with a quarter of its channels and a pooled output. With the small convnet at "
+        "temperature 0.2, four digits were read at .331 after 40 epochs (untrained .274, pixels "
+        ".230), digits over clothes at .332 after 20 (.382, .356): half of the claim held. In the "
         "pictures: test images, and clusters of the locations of all of them, for pixels and each "
         "block of the encoders.",
         verdict=papers.local_features,
