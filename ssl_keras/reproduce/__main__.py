@@ -135,14 +135,15 @@ def reproduce(names: list[str], options: Any) -> None:
     results: dict[str, Result | None] = {}
     for name in names if options.recorded else ():
         records = read_records(name, options.scale, options.recorded)
-        if not records:
-            raise UserError(
-                f"No run of {name} with the settings of now is recorded in {options.recorded}: "
-                "name a folder with runs/NAME.jsonl, such as docs/results, or leave --recorded out."
-            )
         known = {run.name: records[run.name] for run in runs[name] if run.name in records}
         print(f"{name}: {len(known)} of {len(runs[name])} runs are recorded.")
         results |= known
+    if options.recorded and not results:
+        raise UserError(
+            f"No run of {', '.join(names)} with the settings of now is recorded in "
+            f"{options.recorded}: name a folder with runs/NAME.jsonl, such as docs/results, or "
+            "leave --recorded out."
+        )
     every = [run for name in names for run in runs[name] if run.name not in results]
     made = finish(every, options.runs / options.scale, options.jobs)
     results |= dict(zip([run.name for run in every], made, strict=True))
