@@ -42,18 +42,13 @@ def load(name: str, options: Any) -> Measured | None:
     """The results of a study with as many seeds as are done or recorded, up to --seeds; or its
     table, if that has more seeds; or None."""
     table = Measured.recorded(name, options.scale, options.output)
-    done = finished(name, options)
+    done = read_records(name, options.scale, options.output) | present(name, options)
     for seeds in range(options.seeds, (table.seeds if table else 1) - 1, -1):
         names = [run.name for run in study_runs(name, options.scale, seeds)]
         if all(run in done for run in names):
             results = [done[run] for run in names]
             return Measured.from_results(name, options.scale, seeds, results)
     return table
-
-
-def finished(name: str, options: Any) -> dict[str, Result]:
-    """Name of a run -> its results, or its record beside the table."""
-    return read_records(name, options.scale, options.output) | present(name, options)
 
 
 def present(name: str, options: Any) -> dict[str, Result]:

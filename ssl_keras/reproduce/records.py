@@ -52,12 +52,8 @@ def add_records(name: str, scale: str, results: Mapping[str, Result], folder: Pa
         Record(run, asked[run], measures, _measured(name, result))
         for run, result in results.items()
     ]
-    replaced = {json.dumps([record.run, record.settings]) for record in new}
-    kept = [
-        record
-        for record in _read(name, folder)
-        if json.dumps([record.run, record.settings]) not in replaced
-    ]
+    replaced = [(record.run, record.settings) for record in new]
+    kept = [r for r in _read(name, folder) if (r.run, r.settings) not in replaced]
     if new:
         order = list(STUDIES[name].cells(scale))
         lines = sorted((*kept, *new), key=lambda record: _place(record.run, order))
